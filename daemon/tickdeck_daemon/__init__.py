@@ -1,0 +1,1 @@
+"""The daemon: supervises the workers and serves gRPC."""

@@ -1,0 +1,2 @@
+//! A/B merge.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! L3 price-time books.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! Sockets: multicast receive and send.

@@ -1,0 +1,2 @@
+//! What to ask again, and when.
+#![forbid(unsafe_code)]

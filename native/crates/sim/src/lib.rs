@@ -1,0 +1,2 @@
+//! Seeded feed and faults.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Packet and message views over bytes: MoldUDP64 and ITCH 5.0.
+#![forbid(unsafe_code)]

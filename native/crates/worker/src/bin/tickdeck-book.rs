@@ -1,0 +1,3 @@
+//! `tickdeck-book`.
+
+fn main() {}

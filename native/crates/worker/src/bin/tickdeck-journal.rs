@@ -1,0 +1,3 @@
+//! `tickdeck-journal`.
+
+fn main() {}

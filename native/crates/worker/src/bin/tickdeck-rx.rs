@@ -1,0 +1,3 @@
+//! `tickdeck-rx`.
+
+fn main() {}

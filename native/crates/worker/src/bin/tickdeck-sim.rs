@@ -1,0 +1,3 @@
+//! `tickdeck-sim`.
+
+fn main() {}

@@ -1,0 +1,14 @@
+//! What the worker binaries share, and the wiring of each: sockets, ring, journal, stats file.
+//!
+//! The engines (`arbiter`, `recovery`, `book`, `sim`) are pure; here they meet the world.
+
+pub mod book;
+pub mod control;
+pub mod exit;
+pub mod idle;
+pub mod journal;
+pub mod lifecycle;
+pub mod logging;
+pub mod rx;
+pub mod sim;
+pub mod spec;
