@@ -1,0 +1,233 @@
+"""The connection to `tickdeckd`: the only module that imports grpc.
+
+`Client` offers the generated asynchronous stubs on a channel that gives every unary call a
+deadline and turns every gRPC failure into a `CommandError` with a message for people and an
+exit code for scripts.
+"""
+
+import importlib
+import os
+import uuid
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, cast
+
+import grpc
+from grpc import aio
+
+from tickdeck.v1.book_service_pb2_grpc import BookServiceStub
+from tickdeck.v1.exchange_service_pb2_grpc import ExchangeServiceStub
+from tickdeck.v1.journal_service_pb2_grpc import JournalServiceStub
+from tickdeck.v1.observe_service_pb2_grpc import ObserveServiceStub
+from tickdeck.v1.operation_service_pb2_grpc import OperationServiceStub
+from tickdeck.v1.recovery_service_pb2_grpc import RecoveryServiceStub
+from tickdeck.v1.replay_service_pb2_grpc import ReplayServiceStub
+from tickdeck.v1.system_service_pb2_grpc import SystemServiceStub
+from tickdeck.v1.worker_service_pb2_grpc import WorkerServiceStub
+from tickdeck_console.errors import CommandError, ExitCode
+
+__all__ = ["Client", "CommandError", "ExitCode", "default_target", "new_request_id"]
+
+Response = TypeVar("Response")
+
+UNARY_TIMEOUT_S = 10.0
+"""Deadline of a unary call that names none; grpc's own default is to wait for ever."""
+
+
+class Client:
+    """Stubs of all services on one channel; use it as an asynchronous context manager.
+
+    Calls raise `CommandError`. A unary call takes `timeout` in seconds, 10 when absent; a stream
+    has none and ends when it is cancelled or closed.
+
+    Args:
+        target: `unix:PATH`, a bare path, or `host:port`; `default_target()` when absent.
+    """
+
+    def __init__(self, target: str | None = None) -> None:
+        """Prepare the channel; it connects with the first call."""
+        self.target = _normalised(target) if target else default_target()
+        self._channel = aio.insecure_channel(self.target, options=_CHANNEL_OPTIONS)
+        channel = cast(aio.Channel, _MappedChannel(self._channel, self.target))
+        self.system = SystemServiceStub(channel)
+        self.exchange = ExchangeServiceStub(channel)
+        self.worker = WorkerServiceStub(channel)
+        self.observe = ObserveServiceStub(channel)
+        self.recovery = RecoveryServiceStub(channel)
+        self.journal = JournalServiceStub(channel)
+        self.replay = ReplayServiceStub(channel)
+        self.book = BookServiceStub(channel)
+        self.operation = OperationServiceStub(channel)
+
+    async def __aenter__(self) -> Self:
+        """Needs a running event loop."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the channel."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the channel; running calls end with an error."""
+        await self._channel.close()
+
+
+def default_target() -> str:
+    """Where the daemon listens on this host.
+
+    `TICKDECK_SOCKET`, else `tickdeckd.sock` in `TICKDECK_RUNTIME_DIR`, else in `/run/tickdeck`
+    for root and in `$XDG_RUNTIME_DIR/tickdeck` for a user.
+    """
+    socket = os.environ.get("TICKDECK_SOCKET")
+    if socket:
+        return _normalised(socket)
+    runtime_dir = os.environ.get("TICKDECK_RUNTIME_DIR")
+    if not runtime_dir:
+        runtime_dir = "/run/tickdeck"
+        if os.geteuid() != 0:
+            user_dir = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
+            runtime_dir = f"{user_dir}/tickdeck"
+    return f"unix:{Path(runtime_dir) / 'tickdeckd.sock'}"
+
+
+def new_request_id() -> str:
+    """A fresh id for a mutation, so that sending it twice does it once."""
+    return str(uuid.uuid4())
+
+
+def _normalised(target: str) -> str:
+    """`target` with the `unix:` scheme added to a bare path."""
+    return f"unix:{target}" if target.startswith(("/", "./", "../")) else target
+
+
+class _MappedChannel:
+    """The two factories that generated stubs use, with deadlines and mapped errors.
+
+    Raising from a grpc interceptor is not an option: the call object it leaves behind raises
+    again from its destructor.
+    """
+
+    def __init__(self, channel: aio.Channel, target: str) -> None:
+        self._channel = channel
+        self._target = target
+
+    def unary_unary(self, method: str, *factory: Any, **options: Any) -> Callable[..., Any]:  # noqa: ANN401
+        send = self._channel.unary_unary(method, *factory, **options)
+
+        async def call(request: object, timeout: float | None = None, **rest: Any) -> object:  # noqa: ANN401, ASYNC109
+            try:
+                return await send(request, timeout=timeout or UNARY_TIMEOUT_S, **rest)
+            except aio.AioRpcError as error:
+                raise _command_error(error, self._target) from error
+
+        return call
+
+    def unary_stream(self, method: str, *factory: Any, **options: Any) -> Callable[..., Any]:  # noqa: ANN401
+        send = self._channel.unary_stream(method, *factory, **options)
+
+        def call(request: object, timeout: float | None = None, **rest: Any) -> _Stream[Any]:  # noqa: ANN401
+            return _Stream(send(request, timeout=timeout, **rest), self._target)
+
+        return call
+
+
+class _Stream(Generic[Response]):
+    """The messages of a stream; leaving it early cancels the call."""
+
+    def __init__(self, call: aio.UnaryStreamCall[Any, Response], target: str) -> None:
+        self._call = call
+        self._target = target
+
+    def cancel(self) -> bool:
+        return self._call.cancel()
+
+    async def __aiter__(self) -> AsyncIterator[Response]:
+        try:
+            async for message in self._call:
+                yield message
+        except aio.AioRpcError as error:
+            raise _command_error(error, self._target) from error
+        finally:
+            self._call.cancel()
+
+
+def _command_error(error: aio.AioRpcError, target: str) -> CommandError:
+    """The message, hint and exit code for a failed call, from the status and its details."""
+    code = error.code()
+    status = _rpc_status.from_call(error)
+    info = _error_details.ErrorInfo()
+    violations = _error_details.BadRequest()
+    hints = _error_details.Help()
+    for detail in status.details if status else ():
+        for message in (info, violations, hints):
+            if detail.Is(message.DESCRIPTOR):
+                detail.Unpack(message)
+    text = error.details() or code.name
+    if code in _UNREACHABLE and not info.reason:
+        return _unreachable(code, text, target)
+    lines = [f"{v.field}: {v.description}" for v in violations.field_violations]
+    return CommandError(
+        "\n  ".join([text, *(line for line in lines if line not in text)]),
+        "; ".join(f"{link.description} {link.url}".strip() for link in hints.links),
+        _EXIT_CODES.get(code, ExitCode.FAILED),
+        info.reason,
+    )
+
+
+def _unreachable(code: grpc.StatusCode, text: str, target: str) -> CommandError:
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return CommandError(
+            f"tickdeckd at {target} did not answer in time",
+            "it may hang: see its log, or `tickdeck stat DIR` for the workers' own numbers",
+            ExitCode.UNREACHABLE,
+        )
+    cause = next((words for words in _CAUSES if words in text.lower()), "no connection")
+    return CommandError(
+        f"tickdeckd is not reachable at {target}: {cause}",
+        "start it with `tickdeck daemon`, or name its socket with --target or TICKDECK_SOCKET",
+        ExitCode.UNREACHABLE,
+    )
+
+
+# google.rpc ships no types; imported by name these are Any to the type checkers.
+_rpc_status: Any = importlib.import_module("grpc_status.rpc_status")
+_error_details: Any = importlib.import_module("google.rpc.error_details_pb2")
+_CAUSES = (
+    "no such file or directory",
+    "connection refused",
+    "permission denied",
+    "connection reset",
+    "socket closed",
+    "goaway",
+)
+_UNREACHABLE = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+}
+_EXIT_CODES = {
+    grpc.StatusCode.NOT_FOUND: ExitCode.NOT_FOUND,
+    grpc.StatusCode.INVALID_ARGUMENT: ExitCode.USAGE,
+    grpc.StatusCode.ALREADY_EXISTS: ExitCode.REFUSED,
+    grpc.StatusCode.FAILED_PRECONDITION: ExitCode.REFUSED,
+    grpc.StatusCode.ABORTED: ExitCode.REFUSED,
+    grpc.StatusCode.OUT_OF_RANGE: ExitCode.REFUSED,
+    grpc.StatusCode.PERMISSION_DENIED: ExitCode.REFUSED,
+    grpc.StatusCode.UNAUTHENTICATED: ExitCode.REFUSED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: ExitCode.REFUSED,
+}
+_CHANNEL_OPTIONS = (
+    # Bounds what a slow reader lets the server buffer for it.
+    ("grpc.http2.lookahead_bytes", 65536),
+    ("grpc.http2.bdp_probe", 0),
+    # The feed decides when to try again; grpc's own pauses grow to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
