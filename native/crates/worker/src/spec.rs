@@ -1,1 +1,383 @@
-//! spec.
+//! The spec file: everything a supervised worker is told, as one JSON document.
+//!
+//! The daemon writes it with all defaults filled in; here nothing is optional that matters.
+//! Unknown keys are errors.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::exit::{Code, Failure};
+
+/// The schema that this build reads.
+pub const SCHEMA: &str = "tickdeck.spec/v1";
+
+/// A worker's spec.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// Must be [`SCHEMA`].
+    pub schema: String,
+    /// Which worker this is for.
+    pub kind: Kind,
+    /// Worker id, such as `XNAS-rx`.
+    pub worker: String,
+    /// UUID of this incarnation.
+    pub incarnation: String,
+    /// Generation of the configuration.
+    pub generation: u64,
+    /// Lock, stats file and control socket of this worker; on tmpfs.
+    pub runtime_dir: PathBuf,
+    /// The ring between rx and its readers.
+    pub ring_path: PathBuf,
+    /// Where the book worker keeps its snapshots.
+    pub snapshot_dir: PathBuf,
+    /// The exchange with all defaults filled in.
+    pub exchange: Exchange,
+}
+
+/// Kind of a supervised worker.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// `tickdeck-rx`.
+    Rx,
+    /// `tickdeck-book`.
+    Book,
+}
+
+/// One exchange.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exchange {
+    /// Name, such as `XNAS`.
+    pub name: String,
+    /// Wire protocol of the lines.
+    pub protocol: Protocol,
+    /// Decoder of the messages.
+    pub decoder: Decoder,
+    /// Channel number in ring and journal records.
+    pub channel: u16,
+    /// Settings of the whole process.
+    pub general: General,
+    /// Settings of the receive thread.
+    pub receive: Receive,
+    /// Two lines, A and B.
+    pub lines: Vec<Line>,
+    /// Settings of the merge.
+    pub arbiter: Arbiter,
+    /// Settings of the ring.
+    pub ring: Ring,
+    /// Settings of the recovery.
+    pub recovery: Recovery,
+    /// Settings of the journal.
+    pub journal: Journal,
+    /// Settings of the book worker.
+    pub book: Book,
+}
+
+/// Wire protocols.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// MoldUDP64 1.00.
+    Moldudp64,
+}
+
+/// Message decoders.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Decoder {
+    /// TotalView-ITCH 5.0.
+    Itch50,
+}
+
+/// Settings of the whole process.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct General {
+    /// Lock all memory; start fails when that is refused.
+    pub mlock_all: bool,
+}
+
+/// Settings of the receive thread.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receive {
+    /// Core to pin the receive thread to.
+    pub cpu: Option<usize>,
+    /// What to do when no packet is there.
+    pub wait: Wait,
+    /// Wanted socket buffer; start fails when the kernel gives less.
+    pub rcvbuf_bytes: usize,
+    /// Most packets taken by one system call.
+    pub batch: usize,
+    /// Longest packet that is taken.
+    pub max_packet_bytes: usize,
+}
+
+/// What the receive thread does when no packet is there.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Wait {
+    /// Sleep in the kernel until a packet comes.
+    Block,
+    /// Ask again at once; needs a core of its own.
+    Spin,
+}
+
+/// One multicast line.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// `A` or `B`.
+    pub name: LineName,
+    /// Multicast group.
+    pub group: Ipv4Addr,
+    /// UDP port.
+    pub port: u16,
+    /// Local interface, by name or by IPv4 address.
+    pub interface: String,
+    /// Source for a source-specific join.
+    pub source: Option<Ipv4Addr>,
+    /// Receive path.
+    pub receive: ReceivePath,
+}
+
+/// Name of a line.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+pub enum LineName {
+    /// The first line.
+    A,
+    /// The second line.
+    B,
+}
+
+impl LineName {
+    /// The line's number in records and in the arbiter.
+    pub fn index(self) -> u8 {
+        match self {
+            Self::A => 0,
+            Self::B => 1,
+        }
+    }
+
+    /// The label in metrics and messages.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::B => "B",
+        }
+    }
+}
+
+/// Receive paths.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum ReceivePath {
+    /// Kernel UDP sockets.
+    Recvmmsg,
+}
+
+/// Settings of the merge.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Arbiter {
+    /// How long the other line may be behind before a gap is asked for.
+    pub reorder_window_ns: u64,
+    /// Packets held behind an open gap.
+    pub hold_capacity_packets: usize,
+    /// Silence of the current session after which another one is taken over.
+    pub session_takeover_ms: u64,
+}
+
+/// Settings of the ring.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ring {
+    /// Records kept; a power of two.
+    pub slot_count: u32,
+}
+
+/// Settings of the recovery.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recovery {
+    /// How to ask for what is missing.
+    pub replay_protocol: ReplayProtocol,
+    /// Re-request server; absent with [`ReplayProtocol::None`].
+    pub request_address: Option<SocketAddrV4>,
+    /// Least time between two requests.
+    pub min_request_interval_ms: u64,
+    /// How long an answer may take.
+    pub request_timeout_ms: u64,
+    /// Requests for one gap before it is given up.
+    pub retry_attempts: u32,
+    /// Grows by this with each attempt.
+    pub retry_backoff_ms: u64,
+    /// A gap open for longer violates the objective.
+    pub slo_ms: u64,
+    /// What to do when a gap cannot be filled.
+    pub unrecoverable_policy: UnrecoverablePolicy,
+    /// Where a channel without a journal begins.
+    pub start_at: StartAt,
+}
+
+/// How to ask for what is missing.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum ReplayProtocol {
+    /// MoldUDP64 re-requests.
+    Moldudp64,
+    /// There is no recovery source.
+    None,
+}
+
+/// What to do when a gap cannot be filled.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum UnrecoverablePolicy {
+    /// Write down the loss and go on behind it.
+    DeclareLost,
+    /// Write down the loss and end the worker.
+    Halt,
+}
+
+/// Where a channel without a journal begins.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum StartAt {
+    /// At sequence 1: what was missed before the start is a gap.
+    SessionStart,
+    /// At the first packet seen.
+    FirstSeen,
+}
+
+/// Settings of the journal.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journal {
+    /// Directory of the log.
+    pub data_dir: PathBuf,
+    /// A segment is sealed at this size.
+    pub segment_size_bytes: u64,
+    /// When written blocks are synced.
+    pub sync_policy: SyncPolicy,
+    /// Longest time between two syncs, where the policy has one.
+    pub fsync_interval_ms: u64,
+}
+
+/// When written blocks are synced.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum SyncPolicy {
+    /// Never but at a seal.
+    Os,
+    /// At most `fsync_interval_ms` after a write.
+    Interval,
+    /// In groups.
+    Batch,
+    /// After each block.
+    Always,
+}
+
+/// Settings of the book worker.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Book {
+    /// Whether the exchange has a book worker.
+    pub enabled: bool,
+    /// Time between two snapshots while something changes.
+    pub snapshot_interval_ms: u64,
+    /// Orders to make room for at the start.
+    pub initial_orders: usize,
+}
+
+impl Spec {
+    /// Reads and checks a spec for `kind`; errors name the file and the key.
+    pub fn load(path: &Path, kind: Kind) -> Result<Self, Failure> {
+        let invalid = |text: String| {
+            Failure::new(
+                Code::Config,
+                format!("spec file {}: {text}", path.display()),
+            )
+        };
+        let text = fs::read_to_string(path).map_err(|error| invalid(error.to_string()))?;
+        let spec: Self = serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+        if spec.schema != SCHEMA {
+            return Err(invalid(format!(
+                "schema is {:?}, this build reads {SCHEMA:?}",
+                spec.schema
+            )));
+        }
+        if spec.kind != kind {
+            return Err(invalid(format!(
+                "kind is {:?}, this worker is {kind:?}",
+                spec.kind
+            )));
+        }
+        spec.exchange.check().map_err(invalid)?;
+        Ok(spec)
+    }
+
+    /// The incarnation's sixteen bytes; a text that is no UUID gives an error.
+    pub fn incarnation_bytes(&self) -> Result<[u8; 16], Failure> {
+        parse_uuid(&self.incarnation).ok_or_else(|| {
+            Failure::new(
+                Code::Config,
+                format!("incarnation {:?} is no UUID", self.incarnation),
+            )
+        })
+    }
+}
+
+impl Exchange {
+    /// What the types cannot hold: two lines of different names, multicast groups, a ring of a
+    /// power of two, a server where one is needed.
+    fn check(&self) -> Result<(), String> {
+        if self.lines.len() != 2 || self.lines[0].name == self.lines[1].name {
+            return Err("exchange.lines must be one line A and one line B".to_owned());
+        }
+        for line in &self.lines {
+            if !line.group.is_multicast() {
+                return Err(format!(
+                    "line {:?}: {} is no multicast group",
+                    line.name, line.group
+                ));
+            }
+        }
+        if !self.ring.slot_count.is_power_of_two() {
+            return Err(format!(
+                "ring.slot_count {} is no power of two",
+                self.ring.slot_count
+            ));
+        }
+        let needs_server = self.recovery.replay_protocol != ReplayProtocol::None;
+        if needs_server != self.recovery.request_address.is_some() {
+            return Err(
+                "recovery.request_address must be given, unless replay_protocol is \
+                        \"none\", when it must be absent"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The sixteen bytes of a UUID in its usual text form.
+pub fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+    let hex: String = text.chars().filter(|c| *c != '-').collect();
+    if hex.len() != 32 || !hex.is_ascii() {
+        return None;
+    }
+    let mut bytes = [0; 16];
+    for (byte, digits) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+use super::*;
+
+const WHOLE: &str = r#"{"schema":"tickdeck.spec/v1","kind":"rx","worker":"X-rx",
+ "incarnation":"0a0b0c0d-0102-4304-8506-0708090a0b0c","generation":1,"runtime_dir":"/r",
+ "ring_path":"/r/ring","snapshot_dir":"/s","exchange":{"name":"X","protocol":"moldudp64",
+ "decoder":"itch50","channel":1,"general":{"mlock_all":false},
+ "receive":{"cpu":null,"wait":"block","rcvbuf_bytes":1,"batch":1,"max_packet_bytes":2048},
+ "lines":[{"name":"A","group":"239.1.1.1","port":1,"interface":"lo","source":null,
+ "receive":"recvmmsg"},{"name":"B","group":"239.1.1.2","port":2,"interface":"lo","source":null,
+ "receive":"recvmmsg"}],"arbiter":{"reorder_window_ns":1,"hold_capacity_packets":1,
+ "session_takeover_ms":1},"ring":{"slot_count":8},"recovery":{"replay_protocol":"none",
+ "request_address":null,"min_request_interval_ms":1,"request_timeout_ms":1,"retry_attempts":1,
+ "retry_backoff_ms":1,"slo_ms":1,"unrecoverable_policy":"halt","start_at":"first_seen"},
+ "journal":{"data_dir":"/j","segment_size_bytes":1,"sync_policy":"batch","fsync_interval_ms":1},
+ "book":{"enabled":true,"snapshot_interval_ms":1,"initial_orders":1}}}"#;
+
+fn load(text: &str) -> Result<Spec, Failure> {
+    let file = tempfile::NamedTempFile::new().expect("temporary file");
+    fs::write(file.path(), text).expect("write the spec");
+    Spec::load(file.path(), Kind::Rx)
+}
+
+/// A whole document is read, and the incarnation's bytes come out in order.
+#[test]
+fn whole_document() {
+    let spec = load(WHOLE).expect("a valid spec");
+    assert_eq!(spec.exchange.lines[1].name.label(), "B");
+    assert_eq!(
+        spec.incarnation_bytes().expect("uuid")[..4],
+        [0x0a, 0x0b, 0x0c, 0x0d]
+    );
+}
+
+/// Each kind of bad document is refused with exit code 78 and a text that names the culprit.
+#[test]
+fn bad_documents() {
+    for (from, to, culprit) in [
+        (
+            "\"generation\":1",
+            "\"generation\":1,\"colour\":2",
+            "colour",
+        ),
+        ("spec/v1", "spec/v9", "spec/v9"),
+        ("\"kind\":\"rx\"", "\"kind\":\"book\"", "Book"),
+        ("239.1.1.1", "10.1.1.1", "10.1.1.1"),
+        ("\"name\":\"B\"", "\"name\":\"A\"", "lines"),
+        ("\"slot_count\":8", "\"slot_count\":9", "slot_count"),
+        (
+            "\"request_address\":null",
+            "\"request_address\":\"1.2.3.4:5\"",
+            "request_address",
+        ),
+        ("recvmmsg", "magic", "magic"),
+        ("}}}", "}}", "EOF"),
+    ] {
+        let text = WHOLE.replacen(from, to, 1);
+        assert_ne!(text, WHOLE, "{from} is in the document");
+        let failure = load(&text).expect_err(to);
+        assert_eq!(failure.code, Code::Config);
+        assert!(failure.message.contains(culprit), "{}", failure.message);
+    }
+}
