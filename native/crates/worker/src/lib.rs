@@ -2,6 +2,8 @@
 //!
 //! The engines (`arbiter`, `recovery`, `book`, `sim`) are pure; here they meet the world.
 
+#![forbid(unsafe_code)]
+
 pub mod book;
 pub mod control;
 pub mod exit;
