@@ -1,0 +1,1 @@
+"""A private plant on the loopback interface: simulator, daemon and workers."""

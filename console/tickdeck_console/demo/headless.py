@@ -1,0 +1,199 @@
+"""A demo without a terminal: run to the end of the input, then report in JSON."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from tickdeck.v1.book_service_pb2 import BookSummary, Level, ListBooksRequest, ListBooksResponse
+from tickdeck.v1.journal_service_pb2 import VerifyJournalRequest, VerifyReport
+from tickdeck.v1.observe_pb2 import ExchangeHealth, Histogram
+from tickdeck.v1.observe_service_pb2 import GetLatencyRequest, GetSnapshotRequest
+from tickdeck.v1.operation_service_pb2 import WatchOperationRequest
+from tickdeck_console.client import new_request_id
+from tickdeck_console.demo.options import DemoOptions
+from tickdeck_console.demo.plant import NAME, DemoPlant
+from tickdeck_console.errors import CommandError, ExitCode
+
+STALL_TIMEOUT_S = 60.0
+"""A run whose book makes no progress for this long has failed."""
+POLL_S = 0.2
+
+
+async def run_headless(options: DemoOptions, say: Callable[[str], None]) -> dict[str, Any]:
+    """Play the whole input and return the report; `say` gets progress lines.
+
+    Raises:
+        CommandError: Something did not become ready, the book stalled, or the journal is damaged.
+    """
+    async with DemoPlant(options) as plant:
+        await plant.play()
+        books = await _follow(plant, say)
+        health = await _health(plant)
+        latency = await _latency(plant)
+        await plant.stop_collection()
+        verified = await _verify(plant)
+        return _report(plant, books, health, latency, verified)
+
+
+async def _follow(plant: DemoPlant, say: Callable[[str], None]) -> ListBooksResponse:
+    """Wait until the book has applied every message; kill what is to be killed half way."""
+    loop = asyncio.get_running_loop()
+    progress, since, killed = 0, loop.time(), False
+    while True:
+        with contextlib.suppress(CommandError):  # a worker may be away for a moment
+            books = await plant.client.book.ListBooks(ListBooksRequest(exchange=NAME))
+            applied = max(books.next_sequence, 1) - 1
+            if applied != progress:
+                progress, since = applied, loop.time()
+                say(f"{applied} of {plant.messages} messages, {_orders(books)} orders")
+            if applied >= plant.messages and await _settled(plant):
+                request = ListBooksRequest(exchange=NAME, hashes=True)
+                return await plant.client.book.ListBooks(request, timeout=30)
+        if not killed and progress >= plant.messages // 2:
+            killed = True
+            await _kill(plant, say)
+        if loop.time() - since > STALL_TIMEOUT_S:
+            raise CommandError(
+                f"no progress for {STALL_TIMEOUT_S:.0f} s at message {progress}",
+                "run again with --keep and read the logs",
+                ExitCode.FAILED,
+            )
+        await asyncio.sleep(POLL_S)
+
+
+async def _settled(plant: DemoPlant) -> bool:
+    """Whether every gap is closed and everything accepted is durable."""
+    health = await _health(plant)
+    return health.gaps_open == 0 and health.journal.durable_seq == health.journal.appended_seq
+
+
+async def _kill(plant: DemoPlant, say: Callable[[str], None]) -> None:
+    workers = await plant.workers()
+    options = plant.options
+    for kind, wanted in (("book", options.kill_book), ("rx", options.kill_rx)):
+        if wanted:
+            say(f"killing the {kind} worker, pid {workers[kind].pid}")
+            os.kill(workers[kind].pid, signal.SIGKILL)
+    if options.kill_daemon:
+        say("killing the daemon and starting it again")
+        await plant.kill_daemon()
+        await plant.start_daemon()
+
+
+async def _health(plant: DemoPlant) -> ExchangeHealth:
+    response = await plant.client.observe.GetSnapshot(GetSnapshotRequest(name=NAME))
+    return response.exchanges[0]
+
+
+async def _latency(plant: DemoPlant) -> dict[str, int]:
+    """Percentiles of the whole run from kernel time stamp to applied, in nanoseconds."""
+    response = await plant.client.observe.GetLatency(GetLatencyRequest(name=NAME))
+    stage = [h for h in response.histograms if h.stage == "rx_to_book"]
+    kernel = next((h for h in stage if h.timestamp_source == "kernel"), None)
+    if kernel is None:
+        return {}
+    return {
+        "p50": _percentile(kernel, 0.50),
+        "p99": _percentile(kernel, 0.99),
+        "p99_9": _percentile(kernel, 0.999),
+    }
+
+
+def _percentile(histogram: Histogram, fraction: float) -> int:
+    """The upper bound of the bucket in which the percentile lies, at most the maximum."""
+    wanted = fraction * histogram.count
+    seen = 0
+    for bucket in sorted(histogram.buckets, key=lambda b: b.lower):
+        seen += bucket.count
+        if seen >= wanted:
+            return min(bucket.upper - 1, histogram.max)
+    return histogram.max
+
+
+async def _verify(plant: DemoPlant) -> VerifyReport:
+    request = VerifyJournalRequest(request_id=new_request_id(), exchange=NAME)
+    started = await plant.client.journal.VerifyJournal(request)
+    watch = WatchOperationRequest(name=started.operation.name)
+    async for message in plant.client.operation.WatchOperation(watch):
+        if message.operation.done:
+            if message.operation.HasField("error"):
+                text = f"verify failed: {message.operation.error.message}"
+                raise CommandError(text, "", ExitCode.FAILED)
+            report = VerifyReport()
+            message.operation.response.Unpack(report)
+            return report
+    raise CommandError("the verification ended without a result", "", ExitCode.FAILED)
+
+
+def _report(
+    plant: DemoPlant,
+    books: ListBooksResponse,
+    health: ExchangeHealth,
+    latency: dict[str, int],
+    verified: VerifyReport,
+) -> dict[str, Any]:
+    lines = {line.line: line for line in health.lines}
+    return {
+        "input": plant.options.input_name,
+        "messages": books.messages,
+        "books": [_book(book) for book in books.books],
+        "arbiter": {
+            "duplicates": health.duplicates,
+            "gaps_opened": health.gaps_opened,
+            "gaps_filled": health.gaps_filled,
+            "gaps_unrecovered": health.gaps_unrecovered,
+            "first_a": lines["A"].first,
+            "first_b": lines["B"].first,
+            "lost_a": lines["A"].lost,
+            "lost_b": lines["B"].lost,
+        },
+        "journal": {
+            "records": verified.records,
+            "segments": verified.segments,
+            "durable_seq": verified.durable_seq,
+            "verify": "ok" if verified.whole else _problems(verified),
+        },
+        "latency_ns": {"rx_to_book": latency},
+    }
+
+
+def _book(book: BookSummary) -> dict[str, Any]:
+    return {
+        "symbol": book.symbol,
+        "orders": book.orders,
+        "bid_levels": book.bid_levels,
+        "ask_levels": book.ask_levels,
+        "best_bid": _level(book, "best_bid", book.best_bid),
+        "best_ask": _level(book, "best_ask", book.best_ask),
+        "queue_sha256": book.queue_sha256,
+        "trust": book.trust,
+    }
+
+
+def _level(book: BookSummary, field: str, level: Level) -> list[int] | None:
+    return [level.price, level.quantity] if book.HasField(field) else None
+
+
+def _orders(books: ListBooksResponse) -> int:
+    return sum(book.orders for book in books.books)
+
+
+def _problems(report: VerifyReport) -> str:
+    return "; ".join(f"{p.file} at {p.offset}: {getattr(p, 'class')}" for p in report.problems)
+
+
+def print_report(report: dict[str, Any]) -> None:
+    """The report as one line, the last of the output."""
+    print(json.dumps(report), file=sys.stdout, flush=True)
+
+
+def is_good(report: dict[str, Any]) -> bool:
+    """Whether nothing was lost for good, every book can be trusted and the journal is whole."""
+    trusted = all(book["trust"] == "GOOD" for book in report["books"])
+    recovered = report["arbiter"]["gaps_unrecovered"] == 0
+    return trusted and recovered and report["journal"]["verify"] == "ok"
