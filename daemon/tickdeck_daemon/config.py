@@ -1,0 +1,100 @@
+"""Configuration: the daemon's settings, the exchange files, the workers' spec documents."""
+
+import hashlib
+import json
+from typing import Any
+
+from tickdeck_daemon.exchange_config import (
+    Arbiter,
+    Book,
+    ExchangeConfig,
+    General,
+    Journal,
+    Line,
+    Receive,
+    Recovery,
+    Ring,
+)
+from tickdeck_daemon.exchange_text import Host, host_faults, parse_exchange
+from tickdeck_daemon.settings import Settings
+from tickdeck_daemon.views import WorkerKind
+
+__all__ = [
+    "SPEC_SCHEMA",
+    "Arbiter",
+    "Book",
+    "ExchangeConfig",
+    "General",
+    "Host",
+    "Journal",
+    "Line",
+    "Receive",
+    "Recovery",
+    "Ring",
+    "Settings",
+    "host_faults",
+    "parse_exchange",
+    "spec_hash",
+    "to_spec",
+    "worker_id",
+    "worker_kinds",
+]
+
+SPEC_SCHEMA = "tickdeck.spec/v1"
+"""Version of the spec document; a worker refuses any other."""
+
+_BOOK_IGNORES = ("receive", "lines", "arbiter", "recovery")
+"""Parts of the exchange that a book worker does not use."""
+
+
+def worker_id(exchange: str, kind: WorkerKind) -> str:
+    """Id of a worker, such as `XNAS-rx`."""
+    return f"{exchange}-{kind}"
+
+
+def worker_kinds(config: ExchangeConfig) -> tuple[WorkerKind, ...]:
+    """Kinds of worker that an exchange has, in the order of their start."""
+    return ("rx", "book") if config.book.enabled else ("rx",)
+
+
+def to_spec(
+    config: ExchangeConfig,
+    kind: WorkerKind,
+    settings: Settings,
+    *,
+    incarnation: str,
+    generation: int,
+) -> dict[str, Any]:
+    """The spec document of one worker process, with every default filled in."""
+    name = config.name
+    exchange = config.model_dump(mode="json", exclude={"enabled", "line", "journal"})
+    exchange["lines"] = [line.model_dump(mode="json") for line in config.lines]
+    exchange["journal"] = config.journal.model_dump(mode="json")
+    exchange["journal"]["data_dir"] = config.journal.data_dir or str(settings.journal_dir(name))
+    return {
+        "schema": SPEC_SCHEMA,
+        "kind": kind,
+        "worker": worker_id(name, kind),
+        "incarnation": incarnation,
+        "generation": generation,
+        "runtime_dir": str(settings.worker_dir(worker_id(name, kind))),
+        "ring_path": str(settings.worker_dir(worker_id(name, "rx")) / "ring"),
+        "snapshot_dir": str(settings.snapshot_dir(name)),
+        "exchange": exchange,
+    }
+
+
+def spec_hash(config: ExchangeConfig, kind: WorkerKind, settings: Settings) -> str:
+    """Hash of what a worker process was started with; another hash means: restart it.
+
+    Leaves out what differs with each start and what this kind of worker does not use, so that
+    a new multicast group does not restart the book worker.
+    """
+    spec = to_spec(config, kind, settings, incarnation="", generation=0)
+    if kind == "book":
+        for part in _BOOK_IGNORES:
+            del spec["exchange"][part]
+    else:
+        del spec["exchange"]["book"]
+    text = json.dumps(spec, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

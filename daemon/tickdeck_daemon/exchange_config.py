@@ -1,0 +1,212 @@
+"""The typed form of an exchange file: every key with its unit, default and limits.
+
+The keys are those of the worker's spec file, except that the lines are `[[line]]` tables.
+Unknown keys are errors. Rules that need several keys at once are in `exchange_text`.
+"""
+
+import ipaddress
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from tickdeck_daemon.settings import EXCHANGE_NAME_LENGTH_MAX
+
+NAME_PATTERN = rf"^[A-Z0-9][A-Z0-9_-]{{0,{EXCHANGE_NAME_LENGTH_MAX - 1}}}$"
+"""An exchange's name: part of paths and resource names, so no other characters."""
+
+
+def _refuse(text: str) -> PydanticCustomError:
+    """An error of ours; braces are doubled because pydantic formats the text."""
+    return PydanticCustomError("tickdeck", "{text}", {"text": text})
+
+
+def _multicast(text: str) -> str:
+    try:
+        address = ipaddress.IPv4Address(text)
+    except ValueError as error:
+        raise _refuse(f'"{text}" is no IPv4 address') from error
+    if not address.is_multicast:
+        raise _refuse(f"{text} is no multicast group; one lies in 224.0.0.0 to 239.255.255.255")
+    return str(address)
+
+
+def _unicast(text: str) -> str:
+    try:
+        address = ipaddress.IPv4Address(text)
+    except ValueError as error:
+        raise _refuse(f'"{text}" is no IPv4 address') from error
+    if address.is_multicast or address.is_unspecified or str(address) == "255.255.255.255":
+        raise _refuse(f"{text} is no address of one host")
+    return str(address)
+
+
+def _host_port(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        raise _refuse(f'"{text}" has no port; write "address:port"')
+    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        raise _refuse(f'"{text}" has no port from 1 to 65535')
+    return f"{_unicast(host)}:{int(port)}"
+
+
+def _power_of_two(value: int) -> int:
+    if value & (value - 1):
+        raise _refuse(f"{value} is no power of two; the next one is {1 << value.bit_length()}")
+    return value
+
+
+def _absolute(text: str) -> str:
+    if not text.startswith("/"):
+        raise _refuse(f'"{text}" is no absolute path')
+    if "\0" in text:
+        raise _refuse("a path cannot hold a NUL character")
+    return text
+
+
+Multicast = Annotated[str, AfterValidator(_multicast)]
+Unicast = Annotated[str, AfterValidator(_unicast)]
+HostPort = Annotated[str, AfterValidator(_host_port)]
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+Interface = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class Table(BaseModel):
+    """A table of the file: nothing unknown, nothing converted, nothing changed later."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
+
+
+class General(Table):
+    """`[general]`: the whole worker process."""
+
+    mlock_all: bool = False
+    """Lock all memory; the worker does not start when that is refused."""
+
+
+class Receive(Table):
+    """`[receive]`: the receive thread."""
+
+    cpu: Annotated[int, Field(ge=0)] | None = None
+    """Core to pin the thread to; absent: not pinned."""
+    wait: Literal["block", "spin"] = "block"
+    """Sleep until a packet comes, or ask again at once (needs a core of its own)."""
+    rcvbuf_bytes: Annotated[int, Field(ge=4096, le=1 << 30)] = 8 << 20
+    """Socket buffer of each line; the worker does not start when the kernel gives less."""
+    batch: Annotated[int, Field(ge=1, le=1024)] = 64
+    """Most packets taken by one system call."""
+    max_packet_bytes: Annotated[int, Field(ge=64, le=65535)] = 2048
+    """Longest packet taken; longer ones are counted and refused."""
+
+
+class Line(Table):
+    """`[[line]]`: one multicast line."""
+
+    name: Literal["A", "B"]
+    """Which of the two lines."""
+    group: Multicast
+    """IPv4 multicast group."""
+    port: Annotated[int, Field(ge=1, le=65535)]
+    """UDP port."""
+    interface: Interface
+    """Local interface, by name or by IPv4 address."""
+    source: Unicast | None = None
+    """Sender's address for a source-specific join; absent: any source."""
+    receive: Literal["recvmmsg"] = "recvmmsg"
+    """Receive path."""
+
+
+class Arbiter(Table):
+    """`[arbiter]`: the merge of the lines."""
+
+    reorder_window_ns: Annotated[int, Field(ge=0, le=10**9)] = 2_000_000
+    """How long one line may be behind the other before a gap is asked for."""
+    hold_capacity_packets: Annotated[int, Field(ge=16, le=1 << 20)] = 16384
+    """Packets held behind an open gap."""
+    session_takeover_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 3000
+    """Silence of the current session after which another one is taken over."""
+
+
+class Ring(Table):
+    """`[ring]`: shared memory between rx and its readers."""
+
+    slot_count: Annotated[int, Field(ge=16, le=1 << 22), AfterValidator(_power_of_two)] = 32768
+    """Records kept; a power of two."""
+
+
+class Recovery(Table):
+    """`[recovery]`: how missing messages are asked for."""
+
+    replay_protocol: Literal["none", "moldudp64"] = "none"
+    """Protocol of the re-request server; "none" when the venue has no server."""
+    request_address: HostPort | None = None
+    """IPv4 address and port of the re-request server."""
+    min_request_interval_ms: Annotated[int, Field(ge=0, le=60_000)] = 5
+    """Least time between two requests."""
+    request_timeout_ms: Annotated[int, Field(ge=1, le=600_000)] = 50
+    """How long an answer may take."""
+    retry_attempts: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Requests for one range before it is given up."""
+    retry_backoff_ms: Annotated[int, Field(ge=0, le=60_000)] = 20
+    """Each retry waits this much longer than the one before."""
+    slo_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 500
+    """A gap open for longer violates the objective."""
+    unrecoverable_policy: Literal["declare_lost", "halt"] = "declare_lost"
+    """Write the loss down and go on, or also end the worker."""
+    start_at: Literal["session_start", "first_seen"] = "session_start"
+    """Where an exchange without a journal begins."""
+
+
+class Journal(Table):
+    """`[journal]`: the record of everything accepted."""
+
+    data_dir: AbsolutePath | None = None
+    """Directory of the segments; absent: below the daemon's state directory."""
+    segment_size_bytes: Annotated[int, Field(ge=1 << 16, le=1 << 36)] = 64 << 20
+    """A segment is sealed at this size."""
+    sync_policy: Literal["os", "interval", "batch", "always"] = "batch"
+    """When what was written is synced to the disk."""
+    fsync_interval_ms: Annotated[int, Field(ge=1, le=60_000)] = 5
+    """Longest time between two syncs, where the policy has one."""
+
+
+class Book(Table):
+    """`[book]`: the book worker."""
+
+    enabled: bool = True
+    """Run a book worker."""
+    snapshot_interval_ms: Annotated[int, Field(ge=100, le=86_400_000)] = 5000
+    """Time between two snapshots while something changes."""
+    initial_orders: Annotated[int, Field(ge=1, le=1 << 28)] = 65536
+    """Orders to make room for at the start; growing later is counted."""
+
+
+class ExchangeConfig(Table):
+    """An exchange file, checked."""
+
+    name: Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+    """1 to 16 of A-Z, 0-9, "-" and "_", beginning with a letter or digit."""
+    enabled: bool = True
+    """False: the exchange is known, its workers do not run."""
+    protocol: Literal["moldudp64"] = "moldudp64"
+    """Wire protocol of the lines."""
+    decoder: Literal["itch50"] = "itch50"
+    """Decoder of the messages."""
+    channel: Annotated[int, Field(ge=1, le=65534)] = 1
+    """Channel number in ring and journal records."""
+    general: General = General()
+    receive: Receive = Receive()
+    line: Annotated[tuple[Line, ...], Field(strict=False)]
+    """Line A and line B."""
+    arbiter: Arbiter = Arbiter()
+    ring: Ring = Ring()
+    recovery: Recovery = Recovery()
+    journal: Journal = Journal()
+    book: Book = Book()
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The lines in order of name."""
+        return tuple(sorted(self.line, key=lambda line: line.name))

@@ -1,0 +1,296 @@
+"""From the text of an exchange file to its typed form, with all faults in words."""
+
+import difflib
+import ipaddress
+import os
+import re
+import socket
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import psutil
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from tickdeck_daemon.errors import InvalidError, Violation
+from tickdeck_daemon.exchange_config import ExchangeConfig, Line, Table
+from tickdeck_daemon.toml_lines import KeyPath, key_lines, line_of
+
+TEXT_LENGTH_MAX = 256 * 1024
+"""Longest exchange file, in characters."""
+
+Fault = tuple[KeyPath, str]
+"""Where and what, before the line number is known."""
+
+_POSITION = re.compile(r"^(.*) \(at line (\d+), column (\d+)\)$", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What an exchange file may name of this host."""
+
+    core_count: int
+    interfaces: Mapping[str, tuple[str, ...]]
+    """IPv4 addresses by interface name."""
+
+    @classmethod
+    def here(cls) -> "Host":
+        """The host this runs on."""
+        addresses = {
+            name: tuple(a.address for a in entries if a.family is socket.AF_INET)
+            for name, entries in psutil.net_if_addrs().items()
+        }
+        return cls(os.cpu_count() or 1, addresses)
+
+
+def parse_exchange(
+    text: str, *, file: str | None = None, host: Host | None = None
+) -> ExchangeConfig:
+    """Read an exchange file.
+
+    Args:
+        text: The TOML text.
+        file: Name of the file for messages.
+        host: Also check that its interfaces and cores exist; None: do not.
+
+    Raises:
+        InvalidError: the text is no TOML or no exchange; all faults are in `violations`, each
+            with its key, its line where that is known, and what would be right.
+    """
+    raw = _parse_toml(text, file)
+    faults: list[Fault] = []
+    config: ExchangeConfig | None = None
+    try:
+        config = ExchangeConfig.model_validate(raw)
+    except ValidationError as error:
+        faults.extend(_describe(details) for details in error.errors(include_url=False))
+    faults.extend(_rules(raw))
+    if host is not None:
+        faults.extend(_host_rules(raw, host))
+    if faults or config is None:
+        lines = key_lines(text)
+        raise InvalidError(
+            violations=[_violation(fault, lines, file) for fault in faults],
+            reason="INVALID_EXCHANGE",
+        )
+    return config
+
+
+def host_faults(config: ExchangeConfig, host: Host) -> list[Violation]:
+    """What of a valid exchange this host does not have."""
+    raw = config.model_dump(mode="json", exclude_none=True)
+    return [Violation(field_name(path), text) for path, text in _host_rules(raw, host)]
+
+
+def field_name(path: KeyPath) -> str:
+    """A key's path in one word, such as `line[1].group`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _parse_toml(text: str, file: str | None) -> dict[str, Any]:
+    if len(text) > TEXT_LENGTH_MAX:
+        description = f"the text has {len(text)} characters; at most {TEXT_LENGTH_MAX} are taken"
+        raise InvalidError(violations=[("toml", description)], reason="INVALID_TOML")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        match = _POSITION.match(str(error))
+        what = match.group(1) if match else str(error).removesuffix(" (at end of document)")
+        if match:
+            line, column = int(match.group(2)), int(match.group(3))
+        else:
+            line, column = _end_of(text)
+        place = f"{file}:{line}:{column}" if file else f"line {line}, column {column}"
+        metadata = {"line": str(line), "column": str(column)}
+        raise InvalidError(
+            violations=[("toml", f"{place}: no valid TOML: {what}")],
+            reason="INVALID_TOML",
+            metadata=metadata,
+        ) from error
+    except (ValueError, RecursionError) as error:
+        # Not of TOML's own errors: an integer of thousands of digits, endless nesting.
+        description = f"{file or 'the text'}: no valid TOML: {error}"
+        raise InvalidError(violations=[("toml", description)], reason="INVALID_TOML") from error
+
+
+def _end_of(text: str) -> tuple[int, int]:
+    """Line and column behind the last character, both from 1."""
+    last = text.rfind("\n")
+    return text.count("\n") + 1, len(text) - last
+
+
+def _violation(fault: Fault, lines: dict[KeyPath, int], file: str | None) -> Violation:
+    path, text = fault
+    line = line_of(lines, path)
+    if file and line:
+        text = f"{file}:{line}: {text}"
+    elif line:
+        text = f"line {line}: {text}"
+    elif file:
+        text = f"{file}: {text}"
+    return Violation(field_name(path), text)
+
+
+def _describe(details: ErrorDetails) -> Fault:
+    """One pydantic error in the words of the file's reader."""
+    path: KeyPath = details["loc"]
+    given = _quote(details["input"])
+    context = details.get("ctx", {})
+    name = field_name(path)
+    match details["type"]:
+        case "extra_forbidden":
+            return path, _unknown_key(path)
+        case "missing":
+            return path, f'missing key "{path[-1]}" in {_table_name(path[:-1])}'
+        case "tickdeck":
+            return path, f"{name}: {context['text']}"
+        case "literal_error":
+            expected = str(context["expected"]).replace("'", '"')
+            return path, f"{name} must be {expected}, not {given}"
+        case "greater_than_equal":
+            return path, f"{name} must be at least {context['ge']}, not {given}"
+        case "less_than_equal":
+            return path, f"{name} must be at most {context['le']}, not {given}"
+        case "string_pattern_mismatch" if path == ("name",):
+            rule = '1 to 16 of A-Z, 0-9, "-" and "_", beginning with a letter or digit'
+            return path, f"name must be {rule}, not {given}"
+        case "model_type" | "model_attributes_type":
+            return path, f"{name} must be a table, not {given}"
+        case "tuple_type":
+            return path, "the lines must be [[line]] tables"
+        case kind if kind.endswith("_type"):
+            wanted = {"int": "an integer", "bool": "true or false", "string": "a string"}
+            word = kind.removesuffix("_type")
+            return path, f"{name} must be {wanted.get(word, word)}, not {given}"
+        case _:
+            return path, f"{name}: {details['msg']} (is {given})"
+
+
+def _quote(value: object) -> str:
+    """A value as the file would write it, shortened."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _table_name(path: KeyPath) -> str:
+    match path:
+        case ():
+            return "the top table"
+        case ("line", int(index)):
+            return f"[[line]] number {index + 1}"
+        case _:
+            return f"[{field_name(path)}]"
+
+
+def _unknown_key(path: KeyPath) -> str:
+    """Name the key, its table and the nearest valid key."""
+    key, table = str(path[-1]), path[:-1]
+    text = f'unknown key "{key}" in {_table_name(table)}'
+    keys = _keys_by_table()
+    here = keys.get(str(table[0]) if table else "", frozenset[str]())
+    homes = sorted(name for name, members in keys.items() if key in members)
+    if homes and key not in here:
+        where = " or ".join(_home_name(name) for name in homes)
+        return f"{text}; it belongs {where}"
+    nearest = difflib.get_close_matches(key.lower(), sorted(here), n=1, cutoff=0.0)
+    return f'{text}; did you mean "{nearest[0]}"?' if nearest else text
+
+
+def _home_name(table: str) -> str:
+    if not table:
+        return "to the top table"
+    return "to [[line]]" if table == "line" else f"to [{table}]"
+
+
+def _keys_by_table() -> dict[str, frozenset[str]]:
+    """Valid keys of each table; the top of the file is the empty name."""
+    tables = {"": frozenset(ExchangeConfig.model_fields), "line": frozenset(Line.model_fields)}
+    for name, field in ExchangeConfig.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Table):
+            tables[name] = frozenset(field.annotation.model_fields)
+    return tables
+
+
+def _rules(raw: dict[str, Any]) -> Iterator[Fault]:
+    """Rules over several keys. Values of the wrong type are skipped: they have their fault."""
+    if isinstance(raw.get("line"), list) or "line" not in raw:
+        yield from _line_rules(_tables(raw, "line"), given="line" in raw)
+    yield from _recovery_rules(_table(raw, "recovery"))
+
+
+def _line_rules(lines: list[dict[str, Any]], *, given: bool) -> Iterator[Fault]:
+    names: dict[str, int] = {}
+    targets: dict[tuple[Any, Any], int] = {}
+    for index, line in enumerate(lines):
+        name, target = line.get("name"), (line.get("group"), line.get("port"))
+        if isinstance(name, str) and names.setdefault(name, index) != index:
+            text = f'line name "{name}" is used twice; the lines are "A" and "B"'
+            yield ("line", index, "name"), text
+        whole = isinstance(target[0], str) and isinstance(target[1], int)
+        if whole and targets.setdefault(target, index) != index:
+            text = f"{target[0]}:{target[1]} is used by two lines; each line has its own group:port"
+            yield ("line", index, "group"), text
+    missing = [name for name in ("A", "B") if name not in names]
+    # A line with a wrong name is there, so only what cannot be one of those is missing.
+    if given and missing and len(lines) < 2:
+        yield ("line",), f'missing [[line]] with name = "{missing[-1]}"; an exchange has two lines'
+    elif len(lines) > 2:
+        yield ("line", 2), f"{len(lines)} [[line]] tables; an exchange has two, A and B"
+
+
+def _recovery_rules(recovery: dict[str, Any]) -> Iterator[Fault]:
+    protocol = recovery.get("replay_protocol", "none")
+    address = recovery.get("request_address")
+    if protocol == "none" and address is not None:
+        protocol_path: KeyPath = ("recovery", "replay_protocol")
+        text = 'a request_address needs replay_protocol = "moldudp64" in [recovery]'
+        yield protocol_path, text
+    elif protocol == "moldudp64" and address is None:
+        path: KeyPath = ("recovery", "request_address")
+        text = 'replay_protocol = "moldudp64" needs request_address = "address:port" in [recovery]'
+        yield path, text
+
+
+def _host_rules(raw: dict[str, Any], host: Host) -> Iterator[Fault]:
+    for index, line in enumerate(_tables(raw, "line")):
+        interface = line.get("interface")
+        if isinstance(interface, str) and (text := _interface_fault(interface, host)):
+            yield ("line", index, "interface"), text
+    cpu = _table(raw, "receive").get("cpu")
+    if isinstance(cpu, int) and cpu >= host.core_count:
+        text = f"receive.cpu {cpu} is out of range; this host has cores 0 to {host.core_count - 1}"
+        yield ("receive", "cpu"), text
+
+
+def _interface_fault(interface: str, host: Host) -> str | None:
+    with_address = {name: ips for name, ips in host.interfaces.items() if ips}
+    known = ", ".join(f"{name} ({', '.join(ips)})" for name, ips in sorted(with_address.items()))
+    try:
+        address = str(ipaddress.IPv4Address(interface))
+    except ValueError:
+        if interface in with_address:
+            return None
+        if interface in host.interfaces:
+            return f'interface "{interface}" has no IPv4 address; this host has {known}'
+        return f'no interface "{interface}"; this host has {known}'
+    if any(address in ips for ips in with_address.values()):
+        return None
+    return f"no interface has the address {address}; this host has {known}"
+
+
+def _table(raw: dict[str, Any], key: str) -> dict[str, Any]:
+    value = raw.get(key)
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
+def _tables(raw: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    value = raw.get(key)
+    entries = cast(list[Any], value) if isinstance(value, list | tuple) else []
+    return [cast(dict[str, Any], entry) if isinstance(entry, dict) else {} for entry in entries]
