@@ -1,0 +1,1 @@
+//! Reads a stats file back, published by whom ever: the oracle of the format.
