@@ -120,12 +120,12 @@ impl<'a> Packet<'a> {
     /// # Errors
     /// [`PacketError`] names the first rule that was broken.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, PacketError> {
-        let Some((header, blocks)) = bytes.split_first_chunk::<HEADER_LEN>() else {
+        let Some((head, blocks)) = bytes.split_first_chunk::<HEADER_LEN>() else {
             return Err(PacketError::Truncated {
                 actual: bytes.len(),
             });
         };
-        let (session, first_sequence, count) = split_header(header);
+        let (session, first_sequence, count) = split_header(head);
         if first_sequence == 0 {
             return Err(PacketError::ZeroSequence);
         }
@@ -230,6 +230,15 @@ impl FromStr for Session {
     }
 }
 
+/// The 20 bytes in front of `count` message blocks, for a sender that has the blocks already.
+pub fn header(session: Session, sequence: u64, count: u16) -> [u8; HEADER_LEN] {
+    let mut head = [0; HEADER_LEN];
+    head[..10].copy_from_slice(&session.0);
+    head[10..18].copy_from_slice(&sequence.to_be_bytes());
+    head[18..].copy_from_slice(&count.to_be_bytes());
+    head
+}
+
 /// Session, sequence number and count of a header or a request.
 fn split_header(header: &[u8; HEADER_LEN]) -> (Session, u64, u16) {
     let mut session = [0; 10];
@@ -241,15 +250,6 @@ fn split_header(header: &[u8; HEADER_LEN]) -> (Session, u64, u16) {
         u64::from_be_bytes(sequence),
         u16::from_be_bytes([header[18], header[19]]),
     )
-}
-
-/// The inverse of [`split_header`].
-fn join_header(session: Session, sequence: u64, count: u16) -> [u8; HEADER_LEN] {
-    let mut header = [0; HEADER_LEN];
-    header[..10].copy_from_slice(&session.0);
-    header[10..18].copy_from_slice(&sequence.to_be_bytes());
-    header[18..].copy_from_slice(&count.to_be_bytes());
-    header
 }
 
 /// Walks exactly `count` blocks and requires that nothing follows.

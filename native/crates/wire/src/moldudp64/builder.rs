@@ -1,6 +1,6 @@
 //! Encoders of downstream packets.
 
-use super::{BLOCK_LEN, END_OF_SESSION, HEADER_LEN, MAX_REQUEST_COUNT, Session, join_header};
+use super::{BLOCK_LEN, END_OF_SESSION, HEADER_LEN, MAX_REQUEST_COUNT, Session, header};
 
 /// Builds downstream packets in one reused buffer.
 ///
@@ -70,18 +70,18 @@ impl PacketBuilder {
 
     /// The whole packet; with no message appended it is a heartbeat.
     pub fn finish(&mut self) -> &[u8] {
-        let header = join_header(self.session, self.first_sequence, self.count);
-        self.bytes[..HEADER_LEN].copy_from_slice(&header);
+        let head = header(self.session, self.first_sequence, self.count);
+        self.bytes[..HEADER_LEN].copy_from_slice(&head);
         &self.bytes
     }
 }
 
 /// A heartbeat: the next message will have sequence number `next`.
 pub fn heartbeat(session: Session, next: u64) -> [u8; HEADER_LEN] {
-    join_header(session, next, 0)
+    header(session, next, 0)
 }
 
 /// An end-of-session packet: the last message had sequence number `next - 1`.
 pub fn end_of_session(session: Session, next: u64) -> [u8; HEADER_LEN] {
-    join_header(session, next, END_OF_SESSION)
+    header(session, next, END_OF_SESSION)
 }

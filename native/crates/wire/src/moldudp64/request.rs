@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::{END_OF_SESSION, HEADER_LEN, Session, join_header, split_header};
+use super::{END_OF_SESSION, HEADER_LEN, Session, header, split_header};
 
 /// Asks for `count` messages from `first_sequence` on.
 ///
@@ -49,7 +49,7 @@ pub enum RequestError {
 impl Request {
     /// The 20 bytes of the request.
     pub fn encode(&self) -> [u8; HEADER_LEN] {
-        join_header(self.session, self.first_sequence, self.count)
+        header(self.session, self.first_sequence, self.count)
     }
 
     /// Checks a whole datagram.
@@ -57,12 +57,12 @@ impl Request {
     /// # Errors
     /// [`RequestError`] names the first rule that was broken.
     pub fn parse(bytes: &[u8]) -> Result<Self, RequestError> {
-        let Ok(header) = <&[u8; HEADER_LEN]>::try_from(bytes) else {
+        let Ok(head) = <&[u8; HEADER_LEN]>::try_from(bytes) else {
             return Err(RequestError::WrongLength {
                 actual: bytes.len(),
             });
         };
-        let (session, first_sequence, count) = split_header(header);
+        let (session, first_sequence, count) = split_header(head);
         if first_sequence == 0 {
             return Err(RequestError::ZeroSequence);
         }

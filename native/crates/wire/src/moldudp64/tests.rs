@@ -8,7 +8,7 @@ const DEMO: Session = Session(*b"DEMO000001");
 const GOLDEN: &[u8] = b"DEMO000001\x00\x00\x00\x00\x00\x00\x01\x02\x00\x02\x00\x03abc\x00\x00";
 
 fn bytes_of(sequence: u64, count: u16, blocks: &[u8]) -> Vec<u8> {
-    let mut bytes = join_header(DEMO, sequence, count).to_vec();
+    let mut bytes = header(DEMO, sequence, count).to_vec();
     bytes.extend_from_slice(blocks);
     bytes
 }
