@@ -84,6 +84,15 @@ def host_faults(config: ExchangeConfig, host: Host) -> list[Violation]:
     return [Violation(field_name(path), text) for path, text in _host_rules(raw, host)]
 
 
+def peek_name(text: str) -> str | None:
+    """The name that a possibly wrong exchange file gives, to tell whose file it is."""
+    try:
+        name = _parse_toml(text, None).get("name")
+    except InvalidError:
+        return None
+    return name if isinstance(name, str) else None
+
+
 def field_name(path: KeyPath) -> str:
     """A key's path in one word, such as `line[1].group`."""
     text = ""
