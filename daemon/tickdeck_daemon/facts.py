@@ -1,0 +1,223 @@
+"""What was seen of an exchange at one moment: plain values, without judgement.
+
+The collector fills these from stats files, worker views and the exchange's settings; `health`
+and `checks` judge them. Times are UTC nanoseconds, 0 for never; ages are derived, never stored.
+"""
+
+from dataclasses import dataclass, field
+
+SESSION_NONE = 0
+"""No packet of any session was seen yet."""
+SESSION_OPEN = 1
+"""A session was seen and has not ended."""
+SESSION_ENDED = 2
+"""The venue announced the end of the session."""
+
+JOURNAL_STATES = (
+    "OK",
+    "SLOW",
+    "HUNG",
+    "REOPENING",
+    "FULL",
+    "READONLY",
+    "DEGRADED",
+    "LOST_FILES",
+    "LOCKED",
+    "FAILED",
+)
+"""Names of the values of the metric `journal_state`."""
+BOOK_TRUST = ("GOOD", "SUSPECT", "REBUILDING", "STALE")
+"""Names of the values of the metric `book_trust`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineFacts:
+    """One multicast line; counters are those of the running rx worker and its predecessors."""
+
+    name: str
+    group: str = ""
+    port: int = 0
+    interface: str = ""
+    receive_path: str = ""
+    packets: int = 0
+    messages: int = 0
+    bytes: int = 0
+    heartbeats: int = 0
+    first: int = 0
+    """Messages that this line delivered before the other."""
+    lost: int = 0
+    """Messages that this line has not delivered."""
+    kernel_drops: int = 0
+    rejected: int = 0
+    next_sequence: int = 0
+    last_packet_ns: int = 0
+    packets_per_second: float = 0.0
+    messages_per_second: float = 0.0
+    messages_10s: int = 0
+    lost_10s: int = 0
+    drops_10s: int = 0
+    drops_per_second: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFacts:
+    """One worker process as the supervisor and its stats file show it."""
+
+    id: str
+    kind: str
+    state: str
+    """Name of the supervisor's state, such as "RUNNING"."""
+    ready: bool = False
+    """A process exists and has reported ready."""
+    reason: str = ""
+    """Why it is in this state, in words."""
+    started_ns: int = 0
+    """When this process was started or taken over; 0 without a process."""
+    state_since_ns: int = 0
+    pid: int = 0
+    restarts: int = 0
+    restarts_10min: int = 0
+    heartbeat_age_ns: int | None = None
+    """None when no stats file could be read."""
+    stats_error: str = ""
+    """Why the stats file could not be read; empty when the values are fresh."""
+    last_exit: str = ""
+
+    @property
+    def alive(self) -> bool:
+        """True when the process is up and at work."""
+        return self.ready and self.state in ("RUNNING", "DEGRADED", "CRASH_LOOP")
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFacts:
+    """The journal thread of the rx worker and the disk below it."""
+
+    state: str = "OK"
+    appended_seq: int = 0
+    written_seq: int = 0
+    durable_seq: int = 0
+    records: int = 0
+    bytes: int = 0
+    segments: int = 0
+    write_errors: int = 0
+    overruns: int = 0
+    sync_p99_ns: int = 0
+    syncs_10s: int = 0
+    directory: str = ""
+    sync_policy: str = ""
+    disk_free_bytes: int | None = None
+    disk_used_ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BookFacts:
+    """All books of an exchange together."""
+
+    trust: str = "GOOD"
+    books: int = 0
+    orders: int = 0
+    suspect_books: int = 0
+    cursor_seq: int = 0
+    lag_records: int = 0
+    laps: int = 0
+    messages: int = 0
+    sequence_errors: int = 0
+    """Duplicates or unexplained holes that the book saw: must stay 0."""
+    lost_messages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGap:
+    """A gap that is not closed."""
+
+    id: int
+    first: int
+    last: int
+    stage: str
+    detected_ns: int
+    missing: int
+    attempts: int = 0
+
+    @property
+    def size(self) -> int:
+        """Messages in the range."""
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyFacts:
+    """Percentiles of one stage over the last 10 s."""
+
+    stage: str
+    timestamp_source: str
+    count: int
+    p50_ns: int
+    p99_ns: int
+    p999_ns: int
+    max_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeFacts:
+    """Everything that is known of one exchange at `now_ns`."""
+
+    name: str
+    now_ns: int
+    wanted: bool
+    """True when the desired state is RUNNING."""
+    generation: int = 0
+    heartbeat_ns: int = 1_000_000_000
+    """Longest normal silence of a line: the venue's heartbeat interval."""
+    slo_ns: int = 500_000_000
+    """How long a gap may stay open (`recovery.slo_ms`)."""
+    ring_slots: int = 0
+    book_wanted: bool = True
+    recovery_configured: bool = True
+    rx: WorkerFacts | None = None
+    book_worker: WorkerFacts | None = None
+    lines: tuple[LineFacts, ...] = ()
+    journal: JournalFacts | None = None
+    book: BookFacts | None = None
+    gaps: tuple[OpenGap, ...] = ()
+    """Open gaps, the oldest first."""
+    gaps_opened: int = 0
+    gaps_filled: int = 0
+    gaps_unrecovered: int = 0
+    gap_closed_ns: int = 0
+    """When the latest gap was closed."""
+    messages_lost: int = 0
+    messages_received: int = 0
+    bytes_received: int = 0
+    duplicates: int = 0
+    errors: int = 0
+    next_sequence: int = 0
+    last_delivery_ns: int = 0
+    """Last in-sequence message or heartbeat."""
+    session: str = ""
+    session_state: int = SESSION_NONE
+    messages_per_second: float = 0.0
+    messages_per_second_10s: float = 0.0
+    messages_per_second_60s: float = 0.0
+    bytes_per_second: float = 0.0
+    latencies: tuple[LatencyFacts, ...] = ()
+    gap_trend: tuple[int, ...] = field(default=(0,) * 8)
+    recovery_dropped: int = 0
+    """Requests held back by the rate limit."""
+
+    @property
+    def age_ns(self) -> int:
+        """Time since the last in-sequence message or heartbeat.
+
+        When there was none, the time since the rx worker was started: silence from the beginning
+        must look old, not fresh.
+        """
+        return self._age(self.last_delivery_ns)
+
+    def line_age_ns(self, line: LineFacts) -> int:
+        """Time since the last packet of any kind on a line; counted as `age_ns`."""
+        return self._age(line.last_packet_ns)
+
+    def _age(self, stamp_ns: int) -> int:
+        since = stamp_ns or (self.rx.started_ns if self.rx else 0)
+        return max(0, self.now_ns - since) if since else 0

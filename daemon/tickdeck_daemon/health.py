@@ -1,0 +1,501 @@
+"""Health of an exchange: facts in, state with ranked causes out. No clock and no I/O.
+
+Process, transport, data and desired state are separate axes: missing packets are never a fault
+of a process, and nothing is healthy because it is silent, since silence is judged by its age
+against the venue's heartbeat. `findings` is a pure function of the facts; `HealthTracker` adds
+memory: a finding is raised at once and cleared after it was absent for `clear_after_ns`.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+from tickdeck_daemon.facts import (
+    SESSION_ENDED,
+    ExchangeFacts,
+    JournalFacts,
+    LineFacts,
+    OpenGap,
+    WorkerFacts,
+)
+
+
+class State(IntEnum):
+    """State of an exchange; the numbers are those of the protocol."""
+
+    DOWN = 1
+    """No data, or the book is invalid."""
+    DEGRADED = 2
+    """Loss on one line, slow, or near a limit; the book is valid."""
+    RECOVERING = 3
+    """A gap is open and recovery moves, or the book catches up."""
+    STALE = 4
+    """No fresh fact: the feed is silent or cannot be observed."""
+    CLOSED = 5
+    """Stopped by an operator, or the session has ended."""
+    OK = 6
+
+
+class Transport(IntEnum):
+    """Whether packets arrive at all."""
+
+    UP = 1
+    DOWN = 2
+
+
+class Data(IntEnum):
+    """Whether what arrived can be trusted."""
+
+    OK = 1
+    SUSPECT = 2
+    STALE = 3
+
+
+SEVERITY = (State.DOWN, State.STALE, State.DEGRADED, State.RECOVERING, State.CLOSED, State.OK)
+"""The worst first. STALE outranks DEGRADED: an impaired feed is seen, a stale one is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Limits of the findings; the same for all exchanges unless overridden."""
+
+    late_heartbeats: float = 1.5
+    silent_heartbeats: float = 3.0
+    worker_heartbeat_ns: int = 3_000_000_000
+    line_loss_ratio: float = 1e-5
+    drops_per_second: float = 100.0
+    ring_fill_degraded: float = 0.7
+    ring_fill_down: float = 0.9
+    sync_p99_degraded_ns: int = 50_000_000
+    sync_p99_down_ns: int = 1_000_000_000
+    disk_used_ratio: float = 0.8
+    disk_free_bytes: int = 10 << 30
+    book_settle_ns: int = 2_000_000_000
+    """How long a book may stay suspect after its last gap was closed."""
+    clear_after_ns: int = 5_000_000_000
+    flapping_changes: int = 4
+    """Changes of state in a minute above which clearing takes `flapping_clear_ns`."""
+    flapping_clear_ns: int = 30_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One reason for a state that is not OK."""
+
+    key: str
+    """Identity over time, such as "line.silent.B"."""
+    state: State
+    rank: int
+    """Root causes have lower numbers than what follows from them."""
+    summary: str
+    evidence: str
+    """The numbers with their normal value."""
+    runbook: str = ""
+    hold: bool = True
+    """False for what is an order or a phase, not an alarm: cleared at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeHealth:
+    """The verdict on one exchange beside the facts that it rests on."""
+
+    facts: ExchangeFacts
+    state: State
+    since_ns: int
+    causes: tuple[Finding, ...]
+    transport: Transport
+    data: Data
+    recovery: str
+    silent_lines: frozenset[str]
+
+
+DEFAULT_THRESHOLDS = Thresholds()
+
+
+class HealthTracker:
+    """Remembers findings of one exchange so that a verdict does not flicker."""
+
+    def __init__(self, thresholds: Thresholds = DEFAULT_THRESHOLDS) -> None:
+        """Start without memory."""
+        self._thresholds = thresholds
+        self._held: dict[str, tuple[Finding, int]] = {}
+        self._state: State | None = None
+        self._since_ns = 0
+        self._changes: deque[int] = deque(maxlen=64)
+
+    def update(self, facts: ExchangeFacts) -> ExchangeHealth:
+        """Judge the facts and merge them with what is still held."""
+        limits = self._thresholds
+        fresh = {finding.key: finding for finding in findings(facts, limits)}
+        if not facts.wanted:
+            self._held.clear()
+        now = facts.now_ns
+        keep_ns = limits.flapping_clear_ns if self._flapping(now) else limits.clear_after_ns
+        for key, (finding, seen_ns) in list(self._held.items()):
+            if key not in fresh and (not finding.hold or not 0 <= now - seen_ns < keep_ns):
+                del self._held[key]
+        self._held.update({key: (finding, now) for key, finding in fresh.items()})
+        causes = sorted((finding for finding, _ in self._held.values()), key=_order)
+        self._enter(causes[0].state if causes else State.OK, now)
+        assert self._state is not None, "a state was entered"
+        return ExchangeHealth(
+            facts=facts,
+            state=self._state,
+            since_ns=self._since_ns,
+            causes=tuple(causes),
+            transport=transport(facts, limits),
+            data=data(facts, limits),
+            recovery=recovery(facts, limits),
+            silent_lines=frozenset(silent_lines(facts, limits)),
+        )
+
+    def _enter(self, state: State, now_ns: int) -> None:
+        if state == self._state:
+            return
+        if self._state is not None:
+            self._changes.append(now_ns)
+        self._state, self._since_ns = state, now_ns
+
+    def _flapping(self, now_ns: int) -> bool:
+        recent = sum(1 for changed in self._changes if now_ns - changed < 60_000_000_000)
+        return recent > self._thresholds.flapping_changes
+
+
+def findings(facts: ExchangeFacts, limits: Thresholds = DEFAULT_THRESHOLDS) -> list[Finding]:
+    """Everything that is not as it should be, the worst and most likely cause first."""
+    if not facts.wanted:
+        return [_stopped(facts)]
+    found = list(_of_processes(facts, limits))
+    if _observable(facts.rx, limits):
+        found += _of_lines(facts, limits)
+        found += _of_gaps(facts)
+        found += _of_journal(facts.journal, limits)
+    if facts.book_wanted and _observable(facts.book_worker, limits):
+        found += _of_book(facts, limits)
+    if facts.session_state == SESSION_ENDED:
+        found.append(_session_ended(facts))
+    return sorted(found, key=_order)
+
+
+def transport(facts: ExchangeFacts, limits: Thresholds = DEFAULT_THRESHOLDS) -> Transport:
+    """UP when a ready worker had a packet of any line within the silence limit."""
+    if not _observable(facts.rx, limits):
+        return Transport.DOWN
+    silent = silent_lines(facts, limits)
+    heard = [line for line in facts.lines if line.last_packet_ns and line.name not in silent]
+    return Transport.UP if heard else Transport.DOWN
+
+
+def data(facts: ExchangeFacts, limits: Thresholds = DEFAULT_THRESHOLDS) -> Data:
+    """SUSPECT with an open gap or final loss; STALE when nothing in order arrived lately."""
+    if not _observable(facts.rx, limits) or not facts.last_delivery_ns:
+        return Data.STALE
+    suspect_book = facts.book is not None and facts.book.trust == "SUSPECT"
+    if facts.gaps or suspect_book or facts.messages_lost:
+        return Data.SUSPECT
+    ended = facts.session_state == SESSION_ENDED
+    if not ended and facts.age_ns > limits.silent_heartbeats * facts.heartbeat_ns:
+        return Data.STALE
+    return Data.OK
+
+
+def recovery(facts: ExchangeFacts, limits: Thresholds = DEFAULT_THRESHOLDS) -> str:
+    """The RECOVERY cell: what recovery does for the oldest open gap, or which line carries."""
+    if facts.gaps:
+        gap = facts.gaps[0]
+        if gap.stage == "PARTIAL":
+            return f"FILL {100 * (gap.size - gap.missing) // gap.size}%"
+        return f"REQ {gap.attempts}" if gap.stage == "REQUESTED" else "WAIT"
+    if facts.messages_lost and facts.book is not None and facts.book.trust == "SUSPECT":
+        return "UNRECOV"
+    silent = silent_lines(facts, limits)
+    carrying = [line.name for line in facts.lines if line.name not in silent]
+    return f"{carrying[0]}-ONLY" if len(carrying) == 1 and len(facts.lines) > 1 else "-"
+
+
+def silent_lines(facts: ExchangeFacts, limits: Thresholds = DEFAULT_THRESHOLDS) -> set[str]:
+    """Lines without any packet for longer than the silence limit."""
+    limit_ns = limits.silent_heartbeats * facts.heartbeat_ns
+    return {line.name for line in facts.lines if facts.line_age_ns(line) > limit_ns}
+
+
+def seconds(duration_ns: float) -> str:
+    """A duration for people: "350 ms", "4.2 s", "12 min"."""
+    if duration_ns < 1e9:
+        return f"{duration_ns / 1e6:.0f} ms"
+    return f"{duration_ns / 1e9:.1f} s" if duration_ns < 120e9 else f"{duration_ns / 60e9:.0f} min"
+
+
+def _order(finding: Finding) -> tuple[int, int, str]:
+    return SEVERITY.index(finding.state), finding.rank, finding.key
+
+
+def _observable(worker: WorkerFacts | None, limits: Thresholds) -> bool:
+    """True when the worker is up and its numbers are fresh enough to be judged."""
+    if worker is None or not worker.alive or worker.heartbeat_age_ns is None:
+        return False
+    return worker.heartbeat_age_ns <= limits.worker_heartbeat_ns
+
+
+def _stopped(facts: ExchangeFacts) -> Finding:
+    evidence = f"desired state STOPPED, generation {facts.generation}"
+    return Finding("stopped", State.CLOSED, 0, "stopped by an operator", evidence, hold=False)
+
+
+def _session_ended(facts: ExchangeFacts) -> Finding:
+    evidence = f"end of session {facts.session or '?'} at sequence {facts.next_sequence}"
+    return Finding("session.ended", State.CLOSED, 0, "session ended", evidence, hold=False)
+
+
+def _of_processes(facts: ExchangeFacts, limits: Thresholds) -> Iterator[Finding]:
+    yield from _of_process("rx", facts.rx, limits)
+    if facts.book_wanted:
+        yield from _of_process("book", facts.book_worker, limits)
+
+
+def _of_process(kind: str, worker: WorkerFacts | None, limits: Thresholds) -> Iterator[Finding]:
+    rank = 10 if kind == "rx" else 15
+    if worker is None or worker.state in _PHASES:
+        state = State.STALE if kind == "rx" else State.RECOVERING
+        word = worker.state.lower() if worker else "not started yet"
+        evidence = f"{kind} worker {word} (normal RUNNING)"
+        yield Finding(f"process.{kind}.start", state, rank, f"{kind} {word}", evidence, hold=False)
+        return
+    if not worker.alive:
+        yield _bad_process(kind, worker, State.DOWN, rank)
+        return
+    if worker.state != "RUNNING":
+        yield _bad_process(kind, worker, State.DEGRADED, rank)
+    age_ns = worker.heartbeat_age_ns
+    if age_ns is None or age_ns > limits.worker_heartbeat_ns:
+        seen = f"{seconds(age_ns)} old" if age_ns is not None else worker.stats_error or "missing"
+        normal = seconds(limits.worker_heartbeat_ns)
+        evidence = f"heartbeat of pid {worker.pid} in its stats file: {seen} (normal < {normal})"
+        summary = f"{kind} statistics {seen}"
+        yield Finding(
+            f"stats.{kind}", State.STALE, rank + 1, summary, evidence, "StatsStale.runbook.md"
+        )
+
+
+_PHASES = ("PENDING", "STARTING", "STOPPED", "DRAINING")
+"""States on the way between running and stopped."""
+
+
+def _bad_process(kind: str, worker: WorkerFacts, state: State, rank: int) -> Finding:
+    evidence = f"{worker.state} (normal RUNNING), {worker.restarts} restarts"
+    evidence += f", {worker.reason}" if worker.reason else ""
+    evidence += f", last exit: {worker.last_exit}" if worker.last_exit else ""
+    summary = f"{kind} worker {worker.state}"
+    return Finding(f"process.{kind}", state, rank, summary, evidence, "WorkerCrashLoop.runbook.md")
+
+
+def _of_lines(facts: ExchangeFacts, limits: Thresholds) -> Iterator[Finding]:
+    silent = silent_lines(facts, limits)
+    ended = facts.session_state == SESSION_ENDED
+    if silent and len(silent) == len(facts.lines):
+        if not ended:
+            yield _all_silent(facts, limits)
+        return
+    for line in facts.lines:
+        others = [other for other in facts.lines if other.name != line.name]
+        if line.name in silent and not ended:
+            yield _one_silent(facts, line, others, limits)
+        elif line.lost_10s:
+            yield from _line_loss(line, limits)
+        if line.drops_10s:
+            yield _kernel_drops(facts, line, limits)
+    late_ns = limits.late_heartbeats * facts.heartbeat_ns
+    if not silent and not ended and not facts.gaps and facts.age_ns > late_ns:
+        evidence = f"{seconds(facts.age_ns)} without a message (normal < {seconds(late_ns)})"
+        yield Finding("feed.late", State.DEGRADED, 31, "feed late", evidence, _SILENT)
+
+
+def _all_silent(facts: ExchangeFacts, limits: Thresholds) -> Finding:
+    ages = ", ".join(
+        f"{line.name} {seconds(facts.line_age_ns(line))}"
+        + ("" if line.last_packet_ns else " (never a packet)")
+        for line in facts.lines
+    )
+    normal = seconds(limits.silent_heartbeats * facts.heartbeat_ns)
+    evidence = f"age of the last packet: {ages} (normal < {normal})"
+    return Finding("feed.silent", State.STALE, 30, "all lines silent", evidence, _SILENT)
+
+
+def _one_silent(
+    facts: ExchangeFacts, line: LineFacts, others: list[LineFacts], limits: Thresholds
+) -> Finding:
+    """One silent line is survivable only while the others lose nothing."""
+    losing = [other.name for other in others if other.lost_10s]
+    normal = seconds(limits.silent_heartbeats * facts.heartbeat_ns)
+    evidence = f"no packet for {seconds(facts.line_age_ns(line))} (normal < {normal})"
+    if losing:
+        evidence += f"; line {losing[0]} loses messages too"
+    return Finding(
+        f"line.silent.{line.name}",
+        State.DOWN if losing else State.DEGRADED,
+        32,
+        f"line {line.name} silent",
+        evidence,
+        "FeedOneSideDown.runbook.md",
+    )
+
+
+def _line_loss(line: LineFacts, limits: Thresholds) -> Iterator[Finding]:
+    seen = line.messages_10s + line.lost_10s
+    ratio = line.lost_10s / seen
+    if ratio > limits.line_loss_ratio:
+        evidence = f"{line.lost_10s} of {seen} messages in 10 s = {ratio:.3%}"
+        evidence += f" (normal < {limits.line_loss_ratio:.3%})"
+        summary = f"line {line.name} loses messages"
+        yield Finding(f"line.loss.{line.name}", State.DEGRADED, 42, summary, evidence)
+
+
+def _kernel_drops(facts: ExchangeFacts, line: LineFacts, limits: Thresholds) -> Finding:
+    heavy = line.drops_per_second > limits.drops_per_second or bool(facts.gaps)
+    evidence = f"{line.drops_10s} packets in 10 s, {line.drops_per_second:.0f}/s now (normal 0)"
+    return Finding(
+        f"line.drops.{line.name}",
+        State.DOWN if heavy else State.DEGRADED,
+        40,
+        f"kernel drops packets of line {line.name}",
+        evidence,
+        "FeedKernelDrops.runbook.md",
+    )
+
+
+def _of_gaps(facts: ExchangeFacts) -> Iterator[Finding]:
+    if facts.gaps:
+        yield _open_gap(facts, facts.gaps[0])
+    if facts.messages_lost and not (facts.book_wanted and facts.book is not None):
+        yield _lost(facts, State.DEGRADED)
+
+
+def _open_gap(facts: ExchangeFacts, gap: OpenGap) -> Finding:
+    age_ns = max(0, facts.now_ns - gap.detected_ns)
+    late = age_ns > facts.slo_ns
+    count = f"{len(facts.gaps)} gaps" if len(facts.gaps) > 1 else f"gap {gap.id}"
+    missing = sum(gap.missing for gap in facts.gaps)
+    evidence = f"oldest {gap.first}..{gap.last} {gap.stage}, {gap.attempts} attempts, "
+    evidence += f"open {seconds(age_ns)} (normal < {seconds(facts.slo_ns)})"
+    if not facts.recovery_configured:
+        evidence += "; no recovery source is configured"
+    return Finding(
+        "gap.open",
+        State.DOWN if late else State.RECOVERING,
+        50,
+        f"{count} open on all lines, {missing} messages missing",
+        evidence,
+        "FeedGapUnrecovered.runbook.md",
+    )
+
+
+def _lost(facts: ExchangeFacts, state: State) -> Finding:
+    evidence = f"{facts.gaps_unrecovered} gaps unrecovered, {facts.messages_lost} messages"
+    return Finding(
+        "gap.lost",
+        state,
+        51,
+        f"{facts.messages_lost} messages lost for good",
+        evidence + " (normal 0)",
+        "FeedDataLossConfirmed.runbook.md",
+    )
+
+
+_JOURNAL_VERDICTS = {
+    "OK": None,
+    "SLOW": State.DEGRADED,
+    "HUNG": State.DOWN,
+    "REOPENING": State.DEGRADED,
+    "FULL": State.DOWN,
+    "READONLY": State.DOWN,
+    "DEGRADED": State.DEGRADED,
+    "LOST_FILES": State.DOWN,
+    "LOCKED": State.DOWN,
+    "FAILED": State.DOWN,
+}
+
+
+def _of_journal(journal: JournalFacts | None, limits: Thresholds) -> Iterator[Finding]:
+    if journal is None:
+        return
+    verdict = _JOURNAL_VERDICTS.get(journal.state, State.DEGRADED)
+    if verdict is not None:
+        evidence = f"state {journal.state} (normal OK), {journal.write_errors} write errors, "
+        evidence += f"{journal.appended_seq - journal.durable_seq} records not durable"
+        summary = f"journal {journal.state}"
+        yield Finding("journal.state", verdict, 60, summary, evidence, "WalBacklog.runbook.md")
+    if journal.syncs_10s and journal.sync_p99_ns > limits.sync_p99_degraded_ns:
+        slow = journal.sync_p99_ns > limits.sync_p99_down_ns
+        evidence = f"p99 {seconds(journal.sync_p99_ns)} over 10 s "
+        evidence += f"(normal < {seconds(limits.sync_p99_degraded_ns)})"
+        state = State.DOWN if slow else State.DEGRADED
+        yield Finding(
+            "journal.sync", state, 61, "journal sync slow", evidence, "WalFsyncSlow.runbook.md"
+        )
+    free, used = journal.disk_free_bytes, journal.disk_used_ratio
+    if free is None or used is None:
+        return
+    if used > limits.disk_used_ratio and free < limits.disk_free_bytes:
+        evidence = f"{used:.0%} used, {free / (1 << 30):.1f} GiB free below {journal.directory}"
+        evidence += f" (normal < {limits.disk_used_ratio:.0%})"
+        yield Finding(
+            "journal.disk",
+            State.DEGRADED,
+            62,
+            "journal disk nearly full",
+            evidence,
+            "WalDiskFillSoon.runbook.md",
+        )
+
+
+def _of_book(facts: ExchangeFacts, limits: Thresholds) -> Iterator[Finding]:
+    book = facts.book
+    if book is None:
+        return
+    if book.sequence_errors:
+        evidence = f"{book.sequence_errors} duplicates or unexplained holes (normal 0)"
+        summary = "book saw a broken sequence"
+        yield Finding("book.sequence", State.DOWN, 55, summary, evidence, _INCONSISTENT)
+    if book.trust == "SUSPECT":
+        yield _suspect_book(facts, limits)
+    elif facts.messages_lost:
+        yield _lost(facts, State.DEGRADED)
+    if book.trust == "REBUILDING":
+        evidence = f"{book.lag_records} records behind, cursor {book.cursor_seq}"
+        yield Finding("book.rebuilding", State.RECOVERING, 57, "book catches up", evidence)
+    if book.trust == "STALE" and facts.session_state != SESSION_ENDED:
+        evidence = f"trust STALE at cursor {book.cursor_seq} (normal GOOD)"
+        yield Finding("book.stale", State.STALE, 58, "books are stale", evidence, _INCONSISTENT)
+    fill = book.lag_records / facts.ring_slots if facts.ring_slots else 0.0
+    if fill > limits.ring_fill_degraded and book.trust != "REBUILDING":
+        state = State.DOWN if fill > limits.ring_fill_down else State.DEGRADED
+        evidence = f"{book.lag_records} of {facts.ring_slots} records behind = {fill:.0%}"
+        evidence += f" (normal < {limits.ring_fill_degraded:.0%})"
+        yield Finding("book.lag", state, 56, "book lags the ring", evidence)
+
+
+def _suspect_book(facts: ExchangeFacts, limits: Thresholds) -> Finding:
+    """A suspect book is a phase while its gap may still be filled, else it is invalid."""
+    book = facts.book
+    assert book is not None, "only asked for an exchange with books"
+    evidence = f"{book.suspect_books} of {book.books} books suspect (normal 0)"
+    if facts.messages_lost or book.lost_messages:
+        lost = max(facts.messages_lost, book.lost_messages)
+        evidence += f", {lost} messages lost for good in {facts.gaps_unrecovered} gaps"
+        summary = f"{lost} messages lost for good, book suspect"
+        return Finding("gap.lost", State.DOWN, 51, summary, evidence, _LOSS)
+    gap_open_ns = facts.now_ns - facts.gaps[0].detected_ns if facts.gaps else None
+    if gap_open_ns is not None and gap_open_ns <= facts.slo_ns:
+        state = State.RECOVERING
+    elif facts.gaps:
+        state = State.DOWN
+    else:
+        settling = facts.now_ns - facts.gap_closed_ns < limits.book_settle_ns
+        state = State.RECOVERING if settling or book.lag_records else State.DOWN
+    return Finding("book.suspect", state, 54, "book suspect", evidence, _INCONSISTENT)
+
+
+_SILENT = "FeedSilent.runbook.md"
+_LOSS = "FeedDataLossConfirmed.runbook.md"
+_INCONSISTENT = "FeedBookInconsistent.runbook.md"
