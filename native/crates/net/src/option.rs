@@ -1,0 +1,94 @@
+//! Socket options that socket2 does not have.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, AsRawFd};
+
+use libc::{c_int, c_void, socklen_t};
+
+use crate::error::NetError;
+
+/// Sets an option of level SOL_SOCKET whose value is an int.
+pub(crate) fn set_int(socket: &impl AsFd, name: c_int, value: c_int) -> io::Result<()> {
+    let length = mem::size_of::<c_int>() as socklen_t;
+    // No safe wrapper knows these options.
+    // SAFETY: the descriptor is open for the borrow of `socket`; the pointer is to a c_int that
+    // lives through the call and `length` is its size; the kernel only reads it.
+    let result = unsafe {
+        let value = (&raw const value).cast::<c_void>();
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            name,
+            value,
+            length,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Asks for a receive buffer, by force where that is permitted, and verifies what was granted.
+pub(crate) fn set_receive_buffer(
+    socket: &socket2::Socket,
+    requested: usize,
+    may_force: bool,
+) -> Result<(), NetError> {
+    let name = "SO_RCVBUF";
+    let value = c_int::try_from(requested)
+        .ok()
+        .filter(|value| (1..=c_int::MAX / 2).contains(value))
+        .ok_or_else(|| NetError::config("rcvbuf_bytes", requested, "1 to 1,073,741,823"))?;
+    let forced = may_force && set_int(socket, libc::SO_RCVBUFFORCE, value).is_ok();
+    if !forced {
+        set_int(socket, libc::SO_RCVBUF, value).map_err(NetError::option(
+            name,
+            requested,
+            "lower rcvbuf_bytes",
+        ))?;
+    }
+    // The kernel doubles the value for its own bookkeeping and reports the double (socket(7)).
+    let effective = socket
+        .recv_buffer_size()
+        .map_err(|error| NetError::io("read SO_RCVBUF", error))?
+        / 2;
+    if effective < requested {
+        return Err(NetError::ReceiveBufferCapped {
+            requested,
+            effective,
+        });
+    }
+    Ok(())
+}
+
+/// The socket's drop counter, from SO_MEMINFO. Minimum kernel: 4.12.
+pub(crate) fn drop_count(socket: &impl AsFd) -> io::Result<u32> {
+    let mut values = [0u32; MEMINFO_WORDS];
+    let mut length = mem::size_of_val(&values) as socklen_t;
+    // No safe wrapper knows this option.
+    // SAFETY: the descriptor is open for the borrow of `socket`; the pointers are to an array of
+    // u32, valid for every bit pattern, and to its size in bytes, both alive through the call; the
+    // kernel writes at most `length` bytes and stores how many it wrote.
+    let result = unsafe {
+        let values = (&raw mut values).cast::<c_void>();
+        let descriptor = socket.as_fd().as_raw_fd();
+        libc::getsockopt(
+            descriptor,
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            values,
+            &raw mut length,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(values[MEMINFO_DROPS])
+}
+
+/// Words of SO_MEMINFO and the place of the drop counter (linux/sock_diag.h, SK_MEMINFO_*).
+const MEMINFO_WORDS: usize = 9;
+const MEMINFO_DROPS: usize = 8;
