@@ -1,2 +1,65 @@
-//! A/B merge.
+//! The merge of redundant MoldUDP64 lines into one strictly ordered stream.
+//!
+//! [`Arbiter`] takes packets of every line and of the re-request server, with the time they
+//! came, and calls an [`Output`] with runs of messages in sequence and with events. It does no
+//! I/O, reads no clock and allocates nothing after construction.
+//!
+//! What holds, whatever the lines do:
+//!
+//! * Runs leave in sequence: each starts where the one before ended, no message twice.
+//! * A message that is skipped was named before in [`Event::GapLost`], with a reason.
+//! * A packet that is next in line is handed on from the caller's buffer, without a copy.
+//! * Data behind a hole is held in slots allocated at construction. When they are full, the
+//!   newest packet is dropped and counted; it is not forgotten: what follows reveals it as a
+//!   later gap.
+//!
+//! The life of a gap: [`Event::GapOpened`] when a hole is seen, [`Event::GapWaitOver`] when the
+//! reorder window has passed and it is time to ask for it, [`Event::GapProgress`] for each part
+//! that arrives, then [`Event::GapFilled`] right after its last message was delivered, or
+//! [`Arbiter::give_up`] and [`Event::GapLost`] in the place of each hole that stayed.
+//!
+//! ```
+//! use tickdeck_arbiter::{Arbiter, Arrival, Config, Event, Output, Run, Source, Start};
+//! use tickdeck_wire::moldudp64::{Packet, PacketBuilder, Session};
+//!
+//! #[derive(Default)]
+//! struct Delivered(Vec<u64>);
+//! impl Output for Delivered {
+//!     fn deliver(&mut self, run: Run<'_>) {
+//!         self.0.push(run.first_sequence);
+//!     }
+//!     fn event(&mut self, _: Event) {}
+//! }
+//!
+//! let mut arbiter = Arbiter::new(Config { start: Start::SessionStart, ..Config::default() })?;
+//! let mut builder = PacketBuilder::new(Session(*b"DEMO000001"), 1400);
+//! builder.begin(1);
+//! assert!(builder.push(b"hello"));
+//! let packet = Packet::parse(builder.finish()).expect("well formed");
+//! let mut delivered = Delivered::default();
+//! for line in [0, 1] {
+//!     let source = Source::Line(line);
+//!     arbiter.on_packet(Arrival { source, packet, rx_ns: 0, stamp: 1, now_ns: 0 }, &mut delivered);
+//! }
+//! assert_eq!(delivered.0, [1]);
+//! assert_eq!(arbiter.counters().duplicates, 1);
+//! # Ok::<(), tickdeck_arbiter::ConfigError>(())
+//! ```
 #![forbid(unsafe_code)]
+
+mod arbiter;
+mod config;
+mod counters;
+mod gaps;
+mod hold;
+mod io;
+mod lines;
+mod ranges;
+mod sessions;
+
+pub use arbiter::Arbiter;
+pub use config::{Config, ConfigError, MAX_LINES, Start};
+pub use counters::{Counters, LineCounters};
+pub use gaps::GapView;
+pub use io::{Arrival, Disposition, Event, Gap, Output, Run, Source};
+pub use tickdeck_wire::record::{LossReason, SessionEventKind};

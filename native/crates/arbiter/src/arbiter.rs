@@ -1,0 +1,543 @@
+//! The state machine.
+//!
+//! Two numbers rule it: `next` is what the output wants, `revealed` is the end of what is known
+//! to exist. Everything in between is either held or missing, and every missing message belongs
+//! to exactly one gap. A packet is cut into pieces at the edges of what is there already: a piece
+//! at `next` is delivered, one ahead of it is held, and one that begins behind `revealed` opens a
+//! gap first. After each delivery the output is carried on through held pieces and given-up
+//! holes until it stands before something missing.
+
+use tickdeck_wire::moldudp64::{Packet, PacketKind, Session, skip_blocks};
+use tickdeck_wire::record::{LossReason, SessionEventKind};
+
+use crate::config::{Config, ConfigError, Start};
+use crate::counters::{Counters, LineCounters};
+use crate::gaps::{GapView, Gaps};
+use crate::hold::{Cover, Hold, Piece};
+use crate::io::{Arrival, Disposition, Event, Gap, Output, Run, Source};
+use crate::lines::LineBook;
+use crate::ranges::{RangeSet, Span};
+use crate::sessions::{Admission, Sessions};
+
+/// Given-up ranges remembered, to call their late arrival stale and not a duplicate.
+const REMEMBERED_LOSSES: usize = 256;
+
+/// Merges lines into one ordered stream; see the crate's documentation.
+#[derive(Debug)]
+pub struct Arbiter {
+    /// The sequence number to deliver next; 0 before the first session.
+    next: u64,
+    /// The end of what is known to exist.
+    revealed: u64,
+    /// Where the stream of this session began.
+    origin: u64,
+    hold: Hold,
+    gaps: Gaps,
+    sessions: Sessions,
+    end_told: bool,
+    lost: RangeSet,
+    lines: Vec<LineBook>,
+    counters: Counters,
+    reorder_window_ns: u64,
+}
+
+impl Arbiter {
+    /// Allocates everything the arbiter will ever use.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when a limit is out of range.
+    pub fn new(config: Config) -> Result<Self, ConfigError> {
+        config.check()?;
+        let next = match config.start {
+            Start::Resume { next_sequence, .. } => next_sequence,
+            Start::FirstSeen | Start::SessionStart => 0,
+        };
+        Ok(Self {
+            next,
+            revealed: next,
+            origin: next,
+            hold: Hold::new(config.hold_capacity_packets, config.max_packet_bytes),
+            gaps: Gaps::new(config.gap_capacity),
+            sessions: Sessions::new(config.start, config.session_takeover_ns),
+            end_told: false,
+            lost: RangeSet::with_capacity(REMEMBERED_LOSSES),
+            lines: (0..config.lines).map(|_| LineBook::new()).collect(),
+            counters: Counters {
+                lines: vec![LineCounters::default(); config.lines],
+                ..Counters::default()
+            },
+            reorder_window_ns: config.reorder_window_ns,
+        })
+    }
+
+    /// Takes a packet. Deliveries and events reach `out` before this returns.
+    ///
+    /// # Panics
+    /// When the source is a line that the configuration does not have.
+    pub fn on_packet(&mut self, arrival: Arrival<'_>, out: &mut impl Output) -> Disposition {
+        if !self.admit(&arrival, out) {
+            self.counters.wrong_session += 1;
+            return Disposition::WrongSession;
+        }
+        let packet = arrival.packet;
+        let span = Span {
+            first: packet.first_sequence(),
+            end: packet.next_sequence(),
+        };
+        if let Source::Line(line) = arrival.source {
+            let line = usize::from(line);
+            self.lines[line].on_packet(span, &mut self.counters.lines[line]);
+        }
+        match packet.kind() {
+            PacketKind::Data { .. } => self.on_data(&arrival, span, out),
+            PacketKind::Heartbeat => self.on_control(&arrival, false, out),
+            PacketKind::EndOfSession => self.on_control(&arrival, true, out),
+        }
+    }
+
+    /// Tells which gaps have waited long enough for another line.
+    pub fn poll(&mut self, now_ns: u64, out: &mut impl Output) {
+        while let Some(gap) = self.gaps.wait_over(now_ns, self.reorder_window_ns) {
+            out.event(Event::GapWaitOver { gap });
+        }
+    }
+
+    /// When [`Arbiter::poll`] has something to do, monotonic ns.
+    pub fn next_deadline_ns(&self) -> Option<u64> {
+        self.gaps.next_deadline_ns(self.reorder_window_ns)
+    }
+
+    /// Gives up what is missing of a gap. The loss is told when the output comes to it; what
+    /// still arrives before that is used. `false` when the gap is not open or was given up.
+    pub fn give_up(&mut self, gap_id: u64, reason: LossReason, out: &mut impl Output) -> bool {
+        let known = self.gaps.give_up(gap_id, reason);
+        if known {
+            self.advance(out);
+            self.finish(out);
+        }
+        known
+    }
+
+    /// The gaps that the output has not passed yet, in order.
+    pub fn gaps(&self) -> impl Iterator<Item = &GapView> {
+        self.gaps.iter()
+    }
+
+    /// What is missing of a gap, as inclusive ranges in order; nothing for an unknown gap.
+    pub fn holes(&self, gap_id: u64) -> impl Iterator<Item = (u64, u64)> {
+        let whole = self.gaps.get(gap_id).map(|view| Span {
+            first: view.gap.first.max(self.next),
+            end: view.gap.last + 1,
+        });
+        let holes = whole.into_iter().flat_map(|span| self.hold.holes(span));
+        holes.map(|hole| (hole.first, hole.end - 1))
+    }
+
+    /// The lines that skipped any of `first..=last`, as [`Source::bit`]s.
+    pub fn lines_that_missed(&self, first: u64, last: u64) -> u8 {
+        let span = Span {
+            first,
+            end: last.saturating_add(1),
+        };
+        let missed = (0u8..)
+            .zip(&self.lines)
+            .filter(|(_, line)| line.skipped_in(span) > 0);
+        missed.fold(0, |bits, (line, _)| bits | Source::Line(line).bit())
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The sequence number to deliver next; 0 before the first session.
+    pub fn next_sequence(&self) -> u64 {
+        self.next
+    }
+
+    /// The current session.
+    pub fn session(&self) -> Option<Session> {
+        self.sessions.current()
+    }
+
+    /// Whether the current session has said that it ended.
+    pub fn session_has_ended(&self) -> bool {
+        self.sessions.has_ended()
+    }
+
+    /// Decides about the packet's session; changes to it where that is due.
+    #[inline]
+    fn admit(&mut self, arrival: &Arrival<'_>, out: &mut impl Output) -> bool {
+        let session = arrival.packet.session();
+        if arrival.source == Source::Retransmit {
+            return self.sessions.current() == Some(session);
+        }
+        let first = arrival.packet.first_sequence();
+        let complete = self.next == self.revealed;
+        match self
+            .sessions
+            .admit(session, first, arrival.now_ns, complete)
+        {
+            Admission::Current => true,
+            Admission::Refused => false,
+            Admission::Resumed => {
+                self.sessions.enter(session, self.next, arrival.now_ns);
+                self.tell_session(SessionEventKind::Resumed, session, out);
+                true
+            }
+            Admission::First { start } => {
+                self.sessions.enter(session, 0, arrival.now_ns);
+                self.begin(start);
+                self.tell_session(SessionEventKind::Started, session, out);
+                true
+            }
+            Admission::Takeover { start } => {
+                self.leave(out);
+                self.sessions.enter(session, self.next, arrival.now_ns);
+                self.begin(start);
+                self.counters.session_changes += 1;
+                self.tell_session(SessionEventKind::Changed, session, out);
+                true
+            }
+        }
+    }
+
+    /// Closes the current session: what is held is delivered, what is missing is lost.
+    fn leave(&mut self, out: &mut impl Output) {
+        self.gaps.give_up_all(LossReason::SessionEnded);
+        self.advance(out);
+        self.finish(out);
+        assert!(
+            self.next == self.revealed && self.gaps.is_empty(),
+            "a session that is left has nothing open"
+        );
+    }
+
+    fn begin(&mut self, start: u64) {
+        self.next = start;
+        self.revealed = start;
+        self.origin = start;
+        self.end_told = false;
+        self.lost.clear();
+        for (line, counters) in self.lines.iter_mut().zip(&mut self.counters.lines) {
+            line.begin_session(counters);
+        }
+    }
+
+    #[inline]
+    fn on_data(
+        &mut self,
+        arrival: &Arrival<'_>,
+        mut span: Span,
+        out: &mut impl Output,
+    ) -> Disposition {
+        let mut taken = Taken::default();
+        let mut blocks = arrival.packet.blocks();
+        if arrival.source == Source::Retransmit && span.end > self.revealed {
+            // Nobody asked for these: an answer must not decide what exists.
+            let wanted = Span {
+                end: self.revealed.max(span.first),
+                ..span
+            };
+            taken.stale += span.len() - wanted.len();
+            blocks = &blocks[..blocks.len() - after(blocks, wanted.len()).len()];
+            span = wanted;
+        }
+        let piece = Piece {
+            span,
+            blocks,
+            source: arrival.source,
+            rx_ns: arrival.rx_ns,
+            stamp: arrival.stamp,
+        };
+        if span.first == self.next && span.end <= self.hold.first() {
+            self.deliver(piece, &mut taken, out);
+        } else {
+            self.take_in_pieces(piece, arrival.now_ns, &mut taken, out);
+        }
+        self.count(arrival.source, &taken);
+        self.finish(out);
+        taken.disposition()
+    }
+
+    /// Cuts a packet at the edges of what is there already and takes each part.
+    fn take_in_pieces(
+        &mut self,
+        mut rest: Piece<'_>,
+        now_ns: u64,
+        taken: &mut Taken,
+        out: &mut impl Output,
+    ) {
+        while rest.span.len() > 0 {
+            let first = rest.span.first;
+            if first < self.next {
+                let old = rest.split_to(self.next);
+                self.count_old(old.span, rest.source, taken);
+            } else if first == self.next {
+                let part = rest.split_to(self.hold.first());
+                self.deliver(part, taken, out);
+            } else {
+                match self.hold.cover(first) {
+                    Cover::Held { end } => taken.old += rest.split_to(end).span.len(),
+                    Cover::Free { until } => {
+                        let part = rest.split_to(until);
+                        self.hold(part, now_ns, taken, out);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Delivers a piece that begins at `next`, and what it makes deliverable.
+    #[inline]
+    fn deliver(&mut self, piece: Piece<'_>, taken: &mut Taken, out: &mut impl Output) {
+        debug_assert_eq!(
+            piece.span.first, self.next,
+            "output is strictly in sequence"
+        );
+        if piece.span.len() == 0 {
+            return;
+        }
+        if !self.gaps.is_empty() {
+            self.gaps
+                .credit(piece.span, piece.source, |event| out.event(event));
+        }
+        taken.delivered += piece.span.len();
+        self.counters.delivered += piece.span.len();
+        self.next = piece.span.end;
+        self.revealed = self.revealed.max(self.next);
+        out.deliver(piece.run());
+        if !self.gaps.is_empty() {
+            self.settle(out);
+            self.advance(out);
+        }
+    }
+
+    /// Holds a piece that begins ahead of `next`; opens a gap when it begins behind all known.
+    fn hold(&mut self, piece: Piece<'_>, now_ns: u64, taken: &mut Taken, out: &mut impl Output) {
+        let reveals = piece.span.first > self.revealed;
+        let room = self.hold.fits(piece.blocks.len()) && !(reveals && self.gaps.is_full());
+        if !room || !self.hold.insert(&piece) {
+            taken.dropped += piece.span.len();
+            return;
+        }
+        if reveals {
+            self.open_gap(piece.span.first, now_ns, out);
+        }
+        self.revealed = self.revealed.max(piece.span.end);
+        taken.held += piece.span.len();
+        self.gaps
+            .credit(piece.span, piece.source, |event| out.event(event));
+    }
+
+    fn on_control(
+        &mut self,
+        arrival: &Arrival<'_>,
+        ends: bool,
+        out: &mut impl Output,
+    ) -> Disposition {
+        if arrival.source == Source::Retransmit {
+            return Disposition::Control;
+        }
+        let packet: Packet<'_> = arrival.packet;
+        if packet.first_sequence() > self.revealed && !self.gaps.is_full() {
+            self.open_gap(packet.first_sequence(), arrival.now_ns, out);
+            self.revealed = packet.first_sequence();
+        }
+        if ends {
+            self.sessions.end(arrival.now_ns);
+        }
+        self.finish(out);
+        Disposition::Control
+    }
+
+    /// Opens a gap from the end of what is known up to, not including, `end`.
+    fn open_gap(&mut self, end: u64, now_ns: u64, out: &mut impl Output) {
+        let hole = Span {
+            first: self.revealed,
+            end,
+        };
+        let gap = self.gaps.open(hole, now_ns);
+        self.counters.gaps_opened += 1;
+        out.event(Event::GapOpened { gap });
+    }
+
+    /// Carries the output through held pieces and given-up holes.
+    fn advance(&mut self, out: &mut impl Output) {
+        loop {
+            if let Some(piece) = self.hold.front_at(self.next) {
+                self.next = piece.span.end;
+                self.counters.delivered += piece.span.len();
+                out.deliver(piece.run());
+                self.hold.pop_front();
+            } else if !self.pass_lost_hole(out) {
+                return;
+            }
+            self.settle(out);
+        }
+    }
+
+    /// Passes the hole at `next` if its gap was given up.
+    fn pass_lost_hole(&mut self, out: &mut impl Output) -> bool {
+        let held_from = self.hold.first();
+        let Some(view) = self.gaps.at(self.next) else {
+            return false;
+        };
+        let Some(reason) = view.given_up else {
+            return false;
+        };
+        let hole = Span {
+            first: self.next,
+            end: held_from.min(view.gap.last + 1),
+        };
+        view.missing -= hole.len();
+        view.lost += hole.len();
+        let gap = Gap {
+            first: hole.first,
+            last: hole.end - 1,
+            ..view.gap
+        };
+        self.counters.messages_lost += hole.len();
+        self.lost.insert(hole);
+        self.next = hole.end;
+        out.event(Event::GapLost { gap, reason });
+        true
+    }
+
+    /// Closes the gaps that the output has passed.
+    fn settle(&mut self, out: &mut impl Output) {
+        while let Some(view) = self.gaps.pop_passed(self.next) {
+            debug_assert_eq!(view.missing, 0, "a passed gap is delivered or lost");
+            let (gap, sources) = (view.gap, view.sources);
+            if let Some(reason) = view.given_up.filter(|_| view.lost > 0) {
+                self.counters.gaps_unrecovered += 1;
+                out.event(Event::GapUnrecovered {
+                    gap,
+                    lost: view.lost,
+                    sources,
+                    reason,
+                });
+            } else {
+                self.counters.gaps_filled += 1;
+                out.event(Event::GapFilled { gap, sources });
+            }
+        }
+    }
+
+    /// Tells the end of the session once nothing of it is missing; refreshes the gauges.
+    #[inline]
+    fn finish(&mut self, out: &mut impl Output) {
+        self.counters.held_packets = self.hold.packets();
+        self.counters.held_messages = self.hold.messages();
+        if self.sessions.has_ended() && !self.end_told && self.next == self.revealed {
+            self.end_told = true;
+            if let Some(session) = self.sessions.current() {
+                self.tell_session(SessionEventKind::Ended, session, out);
+            }
+        }
+    }
+
+    fn tell_session(&self, kind: SessionEventKind, session: Session, out: &mut impl Output) {
+        out.event(Event::Session {
+            kind,
+            session,
+            next_sequence: self.next,
+        });
+    }
+
+    /// Sorts messages below `next` into copies and those that came too late.
+    fn count_old(&self, span: Span, source: Source, taken: &mut Taken) {
+        if source == Source::Retransmit {
+            taken.stale += span.len();
+            return;
+        }
+        let mut stale = self.origin.min(span.end).saturating_sub(span.first);
+        if !self.lost.is_empty() {
+            stale += self.lost.count_in(span);
+        }
+        taken.stale += stale;
+        taken.old += span.len() - stale;
+    }
+
+    #[inline]
+    fn count(&mut self, source: Source, taken: &Taken) {
+        match source {
+            Source::Line(line) => {
+                self.counters.lines[usize::from(line)].first += taken.delivered + taken.held;
+                self.counters.duplicates += taken.old;
+                self.counters.stale += taken.stale;
+            }
+            Source::Retransmit => {
+                self.counters.retransmitted += taken.delivered + taken.held;
+                self.counters.stale += taken.old + taken.stale;
+            }
+        }
+        self.counters.hold_dropped += taken.dropped;
+    }
+}
+
+/// What became of the messages of one packet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Taken {
+    delivered: u64,
+    held: u64,
+    dropped: u64,
+    old: u64,
+    stale: u64,
+}
+
+impl Taken {
+    fn disposition(&self) -> Disposition {
+        if self.delivered > 0 {
+            Disposition::Delivered
+        } else if self.held > 0 {
+            Disposition::Held
+        } else if self.dropped > 0 {
+            Disposition::HoldFull
+        } else if self.old > 0 {
+            Disposition::Duplicate
+        } else {
+            Disposition::Stale
+        }
+    }
+}
+
+impl<'a> Piece<'a> {
+    /// Takes the messages before `end` off the front; all of them when `end` is beyond.
+    fn split_to(&mut self, end: u64) -> Piece<'a> {
+        if end >= self.span.end {
+            let whole = *self;
+            self.span.first = self.span.end;
+            self.blocks = &[];
+            return whole;
+        }
+        let rest = after(self.blocks, end - self.span.first);
+        let head = Piece {
+            span: Span {
+                first: self.span.first,
+                end,
+            },
+            blocks: &self.blocks[..self.blocks.len() - rest.len()],
+            ..*self
+        };
+        self.span.first = end;
+        self.blocks = rest;
+        head
+    }
+
+    fn run(&self) -> Run<'a> {
+        Run {
+            source: self.source,
+            first_sequence: self.span.first,
+            count: self.span.len() as u32,
+            blocks: self.blocks,
+            rx_ns: self.rx_ns,
+            stamp: self.stamp,
+        }
+    }
+}
+
+/// The blocks behind the first `count`.
+fn after(blocks: &[u8], count: u64) -> &[u8] {
+    skip_blocks(blocks, count as usize).expect("a checked packet holds as many blocks as it says")
+}

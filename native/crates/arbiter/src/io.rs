@@ -1,0 +1,160 @@
+//! What goes into an arbiter and what comes out of it.
+
+use tickdeck_wire::moldudp64::{Packet, Session};
+use tickdeck_wire::record::{LossReason, SessionEventKind};
+
+/// Where a packet came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// A line, from 0 up to, not including, [`crate::Config::lines`].
+    Line(u8),
+    /// The re-request server. Such a packet only fills known holes: it opens no gap, keeps no
+    /// session alive and reveals nothing.
+    Retransmit,
+}
+
+impl Source {
+    /// The bit of this source in a set: 1 line A, 2 line B, 4 re-request, 8 the third line, ….
+    pub fn bit(self) -> u8 {
+        match self {
+            Self::Line(line @ 0..=1) => 1 << line,
+            Self::Retransmit => 4,
+            Self::Line(line) => 2 << line,
+        }
+    }
+}
+
+/// A packet and when it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// Where it came from.
+    pub source: Source,
+    /// The checked packet.
+    pub packet: Packet<'a>,
+    /// When it was received, UTC ns. Only handed on.
+    pub rx_ns: u64,
+    /// Who stamped `rx_ns`, as records number it. Only handed on.
+    pub stamp: u8,
+    /// Monotonic time, ns; must not go back from call to call.
+    pub now_ns: u64,
+}
+
+/// Contiguous messages that are next in the stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// Whose copy this is.
+    pub source: Source,
+    /// Sequence number of the first message.
+    pub first_sequence: u64,
+    /// Number of messages, at least 1.
+    pub count: u32,
+    /// The message blocks: `u16` big-endian length and bytes, back to back.
+    pub blocks: &'a [u8],
+    /// When the packet was received, UTC ns.
+    pub rx_ns: u64,
+    /// Who stamped `rx_ns`.
+    pub stamp: u8,
+}
+
+/// Takes what an arbiter puts out, in stream order.
+pub trait Output {
+    /// The next messages of the stream.
+    fn deliver(&mut self, run: Run<'_>);
+    /// Something happened at this point of the stream.
+    fn event(&mut self, event: Event);
+}
+
+/// A range of sequence numbers that was missing when it was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Number of the gap in this arbiter, from 1.
+    pub id: u64,
+    /// First sequence number.
+    pub first: u64,
+    /// Last sequence number, inclusive.
+    pub last: u64,
+    /// When the hole was seen, monotonic ns.
+    pub opened_ns: u64,
+}
+
+/// Something that happened at a point of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A session began, ended, was taken over or was resumed.
+    Session {
+        /// What happened.
+        kind: SessionEventKind,
+        /// The session from here on; for an end, the one that ended.
+        session: Session,
+        /// The sequence number expected next in it.
+        next_sequence: u64,
+    },
+    /// A hole was seen.
+    GapOpened {
+        /// The whole hole.
+        gap: Gap,
+    },
+    /// The reorder window has passed: ask for [`crate::Arbiter::holes`] now.
+    GapWaitOver {
+        /// The gap, of which parts may have arrived.
+        gap: Gap,
+    },
+    /// A part of a gap arrived.
+    GapProgress {
+        /// Number of the gap.
+        id: u64,
+        /// First sequence number of the part.
+        first: u64,
+        /// Last sequence number of the part, inclusive.
+        last: u64,
+        /// Messages of the gap that are still missing.
+        missing: u64,
+        /// Who brought it.
+        source: Source,
+    },
+    /// The last message of a gap was delivered and none was lost.
+    GapFilled {
+        /// The gap.
+        gap: Gap,
+        /// Who brought its parts, as [`Source::bit`]s.
+        sources: u8,
+    },
+    /// These messages will not come; the stream goes on behind them.
+    GapLost {
+        /// The hole; `id` and `opened_ns` are those of the gap it was part of.
+        gap: Gap,
+        /// Why it was given up.
+        reason: LossReason,
+    },
+    /// The stream has passed a gap of which something was lost.
+    GapUnrecovered {
+        /// The whole gap.
+        gap: Gap,
+        /// Messages of it that were lost.
+        lost: u64,
+        /// Who brought the other parts, as [`Source::bit`]s.
+        sources: u8,
+        /// Why the rest was given up.
+        reason: LossReason,
+    },
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Disposition {
+    /// At least one message was delivered.
+    Delivered,
+    /// Nothing was delivered yet; at least one message is held behind a hole.
+    Held,
+    /// Every message was there already.
+    Duplicate,
+    /// Every message came too late: it was given up, is older than the stream, or is an answer
+    /// that nothing waits for any more.
+    Stale,
+    /// Another session; nothing changed.
+    WrongSession,
+    /// New messages did not fit behind the hole and were dropped.
+    HoldFull,
+    /// A heartbeat or an end of session.
+    Control,
+}

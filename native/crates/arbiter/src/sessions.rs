@@ -1,0 +1,169 @@
+//! Which session the lines are in, and the decision about a packet of another one.
+//!
+//! A stray packet must not end a session, and a new session must not wait for an operator. So
+//! another session takes over only when the current one has ended and is complete, or has been
+//! silent for the takeover time, or was resumed and never heard. What of the new session was
+//! refused until then is not lost: its stream begins before it.
+
+use tickdeck_wire::moldudp64::Session;
+
+use crate::config::Start;
+
+/// Sessions remembered after they were left.
+const REMEMBERED_SESSIONS: usize = 8;
+
+/// What to do with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// The current session.
+    Current,
+    /// The session of [`Start::Resume`], heard for the first time.
+    Resumed,
+    /// The first session seen; its stream begins at `start`.
+    First { start: u64 },
+    /// Another session takes over; its stream begins at `start`.
+    Takeover { start: u64 },
+    /// Another session; nothing changes.
+    Refused,
+}
+
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    start: Start,
+    takeover_ns: u64,
+    current: Option<Session>,
+    heard: bool,
+    last_heard_ns: u64,
+    ended_ns: Option<u64>,
+    /// A refused session and the lowest sequence number it has shown.
+    candidate: Option<(Session, u64)>,
+    past: Vec<Past>,
+}
+
+/// A session that was left, so that a return to it repeats nothing.
+#[derive(Clone, Copy, Debug)]
+struct Past {
+    session: Session,
+    next: u64,
+    ended: bool,
+}
+
+impl Sessions {
+    pub(crate) fn new(start: Start, takeover_ns: u64) -> Self {
+        let current = match start {
+            Start::Resume { session, .. } => Some(session),
+            Start::FirstSeen | Start::SessionStart => None,
+        };
+        Self {
+            start,
+            takeover_ns,
+            current,
+            heard: false,
+            last_heard_ns: 0,
+            ended_ns: None,
+            candidate: None,
+            past: Vec::with_capacity(REMEMBERED_SESSIONS),
+        }
+    }
+
+    pub(crate) fn current(&self) -> Option<Session> {
+        self.current
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended_ns.is_some()
+    }
+
+    /// Notes an end-of-session packet.
+    pub(crate) fn end(&mut self, now_ns: u64) {
+        self.ended_ns.get_or_insert(now_ns);
+    }
+
+    /// Decides about a packet from a line. `complete`: nothing of the current session is missing.
+    #[inline]
+    pub(crate) fn admit(
+        &mut self,
+        session: Session,
+        first: u64,
+        now_ns: u64,
+        complete: bool,
+    ) -> Admission {
+        if self.heard && self.current == Some(session) {
+            self.last_heard_ns = now_ns;
+            return Admission::Current;
+        }
+        self.admit_other(session, first, now_ns, complete)
+    }
+
+    /// Makes `session` the current one; `left_at` is where the stream of the old one stands.
+    pub(crate) fn enter(&mut self, session: Session, left_at: u64, now_ns: u64) {
+        if let Some(old) = self.current.filter(|old| *old != session) {
+            self.past.retain(|past| past.session != session);
+            if self.past.len() == REMEMBERED_SESSIONS {
+                self.past.remove(0);
+            }
+            self.past.push(Past {
+                session: old,
+                next: left_at,
+                ended: self.has_ended(),
+            });
+        }
+        self.current = Some(session);
+        self.heard = true;
+        self.last_heard_ns = now_ns;
+        self.ended_ns = None;
+        self.candidate = None;
+    }
+
+    #[cold]
+    fn admit_other(
+        &mut self,
+        session: Session,
+        first: u64,
+        now_ns: u64,
+        complete: bool,
+    ) -> Admission {
+        let Some(current) = self.current else {
+            let start = match self.start {
+                Start::FirstSeen => first,
+                Start::SessionStart | Start::Resume { .. } => 1,
+            };
+            return Admission::First { start };
+        };
+        if current == session {
+            return Admission::Resumed;
+        }
+        let past = self.past.iter().find(|past| past.session == session);
+        if past.is_some_and(|past| past.ended) {
+            return Admission::Refused;
+        }
+        let start = match (past, self.start) {
+            (Some(past), _) => past.next,
+            (None, Start::FirstSeen) => self.lowest_shown(session, first),
+            (None, Start::SessionStart | Start::Resume { .. }) => 1,
+        };
+        if self.may_be_left(now_ns, complete) {
+            Admission::Takeover { start }
+        } else {
+            Admission::Refused
+        }
+    }
+
+    fn may_be_left(&self, now_ns: u64, complete: bool) -> bool {
+        let since = |then_ns: u64| now_ns.saturating_sub(then_ns) >= self.takeover_ns;
+        let over = self
+            .ended_ns
+            .is_some_and(|ended_ns| complete || since(ended_ns));
+        over || !self.heard || since(self.last_heard_ns)
+    }
+
+    /// The lowest sequence number that a session other than the current one has shown.
+    fn lowest_shown(&mut self, session: Session, first: u64) -> u64 {
+        let lowest = match self.candidate {
+            Some((known, lowest)) if known == session => lowest.min(first),
+            _ => first,
+        };
+        self.candidate = Some((session, lowest));
+        lowest
+    }
+}

@@ -1,0 +1,9 @@
+//! What the arbiter promises, tested from outside.
+
+mod gaps;
+mod limits;
+mod lines;
+mod merge;
+mod property;
+mod sessions;
+mod support;

@@ -1,0 +1,111 @@
+//! After construction no packet makes the arbiter allocate.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use tickdeck_arbiter::{Arbiter, Arrival, Config, Event, LossReason, Output, Run, Source, Start};
+use tickdeck_wire::moldudp64::{Packet, PacketBuilder, Session};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is passed on to the system allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[derive(Default)]
+struct Tally {
+    messages: u64,
+    gaps_opened: u64,
+    to_give_up: Option<u64>,
+}
+
+impl Output for Tally {
+    fn deliver(&mut self, run: Run<'_>) {
+        self.messages += u64::from(run.count);
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::GapOpened { .. } => self.gaps_opened += 1,
+            Event::GapWaitOver { gap } => self.to_give_up = Some(gap.id),
+            _ => {}
+        }
+    }
+}
+
+fn packets(count: u64, messages_each: u64) -> Vec<Vec<u8>> {
+    let packet = |index: u64| {
+        let mut builder = PacketBuilder::new(Session(*b"ALLOCATION"), 1400);
+        builder.begin(1 + index * messages_each);
+        for _ in 0..messages_each {
+            assert!(builder.push(&[7; 36]));
+        }
+        builder.finish().to_vec()
+    };
+    (0..count).map(packet).collect()
+}
+
+/// 20,000 packets on two lines with losses on one, on both, late copies, gaps that are given up
+/// and a hold that overflows: not one allocation.
+#[test]
+fn packet_path_does_not_allocate() {
+    let packets = packets(10_000, 5);
+    let mut arbiter = Arbiter::new(Config {
+        start: Start::SessionStart,
+        hold_capacity_packets: 64,
+        gap_capacity: 16,
+        ..Config::default()
+    })
+    .expect("a valid configuration");
+    let mut tally = Tally::default();
+    let before = ALLOCATIONS.with(Cell::get);
+    for (index, bytes) in (0u64..).zip(&packets) {
+        let now_ns = index * 10_000;
+        let arrival = |line, bytes| Arrival {
+            source: Source::Line(line),
+            packet: Packet::parse(bytes).expect("well formed"),
+            rx_ns: now_ns,
+            stamp: 1,
+            now_ns,
+        };
+        let lost_on_both = index % 100 == 50 || (4000..4100).contains(&index);
+        if !lost_on_both && index % 7 != 0 {
+            arbiter.on_packet(arrival(0, bytes), &mut tally);
+        }
+        if !lost_on_both && index >= 3 {
+            arbiter.on_packet(arrival(1, &packets[index as usize - 3]), &mut tally);
+        }
+        arbiter.poll(now_ns, &mut tally);
+        if let Some(id) = tally.to_give_up.take() {
+            assert!(arbiter.holes(id).count() > 0);
+            arbiter.give_up(id, LossReason::AttemptsExhausted, &mut tally);
+        }
+    }
+    assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
+    let counters = arbiter.counters();
+    let exercised = [
+        tally.gaps_opened,
+        counters.messages_lost,
+        counters.hold_dropped,
+        counters.duplicates,
+    ];
+    assert!(exercised.iter().all(|count| *count > 50), "{exercised:?}");
+    assert_eq!(tally.messages, counters.delivered);
+}
