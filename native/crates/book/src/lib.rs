@@ -1,2 +1,37 @@
-//! L3 price-time books.
+//! L3 price-time order books of a channel: every order, its place in the queue, and how far to trust
+//! what stands there.
+//!
+//! | Part | Does |
+//! |---|---|
+//! | [`Books`] | all books of a channel; applies ITCH 5.0 messages |
+//! | [`BookView`] | reads one book: touch, depth, queues, hashes, trust |
+//! | [`Channel`] | follows a channel's records (data, gaps, sessions, holes) and drives [`Books`] |
+//! | [`snapshot`] | the whole state as bytes, with the place in the stream where it belongs |
+//!
+//! The crate is pure: bytes in, state out. It reads no clock and does no I/O, so the live worker, the
+//! offline replay and the tests run the same code. Nothing here panics on input; what is wrong
+//! with a message is counted and, where it concerns a book, makes that book suspect.
 #![forbid(unsafe_code)]
+
+mod books;
+mod channel;
+mod fault;
+pub mod hash;
+mod index;
+mod invariants;
+mod itch;
+mod ladder;
+mod slab;
+pub mod snapshot;
+mod store;
+mod trust;
+mod types;
+mod view;
+
+pub use books::{Applied, Books, BooksConfig};
+pub use channel::{Channel, Record, StreamCounters};
+pub use fault::{Counters, Fault};
+pub use invariants::InvariantError;
+pub use trust::{Cause, Doubt, Phase, Trust};
+pub use types::{BookId, LevelView, OrderView, Side, Symbol};
+pub use view::BookView;

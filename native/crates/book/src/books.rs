@@ -1,0 +1,240 @@
+//! All books of a channel: the directory of instruments, their orders, and how far each is trusted.
+
+use crate::fault::{Counters, Fault};
+use crate::slab::NONE;
+use crate::store::Store;
+use crate::trust::{Cause, ChannelTrust, Doubt, OpenGap, Phase, Trust};
+use crate::types::{BookId, Symbol};
+use crate::view::BookView;
+
+/// What is reserved at the start, and the limit on growth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BooksConfig {
+    /// Resting orders that fit before anything has to grow.
+    pub initial_orders: usize,
+    /// Resting orders at most; further ones are refused and counted. 32 bytes and up to 64 of index
+    /// each.
+    pub max_orders: usize,
+    /// Price levels per side of a book that fit before its array has to grow.
+    pub levels_per_side: usize,
+}
+
+impl Default for BooksConfig {
+    /// 65,536 orders at the start, 67 million at most, 64 levels per side.
+    fn default() -> Self {
+        Self {
+            initial_orders: 65_536,
+            max_orders: 1 << 26,
+            levels_per_side: 64,
+        }
+    }
+}
+
+/// What a message did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The book whose orders changed.
+    pub book: Option<BookId>,
+    /// What was wrong with the message.
+    pub fault: Option<Fault>,
+}
+
+/// All books of a channel.
+pub struct Books {
+    pub(crate) store: Store,
+    pub(crate) listings: Vec<Listing>,
+    /// Book of each stock locate code, or [`NONE`].
+    by_locate: Vec<u32>,
+    pub(crate) trust: ChannelTrust,
+    pub(crate) counters: Counters,
+    pub(crate) system_event: u8,
+    doubted_books: usize,
+}
+
+/// What is known of an instrument beside its orders.
+#[derive(Clone, Copy)]
+pub(crate) struct Listing {
+    pub(crate) locate: u16,
+    pub(crate) trading_state: u8,
+    pub(crate) symbol: Symbol,
+    pub(crate) doubt: Option<Doubt>,
+}
+
+impl Books {
+    /// Empty books with the configured reserves.
+    pub fn new(config: BooksConfig) -> Self {
+        let store = Store::new(
+            config.initial_orders,
+            config.max_orders,
+            config.levels_per_side,
+        );
+        Self {
+            store,
+            listings: Vec::new(),
+            by_locate: vec![NONE; 1 << 16],
+            trust: ChannelTrust::new(),
+            counters: Counters::default(),
+            system_event: 0,
+            doubted_books: 0,
+        }
+    }
+
+    /// Empties everything for a new session: orders, directory, doubts. Counters go on.
+    pub fn clear(&mut self) {
+        self.store.clear();
+        self.listings.clear();
+        self.by_locate.fill(NONE);
+        self.trust.clear();
+        self.system_event = 0;
+        self.doubted_books = 0;
+    }
+
+    /// Doubts every book of the channel until the next session. The first cause stays.
+    pub fn mark_suspect_all(&mut self, since: u64, cause: Cause) {
+        self.trust.doubt_all(Doubt { since, cause });
+    }
+
+    /// Doubts every book while messages `first..=last` are missing.
+    pub fn open_gap(&mut self, id: u64, first: u64, last: u64) {
+        self.trust.open_gap(OpenGap { id, first, last });
+    }
+
+    /// Ends the doubt of a gap that was filled.
+    pub fn close_gap(&mut self, id: u64) {
+        self.trust.close_gap(id);
+    }
+
+    /// Says where the books stand in their source.
+    pub fn set_phase(&mut self, phase: Phase) {
+        self.trust.phase = phase;
+    }
+
+    /// Where the books stand in their source.
+    pub fn phase(&self) -> Phase {
+        self.trust.phase
+    }
+
+    /// How many books there are.
+    pub fn len(&self) -> usize {
+        self.listings.len()
+    }
+
+    /// Whether there is no book yet.
+    pub fn is_empty(&self) -> bool {
+        self.listings.is_empty()
+    }
+
+    /// Resting orders of all books.
+    pub fn order_count(&self) -> usize {
+        self.store.orders.len()
+    }
+
+    /// One book. The id must come from these books and from after the last [`Self::clear`].
+    pub fn view(&self, id: BookId) -> BookView<'_> {
+        BookView::new(self, id)
+    }
+
+    /// Every book, in the order in which they were first named.
+    pub fn iter(&self) -> impl Iterator<Item = BookView<'_>> {
+        (0..self.listings.len() as u32).map(|id| self.view(BookId(id)))
+    }
+
+    /// The book of a symbol; the first one, should the venue have named two alike.
+    pub fn by_symbol(&self, symbol: &[u8]) -> Option<BookView<'_>> {
+        self.iter().find(|book| book.symbol().as_bytes() == symbol)
+    }
+
+    /// The book of a stock locate code.
+    pub fn by_locate(&self, locate: u16) -> Option<BookId> {
+        let id = self.by_locate[usize::from(locate)];
+        (id != NONE).then_some(BookId(id))
+    }
+
+    /// How many books are suspect.
+    pub fn suspect_count(&self) -> usize {
+        if self.trust.is_doubtful() {
+            self.listings.len()
+        } else {
+            self.doubted_books
+        }
+    }
+
+    /// How far the channel as a whole can be believed: the worst that holds for any of its books.
+    pub fn channel_trust(&self) -> Trust {
+        let of_a_book = || self.listings.iter().find_map(|listing| listing.doubt);
+        match self.trust.doubt() {
+            Some(doubt) => Trust::Suspect(doubt),
+            None if self.doubted_books > 0 => of_a_book().map_or(Trust::Good, Trust::Suspect),
+            None => self.phase_trust(),
+        }
+    }
+
+    /// What was applied, and what was wrong.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Last system event code of the venue (S message), 0 before the first.
+    pub fn system_event(&self) -> u8 {
+        self.system_event
+    }
+
+    /// How often a pool or the order index outgrew its reserve (`orderbook_slab_grows_total`).
+    pub fn slab_grows(&self) -> u64 {
+        self.store.slab_grows()
+    }
+
+    /// How often an array of levels outgrew its reserve (`orderbook_depth_vec_grows_total`).
+    pub fn depth_vec_grows(&self) -> u64 {
+        self.store.depth_grows()
+    }
+
+    /// How far one book can be believed.
+    pub(crate) fn trust_of(&self, id: BookId) -> Trust {
+        let own = self.listings[id.0 as usize].doubt;
+        self.trust
+            .doubt()
+            .or(own)
+            .map_or_else(|| self.phase_trust(), Trust::Suspect)
+    }
+
+    /// The book of a locate code, made when there is none yet.
+    #[inline]
+    pub(crate) fn book_for(&mut self, locate: u16, symbol: impl FnOnce() -> Symbol) -> BookId {
+        let id = self.by_locate[usize::from(locate)];
+        if id != NONE {
+            return BookId(id);
+        }
+        self.add_listing(Listing {
+            locate,
+            trading_state: 0,
+            symbol: symbol(),
+            doubt: None,
+        })
+    }
+
+    pub(crate) fn add_listing(&mut self, listing: Listing) -> BookId {
+        let id = self.store.add_book();
+        self.by_locate[usize::from(listing.locate)] = id.0;
+        self.doubted_books += usize::from(listing.doubt.is_some());
+        self.listings.push(listing);
+        id
+    }
+
+    /// Doubts one book until the next session. The first cause stays.
+    pub(crate) fn doubt_book(&mut self, id: BookId, doubt: Doubt) {
+        let own = &mut self.listings[id.0 as usize].doubt;
+        if own.is_none() {
+            *own = Some(doubt);
+            self.doubted_books += 1;
+        }
+    }
+
+    fn phase_trust(&self) -> Trust {
+        match self.trust.phase {
+            Phase::Live => Trust::Good,
+            Phase::Rebuilding => Trust::Rebuilding,
+            Phase::Stale => Trust::Stale,
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! Follows the records of a channel and drives its books.
+//!
+//! The receiver numbers its records without holes and writes them to ring and journal alike. This
+//! state machine takes them in that order, from either, and holds two continuities against them:
+//!
+//! - *records*: each has the number after the one before. A record that comes again is skipped, one
+//!   that is missing leaves a hole in which anything may have happened, so every book is suspect.
+//! - *messages*: each run starts with the expected venue sequence number. The receiver promises
+//!   this, with GAP_LOST exactly where messages are missing; a break without it is counted in
+//!   [`StreamCounters::sequence_errors`], which therefore stays 0 as long as everybody works.
+
+use tickdeck_wire::moldudp64::{Blocks, Session};
+use tickdeck_wire::record::{
+    GapEvent, JournalHole, LostEvent, PayloadError, SessionEvent, SessionEventKind, kind,
+};
+
+use crate::books::{Books, BooksConfig};
+use crate::trust::Cause;
+
+/// One record of the stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Number of the record in the journal and the ring.
+    pub seq: u64,
+    /// Kind, as in [`tickdeck_wire::record::kind`].
+    pub kind: u8,
+    /// Venue sequence number of the first message of a DATA record.
+    pub venue_seq: u64,
+    /// Message blocks of a DATA record, else the event.
+    pub payload: &'a [u8],
+}
+
+/// What happened to the stream since it began, restored snapshots included. Only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamCounters {
+    /// Records applied.
+    pub records: u64,
+    /// Records given again and skipped.
+    pub repeated_records: u64,
+    /// Records that are missing, by a JOURNAL_HOLE or without.
+    pub missing_records: u64,
+    /// Records whose payload could not be read.
+    pub malformed_records: u64,
+    /// Messages that came twice or are missing without an explanation.
+    pub sequence_errors: u64,
+    /// Messages declared lost, or missing behind a hole of records.
+    pub lost_messages: u64,
+    /// Sessions that started or took over; each emptied the books.
+    pub sessions: u64,
+}
+
+impl StreamCounters {
+    pub(crate) const WORDS: usize = 7;
+
+    pub(crate) fn words(&self) -> [u64; Self::WORDS] {
+        [
+            self.records,
+            self.repeated_records,
+            self.missing_records,
+            self.malformed_records,
+            self.sequence_errors,
+            self.lost_messages,
+            self.sessions,
+        ]
+    }
+
+    pub(crate) fn from_words(words: &[u64; Self::WORDS]) -> Self {
+        let [
+            records,
+            repeated_records,
+            missing_records,
+            malformed_records,
+            sequence_errors,
+            lost_messages,
+            sessions,
+        ] = *words;
+        Self {
+            records,
+            repeated_records,
+            missing_records,
+            malformed_records,
+            sequence_errors,
+            lost_messages,
+            sessions,
+        }
+    }
+}
+
+/// The books of a channel and their place in its stream of records.
+pub struct Channel {
+    pub(crate) books: Books,
+    /// Number of the next record.
+    pub(crate) cursor: u64,
+    pub(crate) session: Option<Session>,
+    pub(crate) session_ended: bool,
+    /// Venue sequence number of the next message, once known.
+    pub(crate) next_sequence: Option<u64>,
+    /// Records are missing since the last message: its successor may have any number.
+    pub(crate) after_hole: bool,
+    pub(crate) counters: StreamCounters,
+}
+
+impl Channel {
+    /// Empty books before record 1.
+    pub fn new(config: BooksConfig) -> Self {
+        Self {
+            books: Books::new(config),
+            cursor: 1,
+            session: None,
+            session_ended: false,
+            next_sequence: None,
+            after_hole: false,
+            counters: StreamCounters::default(),
+        }
+    }
+
+    /// Applies one record and moves the cursor behind it. Never fails: see the counters and doubts.
+    #[inline]
+    pub fn apply(&mut self, record: Record<'_>) {
+        self.apply_with(record, |_, _, _| {});
+    }
+
+    /// As [`Self::apply`]; calls `after(books, sequence, message)` after each message of the record.
+    #[inline]
+    pub fn apply_with(&mut self, record: Record<'_>, after: impl FnMut(&Books, u64, &[u8])) {
+        if record.seq < self.cursor {
+            self.counters.repeated_records += 1;
+            return;
+        }
+        if record.seq > self.cursor {
+            self.skip_to(record.seq);
+        }
+        self.cursor = record.seq.saturating_add(1);
+        self.counters.records += 1;
+        if record.kind == kind::DATA {
+            self.on_data(record.venue_seq, record.payload, after);
+        } else {
+            self.on_event(record.kind, record.payload);
+        }
+    }
+
+    /// Says that the records before `seq` cannot be had any more; `seq` comes next.
+    pub fn skip_to(&mut self, seq: u64) {
+        if seq > self.cursor {
+            let missing = seq - self.cursor;
+            self.counters.missing_records = self.counters.missing_records.saturating_add(missing);
+            self.cursor = seq;
+            self.open_hole();
+        }
+    }
+
+    /// The books.
+    pub fn books(&self) -> &Books {
+        &self.books
+    }
+
+    /// The books, to set their phase.
+    pub fn books_mut(&mut self) -> &mut Books {
+        &mut self.books
+    }
+
+    /// Number of the next record.
+    pub fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
+    /// The session, once known.
+    pub fn session(&self) -> Option<Session> {
+        self.session
+    }
+
+    /// Whether the venue ended the session.
+    pub fn session_ended(&self) -> bool {
+        self.session_ended
+    }
+
+    /// Venue sequence number of the next message, once known.
+    pub fn next_sequence(&self) -> Option<u64> {
+        self.next_sequence
+    }
+
+    /// What happened to the stream.
+    pub fn counters(&self) -> &StreamCounters {
+        &self.counters
+    }
+
+    #[inline]
+    fn on_data(
+        &mut self,
+        first_sequence: u64,
+        payload: &[u8],
+        mut after: impl FnMut(&Books, u64, &[u8]),
+    ) {
+        if self.next_sequence != Some(first_sequence) {
+            self.on_break(first_sequence);
+        }
+        let expected = self.next_sequence.unwrap_or(first_sequence);
+        let mut sequence = first_sequence;
+        let mut blocks = Blocks::new(payload);
+        for message in blocks.by_ref() {
+            // Only after a counted break is a message older than expected: it was applied before.
+            if sequence >= expected {
+                self.books.apply(sequence, message);
+                after(&self.books, sequence, message);
+            }
+            sequence = sequence.saturating_add(1);
+        }
+        self.next_sequence = Some(sequence.max(expected));
+        self.after_hole = false;
+        if !blocks.rest().is_empty() {
+            self.on_malformed();
+        }
+    }
+
+    /// The run does not start with the expected message.
+    #[cold]
+    fn on_break(&mut self, first_sequence: u64) {
+        let Some(expected) = self.next_sequence else {
+            self.start_at(first_sequence);
+            return;
+        };
+        if self.after_hole {
+            if first_sequence < expected {
+                // Sequences fall only between sessions: the event that said so is in the hole.
+                self.restart();
+                self.open_hole();
+            } else if first_sequence > expected {
+                self.count_lost(expected, first_sequence - 1);
+            }
+            self.next_sequence = Some(first_sequence);
+            return;
+        }
+        self.counters.sequence_errors += 1;
+        if first_sequence > expected {
+            self.books.mark_suspect_all(expected, Cause::SequenceBreak);
+            self.next_sequence = Some(first_sequence);
+        }
+    }
+
+    fn on_event(&mut self, event: u8, payload: &[u8]) {
+        let read = match event {
+            kind::GAP_OPEN => range(GapEvent::decode(payload)).map(|gap| {
+                self.books.open_gap(gap.gap_id, gap.first, gap.last);
+            }),
+            kind::GAP_FILLED => range(GapEvent::decode(payload)).map(|gap| {
+                self.books.close_gap(gap.gap_id);
+            }),
+            kind::GAP_LOST => range(LostEvent::decode(payload).map(|lost| lost.gap))
+                .map(|lost| self.on_lost(lost)),
+            kind::SESSION => SessionEvent::decode(payload)
+                .ok()
+                .map(|event| self.on_session(event)),
+            kind::JOURNAL_HOLE => JournalHole::decode(payload)
+                .ok()
+                .filter(|hole| hole.from <= hole.to)
+                .map(|hole| self.on_hole(hole)),
+            // The others do not concern books.
+            _ => Some(()),
+        };
+        if read.is_none() {
+            self.on_malformed();
+        }
+    }
+
+    /// Messages will never come: go on behind them, and trust no book any more.
+    fn on_lost(&mut self, lost: GapEvent) {
+        let expected = self.next_sequence.unwrap_or(lost.first);
+        if lost.last < expected {
+            // What was delivered cannot be lost; nothing is skipped.
+            self.counters.sequence_errors += u64::from(!self.after_hole);
+            return;
+        }
+        if expected < lost.first {
+            self.on_break(lost.first);
+        }
+        let first = expected.max(lost.first);
+        self.count_lost(first, lost.last);
+        self.books.mark_suspect_all(first, Cause::MessagesLost);
+        let next = lost.last.saturating_add(1);
+        self.next_sequence = Some(next);
+        self.after_hole = false;
+        self.books.trust.close_gaps_before(next);
+    }
+
+    fn on_session(&mut self, event: SessionEvent) {
+        let same = self.session == Some(event.session);
+        match event.kind {
+            SessionEventKind::Ended => self.session_ended = true,
+            SessionEventKind::Resumed if same => self.on_resumed(event.next_sequence),
+            SessionEventKind::Started
+                if same && self.next_sequence == Some(event.next_sequence) =>
+            {
+                self.books.trust.close_all_gaps();
+            }
+            _ => {
+                self.restart();
+                self.session = Some(event.session);
+                self.start_at(event.next_sequence);
+            }
+        }
+    }
+
+    /// A new incarnation of the receiver goes on where the journal ended. Gaps it inherited it will
+    /// find and announce again under numbers of its own.
+    fn on_resumed(&mut self, next_sequence: u64) {
+        self.books.trust.close_all_gaps();
+        self.session_ended = false;
+        if self.next_sequence != Some(next_sequence) && !self.after_hole {
+            self.counters.sequence_errors += 1;
+        }
+    }
+
+    fn on_hole(&mut self, hole: JournalHole) {
+        let missing = (hole.to - hole.from).saturating_add(1);
+        self.counters.missing_records = self.counters.missing_records.saturating_add(missing);
+        self.cursor = self.cursor.max(hole.to.saturating_add(1));
+        self.open_hole();
+    }
+
+    /// Anything may have happened in records that are missing.
+    fn open_hole(&mut self) {
+        let since = self.next_sequence.unwrap_or(1);
+        self.books.mark_suspect_all(since, Cause::JournalHole);
+        self.books.trust.close_all_gaps();
+        self.after_hole = true;
+    }
+
+    /// Counts messages `first..=last`. Numbers come from records, so sums are bounded, not trusted.
+    fn count_lost(&mut self, first: u64, last: u64) {
+        let lost = (last - first).saturating_add(1);
+        self.counters.lost_messages = self.counters.lost_messages.saturating_add(lost);
+    }
+
+    #[cold]
+    fn on_malformed(&mut self) {
+        self.counters.malformed_records += 1;
+        let since = self.next_sequence.unwrap_or(1);
+        self.books.mark_suspect_all(since, Cause::MalformedRecord);
+    }
+
+    /// The first expected message of a session is known.
+    fn start_at(&mut self, next_sequence: u64) {
+        self.next_sequence = Some(next_sequence);
+        if next_sequence > 1 {
+            self.books.mark_suspect_all(1, Cause::MidSession);
+        }
+    }
+
+    /// Empty books for another session.
+    fn restart(&mut self) {
+        self.books.clear();
+        self.session = None;
+        self.session_ended = false;
+        self.next_sequence = None;
+        self.after_hole = false;
+        self.counters.sessions += 1;
+    }
+}
+
+/// The gap of an event that could be read and whose range is one.
+fn range(event: Result<GapEvent, PayloadError>) -> Option<GapEvent> {
+    event.ok().filter(|gap| gap.first <= gap.last)
+}

@@ -1,0 +1,8 @@
+//! Tests of the book crate through its public interface.
+
+mod against_slow_book;
+mod channel;
+mod common;
+mod real_data;
+mod rules;
+mod snapshot;
