@@ -1,2 +1,31 @@
-//! Seeded feed and faults.
+//! An exchange in pieces: a generated day, its history, packets, pace, faults and re-requests.
+//!
+//! Nothing here knows a socket, a file or a clock: bytes and time go in, packets come out, and the
+//! same seed gives the same bytes. `tickdeck-sim` wires the pieces to the world.
+//!
+//! | Piece | Does |
+//! |---|---|
+//! | [`day`] | generates a trading day in ITCH 5.0 |
+//! | [`History`] | holds all messages of the session: sequence number to bytes |
+//! | [`Packetizer`] | cuts the history into packets |
+//! | [`Pacer`] | says how many messages are due |
+//! | [`faults`] | drops, cuts, duplicates, reorders and delays packets of a line, under a lease |
+//! | [`RequestServer`] | answers re-requests from the history |
 #![forbid(unsafe_code)]
+
+pub mod day;
+pub mod faults;
+
+mod error;
+mod history;
+mod pacer;
+mod packetizer;
+mod random;
+mod requests;
+
+pub use error::SimError;
+pub use history::{History, HistoryBuilder};
+pub use pacer::{Pacer, Rate};
+pub use packetizer::{Packetizer, Planned, write_packet};
+pub use random::{Random, mix};
+pub use requests::{Answer, Refusal, RequestCounters, RequestServer};
