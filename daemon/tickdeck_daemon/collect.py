@@ -1,0 +1,318 @@
+"""Gathers the facts of an exchange from its file, its workers and their statistics."""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from tickdeck_daemon.exchange_config import Line
+from tickdeck_daemon.exchanges import ExchangeRecord
+from tickdeck_daemon.facts import (
+    BOOK_TRUST,
+    JOURNAL_STATES,
+    BookFacts,
+    ExchangeFacts,
+    JournalFacts,
+    LatencyFacts,
+    LineFacts,
+    OpenGap,
+    WorkerFacts,
+)
+from tickdeck_daemon.gaps import REASONS, STAGES, Gap, GapLedger
+from tickdeck_daemon.sampler import Sampler, Series
+from tickdeck_daemon.settings import Settings
+from tickdeck_daemon.stats import GapRow
+from tickdeck_daemon.views import WorkerKind, WorkerView
+
+ERROR_COUNTERS: Mapping[WorkerKind, tuple[str, ...]] = {
+    "rx": (
+        "rx_rejected_total",
+        "arbiter_hold_dropped_total",
+        "recovery_failures_total",
+        "ring_oversize_total",
+        "journal_overrun_total",
+        "journal_write_errors_total",
+    ),
+    "book": (
+        "book_sequence_errors_total",
+        "book_unknown_type_total",
+        "book_bad_length_total",
+        "book_errors_total",
+        "book_snapshot_errors_total",
+    ),
+}
+"""Counters whose growth is an error of the exchange."""
+WINDOW_S = 10.0
+RESTART_WINDOW_NS = 600_000_000_000
+GAP_SOURCES = (("A", 1), ("B", 2), ("retransmit", 4))
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Room in the file system below a directory."""
+
+    free_bytes: int
+    used_ratio: float
+
+    @classmethod
+    def of(cls, directory: str) -> "Disk":
+        """Ask the kernel; OSError when it cannot tell. May block on a dead disk."""
+        status = os.statvfs(directory)
+        used = (status.f_blocks - status.f_bfree) * status.f_frsize
+        free = status.f_bavail * status.f_frsize
+        return cls(free, used / (used + free) if used + free else 1.0)
+
+
+class Collector:
+    """Makes `ExchangeFacts`; remembers only when workers were restarted."""
+
+    def __init__(self, settings: Settings, sampler: Sampler, ledger: GapLedger) -> None:
+        """Take what is read; nothing is changed in it."""
+        self._settings = settings
+        self._sampler = sampler
+        self._ledger = ledger
+        self._restarts: dict[str, tuple[int, deque[int]]] = {}
+        self.disks: dict[str, Disk] = {}
+        """Room by journal directory, filled by whoever looks at disks."""
+
+    def facts(
+        self, record: ExchangeRecord, workers: Iterable[WorkerView], now_ns: int
+    ) -> ExchangeFacts:
+        """Facts of one exchange at `now_ns` (UTC)."""
+        config, name = record.config, record.name
+        views: dict[WorkerKind, WorkerView] = {view.kind: view for view in workers}
+        rx = self._series(views.get("rx"))
+        book = self._series(views.get("book"))
+        # Counters of the messages that were delivered in order, once each.
+        delivered = "arbiter_delivered_total"
+        return ExchangeFacts(
+            name=name,
+            now_ns=now_ns,
+            wanted=record.wanted,
+            generation=record.generation,
+            slo_ns=config.recovery.slo_ms * 1_000_000,
+            ring_slots=config.ring.slot_count,
+            book_wanted=config.book.enabled,
+            recovery_configured=config.recovery.replay_protocol != "none",
+            rx=self._worker(views.get("rx"), rx, now_ns),
+            book_worker=self._worker(views.get("book"), book, now_ns),
+            lines=tuple(_line(line, rx) for line in config.lines),
+            journal=self._journal(record, rx),
+            book=_book(book) if config.book.enabled and book.latest else None,
+            gaps=tuple(_open_gap(gap) for gap in self._ledger.open_gaps(name)),
+            gaps_opened=rx.total("gaps_opened_total"),
+            gaps_filled=rx.total("gaps_filled_total"),
+            gaps_unrecovered=rx.total("gaps_unrecovered_total"),
+            gap_closed_ns=max((gap.closed_ns for gap in self._ledger.gaps(name)), default=0),
+            messages_lost=rx.total("gap_messages_lost_total"),
+            messages_received=rx.total(delivered),
+            bytes_received=rx.total_of_all("rx_bytes_total"),
+            duplicates=rx.total("arbiter_duplicates_total"),
+            errors=sum(rx.total_of_all(counter) for counter in ERROR_COUNTERS["rx"])
+            + sum(book.total_of_all(counter) for counter in ERROR_COUNTERS["book"]),
+            next_sequence=rx.value("arbiter_next_sequence"),
+            last_delivery_ns=rx.value("arbiter_last_delivery_ns"),
+            session=_session(rx),
+            session_state=rx.value("session_state"),
+            messages_per_second=rx.rate(delivered, 1.0),
+            messages_per_second_10s=rx.rate(delivered, 10.0),
+            messages_per_second_60s=rx.rate(delivered, 60.0),
+            bytes_per_second=sum(
+                rx.rate("rx_bytes_total", 1.0, line=line.name) for line in config.lines
+            ),
+            latencies=tuple(_latencies((rx, book))),
+            gap_trend=self._ledger.trend(name, now_ns),
+            recovery_dropped=rx.total("recovery_requests_dropped_total"),
+        )
+
+    def gap_table(self, exchange: str, series: Series) -> list[Gap]:
+        """The gaps in a worker's table."""
+        sample = series.latest
+        if sample is None:
+            return []
+        return [_gap(exchange, sample.incarnation, row) for row in sample.gaps]
+
+    def journal_directory(self, record: ExchangeRecord) -> str:
+        """Directory of an exchange's journal."""
+        own = record.config.journal.data_dir
+        return own or str(self._settings.journal_dir(record.name))
+
+    def _series(self, view: WorkerView | None) -> Series:
+        return self._sampler.series(view.id) if view else Series("")
+
+    def _worker(self, view: WorkerView | None, series: Series, now_ns: int) -> WorkerFacts | None:
+        if view is None:
+            return None
+        age_ns = None
+        if series.latest is not None and series.latest.incarnation == view.incarnation:
+            # A reading that failed makes the heartbeat older, never fresher.
+            age_ns = series.latest.heartbeat_age_ns + max(0, now_ns - series.latest.time_ns)
+        return WorkerFacts(
+            id=view.id,
+            kind=view.kind,
+            state=view.state.value,
+            ready=view.ready,
+            reason=view.reason,
+            started_ns=view.started_ns or 0,
+            state_since_ns=view.state_since_ns,
+            pid=view.pid or 0,
+            restarts=view.restarts,
+            restarts_10min=self._count_restarts(view, now_ns),
+            heartbeat_age_ns=age_ns,
+            stats_error=series.error,
+            last_exit=view.last_exit,
+        )
+
+    def _count_restarts(self, view: WorkerView, now_ns: int) -> int:
+        """Restarts of the last 10 minutes, seen by the growth of the worker's counter."""
+        seen, times = self._restarts.setdefault(view.id, (view.restarts, deque(maxlen=256)))
+        times.extend([now_ns] * max(0, view.restarts - seen))
+        self._restarts[view.id] = (view.restarts, times)
+        while times and now_ns - times[0] > RESTART_WINDOW_NS:
+            times.popleft()
+        return len(times)
+
+    def _journal(self, record: ExchangeRecord, rx: Series) -> JournalFacts | None:
+        if rx.latest is None:
+            return None
+        directory = self.journal_directory(record)
+        disk = self.disks.get(directory)
+        sync = rx.histograms(WINDOW_S).get(("journal_sync_ns", ""))
+        return JournalFacts(
+            state=_word(JOURNAL_STATES, rx.value("journal_state")),
+            appended_seq=rx.value("journal_appended_seq"),
+            written_seq=rx.value("journal_written_seq"),
+            durable_seq=rx.value("journal_durable_seq"),
+            records=rx.total("journal_records_total"),
+            bytes=rx.total("journal_bytes_total"),
+            segments=rx.value("journal_segments"),
+            write_errors=rx.total("journal_write_errors_total"),
+            overruns=rx.total("journal_overrun_total"),
+            sync_p99_ns=(sync.percentile(99.0) or 0) if sync else 0,
+            syncs_10s=sync.count if sync else 0,
+            directory=directory,
+            sync_policy=record.config.journal.sync_policy,
+            disk_free_bytes=disk.free_bytes if disk else None,
+            disk_used_ratio=disk.used_ratio if disk else None,
+        )
+
+
+def _line(line: Line, rx: Series) -> LineFacts:
+    name = line.name
+    return LineFacts(
+        name=name,
+        group=line.group,
+        port=line.port,
+        interface=line.interface,
+        receive_path=line.receive,
+        packets=rx.total("rx_packets_total", line=name),
+        messages=rx.total("rx_messages_total", line=name),
+        bytes=rx.total("rx_bytes_total", line=name),
+        heartbeats=rx.total("rx_heartbeats_total", line=name),
+        first=rx.total("line_first_total", line=name),
+        lost=rx.total("line_lost_total", line=name),
+        kernel_drops=rx.total("rx_kernel_drops_total", line=name),
+        rejected=_rejected(rx, name),
+        next_sequence=rx.value("line_next_sequence", line=name),
+        last_packet_ns=rx.value("line_last_packet_ns", line=name),
+        packets_per_second=rx.rate("rx_packets_total", 1.0, line=name),
+        messages_per_second=rx.rate("rx_messages_total", 1.0, line=name),
+        messages_10s=rx.delta("rx_messages_total", WINDOW_S, line=name),
+        lost_10s=rx.delta("line_lost_total", WINDOW_S, line=name),
+        drops_10s=rx.delta("rx_kernel_drops_total", WINDOW_S, line=name),
+        drops_per_second=rx.rate("rx_kernel_drops_total", 1.0, line=name),
+    )
+
+
+def _rejected(rx: Series, line: str) -> int:
+    """Packets of a line refused for any reason, by the running worker."""
+    metrics = rx.latest.metrics.values() if rx.latest else ()
+    return sum(
+        metric.value
+        for metric in metrics
+        if metric.name == "rx_rejected_total" and metric.labels.get("line") == line
+    )
+
+
+def _book(book: Series) -> BookFacts:
+    return BookFacts(
+        trust=_word(BOOK_TRUST, book.value("book_trust")),
+        books=book.value("book_count"),
+        orders=book.value("book_orders"),
+        suspect_books=book.value("book_suspect"),
+        cursor_seq=book.value("book_cursor_seq"),
+        lag_records=book.value("book_lag_records"),
+        laps=book.total("book_laps_total"),
+        messages=book.value("book_messages_total"),
+        sequence_errors=book.value("book_sequence_errors_total"),
+        lost_messages=book.value("book_lost_messages_total"),
+    )
+
+
+def _latencies(series: Iterable[Series]) -> Iterable[LatencyFacts]:
+    for one in series:
+        for (name, labels), view in sorted(one.histograms(WINDOW_S).items()):
+            if view.count:
+                yield LatencyFacts(
+                    stage=stage_of(name),
+                    timestamp_source=source_of(labels),
+                    count=view.count,
+                    p50_ns=view.percentile(50.0) or 0,
+                    p99_ns=view.percentile(99.0) or 0,
+                    p999_ns=view.percentile(99.9) or 0,
+                    max_ns=view.max,
+                )
+
+
+def stage_of(name: str) -> str:
+    """Stage of a histogram: "latency_rx_to_book_ns" measures "rx_to_book"."""
+    return name.removeprefix("latency_").removesuffix("_ns")
+
+
+def source_of(labels: str) -> str:
+    """Who took the first time stamp; our own stages are stamped in user space."""
+    pairs = dict(pair.split("=", 1) for pair in labels.split(",") if "=" in pair)
+    return pairs.get("source", "user")
+
+
+def _gap(exchange: str, incarnation: str, row: GapRow) -> Gap:
+    return Gap(
+        exchange=exchange,
+        incarnation=incarnation,
+        id=row.id,
+        first=row.first,
+        last=row.last,
+        stage=_word(STAGES, row.state),
+        missing=row.missing,
+        sources=tuple(name for name, bit in GAP_SOURCES if row.sources & bit),
+        attempts=row.attempts,
+        detected_ns=row.detected_ns,
+        requested_ns=row.requested_ns,
+        closed_ns=row.closed_ns,
+        reason=_word(REASONS, row.reason),
+        slo_violated=bool(row.slo_violated),
+    )
+
+
+def _open_gap(gap: Gap) -> OpenGap:
+    return OpenGap(
+        id=gap.id,
+        first=gap.first,
+        last=gap.last,
+        stage=gap.stage,
+        detected_ns=gap.detected_ns,
+        missing=gap.missing,
+        attempts=gap.attempts,
+    )
+
+
+def _session(rx: Series) -> str:
+    """The ten bytes of the session's name, from two words."""
+    high, low = rx.value("session_hi"), rx.value("session_lo")
+    name = high.to_bytes(8, "big") + (low & 0xFFFF).to_bytes(2, "big")
+    return name.rstrip(b"\0 ").decode("ascii", "backslashreplace")
+
+
+def _word(words: tuple[str, ...], code: int) -> str:
+    """Name of a code; a code of a newer worker stays visible as a number."""
+    return words[code] if 0 <= code < len(words) else f"CODE_{code}"
