@@ -17,6 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     **{crate: set[str]() for crate in LEAVES},
     **{crate: {"wire"} for crate in ENGINES},
     "worker": LEAVES | ENGINES,
+    "bench": LEAVES | ENGINES,
 }
 TEST_ONLY = {"sim", "arbiter", "recovery"}  # what a simulation test may use as dev-dependency
 UNSAFE_ALLOWED = {"net", "ring", "stats"}

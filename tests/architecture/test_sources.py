@@ -51,7 +51,9 @@ def test_nothing_of_one_machine() -> None:
         assert not local.search(text), name
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "runbooks").glob("*.runbook.md")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "runbooks").glob("*.runbook.md")), ids=lambda p: p.name
+)
 def test_runbook_has_its_five_headings(path: Path) -> None:
     """Whoever opens a runbook finds the same five headings in the same order."""
     found = re.findall(r"^## (.+)$", path.read_text(), re.MULTILINE)

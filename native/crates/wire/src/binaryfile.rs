@@ -3,9 +3,13 @@
 //! There is no header, no packet framing and no end mark: the file ends after the last message.
 //! A length of zero is what some files use as an end mark; here it is an empty message.
 
+mod conform;
+
 use thiserror::Error;
 
 use crate::moldudp64::BLOCK_LEN;
+
+pub use conform::{Conformed, conform};
 
 /// Messages of a BinaryFILE held in memory.
 ///

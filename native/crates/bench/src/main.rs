@@ -1,0 +1,105 @@
+//! `tickdeck-bench`: every performance claim, paired with its baseline in the same run.
+#![forbid(unsafe_code)]
+
+mod books;
+mod merge;
+mod rounds;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde_json::Value;
+
+/// Measures one engine beside a bare loop over the same input.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    subject: Subject,
+    /// Counted rounds, after one discarded warm-up; at least five.
+    #[arg(long, global = true, default_value_t = 9, value_parser = clap::value_parser!(u64).range(5..))]
+    rounds: u64,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Subject {
+    /// The A/B merge, per packet received.
+    Arbiter {
+        /// Packets on each line.
+        #[arg(long, default_value_t = 200_000)]
+        packets: u64,
+        /// How the lines behave.
+        #[arg(long, value_enum, default_value_t = merge::Lines::InOrder)]
+        lines: merge::Lines,
+    },
+    /// Decoding and the L3 book, per message of an ITCH 5.0 file in memory.
+    Book {
+        /// BinaryFILE, plain or gzip.
+        #[arg(long)]
+        input: PathBuf,
+    },
+}
+
+/// Why there is no figure.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    /// The input cannot be read.
+    #[error("input {}: {source}", path.display())]
+    Input {
+        /// As given.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The input ends inside a message.
+    #[error(transparent)]
+    Truncated(#[from] tickdeck_wire::binaryfile::Truncated),
+    /// The results differ.
+    #[error(transparent)]
+    WrongResult(#[from] rounds::WrongResult),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match measure(&arguments) {
+        Ok(report) if arguments.json => println!("{report}"),
+        Ok(report) => print(&report),
+        Err(error) => {
+            eprintln!("tickdeck-bench: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn measure(arguments: &Arguments) -> Result<Value, Error> {
+    let rounds = arguments.rounds as usize;
+    match &arguments.subject {
+        Subject::Arbiter { packets, lines } => Ok(merge::run(*packets, rounds, *lines)?),
+        Subject::Book { input } => books::run(input, rounds),
+    }
+}
+
+fn print(report: &Value) {
+    println!(
+        "{} items, median (min-max) of {} rounds",
+        report["items"], report["rounds"]
+    );
+    for row in report["results"].as_array().into_iter().flatten() {
+        let [time, ratio] = ["ns_per_item", "ratio"].map(|key| &row[key]);
+        println!(
+            "{:<24} {:>8} ns ({}-{})   x {} ({}-{})",
+            row["name"].as_str().unwrap_or_default(),
+            time["median"],
+            time["min"],
+            time["max"],
+            ratio["median"],
+            ratio["min"],
+            ratio["max"],
+        );
+    }
+}
