@@ -27,7 +27,7 @@ from tickdeck.v1 import options_pb2 as tickdeck_dot_v1_dot_options__pb2
 from tickdeck.v1 import recovery_pb2 as tickdeck_dot_v1_dot_recovery__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tickdeck/v1/recovery_service.proto\x12\x0btickdeck.v1\x1a#google/longrunning/operations.proto\x1a\x19tickdeck/v1/options.proto\x1a\x1atickdeck/v1/recovery.proto\"I\n\x0fListGapsRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x11\n\topen_only\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\r\"F\n\x10ListGapsResponse\x12\x1e\n\x04gaps\x18\x01 \x03(\x0b\x32\x10.tickdeck.v1.Gap\x12\x12\n\noverflowed\x18\x02 \x01(\x04\"s\n\x14StartRecoveryRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x0e\n\x06gap_id\x18\x03 \x01(\x04\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12\x0e\n\x06reason\x18\x05 \x01(\t\"Z\n\x15StartRecoveryResponse\x12\x30\n\toperation\x18\x01 \x01(\x0b\x32\x1d.google.longrunning.Operation\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x02 \x03(\t2\xc4\x01\n\x0fRecoveryService\x12O\n\x08ListGaps\x12\x1c.tickdeck.v1.ListGapsRequest\x1a\x1d.tickdeck.v1.ListGapsResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12`\n\rStartRecovery\x12!.tickdeck.v1.StartRecoveryRequest\x1a\".tickdeck.v1.StartRecoveryResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tickdeck/v1/recovery_service.proto\x12\x0btickdeck.v1\x1a#google/longrunning/operations.proto\x1a\x19tickdeck/v1/options.proto\x1a\x1atickdeck/v1/recovery.proto\"I\n\x0fListGapsRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x11\n\topen_only\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\r\"F\n\x10ListGapsResponse\x12\x1e\n\x04gaps\x18\x01 \x03(\x0b\x32\x10.tickdeck.v1.Gap\x12\x12\n\noverflowed\x18\x02 \x01(\x04\"s\n\x14StartRecoveryRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x0e\n\x06gap_id\x18\x03 \x01(\x04\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12\x0e\n\x06reason\x18\x05 \x01(\t\"Z\n\x15StartRecoveryResponse\x12\x30\n\toperation\x18\x01 \x01(\x0b\x32\x1d.google.longrunning.Operation\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x02 \x03(\t\"\x90\x01\n\x10RecoveryProgress\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0c\n\x04gaps\x18\x02 \x03(\t\x12\x11\n\tgaps_open\x18\x03 \x01(\r\x12\x13\n\x0bgaps_filled\x18\x04 \x01(\r\x12\x1a\n\x12gaps_unrecoverable\x18\x05 \x01(\r\x12\x18\n\x10messages_missing\x18\x06 \x01(\x04\x32\xc4\x01\n\x0fRecoveryService\x12O\n\x08ListGaps\x12\x1c.tickdeck.v1.ListGapsRequest\x1a\x1d.tickdeck.v1.ListGapsResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12`\n\rStartRecovery\x12!.tickdeck.v1.StartRecoveryRequest\x1a\".tickdeck.v1.StartRecoveryResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +46,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STARTRECOVERYREQUEST']._serialized_end=405
   _globals['_STARTRECOVERYRESPONSE']._serialized_start=407
   _globals['_STARTRECOVERYRESPONSE']._serialized_end=497
-  _globals['_RECOVERYSERVICE']._serialized_start=500
-  _globals['_RECOVERYSERVICE']._serialized_end=696
+  _globals['_RECOVERYPROGRESS']._serialized_start=500
+  _globals['_RECOVERYPROGRESS']._serialized_end=644
+  _globals['_RECOVERYSERVICE']._serialized_start=647
+  _globals['_RECOVERYSERVICE']._serialized_end=843
 # @@protoc_insertion_point(module_scope)

@@ -127,3 +127,43 @@ class StartRecoveryResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StartRecoveryResponse: _TypeAlias = StartRecoveryResponse  # noqa: Y015
+
+@_typing.final
+class RecoveryProgress(_message.Message):
+    """RecoveryProgress is the metadata and the response of a recovery's operation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXCHANGE_FIELD_NUMBER: _builtins.int
+    GAPS_FIELD_NUMBER: _builtins.int
+    GAPS_OPEN_FIELD_NUMBER: _builtins.int
+    GAPS_FILLED_FIELD_NUMBER: _builtins.int
+    GAPS_UNRECOVERABLE_FIELD_NUMBER: _builtins.int
+    MESSAGES_MISSING_FIELD_NUMBER: _builtins.int
+    exchange: _builtins.str
+    """exchanges/{exchange}"""
+    gaps_open: _builtins.int
+    gaps_filled: _builtins.int
+    gaps_unrecoverable: _builtins.int
+    messages_missing: _builtins.int
+    @_builtins.property
+    def gaps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the gaps that are followed."""
+
+    def __init__(
+        self,
+        *,
+        exchange: _builtins.str = ...,
+        gaps: _abc.Iterable[_builtins.str] | None = ...,
+        gaps_open: _builtins.int = ...,
+        gaps_filled: _builtins.int = ...,
+        gaps_unrecoverable: _builtins.int = ...,
+        messages_missing: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchange", b"exchange", "gaps", b"gaps", "gaps_filled", b"gaps_filled", "gaps_open", b"gaps_open", "gaps_unrecoverable", b"gaps_unrecoverable", "messages_missing", b"messages_missing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecoveryProgress: _TypeAlias = RecoveryProgress  # noqa: Y015

@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tickdeck/v1/worker.proto\x12\x0btickdeck.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xce\x02\n\x06Worker\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.tickdeck.v1.WorkerState\x12/\n\x0bstate_since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03pid\x18\x06 \x01(\r\x12\x13\n\x0bincarnation\x18\x07 \x01(\t\x12\x0f\n\x07\x61\x64opted\x18\x08 \x01(\x08\x12\x10\n\x08restarts\x18\t \x01(\r\x12\x11\n\tlast_exit\x18\n \x01(\t\x12\x18\n\x10heartbeat_age_ns\x18\x0b \x01(\x04\x12\x10\n\x08log_path\x18\x0c \x01(\t\x12\x12\n\nstats_path\x18\r \x01(\t\x12\x16\n\x0eresident_bytes\x18\x0e \x01(\x04\x12\x0c\n\x04\x63ore\x18\x0f \x01(\x05*\xdb\x02\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14WORKER_STATE_PENDING\x10\x01\x12\x19\n\x15WORKER_STATE_STARTING\x10\x02\x12\x18\n\x14WORKER_STATE_RUNNING\x10\x03\x12\x19\n\x15WORKER_STATE_DEGRADED\x10\x04\x12\x19\n\x15WORKER_STATE_DRAINING\x10\x05\x12\x18\n\x14WORKER_STATE_STOPPED\x10\x06\x12\x18\n\x14WORKER_STATE_BACKOFF\x10\x07\x12\x1b\n\x17WORKER_STATE_CRASH_LOOP\x10\x08\x12!\n\x1dWORKER_STATE_FAILED_PERMANENT\x10\t\x12\x1b\n\x17WORKER_STATE_UNVERIFIED\x10\n\x12\x18\n\x14WORKER_STATE_FOREIGN\x10\x0b\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tickdeck/v1/worker.proto\x12\x0btickdeck.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x03\n\x06Worker\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.tickdeck.v1.WorkerState\x12/\n\x0bstate_since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03pid\x18\x06 \x01(\r\x12\x13\n\x0bincarnation\x18\x07 \x01(\t\x12\x0f\n\x07\x61\x64opted\x18\x08 \x01(\x08\x12\x10\n\x08restarts\x18\t \x01(\r\x12\x11\n\tlast_exit\x18\n \x01(\t\x12\x18\n\x10heartbeat_age_ns\x18\x0b \x01(\x04\x12\x10\n\x08log_path\x18\x0c \x01(\t\x12\x12\n\nstats_path\x18\r \x01(\t\x12\x16\n\x0eresident_bytes\x18\x0e \x01(\x04\x12\x0c\n\x04\x63ore\x18\x0f \x01(\x05\x12\x0e\n\x06reason\x18\x10 \x01(\t\x12\r\n\x05ready\x18\x11 \x01(\x08\x12\x33\n\x0fnext_start_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xdb\x02\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14WORKER_STATE_PENDING\x10\x01\x12\x19\n\x15WORKER_STATE_STARTING\x10\x02\x12\x18\n\x14WORKER_STATE_RUNNING\x10\x03\x12\x19\n\x15WORKER_STATE_DEGRADED\x10\x04\x12\x19\n\x15WORKER_STATE_DRAINING\x10\x05\x12\x18\n\x14WORKER_STATE_STOPPED\x10\x06\x12\x18\n\x14WORKER_STATE_BACKOFF\x10\x07\x12\x1b\n\x17WORKER_STATE_CRASH_LOOP\x10\x08\x12!\n\x1dWORKER_STATE_FAILED_PERMANENT\x10\t\x12\x1b\n\x17WORKER_STATE_UNVERIFIED\x10\n\x12\x18\n\x14WORKER_STATE_FOREIGN\x10\x0b\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tickdeck.v1.worker_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WORKERSTATE']._serialized_start=412
-  _globals['_WORKERSTATE']._serialized_end=759
+  _globals['_WORKERSTATE']._serialized_start=496
+  _globals['_WORKERSTATE']._serialized_end=843
   _globals['_WORKER']._serialized_start=75
-  _globals['_WORKER']._serialized_end=409
+  _globals['_WORKER']._serialized_end=493
 # @@protoc_insertion_point(module_scope)

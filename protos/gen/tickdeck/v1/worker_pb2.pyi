@@ -75,6 +75,9 @@ class Worker(_message.Message):
     STATS_PATH_FIELD_NUMBER: _builtins.int
     RESIDENT_BYTES_FIELD_NUMBER: _builtins.int
     CORE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    READY_FIELD_NUMBER: _builtins.int
+    NEXT_START_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     exchange: _builtins.str
     """exchanges/{exchange}"""
@@ -97,8 +100,16 @@ class Worker(_message.Message):
     """Resident memory."""
     core: _builtins.int
     """Core the receive thread is pinned to; -1 when it is not pinned."""
+    reason: _builtins.str
+    """Why it is in this state, in words; empty when there is nothing to say."""
+    ready: _builtins.bool
+    """A process exists and has reported ready."""
     @_builtins.property
     def state_since(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def next_start_time(self) -> _timestamp_pb2.Timestamp:
+        """When the next start is due; absent when none is."""
+
     def __init__(
         self,
         *,
@@ -117,10 +128,13 @@ class Worker(_message.Message):
         stats_path: _builtins.str = ...,
         resident_bytes: _builtins.int = ...,
         core: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        ready: _builtins.bool = ...,
+        next_start_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["state_since", b"state_since"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["next_start_time", b"next_start_time", "state_since", b"state_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adopted", b"adopted", "core", b"core", "exchange", b"exchange", "heartbeat_age_ns", b"heartbeat_age_ns", "incarnation", b"incarnation", "kind", b"kind", "last_exit", b"last_exit", "log_path", b"log_path", "name", b"name", "pid", b"pid", "resident_bytes", b"resident_bytes", "restarts", b"restarts", "state", b"state", "state_since", b"state_since", "stats_path", b"stats_path"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adopted", b"adopted", "core", b"core", "exchange", b"exchange", "heartbeat_age_ns", b"heartbeat_age_ns", "incarnation", b"incarnation", "kind", b"kind", "last_exit", b"last_exit", "log_path", b"log_path", "name", b"name", "next_start_time", b"next_start_time", "pid", b"pid", "ready", b"ready", "reason", b"reason", "resident_bytes", b"resident_bytes", "restarts", b"restarts", "state", b"state", "state_since", b"state_since", "stats_path", b"stats_path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
