@@ -26,8 +26,40 @@ pub struct Record<'a> {
     pub kind: u8,
     /// Venue sequence number of the first message of a DATA record.
     pub venue_seq: u64,
+    /// Receive time, UTC ns.
+    pub rx_ns: u64,
     /// Message blocks of a DATA record, else the event.
     pub payload: &'a [u8],
+}
+
+/// What identifies a record beside its number.
+///
+/// After a power cut a journal may have given a number to another record than before. The mark of the
+/// record before the cursor tells whether a snapshot belongs to the journal as it is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordMark {
+    /// Kind of the record.
+    pub kind: u8,
+    /// Venue sequence number.
+    pub venue_seq: u64,
+    /// Receive time, UTC ns.
+    pub rx_ns: u64,
+    /// Bytes of the payload.
+    pub payload_len: u32,
+}
+
+impl Record<'_> {
+    /// The mark of this record.
+    #[inline]
+    pub fn mark(&self) -> RecordMark {
+        RecordMark {
+            kind: self.kind,
+            venue_seq: self.venue_seq,
+            rx_ns: self.rx_ns,
+            // Records are far below 4 GiB; a cut length still tells them apart.
+            payload_len: self.payload.len() as u32,
+        }
+    }
 }
 
 /// What happened to the stream since it began, restored snapshots included. Only grows.
@@ -91,6 +123,8 @@ pub struct Channel {
     pub(crate) books: Books,
     /// Number of the next record.
     pub(crate) cursor: u64,
+    /// The record just before the cursor, unless that one is missing.
+    pub(crate) last_record: Option<RecordMark>,
     pub(crate) session: Option<Session>,
     pub(crate) session_ended: bool,
     /// Venue sequence number of the next message, once known.
@@ -106,6 +140,7 @@ impl Channel {
         Self {
             books: Books::new(config),
             cursor: 1,
+            last_record: None,
             session: None,
             session_ended: false,
             next_sequence: None,
@@ -131,6 +166,7 @@ impl Channel {
             self.skip_to(record.seq);
         }
         self.cursor = record.seq.saturating_add(1);
+        self.last_record = Some(record.mark());
         self.counters.records += 1;
         if record.kind == kind::DATA {
             self.on_data(record.venue_seq, record.payload, after);
@@ -149,6 +185,13 @@ impl Channel {
         }
     }
 
+    /// Empties everything to follow another log from its first record. Counters go on.
+    pub fn start_over(&mut self) {
+        self.restart();
+        self.cursor = 1;
+        self.last_record = None;
+    }
+
     /// The books.
     pub fn books(&self) -> &Books {
         &self.books
@@ -162,6 +205,11 @@ impl Channel {
     /// Number of the next record.
     pub fn cursor(&self) -> u64 {
         self.cursor
+    }
+
+    /// The record just before the cursor; `None` at the start and behind a hole.
+    pub fn last_record(&self) -> Option<RecordMark> {
+        self.last_record
     }
 
     /// The session, once known.
@@ -223,6 +271,7 @@ impl Channel {
             if first_sequence < expected {
                 // Sequences fall only between sessions: the event that said so is in the hole.
                 self.restart();
+                self.counters.sessions += 1;
                 self.open_hole();
             } else if first_sequence > expected {
                 self.count_lost(expected, first_sequence - 1);
@@ -294,6 +343,7 @@ impl Channel {
             }
             _ => {
                 self.restart();
+                self.counters.sessions += 1;
                 self.session = Some(event.session);
                 self.start_at(event.next_sequence);
             }
@@ -319,6 +369,7 @@ impl Channel {
 
     /// Anything may have happened in records that are missing.
     fn open_hole(&mut self) {
+        self.last_record = None;
         let since = self.next_sequence.unwrap_or(1);
         self.books.mark_suspect_all(since, Cause::JournalHole);
         self.books.trust.close_all_gaps();
@@ -353,7 +404,6 @@ impl Channel {
         self.session_ended = false;
         self.next_sequence = None;
         self.after_hole = false;
-        self.counters.sessions += 1;
     }
 }
 

@@ -29,7 +29,7 @@ mod types;
 mod view;
 
 pub use books::{Applied, Books, BooksConfig};
-pub use channel::{Channel, Record, StreamCounters};
+pub use channel::{Channel, Record, RecordMark, StreamCounters};
 pub use fault::{Counters, Fault};
 pub use invariants::InvariantError;
 pub use trust::{Cause, Doubt, Phase, Trust};

@@ -12,6 +12,7 @@
 //! | 64 | u64 created, UTC ns |
 //! | 72 | u64 length of the file |
 //! | 80 | stream counters, message counters: u32 count, u64 each |
+//! | | record before the cursor: u8 kind (0 none), u32 payload length, u64 venue sequence, u64 rx_ns |
 //! | | lasting doubt: u8 cause (0 none), u64 since; u8 system event code |
 //! | | u32 open gaps: u64 id, u64 first, u64 last each |
 //! | | u32 books: see below |
@@ -31,7 +32,7 @@ use thiserror::Error;
 use tickdeck_wire::moldudp64::Session;
 
 use crate::books::{BooksConfig, Listing};
-use crate::channel::{Channel, StreamCounters};
+use crate::channel::{Channel, RecordMark, StreamCounters};
 use crate::fault::Counters;
 use crate::store::NewOrder;
 use crate::trust::{Cause, Doubt, OpenGap};
@@ -39,7 +40,7 @@ use crate::types::{Side, Symbol};
 
 mod fields;
 
-use fields::{Fields, put_doubt, put_u32};
+use fields::{Fields, put_doubt, put_mark, put_u32};
 
 /// A channel that came back from a snapshot, and where the snapshot came from.
 pub struct Restored {
@@ -106,6 +107,7 @@ impl Channel {
         self.put_header(log_id, created_ns, out);
         put_words(&self.counters.words(), out);
         put_words(&self.books.counters.words(), out);
+        put_mark(self.last_record, out);
         put_doubt(self.books.trust.lasting(), out);
         out.push(self.books.system_event);
         put_u32(self.books.trust.gaps().len(), out);
@@ -199,6 +201,7 @@ pub fn decode(bytes: &[u8], config: BooksConfig) -> Result<Restored, SnapshotErr
     channel.after_hole = flags & AFTER_HOLE != 0;
     channel.counters = StreamCounters::from_words(&fields.words()?);
     channel.books.counters = Counters::from_words(&fields.words()?);
+    channel.last_record = fields.mark()?;
     if let Some(doubt) = fields.doubt()? {
         channel.books.trust.doubt_all(doubt);
     }

@@ -1,6 +1,6 @@
 //! Reading and writing the fields of a snapshot.
 
-use super::{Cause, Doubt, SnapshotError};
+use super::{Cause, Doubt, RecordMark, SnapshotError};
 
 /// Reads little-endian fields one after the other; running out of bytes is an error, not a panic.
 pub(super) struct Fields<'a> {
@@ -62,6 +62,17 @@ impl<'a> Fields<'a> {
         Ok(Some(Doubt { since, cause }))
     }
 
+    pub(super) fn mark(&mut self) -> Result<Option<RecordMark>, SnapshotError> {
+        let kind = self.u8()?;
+        let (payload_len, venue_seq, rx_ns) = (self.u32()?, self.u64()?, self.u64()?);
+        Ok((kind != 0).then_some(RecordMark {
+            kind,
+            venue_seq,
+            rx_ns,
+            payload_len,
+        }))
+    }
+
     pub(super) fn end(&self) -> Result<(), SnapshotError> {
         if self.offset == self.bytes.len() {
             Ok(())
@@ -84,6 +95,21 @@ pub(super) fn put_doubt(doubt: Option<Doubt>, out: &mut Vec<u8>) {
     let (code, since) = doubt.map_or((0, 0), |doubt| (doubt.cause as u8, doubt.since));
     out.push(code);
     out.extend_from_slice(&since.to_le_bytes());
+}
+
+/// Writes the mark of a record, or zeros.
+pub(super) fn put_mark(mark: Option<RecordMark>, out: &mut Vec<u8>) {
+    let none = RecordMark {
+        kind: 0,
+        venue_seq: 0,
+        rx_ns: 0,
+        payload_len: 0,
+    };
+    let mark = mark.unwrap_or(none);
+    out.push(mark.kind);
+    out.extend_from_slice(&mark.payload_len.to_le_bytes());
+    out.extend_from_slice(&mark.venue_seq.to_le_bytes());
+    out.extend_from_slice(&mark.rx_ns.to_le_bytes());
 }
 
 /// Writes a count. Everything counted here is far below 2^32 by the limits of the books.

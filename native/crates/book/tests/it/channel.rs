@@ -1,7 +1,7 @@
 //! Following a channel's records: continuity, gaps, losses, sessions, holes.
 
 use proptest::prelude::*;
-use tickdeck_book::{BooksConfig, Cause, Channel, Doubt, Record, Side, Trust};
+use tickdeck_book::{BooksConfig, Cause, Channel, Doubt, Record, RecordMark, Side, Trust};
 use tickdeck_wire::binaryfile;
 use tickdeck_wire::moldudp64::Session;
 use tickdeck_wire::record::{
@@ -35,6 +35,7 @@ impl Stream {
             seq: self.seq,
             kind,
             venue_seq,
+            rx_ns: 0,
             payload,
         });
         self.seq += 1;
@@ -331,6 +332,61 @@ fn a_session_change_inside_a_hole_empties_the_books() {
     assert_eq!(stream.trust().name(), "SUSPECT");
 }
 
+/// The mark names the record before the cursor, and nothing behind a hole.
+#[test]
+fn the_mark_is_of_the_record_before_the_cursor() {
+    let mut stream = Stream {
+        channel: Channel::new(config()),
+        seq: 1,
+    };
+    assert_eq!(stream.channel.last_record(), None);
+    let record = Record {
+        seq: 1,
+        kind: kind::DATA,
+        venue_seq: 1,
+        rx_ns: 77,
+        payload: &[0, 1, b'z'],
+    };
+    stream.channel.apply(record);
+    let mark = RecordMark {
+        kind: kind::DATA,
+        venue_seq: 1,
+        rx_ns: 77,
+        payload_len: 3,
+    };
+    assert_eq!(stream.channel.last_record(), Some(mark));
+    stream.seq = 2;
+    stream.record(
+        kind::JOURNAL_HOLE,
+        0,
+        &JournalHole {
+            from: 2,
+            to: 4,
+            reason: 0,
+        }
+        .encode(),
+    );
+    assert_eq!(stream.channel.last_record(), None);
+}
+
+/// Another log starts with empty books and no doubt; counters go on.
+#[test]
+fn another_log_starts_over() {
+    let mut stream = Stream::started();
+    stream.data(1, 3);
+    stream.data(9, 9);
+    stream.channel.start_over();
+    stream.seq = 1;
+    stream.session(SessionEventKind::Started, TWO, 1);
+    stream.data(1, 1);
+    assert_eq!(
+        (stream.references(), stream.trust()),
+        (vec![1], Trust::Good)
+    );
+    assert_eq!((stream.channel.cursor(), stream.errors()), (3, 1));
+    assert_eq!(stream.channel.books().counters().messages, 5);
+}
+
 /// A payload that cannot be read is counted, and no book is trusted behind it.
 #[test]
 fn malformed_records_are_a_doubt() {
@@ -352,7 +408,7 @@ proptest! {
         let mut channel = Channel::new(config());
         let mut cursor = channel.cursor();
         for (seq, kind, venue_seq, payload) in records {
-            channel.apply(Record { seq, kind, venue_seq, payload: &payload });
+            channel.apply(Record { seq, kind, venue_seq, rx_ns: 0, payload: &payload });
             prop_assert!(channel.cursor() >= cursor);
             cursor = channel.cursor();
             prop_assert_eq!(channel.books().check_invariants(), Ok(()));

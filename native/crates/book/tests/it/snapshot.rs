@@ -43,6 +43,7 @@ fn channel(events: &[Event]) -> Channel {
             seq,
             kind: *kind,
             venue_seq: 1,
+            rx_ns: CREATED_NS + seq,
             payload,
         });
     }
@@ -89,7 +90,12 @@ fn facts(channel: &Channel) -> String {
             (listing, book.orders(), book.state_hash(), queue)
         })
         .collect();
-    let place = (channel.cursor(), channel.session(), channel.session_ended());
+    let place = (
+        channel.cursor(),
+        channel.last_record(),
+        channel.session(),
+        channel.session_ended(),
+    );
     let totals = (channel.counters(), channel.books().counters());
     let state = (
         channel.books().system_event(),
@@ -122,7 +128,7 @@ proptest! {
             binaryfile::push(&mut payload, &event.encode()).expect("messages are short");
         }
         let venue_seq = live.next_sequence().expect("the session started");
-        let record = Record { seq: live.cursor(), kind: kind::DATA, venue_seq, payload: &payload };
+        let record = Record { seq: live.cursor(), kind: kind::DATA, venue_seq, rx_ns: 0, payload: &payload };
         live.apply(record);
         restored.apply(record);
         prop_assert_eq!(facts(&restored), facts(&live));
@@ -228,6 +234,7 @@ fn real_flow_goes_on_from_a_snapshot() {
             seq: sequence,
             kind: kind::DATA,
             venue_seq: sequence,
+            rx_ns: 0,
             payload: &payload,
         };
         whole.apply(record);
