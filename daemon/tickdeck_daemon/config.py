@@ -43,8 +43,9 @@ __all__ = [
 SPEC_SCHEMA = "tickdeck.spec/v1"
 """Version of the spec document; a worker refuses any other."""
 
-_BOOK_IGNORES = ("receive", "lines", "arbiter", "recovery")
+_BOOK_IGNORES = ("receive", "line", "arbiter", "recovery")
 """Parts of the exchange that a book worker does not use."""
+_RX_IGNORES = ("book",)
 
 
 def worker_id(exchange: str, kind: WorkerKind) -> str:
@@ -87,14 +88,16 @@ def to_spec(
 def spec_hash(config: ExchangeConfig, kind: WorkerKind, settings: Settings) -> str:
     """Hash of what a worker process was started with; another hash means: restart it.
 
-    Leaves out what differs with each start and what this kind of worker does not use, so that
-    a new multicast group does not restart the book worker.
+    Only what the file sets counts, so that a new daemon with one more default does not restart
+    the plant; and only what this kind of worker uses, so that a new multicast group does not
+    restart the book worker.
     """
-    spec = to_spec(config, kind, settings, incarnation="", generation=0)
-    if kind == "book":
-        for part in _BOOK_IGNORES:
-            del spec["exchange"][part]
-    else:
-        del spec["exchange"]["book"]
-    text = json.dumps(spec, sort_keys=True, separators=(",", ":"))
+    ignored = {"enabled", *(_BOOK_IGNORES if kind == "book" else _RX_IGNORES)}
+    document = config.model_dump(mode="json", exclude_defaults=True, exclude=ignored)
+    if kind == "rx":
+        document["line"] = [
+            line.model_dump(mode="json", exclude_defaults=True) for line in config.lines
+        ]
+    document["directories"] = [str(settings.runtime_dir), str(settings.state_dir)]
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

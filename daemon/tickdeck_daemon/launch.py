@@ -1,0 +1,64 @@
+"""Starting a worker process: directory, spec file, log, process."""
+
+import contextlib
+import json
+from pathlib import Path
+
+from tickdeck_daemon import binaries
+from tickdeck_daemon.adoption import stats_path
+from tickdeck_daemon.config import ExchangeConfig, to_spec, worker_id
+from tickdeck_daemon.files import write_atomic
+from tickdeck_daemon.process import READY_FD, Process
+from tickdeck_daemon.settings import Settings
+from tickdeck_daemon.views import WorkerKind
+
+_STATS_FILES_KEPT = 3
+"""Stats files of former incarnations that are kept for a look back."""
+
+
+def launch(
+    config: ExchangeConfig,
+    kind: WorkerKind,
+    settings: Settings,
+    *,
+    incarnation: str,
+    generation: int,
+) -> Process:
+    """Start one incarnation of a worker.
+
+    Raises:
+        BinaryNotFoundError: its binary is not installed.
+        OSError: a file or the process could not be made; nothing runs.
+        ValueError: `/proc` does not show the process; nothing runs.
+    """
+    name = worker_id(config.name, kind)
+    directory = settings.worker_dir(name)
+    binary = binaries.find(f"tickdeck-{kind}")
+    prepare(directory, settings)
+    _prune(directory)
+    spec = to_spec(config, kind, settings, incarnation=incarnation, generation=generation)
+    spec_path = directory / "spec.json"
+    write_atomic(spec_path, json.dumps(spec, indent=1).encode() + b"\n", mode=0o400)
+    argv = [str(binary), "run", "--spec", str(spec_path), "--ready-fd", str(READY_FD)]
+    return Process.spawn(argv, incarnation=incarnation, log_path=settings.log_path(name))
+
+
+def prepare(directory: Path, settings: Settings) -> None:
+    """Make the directories that a worker finds at its start.
+
+    Raises:
+        OSError: one could not be made.
+    """
+    settings.runtime_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+    settings.log_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+    settings.workers_dir.mkdir(mode=0o700, exist_ok=True)
+    directory.mkdir(mode=0o700, exist_ok=True)
+
+
+def _prune(directory: Path) -> None:
+    """Remove the oldest stats files; they lie in memory."""
+    pattern = stats_path(directory, "*").name
+    by_age = sorted(directory.glob(pattern), key=lambda path: path.stat().st_mtime_ns)
+    for path in by_age[:-_STATS_FILES_KEPT]:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
