@@ -1,8 +1,9 @@
 //! The state machine.
 //!
-//! Two numbers rule it: `next` is what the output wants, `revealed` is the end of what is known
-//! to exist. Everything in between is either held or missing, and every missing message belongs
-//! to exactly one gap. A packet is cut into pieces at the edges of what is there already: a piece
+//! Two numbers rule it: `next` is what the output wants, `revealed` is the end of what is dealt
+//! with. Everything in between is either held or missing, and every missing message belongs to
+//! exactly one gap. Where there was no room to hold a packet or to open a gap, `shown` remembers
+//! how far the lines have really come; the rest becomes a gap once the output stands at `revealed`. A packet is cut into pieces at the edges of what is there already: a piece
 //! at `next` is delivered, one ahead of it is held, and one that begins behind `revealed` opens a
 //! gap first. After each delivery the output is carried on through held pieces and given-up
 //! holes until it stands before something missing.
@@ -27,8 +28,10 @@ const REMEMBERED_LOSSES: usize = 256;
 pub struct Arbiter {
     /// The sequence number to deliver next; 0 before the first session.
     next: u64,
-    /// The end of what is known to exist.
+    /// The end of what is delivered, held, or in a gap.
     revealed: u64,
+    /// The end of what a line has shown to exist.
+    shown: u64,
     /// Where the stream of this session began.
     origin: u64,
     hold: Hold,
@@ -55,6 +58,7 @@ impl Arbiter {
         Ok(Self {
             next,
             revealed: next,
+            shown: next,
             origin: next,
             hold: Hold::new(config.hold_capacity_packets, config.max_packet_bytes),
             gaps: Gaps::new(config.gap_capacity),
@@ -87,6 +91,7 @@ impl Arbiter {
         if let Source::Line(line) = arrival.source {
             let line = usize::from(line);
             self.lines[line].on_packet(span, &mut self.counters.lines[line]);
+            self.shown = self.shown.max(span.end);
         }
         match packet.kind() {
             PacketKind::Data { .. } => self.on_data(&arrival, span, out),
@@ -109,11 +114,17 @@ impl Arbiter {
 
     /// Gives up what is missing of a gap. The loss is told when the output comes to it; what
     /// still arrives before that is used. `false` when the gap is not open or was given up.
-    pub fn give_up(&mut self, gap_id: u64, reason: LossReason, out: &mut impl Output) -> bool {
+    pub fn give_up(
+        &mut self,
+        gap_id: u64,
+        reason: LossReason,
+        now_ns: u64,
+        out: &mut impl Output,
+    ) -> bool {
         let known = self.gaps.give_up(gap_id, reason);
         if known {
             self.advance(out);
-            self.finish(out);
+            self.finish(now_ns, out);
         }
         known
     }
@@ -192,7 +203,7 @@ impl Arbiter {
                 true
             }
             Admission::Takeover { start } => {
-                self.leave(out);
+                self.leave(arrival.now_ns, out);
                 self.sessions.enter(session, self.next, arrival.now_ns);
                 self.begin(start);
                 self.counters.session_changes += 1;
@@ -203,19 +214,26 @@ impl Arbiter {
     }
 
     /// Closes the current session: what is held is delivered, what is missing is lost.
-    fn leave(&mut self, out: &mut impl Output) {
-        self.gaps.give_up_all(LossReason::SessionEnded);
-        self.advance(out);
-        self.finish(out);
+    fn leave(&mut self, now_ns: u64, out: &mut impl Output) {
+        self.lose_open_gaps(out);
+        self.reveal_rest(now_ns, out);
+        self.lose_open_gaps(out);
+        self.finish(now_ns, out);
         assert!(
-            self.next == self.revealed && self.gaps.is_empty(),
+            self.next == self.shown && self.gaps.is_empty(),
             "a session that is left has nothing open"
         );
+    }
+
+    fn lose_open_gaps(&mut self, out: &mut impl Output) {
+        self.gaps.give_up_all(LossReason::SessionEnded);
+        self.advance(out);
     }
 
     fn begin(&mut self, start: u64) {
         self.next = start;
         self.revealed = start;
+        self.shown = start;
         self.origin = start;
         self.end_told = false;
         self.lost.clear();
@@ -256,7 +274,7 @@ impl Arbiter {
             self.take_in_pieces(piece, arrival.now_ns, &mut taken, out);
         }
         self.count(arrival.source, &taken);
-        self.finish(out);
+        self.finish(arrival.now_ns, out);
         taken.disposition()
     }
 
@@ -347,7 +365,7 @@ impl Arbiter {
         if ends {
             self.sessions.end(arrival.now_ns);
         }
-        self.finish(out);
+        self.finish(arrival.now_ns, out);
         Disposition::Control
     }
 
@@ -424,16 +442,27 @@ impl Arbiter {
         }
     }
 
-    /// Tells the end of the session once nothing of it is missing; refreshes the gauges.
+    /// Ends every step: refreshes the gauges, opens a gap for what there was no room for, and
+    /// tells the end of the session once nothing of it is missing.
     #[inline]
-    fn finish(&mut self, out: &mut impl Output) {
+    fn finish(&mut self, now_ns: u64, out: &mut impl Output) {
         self.counters.held_packets = self.hold.packets();
         self.counters.held_messages = self.hold.messages();
+        self.reveal_rest(now_ns, out);
         if self.sessions.has_ended() && !self.end_told && self.next == self.revealed {
             self.end_told = true;
             if let Some(session) = self.sessions.current() {
                 self.tell_session(SessionEventKind::Ended, session, out);
             }
+        }
+    }
+
+    /// Opens a gap up to what the lines have shown, once everything before it has left.
+    #[inline]
+    fn reveal_rest(&mut self, now_ns: u64, out: &mut impl Output) {
+        if self.next == self.revealed && self.shown > self.revealed {
+            self.open_gap(self.shown, now_ns, out);
+            self.revealed = self.shown;
         }
     }
 

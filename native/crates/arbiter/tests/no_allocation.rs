@@ -95,7 +95,7 @@ fn packet_path_does_not_allocate() {
         arbiter.poll(now_ns, &mut tally);
         if let Some(id) = tally.to_give_up.take() {
             assert!(arbiter.holes(id).count() > 0);
-            arbiter.give_up(id, LossReason::AttemptsExhausted, &mut tally);
+            arbiter.give_up(id, LossReason::AttemptsExhausted, now_ns, &mut tally);
         }
     }
     assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);

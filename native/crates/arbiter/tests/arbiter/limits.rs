@@ -2,7 +2,7 @@
 
 use tickdeck_arbiter::{Arbiter, Config, ConfigError, Disposition, Start};
 
-use crate::support::{A, B, R, Rig, session};
+use crate::support::{A, B, MS, R, Rig, session};
 
 fn small(hold: usize, gaps: usize) -> Rig {
     Rig::new(Config {
@@ -62,11 +62,10 @@ fn full_gap_table_opens_no_gap() {
     assert_eq!(rig.arbiter.gaps().count(), 1);
     rig.data(B, 2, 2);
     assert_eq!(rig.arbiter.next_sequence(), 5);
-    rig.heartbeat(A, 9);
     assert_eq!(rig.holes(2), [(5, 8)]);
 }
 
-/// A packet that is too long for a slot cannot be held, but it can be delivered.
+/// A packet that is too long for a slot cannot be held, only asked for; in order it is delivered.
 #[test]
 fn long_packet_is_delivered_in_order() {
     let mut rig = Rig::new(Config {
@@ -75,8 +74,38 @@ fn long_packet_is_delivered_in_order() {
         ..Config::default()
     });
     assert_eq!(rig.data(A, 2, 50), Disposition::HoldFull);
+    assert_eq!(rig.holes(1), [(1, 50)]);
     assert_eq!(rig.data(A, 1, 50), Disposition::Delivered);
-    assert_eq!(rig.arbiter.counters().gaps_opened, 0);
+    assert_eq!(rig.arbiter.gaps().count(), 0);
+}
+
+/// What was dropped becomes a gap as soon as the hold has drained, also when the lines fall
+/// silent or the next session comes.
+#[test]
+fn dropped_tail_needs_no_further_packet() {
+    let drop_the_tail = || {
+        let mut rig = small(1, 8);
+        for sequence in [1, 3, 4] {
+            rig.data(A, sequence, sequence);
+        }
+        rig
+    };
+    let mut rig = drop_the_tail();
+    rig.data(B, 2, 2);
+    assert_eq!(rig.holes(2), [(4, 4)]);
+    let mut rig = drop_the_tail();
+    rig.give_up(1);
+    assert_eq!(rig.holes(2), [(4, 4)]);
+    let mut rig = drop_the_tail();
+    rig.end(A, 5);
+    rig.advance(4_000 * MS);
+    rig.session = session(b'2');
+    rig.data(A, 1, 1);
+    assert_eq!(
+        rig.arbiter.counters().messages_lost,
+        2,
+        "told as lost, not left out"
+    );
 }
 
 /// A configuration that cannot work is refused and the field is named.

@@ -132,7 +132,7 @@ proptest! {
         rig.advance(u64::MAX / 2);
         let open: Vec<u64> = rig.arbiter.gaps().map(|view| view.gap.id).collect();
         for id in open {
-            rig.arbiter.give_up(id, LossReason::Operator, &mut rig.checked);
+            rig.arbiter.give_up(id, LossReason::Operator, rig.now_ns, &mut rig.checked);
         }
         let lost = rig.events().into_iter().filter_map(|event| match event {
             Event::GapLost { gap, .. } => Some(gap.last - gap.first + 1),

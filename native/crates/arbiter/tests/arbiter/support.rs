@@ -168,8 +168,12 @@ impl Rig {
     }
 
     pub(crate) fn give_up(&mut self, id: u64) -> bool {
-        self.arbiter
-            .give_up(id, LossReason::AttemptsExhausted, &mut self.checked)
+        self.arbiter.give_up(
+            id,
+            LossReason::AttemptsExhausted,
+            self.now_ns,
+            &mut self.checked,
+        )
     }
 
     /// First and last number of each run so far.

@@ -1,0 +1,293 @@
+//! What the recovery promises, tested from outside.
+
+use proptest::prelude::*;
+use tickdeck_recovery::{Action, Config, Engine, LossReason, Verdict};
+use tickdeck_wire::moldudp64::{Packet, PacketBuilder, Session, heartbeat};
+
+const MS: u64 = 1_000_000;
+const SESSION: Session = Session(*b"DEMO000001");
+
+fn config() -> Config {
+    Config {
+        min_request_interval_ns: 5 * MS,
+        request_timeout_ns: 50 * MS,
+        retry_attempts: 3,
+        retry_backoff_ns: 20 * MS,
+        slo_ns: 10_000 * MS,
+        max_messages_per_request: 100,
+        gap_capacity: 4,
+    }
+}
+
+fn open(engine: &mut Engine, id: u64, first: u64, last: u64, now_ns: u64) {
+    engine.open(id, SESSION, first, last, now_ns).expect("room");
+}
+
+fn answer_of(session: Session, first: u64, count: u64) -> Vec<u8> {
+    let mut builder = PacketBuilder::new(session, 60_000);
+    builder.begin(first);
+    for _ in 0..count {
+        assert!(builder.push(b"message"));
+    }
+    builder.finish().to_vec()
+}
+
+fn answer(engine: &mut Engine, first: u64, count: u64, now_ns: u64) -> Verdict {
+    let bytes = answer_of(SESSION, first, count);
+    engine.on_answer(&Packet::parse(&bytes).expect("well formed"), now_ns)
+}
+
+/// The request made at `now_ns`, as gap, first number and count.
+fn asked(engine: &mut Engine, now_ns: u64) -> Option<(u64, u64, u16)> {
+    match engine.poll(now_ns) {
+        Some(Action::Request { id, request, .. }) => {
+            assert_eq!(request.session, SESSION);
+            Some((id, request.first_sequence, request.count))
+        }
+        Some(other) => panic!("wanted a request, got {other:?}"),
+        None => None,
+    }
+}
+
+/// A long gap is asked for in pieces of the allowed size, lowest first, never too often.
+#[test]
+fn asks_in_pieces_and_not_too_often() {
+    let mut engine = Engine::new(config());
+    open(&mut engine, 2, 900, 910, 0);
+    open(&mut engine, 1, 1, 250, 0);
+    assert_eq!(asked(&mut engine, 0), Some((1, 1, 100)));
+    assert_eq!(asked(&mut engine, 5 * MS - 1), None);
+    assert_eq!(engine.next_deadline_ns(), Some(5 * MS));
+    assert_eq!(asked(&mut engine, 5 * MS), Some((2, 900, 11)));
+}
+
+/// A partial answer: after a quiet moment the rest is asked for, from where it is missing.
+#[test]
+fn asks_for_the_rest() {
+    let mut engine = Engine::new(config());
+    open(&mut engine, 1, 10, 60, 0);
+    assert_eq!(asked(&mut engine, 0), Some((1, 10, 51)));
+    assert_eq!(answer(&mut engine, 10, 20, 7 * MS), Verdict::Wanted);
+    assert_eq!(engine.narrowed(1, 10, 29, 7 * MS), None);
+    assert_eq!(answer(&mut engine, 30, 5, 9 * MS), Verdict::Wanted);
+    assert_eq!(engine.narrowed(1, 30, 34, 9 * MS), None);
+    assert_eq!(
+        asked(&mut engine, 14 * MS - 1),
+        None,
+        "more of the answer may be on its way"
+    );
+    assert_eq!(asked(&mut engine, 14 * MS), Some((1, 35, 26)));
+    let closed = engine.narrowed(1, 35, 60, 20 * MS).expect("complete");
+    assert_eq!((closed.latency_ns, closed.requests), (20 * MS, 2));
+    assert_eq!((engine.open_gaps(), engine.next_deadline_ns()), (0, None));
+    assert_eq!(engine.counters().fetched_ranges, 1);
+    assert_eq!(engine.counters().failures, 0);
+}
+
+/// What an answer brought but the merge did not take is asked for again.
+#[test]
+fn lost_injection_is_asked_again() {
+    let mut engine = Engine::new(config());
+    open(&mut engine, 1, 10, 12, 0);
+    assert_eq!(asked(&mut engine, 0), Some((1, 10, 3)));
+    assert_eq!(answer(&mut engine, 10, 3, MS), Verdict::Wanted);
+    assert_eq!(asked(&mut engine, 20 * MS), Some((1, 10, 3)));
+}
+
+/// A silent server: linear backoff, then the gap is given up, and only that one.
+#[test]
+fn gives_up_after_its_attempts() {
+    let mut engine = Engine::new(config());
+    open(&mut engine, 1, 10, 12, 0);
+    let mut requests = Vec::new();
+    let mut now_ns = 0;
+    let given_up = loop {
+        match engine.poll(now_ns) {
+            Some(Action::Request { .. }) => requests.push(now_ns / MS),
+            Some(Action::GiveUp { id, reason }) => break (now_ns / MS, id, reason),
+            Some(Action::SloMissed { .. }) => panic!("within the objective"),
+            None => now_ns = engine.next_deadline_ns().expect("a gap is open"),
+        }
+    };
+    assert_eq!(
+        requests,
+        [0, 70, 160],
+        "timeout 50 ms, then 20 and 40 ms of backoff"
+    );
+    assert_eq!(given_up, (210, 1, LossReason::AttemptsExhausted));
+    assert_eq!(engine.poll(now_ns), None);
+    let counters = engine.counters();
+    assert_eq!(
+        (counters.requests, counters.retries, counters.failures),
+        (3, 2, 3)
+    );
+    assert_eq!(counters.unrecoverable_gaps, 1);
+}
+
+/// Progress renews the attempts: a slow server that brings a little each time is not given up.
+#[test]
+fn progress_renews_the_attempts() {
+    let mut engine = Engine::new(config());
+    open(&mut engine, 1, 1, 20, 0);
+    let mut now_ns = 0;
+    let mut left = 1..=20;
+    while engine.open_gaps() > 0 {
+        match engine.poll(now_ns) {
+            Some(Action::Request { requests, .. }) if requests % 3 == 0 => {
+                let sequence = left.next().expect("something is missing");
+                assert_eq!(
+                    answer(&mut engine, sequence, 1, now_ns + MS),
+                    Verdict::Wanted
+                );
+                engine.narrowed(1, sequence, sequence, now_ns + MS);
+            }
+            Some(Action::Request { .. }) => {}
+            Some(other) => panic!("{other:?} in spite of progress"),
+            None => now_ns = engine.next_deadline_ns().expect("a gap is open"),
+        }
+    }
+    assert!(left.next().is_none());
+}
+
+/// Each kind of useless answer is told apart and renews nothing.
+#[test]
+fn judges_answers() {
+    let mut engine = Engine::new(config());
+    let stranger = answer_of(Session(*b"OTHER     "), 10, 3);
+    let stranger = Packet::parse(&stranger).expect("well formed");
+    assert_eq!(
+        engine.on_answer(&stranger, 0),
+        Verdict::WrongSession,
+        "nothing was asked"
+    );
+    open(&mut engine, 1, 10, 12, 0);
+    assert_eq!(
+        answer(&mut engine, 10, 3, 0),
+        Verdict::NotAsked,
+        "known, but not asked for yet"
+    );
+    assert_eq!(asked(&mut engine, 0), Some((1, 10, 3)));
+    assert_eq!(engine.on_answer(&stranger, 0), Verdict::WrongSession);
+    assert_eq!(answer(&mut engine, 13, 9, 0), Verdict::NotAsked);
+    let quiet = heartbeat(SESSION, 10);
+    let quiet = Packet::parse(&quiet).expect("well formed");
+    assert_eq!(engine.on_answer(&quiet, 0), Verdict::NotAsked);
+    assert_eq!(
+        answer(&mut engine, 1, 11, 0),
+        Verdict::Wanted,
+        "its tail is wanted"
+    );
+    engine.narrowed(1, 10, 11, 0);
+    assert_eq!(answer(&mut engine, 10, 2, 0), Verdict::Stale);
+    assert!(engine.narrowed(1, 12, 12, 0).is_some());
+    assert_eq!(answer(&mut engine, 12, 1, 0), Verdict::Stale);
+    let counters = engine.counters();
+    assert_eq!((counters.injected_packets, counters.stale_packets), (1, 2));
+    assert_eq!(
+        (counters.wrong_session_packets, counters.not_asked_packets),
+        (2, 3)
+    );
+}
+
+/// An answer that comes after its timeout is still wanted while its messages are missing.
+#[test]
+fn late_answer_is_wanted() {
+    let mut engine = Engine::new(config());
+    open(&mut engine, 1, 10, 12, 0);
+    assert_eq!(asked(&mut engine, 0), Some((1, 10, 3)));
+    assert_eq!(asked(&mut engine, 55 * MS), None);
+    assert_eq!(answer(&mut engine, 10, 3, 60 * MS), Verdict::Wanted);
+}
+
+/// A gap that stays open too long misses its objective once; it is not given up for that.
+#[test]
+fn objective_is_missed_once() {
+    let mut engine = Engine::new(Config {
+        slo_ns: 30 * MS,
+        ..config()
+    });
+    open(&mut engine, 7, 10, 12, 0);
+    assert!(asked(&mut engine, 0).is_some());
+    assert_eq!(engine.next_deadline_ns(), Some(30 * MS));
+    assert_eq!(engine.poll(30 * MS), Some(Action::SloMissed { id: 7 }));
+    assert_eq!(engine.poll(30 * MS), None);
+    assert_eq!(
+        (engine.counters().slo_violations, engine.open_gaps()),
+        (1, 1)
+    );
+}
+
+/// An operator's retry does not wait for the backoff, but for the least interval.
+#[test]
+fn retry_now() {
+    let mut engine = Engine::new(config());
+    open(&mut engine, 1, 10, 12, 0);
+    assert!(asked(&mut engine, 0).is_some());
+    assert_eq!(engine.retry_now(Some(9), MS), 0);
+    assert_eq!(engine.retry_now(None, MS), 1);
+    assert_eq!(asked(&mut engine, MS), None);
+    assert_eq!(asked(&mut engine, 5 * MS), Some((1, 10, 3)));
+}
+
+/// Too many gaps: the next one is refused and counted; holes of known gaps are always taken.
+#[test]
+fn gap_table_is_bounded() {
+    let mut engine = Engine::new(config());
+    for id in 1..=4 {
+        open(&mut engine, id, id * 10, id * 10, 0);
+    }
+    let refused = engine.open(5, SESSION, 50, 50, 0).expect_err("full");
+    assert!(refused.to_string().contains("4 gaps"));
+    open(&mut engine, 4, 45, 46, 0);
+    assert_eq!(engine.counters().requests_dropped, 1);
+    engine.forget_all();
+    assert_eq!(engine.open_gaps(), 0);
+}
+
+/// At the top of the number range nothing overflows.
+#[test]
+fn largest_sequence_numbers() {
+    let mut engine = Engine::new(config());
+    let last = u64::MAX - 1;
+    open(&mut engine, 1, last - 1, last, u64::MAX - 1);
+    assert_eq!(asked(&mut engine, u64::MAX - 1), Some((1, last - 1, 2)));
+    assert_eq!(answer(&mut engine, last - 1, 2, u64::MAX), Verdict::Wanted);
+    assert!(engine.narrowed(1, last - 1, last, u64::MAX).is_some());
+}
+
+proptest! {
+    /// Whatever holes there are, and however little each answer brings, every missing message
+    /// is asked for, nothing else is, and requests keep their distance.
+    #[test]
+    fn asks_for_all_and_only_what_is_missing(
+        holes in proptest::collection::vec((1..200u64, 1..20u64), 1..4),
+        portions in proptest::collection::vec(1..15u64, 1..50),
+    ) {
+        let mut engine = Engine::new(config());
+        let mut missing = std::collections::BTreeSet::new();
+        for (first, count) in holes {
+            open(&mut engine, 1, first, first + count - 1, 0);
+            missing.extend(first..first + count);
+        }
+        let mut portions = portions.into_iter().cycle();
+        let (mut now_ns, mut last_ns) = (0, None);
+        while !missing.is_empty() {
+            let Some(action) = engine.poll(now_ns) else {
+                now_ns = engine.next_deadline_ns().expect("something is missing");
+                continue;
+            };
+            let Action::Request { request, .. } = action else {
+                panic!("{action:?} from a server that answers");
+            };
+            prop_assert!(last_ns.is_none_or(|last_ns| now_ns - last_ns >= 5 * MS));
+            last_ns = Some(now_ns);
+            let (first, count) = (request.first_sequence, u64::from(request.count));
+            prop_assert!((first..first + count).all(|n| missing.contains(&n)));
+            let count = count.min(portions.next().expect("a cycle"));
+            prop_assert_eq!(answer(&mut engine, first, count, now_ns), Verdict::Wanted);
+            missing.retain(|n| !(first..first + count).contains(n));
+            engine.narrowed(1, first, first + count - 1, now_ns);
+        }
+        prop_assert_eq!(engine.open_gaps(), 0);
+    }
+}
