@@ -92,3 +92,34 @@ pub(crate) fn drop_count(socket: &impl AsFd) -> io::Result<u32> {
 /// Words of SO_MEMINFO and the place of the drop counter (linux/sock_diag.h, SK_MEMINFO_*).
 const MEMINFO_WORDS: usize = 9;
 const MEMINFO_DROPS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use socket2::{Domain, Socket, Type};
+
+    use super::set_receive_buffer;
+    use crate::NetError;
+
+    /// Without the right to force, a buffer beyond the kernel's limit is an error that says what was
+    /// granted and how to raise the limit; one within it is granted in full.
+    #[test]
+    fn a_capped_buffer_is_an_error_with_the_remedy() {
+        let limit = std::fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap();
+        let limit: usize = limit.trim().parse().unwrap();
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        set_receive_buffer(&socket, limit, false).unwrap();
+        let error = set_receive_buffer(&socket, limit + 4_096, false)
+            .err()
+            .unwrap();
+        let NetError::ReceiveBufferCapped {
+            requested,
+            effective,
+        } = error
+        else {
+            panic!("{error}");
+        };
+        assert_eq!((requested, effective), (limit + 4_096, limit));
+        let remedy = format!("`sysctl -w net.core.rmem_max={requested}`");
+        assert!(error.to_string().contains(&remedy), "{error}");
+    }
+}

@@ -1,0 +1,56 @@
+//! Lines on the loopback interface, one group and port per test.
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use tickdeck_net::{
+    Datagram, MulticastSender, Receiver, ReceiverConfig, UdpReceiver, wait_readable,
+};
+
+pub(crate) const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+/// A line that nobody else uses: the system chooses a free port, the test a group.
+pub(crate) fn line() -> ReceiverConfig {
+    static NEXT_GROUP: AtomicU8 = AtomicU8::new(1);
+    let probe = UdpSocket::bind((LOOPBACK, 0)).unwrap();
+    let process = std::process::id().to_be_bytes();
+    ReceiverConfig {
+        group: Ipv4Addr::new(
+            239,
+            process[2],
+            process[3],
+            NEXT_GROUP.fetch_add(1, Relaxed),
+        ),
+        port: probe.local_addr().unwrap().port(),
+        interface: LOOPBACK,
+        source: None,
+        rcvbuf_bytes: 1 << 20,
+        batch: 8,
+        max_packet_bytes: 1_500,
+    }
+}
+
+pub(crate) fn sender(line: &ReceiverConfig) -> MulticastSender {
+    MulticastSender::open(line.group, line.port, LOOPBACK, 1).unwrap()
+}
+
+/// Receives batch by batch until `count` datagrams came, or fails after some seconds.
+pub(crate) fn receive(
+    receiver: &mut UdpReceiver,
+    count: usize,
+    handler: &mut dyn FnMut(Datagram<'_>),
+) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut received = 0;
+    while received < count {
+        assert!(
+            Instant::now() < deadline,
+            "{received} of {count} datagrams within 10 s"
+        );
+        wait_readable(&[receiver.as_fd()], Duration::from_millis(100)).unwrap();
+        received += receiver.receive(handler).unwrap();
+    }
+    assert_eq!(received, count);
+}

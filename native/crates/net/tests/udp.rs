@@ -1,0 +1,355 @@
+//! The recvmmsg path on real sockets of the loopback interface.
+
+mod common;
+
+use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use common::{LOOPBACK, line, receive, sender};
+use tickdeck_net::{
+    MulticastSender, NetError, Receiver, ReceiverConfig, Stamp, UdpReceiver, WAIT_CAPACITY, clock,
+    wait_readable,
+};
+
+/// What was sent arrives whole and in order over several batches, each datagram with its sender and
+/// a kernel time that lies between sending and receiving.
+#[test]
+fn datagrams_arrive_with_kernel_times() {
+    let line = ReceiverConfig { batch: 4, ..line() };
+    let mut receiver = UdpReceiver::open(&line).unwrap();
+    let sender = sender(&line);
+    settle(&mut receiver, &sender);
+    let payloads: Vec<Vec<u8>> = (0..10u8).map(|n| vec![n; usize::from(n) * 100]).collect();
+    let before_ns = clock::realtime_ns();
+    for payload in &payloads {
+        sender.send(payload).unwrap();
+    }
+    let sent_ns = clock::realtime_ns();
+    let (mut received, mut last_ns) = (Vec::new(), before_ns);
+    receive(&mut receiver, 10, &mut |datagram| {
+        assert_eq!((datagram.stamp, datagram.truncated), (Stamp::Kernel, false));
+        assert_eq!(datagram.source, sender.local_address().unwrap());
+        assert!(
+            (last_ns..=sent_ns).contains(&datagram.rx_ns),
+            "a time within the send"
+        );
+        last_ns = datagram.rx_ns;
+        received.push(datagram.payload.to_vec());
+    });
+    assert_eq!(received, payloads);
+    assert_eq!((receiver.kernel_drops(), receiver.path()), (0, "recvmmsg"));
+}
+
+/// One call takes at most a batch and never waits.
+#[test]
+fn a_call_takes_one_batch_and_does_not_wait() {
+    let line = ReceiverConfig { batch: 4, ..line() };
+    let mut receiver = UdpReceiver::open(&line).unwrap();
+    assert_eq!(
+        receiver
+            .receive(&mut |_| panic!("nothing was sent"))
+            .unwrap(),
+        0
+    );
+    let sender = sender(&line);
+    for _ in 0..6 {
+        sender.send(b"x").unwrap();
+    }
+    let mut counts = Vec::new();
+    while counts.iter().sum::<usize>() < 6 {
+        assert!(wait_readable(&[receiver.as_fd()], Duration::from_secs(10)).unwrap());
+        counts.push(receiver.receive(&mut |_| {}).unwrap());
+    }
+    assert!(counts.iter().all(|count| *count <= 4), "{counts:?}");
+    assert_eq!(
+        receiver.receive(&mut |_| panic!("all was taken")).unwrap(),
+        0
+    );
+}
+
+/// When the receive buffer overflows, received + dropped = sent: by asking the kernel at once, and
+/// by the count that travels with the next datagram.
+#[test]
+fn drops_are_counted_exactly() {
+    const SENT: usize = 3_000;
+    let line = ReceiverConfig {
+        rcvbuf_bytes: 4_096,
+        ..line()
+    };
+    for asks_kernel in [true, false] {
+        let mut receiver = UdpReceiver::open(&line).unwrap();
+        let sender = sender(&line);
+        for _ in 0..SENT {
+            sender.send(&[7; 200]).unwrap();
+        }
+        let mut received = drain(&mut receiver);
+        if asks_kernel {
+            receiver.refresh_kernel_drops().unwrap();
+        } else {
+            sender.send(&[8; 200]).unwrap();
+            receive(&mut receiver, 1, &mut |datagram| {
+                assert_eq!(datagram.payload[0], 8)
+            });
+        }
+        assert!(
+            received > 0 && received < SENT / 2,
+            "the buffer overflowed: {received}"
+        );
+        received += receiver.kernel_drops() as usize;
+        assert_eq!(received, SENT, "asks_kernel: {asks_kernel}");
+        let drops = receiver.kernel_drops();
+        assert_eq!(
+            receiver.refresh_kernel_drops().unwrap(),
+            drops,
+            "both ways count the same"
+        );
+    }
+}
+
+/// A datagram that is longer than the buffer is flagged and cut; its neighbours are untouched.
+#[test]
+fn a_truncated_datagram_is_flagged() {
+    let line = ReceiverConfig {
+        max_packet_bytes: 100,
+        ..line()
+    };
+    let mut receiver = UdpReceiver::open(&line).unwrap();
+    let sender = sender(&line);
+    for length in [100u8, 101, 250, 99, 0] {
+        sender.send(&vec![length; usize::from(length)]).unwrap();
+    }
+    let mut seen = Vec::new();
+    receive(&mut receiver, 5, &mut |datagram| {
+        let length = datagram.payload.len();
+        assert!(
+            datagram
+                .payload
+                .iter()
+                .all(|byte| *byte == datagram.payload[0])
+        );
+        seen.push((
+            datagram.payload.first().copied(),
+            length,
+            datagram.truncated,
+        ));
+    });
+    let expected = [
+        (Some(100), 100, false),
+        (Some(101), 100, true),
+        (Some(250), 100, true),
+        (Some(99), 99, false),
+        (None, 0, false),
+    ];
+    assert_eq!(seen, expected);
+}
+
+/// Two groups on one port do not mix, and two receivers of one line both get everything.
+#[test]
+fn groups_do_not_mix_and_receivers_share() {
+    let first = line();
+    let second = ReceiverConfig {
+        group: line().group,
+        ..first.clone()
+    };
+    let mut receivers = [&first, &first, &second].map(|line| UdpReceiver::open(line).unwrap());
+    sender(&first).send(b"first").unwrap();
+    sender(&second).send(b"second").unwrap();
+    for (receiver, expected) in receivers.iter_mut().zip(["first", "first", "second"]) {
+        receive(receiver, 1, &mut |d| {
+            assert_eq!(d.payload, expected.as_bytes())
+        });
+    }
+    for receiver in &mut receivers {
+        assert_eq!(
+            receiver
+                .receive(&mut |_| panic!("of the other group"))
+                .unwrap(),
+            0
+        );
+    }
+}
+
+/// Source-specific membership takes only the named sender.
+#[test]
+fn a_source_specific_line_takes_only_its_source() {
+    let line = line();
+    let open = |source| {
+        UdpReceiver::open(&ReceiverConfig {
+            source,
+            ..line.clone()
+        })
+        .unwrap()
+    };
+    let mut any = open(None);
+    let mut right = open(Some(LOOPBACK));
+    let mut wrong = open(Some(Ipv4Addr::new(127, 0, 0, 99)));
+    let sender = sender(&line);
+    for _ in 0..3 {
+        sender.send(b"x").unwrap();
+    }
+    receive(&mut any, 3, &mut |_| {});
+    receive(&mut right, 3, &mut |_| {});
+    assert_eq!(
+        wrong.receive(&mut |_| panic!("of another source")).unwrap(),
+        0
+    );
+}
+
+/// The membership exists while the receiver does and ends with it.
+#[test]
+fn the_group_is_left_on_drop() {
+    let line = line();
+    // The kernel prints the group as a little-endian number.
+    let group = format!("{:08X}", u32::from_le_bytes(line.group.octets()));
+    let is_joined = || {
+        std::fs::read_to_string("/proc/net/igmp")
+            .unwrap()
+            .contains(&group)
+    };
+    assert!(!is_joined());
+    let receiver = UdpReceiver::open(&line).unwrap();
+    assert!(is_joined());
+    drop(receiver);
+    assert!(!is_joined());
+}
+
+/// Values out of range are refused by name before a socket exists.
+#[test]
+fn wrong_values_are_refused_by_name() {
+    let line = line();
+    let wrong = [
+        (
+            "group",
+            ReceiverConfig {
+                group: LOOPBACK,
+                ..line.clone()
+            },
+        ),
+        (
+            "port",
+            ReceiverConfig {
+                port: 0,
+                ..line.clone()
+            },
+        ),
+        (
+            "batch",
+            ReceiverConfig {
+                batch: 0,
+                ..line.clone()
+            },
+        ),
+        (
+            "batch",
+            ReceiverConfig {
+                batch: 1_025,
+                ..line.clone()
+            },
+        ),
+        (
+            "max_packet_bytes",
+            ReceiverConfig {
+                max_packet_bytes: 0,
+                ..line.clone()
+            },
+        ),
+        (
+            "max_packet_bytes",
+            ReceiverConfig {
+                max_packet_bytes: 65_508,
+                ..line.clone()
+            },
+        ),
+        (
+            "rcvbuf_bytes",
+            ReceiverConfig {
+                rcvbuf_bytes: 0,
+                ..line.clone()
+            },
+        ),
+        (
+            "rcvbuf_bytes",
+            ReceiverConfig {
+                rcvbuf_bytes: 1 << 40,
+                ..line.clone()
+            },
+        ),
+    ];
+    for (name, config) in wrong {
+        let error = UdpReceiver::open(&config).err().unwrap();
+        assert!(
+            matches!(error, NetError::Config { field, .. } if field == name),
+            "{error}"
+        );
+    }
+    let error = MulticastSender::open(LOOPBACK, 1, LOOPBACK, 1)
+        .err()
+        .unwrap();
+    assert!(
+        matches!(error, NetError::Config { field: "group", .. }),
+        "{error}"
+    );
+}
+
+/// An interface address that this host does not have is an error that names option, place and
+/// remedy, for receiving and for sending.
+#[test]
+fn an_absent_interface_is_named() {
+    let absent = Ipv4Addr::new(203, 0, 113, 9);
+    let line = ReceiverConfig {
+        interface: absent,
+        ..line()
+    };
+    let errors = [
+        UdpReceiver::open(&line).err().unwrap(),
+        MulticastSender::open(line.group, line.port, absent, 1)
+            .err()
+            .unwrap(),
+    ];
+    for (error, option) in errors
+        .into_iter()
+        .zip(["IP_ADD_MEMBERSHIP", "IP_MULTICAST_IF"])
+    {
+        let text = error.to_string();
+        for part in [option, "203.0.113.9", "ip -4 address"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}
+
+/// Waiting ends with data, or with the time; any of several sockets counts.
+#[test]
+fn waiting_ends_with_data_or_time() {
+    let (quiet, busy) = (line(), line());
+    let receivers = [&quiet, &busy].map(|line| UdpReceiver::open(line).unwrap());
+    let both = [receivers[0].as_fd(), receivers[1].as_fd()];
+    assert!(!wait_readable(&both, Duration::from_millis(1)).unwrap());
+    assert!(!wait_readable(&[], Duration::from_millis(1)).unwrap());
+    sender(&busy).send(b"x").unwrap();
+    assert!(wait_readable(&both, Duration::from_secs(10)).unwrap());
+    assert!(!wait_readable(&both[..1], Duration::ZERO).unwrap());
+    let many = vec![both[0]; WAIT_CAPACITY + 1];
+    assert!(wait_readable(&many, Duration::ZERO).is_err());
+}
+
+/// The kernel switches timestamps on in the background: until then it stamps at the receive call.
+/// Sends and takes datagrams until one was stamped when it was sent.
+fn settle(receiver: &mut UdpReceiver, sender: &MulticastSender) {
+    let mut is_settled = false;
+    while !is_settled {
+        sender.send(b"settle").unwrap();
+        let sent_ns = clock::realtime_ns();
+        receive(receiver, 1, &mut |datagram| {
+            is_settled = datagram.rx_ns <= sent_ns
+        });
+    }
+}
+
+fn drain(receiver: &mut UdpReceiver) -> usize {
+    let mut received = 0;
+    while wait_readable(&[receiver.as_fd()], Duration::ZERO).unwrap() {
+        received += receiver.receive(&mut |_| {}).unwrap();
+    }
+    received
+}
