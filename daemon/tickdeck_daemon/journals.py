@@ -64,7 +64,7 @@ async def list_segments(directory: str) -> list[SegmentInfo]:
     Raises:
         TickdeckError: the journal could not be read, or the binary not be run.
     """
-    if not os.path.isdir(directory):
+    if not await asyncio.to_thread(os.path.isdir, directory):
         return []
     _, answer = await _run("info", directory, timeout_s=INFO_TIMEOUT_S)
     return [

@@ -98,6 +98,16 @@ class OperationStore:
         await self._changed.wait(lambda: self.get(operation_id).revision > revision, timeout_s)
         return self.get(operation_id)
 
+    async def wait_done(self, operation_id: str, timeout_s: float) -> Operation:
+        """Wait until it is done; the present value when it is not in time.
+
+        Raises:
+            NotFoundError: as `get`.
+        """
+        self.get(operation_id)
+        await self._changed.wait(lambda: self.get(operation_id).done, timeout_s)
+        return self.get(operation_id)
+
     async def close(self) -> None:
         """Cancel what is under way."""
         for task in self._tasks:

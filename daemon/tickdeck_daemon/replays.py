@@ -34,7 +34,7 @@ from tickdeck_daemon.exits import ExitFacts
 from tickdeck_daemon.files import write_atomic
 from tickdeck_daemon.process import Process
 from tickdeck_daemon.settings import Settings
-from tickdeck_daemon.stats import StatsError, StatsFile, stats_files
+from tickdeck_daemon.stats import StatsError, StatsFile, newest_files
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -276,9 +276,9 @@ class ReplayManager:
     def _read(self, replay_id: str, metric: str) -> int:
         """A metric of a replay; 0 before its file is there."""
         try:
-            with StatsFile.open(stats_files(self._directory / replay_id)[0]) as file:
+            with StatsFile.open(newest_files(self._directory / replay_id)[0]) as file:
                 return file.get(metric) or 0
-        except (OSError, IndexError, StatsError):
+        except (OSError, StatsError):
             return 0
 
     def _save(self, replay: Replay, process: identity.WorkerIdentity | None) -> None:

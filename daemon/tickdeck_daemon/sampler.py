@@ -134,8 +134,8 @@ class Series:
 
     def total_of_all(self, name: str) -> int:
         """`total` summed over all labels."""
-        metrics = self.latest.metrics if self.latest else {}
-        present = sum(metric.value for (found, _), metric in metrics.items() if found == name)
+        metrics = self.latest.metrics.values() if self.latest else ()
+        present = sum(metric.value for metric in metrics if metric.name == name)
         return present + sum(count for (found, _), count in self._carried.items() if found == name)
 
     def delta(self, name: str, window_s: float, **labels: str) -> int:
@@ -301,7 +301,7 @@ def _window(
     ordered = list(frames)
     last_ns, last = ordered[-1]
     before = [frame for mono_ns, frame in ordered if mono_ns <= last_ns - window_ns]
-    old = before[-1] if before else {}
+    old: Mapping[Key, HistogramView] = before[-1] if before else {}
     return {key: view.difference(old[key]) if key in old else view for key, view in last.items()}
 
 

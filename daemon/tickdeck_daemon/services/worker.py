@@ -1,0 +1,87 @@
+"""WorkerService: the worker processes."""
+
+import os
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from typing_extensions import override
+
+from tickdeck.v1 import worker_pb2, worker_service_pb2_grpc
+from tickdeck.v1 import worker_service_pb2 as pb
+from tickdeck_daemon.commands import Commands, Order
+from tickdeck_daemon.errors import NotFoundError
+from tickdeck_daemon.logtail import LogTail
+from tickdeck_daemon.plant import Plant
+from tickdeck_daemon.services import convert
+from tickdeck_daemon.services.guard import Context
+from tickdeck_daemon.services.names import parse, parse_optional
+from tickdeck_daemon.services.once import once
+from tickdeck_daemon.views import WorkerView
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class WorkerService(worker_service_pb2_grpc.WorkerServiceServicer):
+    """Shows and restarts workers."""
+
+    def __init__(self, plant: Plant, commands: Commands, actor: str) -> None:
+        """Serve `plant`."""
+        self._plant = plant
+        self._commands = commands
+        self._actor = actor
+
+    @override
+    async def ListWorkers(
+        self, request: pb.ListWorkersRequest, context: Context
+    ) -> pb.ListWorkersResponse:
+        exchange = parse_optional(request.exchange, "exchanges", field="exchange")
+        if exchange:
+            self._plant.store.get(exchange)
+        workers = [self._worker(view) for view in self._plant.workers(exchange)]
+        return pb.ListWorkersResponse(workers=workers)
+
+    @override
+    async def RestartWorker(
+        self, request: pb.RestartWorkerRequest, context: Context
+    ) -> pb.RestartWorkerResponse:
+        worker_id = parse(request.name, "workers")
+
+        async def restart() -> pb.RestartWorkerResponse:
+            order = Order(self._actor, request.reason, request.validate_only)
+            effects = await self._commands.restart_worker(worker_id, order)
+            return pb.RestartWorkerResponse(
+                worker=self._worker(self._view(worker_id)), effects=effects
+            )
+
+        return await once(self._plant, "RestartWorker", request, pb.RestartWorkerResponse, restart)
+
+    @override
+    async def TailWorkerLogs(
+        self, request: pb.TailWorkerLogsRequest, context: Context
+    ) -> AsyncGenerator[pb.TailWorkerLogsResponse, None]:
+        view = self._view(parse(request.name, "workers"))
+        with LogTail(view.log_path) as tail:
+            async for batch in tail.batches(request.lines, follow=request.follow):
+                yield pb.TailWorkerLogsResponse(lines=batch.lines, skipped=batch.skipped)
+
+    def _view(self, worker_id: str) -> WorkerView:
+        for view in self._plant.workers():
+            if view.id == worker_id:
+                return view
+        text = f"no worker {worker_id!r}"
+        raise NotFoundError(text, reason="WORKER_NOT_FOUND", metadata={"worker": worker_id})
+
+    def _worker(self, view: WorkerView) -> worker_pb2.Worker:
+        latest = self._plant.sampler.series(view.id).latest
+        age_ns = latest.heartbeat_age_ns if latest else 0
+        return convert.worker(view, age_ns, _resident_bytes(view.pid))
+
+
+def _resident_bytes(pid: int | None) -> int:
+    """Resident memory of a process; 0 when it has none or is gone."""
+    if pid is None:
+        return 0
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+    except (OSError, ValueError, IndexError):
+        return 0
