@@ -1,3 +1,7 @@
-//! `tickdeck-sim`.
+//! `tickdeck-sim`: an exchange in one process.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tickdeck_worker::sim::main()
+}

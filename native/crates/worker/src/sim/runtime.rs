@@ -1,0 +1,102 @@
+//! The runtime directory: lock, stats file, control socket.
+
+use std::fs;
+use std::path::Path;
+use std::sync::mpsc::Sender;
+
+use tickdeck_stats::{Builder, ExitReason, Header, Identity, State, parse_incarnation};
+
+use super::args::PlayArgs;
+use super::commands::{self, Order};
+use super::meters::{Declared, Meters};
+use crate::control::{ControlServer, Hello};
+use crate::exit::{Code, Failure};
+use crate::lifecycle::{self, Lock, StopFlag};
+
+/// The worker id of every sim: each has a runtime directory of its own.
+const WORKER: &str = "sim";
+
+/// What lives as long as the sim; nothing of it exists without a runtime directory.
+pub(super) struct Runtime(Option<Open>);
+
+struct Open {
+    header: Header,
+    _control: ControlServer,
+    _lock: Lock,
+}
+
+impl Runtime {
+    /// Takes the lock, creates the stats file, serves the control socket.
+    pub(super) fn open(
+        args: &PlayArgs,
+        orders: &Sender<Order>,
+        stop: &StopFlag,
+    ) -> Result<(Self, Meters), Failure> {
+        let Some(directory) = &args.runtime_dir else {
+            return Ok((Self(None), Meters::default()));
+        };
+        fs::create_dir_all(directory).map_err(|error| {
+            Failure::failed(format!(
+                "runtime directory {}: {error}",
+                directory.display()
+            ))
+        })?;
+        let lock = Lock::take(directory)?;
+        let incarnation = lifecycle::random_uuid()?;
+        let (header, meters) = create_stats(args, directory, &incarnation)?;
+        let path = directory.join("control.sock");
+        let hello = Hello {
+            worker: WORKER,
+            incarnation: &incarnation,
+            ops: &commands::OPS,
+        };
+        let handler = commands::handler(orders.clone(), stop.clone());
+        let control = ControlServer::serve(&path, hello, handler).map_err(|error| {
+            Failure::failed(format!("control socket {}: {error}", path.display()))
+        })?;
+        header.set_state(State::Ready);
+        let open = Open {
+            header,
+            _control: control,
+            _lock: lock,
+        };
+        Ok((Self(Some(open)), meters))
+    }
+
+    /// Leaves the last words.
+    pub(super) fn close(self, result: &Result<Code, Failure>) {
+        let Some(open) = self.0 else { return };
+        match result {
+            Ok(code) => open
+                .header
+                .exit(ExitReason::Drained, *code as i32, "drained"),
+            Err(failure) => {
+                open.header
+                    .exit(ExitReason::Failed, failure.code as i32, &failure.message)
+            }
+        };
+        open.header.set_state(State::Stopped);
+    }
+}
+
+fn create_stats(
+    args: &PlayArgs,
+    directory: &Path,
+    incarnation: &str,
+) -> Result<(Header, Meters), Failure> {
+    let incarnation = parse_incarnation(incarnation)
+        .ok_or_else(|| Failure::failed(format!("the kernel's uuid {incarnation:?} is none")))?;
+    let mut builder = Builder::new(Identity {
+        worker_id: WORKER.to_owned(),
+        resource: args.session.to_string(),
+        build_id: env!("CARGO_PKG_VERSION").to_owned(),
+        incarnation,
+        generation: 0,
+    });
+    let declared = Declared::new(&mut builder);
+    let file = builder.create(directory).map_err(|error| {
+        Failure::failed(format!("stats file in {}: {error}", directory.display()))
+    })?;
+    let header = file.header();
+    Ok((header.clone(), declared.publish(header)))
+}
