@@ -5,9 +5,11 @@ afterwards: it pins the process, so a pid that is used again cannot slip in betw
 cannot be proved is left alone.
 """
 
+import contextlib
 import fcntl
 import os
 import re
+import select
 import signal
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -114,6 +116,13 @@ class Pidfd:
             return False
         return True
 
+    @property
+    def ended(self) -> bool:
+        """The process, with all its threads, has ended, reaped or not."""
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
     def close(self) -> None:
         """Let go of the process; closing twice does nothing."""
         if self._fd >= 0:
@@ -189,18 +198,11 @@ def verify(identity: WorkerIdentity) -> Finding:
         return Finding(Standing.DEAD, reason=f"no process {identity.pid}")
     except OSError as error:
         return Finding(Standing.UNPROVED, reason=f"process {identity.pid}: {error}")
-    try:
-        stat = process_stat(identity.pid)
-    except (OSError, ValueError) as error:
-        pidfd.close()
-        return Finding(Standing.UNPROVED, reason=f"process {identity.pid}: {error}")
-    if stat is None:
-        pidfd.close()
-        return Finding(Standing.DEAD, reason=f"no process {identity.pid}")
-    if stat.start_time_ticks != identity.start_time_ticks:
-        pidfd.close()
-        return Finding(Standing.DEAD, reason=f"pid {identity.pid} is another process now")
-    return Finding(Standing.ALIVE, pidfd)
+    standing, reason = _judge(identity, pidfd)
+    if standing is Standing.ALIVE:
+        return Finding(standing, pidfd)
+    pidfd.close()
+    return Finding(standing, reason=reason)
 
 
 def lock_holder(path: Path) -> LockHolder | None:
@@ -220,6 +222,24 @@ def lock_holder(path: Path) -> LockHolder | None:
     finally:
         os.close(descriptor)
     return None
+
+
+def _judge(identity: WorkerIdentity, pidfd: Pidfd) -> tuple[Standing, str]:
+    """Compare, now that the pidfd pins whoever has the pid."""
+    try:
+        stat = process_stat(identity.pid)
+    except (OSError, ValueError) as error:
+        return Standing.UNPROVED, f"process {identity.pid}: {error}"
+    if stat is None:
+        return Standing.DEAD, f"no process {identity.pid}"
+    if stat.start_time_ticks != identity.start_time_ticks:
+        return Standing.DEAD, f"pid {identity.pid} is another process now"
+    if pidfd.ended:
+        # Ended and not reaped. If it is a child of ours, nobody else will do that.
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PIDFD, pidfd.fileno(), os.WEXITED | os.WNOHANG)
+        return Standing.DEAD, f"process {identity.pid} has ended"
+    return Standing.ALIVE, ""
 
 
 def _flock_pid(status: os.stat_result) -> int | None:

@@ -17,8 +17,9 @@ READY_FD = 3
 """The worker writes a newline here once it is ready."""
 
 _REAP_RETRY_S = 0.01
-_REAP_PATIENCE_S = 1.0
-"""How long another parent may take to reap before its exit status is given up."""
+_REAP_PATIENCE_S = 0.2
+"""How long another parent may take to reap before its exit status is given up: the worker's
+own last words are left then, and a restart must not wait for long."""
 _INHERITED_FDS_MIN = 10
 """Our ends are moved here and above, out of the way of the child's 0 to 3."""
 _PASSED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "RUST_BACKTRACE")

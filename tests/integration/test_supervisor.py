@@ -1,0 +1,379 @@
+"""The supervisor with real processes: start, crash, restart, drain, removal."""
+
+import asyncio
+import fcntl
+import os
+import signal
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+from fake_plant import QUICK, Plant, pid_of, start, state, until, view
+from tickdeck_daemon.errors import NotFoundError, UnavailableError, WrongStateError
+from tickdeck_daemon.exchanges import DesiredState
+from tickdeck_daemon.machine import MILLISECOND, SECOND
+from tickdeck_daemon.supervisor import Supervisor, WorkerChange, WorkerState
+
+RUNNING, STOPPED = WorkerState.RUNNING, WorkerState.STOPPED
+
+
+async def test_starts_rx_then_book(plant: Plant) -> None:
+    """Both workers run, each in its own session, and book was started after rx was ready."""
+    supervisor = plant.supervisor()
+    await supervisor.start([plant.record()])
+    async with asyncio.timeout(10):
+        await supervisor.settled("XNAS")
+    assert [(v.id, v.state) for v in supervisor.workers()] == [
+        ("XNAS-book", RUNNING),
+        ("XNAS-rx", RUNNING),
+    ]
+    order = [(c.worker, c.new) for c in plant.changes]
+    assert order.index(("XNAS-rx", RUNNING)) < order.index(("XNAS-book", WorkerState.STARTING))
+    rx = view(supervisor, "XNAS-rx")
+    assert rx.pid is not None
+    assert os.getsid(rx.pid) == rx.pid
+    assert rx.stats_path is not None
+    assert rx.stats_path.exists()
+    assert '"started"' in rx.log_path.read_text()
+    assert not rx.adopted
+    assert rx.restarts == 0
+
+
+async def test_spec_is_private_and_complete(plant: Plant) -> None:
+    """The worker gets its spec with mode 0400 and nothing but descriptors 0 to 3."""
+    supervisor = plant.supervisor()
+    await supervisor.start([plant.record(extra="book = { enabled = false }")])
+    async with asyncio.timeout(10):
+        await supervisor.settled("XNAS")
+    rx = view(supervisor, "XNAS-rx")
+    assert (rx.runtime_dir / "spec.json").stat().st_mode & 0o777 == 0o400
+    assert [v.id for v in supervisor.workers()] == ["XNAS-rx"]
+    result = await supervisor.call("XNAS-rx", "echo", {"n": 2**63}, timeout_s=5)
+    assert result == {"args": {"n": 2**63}}
+
+
+async def test_killed_worker_comes_back(plant: Plant) -> None:
+    """kill -9 of rx gives a new rx; book is left alone; the reason is told."""
+    supervisor = await start(plant)
+    rx, book = view(supervisor, "XNAS-rx"), view(supervisor, "XNAS-book")
+    os.kill(pid_of(supervisor, "XNAS-rx"), signal.SIGKILL)
+    await until(lambda: view(supervisor, "XNAS-rx").restarts == 1)
+    await until(lambda: state(supervisor, "XNAS-rx") is RUNNING)
+    after = view(supervisor, "XNAS-rx")
+    assert after.last_exit == "killed by SIGKILL"
+    assert after.pid != rx.pid
+    assert after.incarnation != rx.incarnation
+    assert view(supervisor, "XNAS-book").pid == book.pid
+
+
+@pytest.mark.parametrize("code", [78, 125, 77, 76, 69])
+async def test_permanent_exit_code(plant: Plant, code: int) -> None:
+    """A permanent code ends in FAILED_PERMANENT with the worker's words; restart tries again."""
+    plant.behave("XNAS-rx", exit_code=code)
+    supervisor = await start(plant)
+    rx = view(supervisor, "XNAS-rx")
+    assert rx.state is WorkerState.FAILED_PERMANENT
+    assert f"exited {code}" in rx.last_exit
+    assert "as the test said" in rx.last_exit
+    assert state(supervisor, "XNAS-book") is WorkerState.PENDING
+    plant.behave("XNAS-rx")
+    await supervisor.restart("XNAS-rx")
+    await until(lambda: state(supervisor, "XNAS-book") is RUNNING)
+
+
+async def test_crashes_lead_to_backoff_and_crash_loop(plant: Plant) -> None:
+    """A worker that always crashes is tried again with delays and marked as a crash loop."""
+    plant.behave("XNAS-rx", exit_signal=11)
+    supervisor = await start(plant)
+    rx = view(supervisor, "XNAS-rx")
+    assert rx.state is WorkerState.CRASH_LOOP
+    assert rx.last_exit == "killed by SIGSEGV"
+    assert rx.restarts >= 4
+    states = [c.new for c in plant.changes if c.worker == "XNAS-rx"]
+    assert states.count(WorkerState.BACKOFF) == 4
+
+
+async def test_missing_binary_goes_through_backoff(plant: Plant) -> None:
+    """A binary that is not there is reported with its folder, retried, and found later."""
+    binary = plant.native / "tickdeck-rx"
+    binary.rename(plant.native / "hidden")
+    supervisor = await start(plant)
+    rx = view(supervisor, "XNAS-rx")
+    assert rx.state is WorkerState.CRASH_LOOP
+    assert f"no executable tickdeck-rx in {plant.native}" in rx.last_exit
+    assert rx.pid is None
+    (plant.native / "hidden").rename(binary)
+    await supervisor.restart("XNAS-rx")
+    await until(lambda: state(supervisor, "XNAS-rx") is RUNNING)
+
+
+async def test_start_that_never_gets_ready(plant: Plant) -> None:
+    """A start over its deadline is ended and retried; no process is left beside the new one."""
+    plant.behave("XNAS-rx", never_ready=True, no_stats=True)
+    limits = replace(QUICK, start_timeout_ns=300 * MILLISECOND)
+    supervisor = plant.supervisor(limits=limits)
+    await supervisor.start([plant.record()])
+    await until(lambda: view(supervisor, "XNAS-rx").restarts >= 1)
+    given_up = next(c for c in plant.changes if c.old is WorkerState.STARTING)
+    assert "not ready after 0.3 s" in given_up.reason
+    assert len(plant.pids()) <= 1
+
+
+async def test_stop_drains_book_before_rx(plant: Plant) -> None:
+    """A commanded stop drains book to its end before rx is asked; both end with code 0."""
+    supervisor = await start(plant)
+    await supervisor.apply(plant.record(generation=2, desired=DesiredState.STOPPED))
+    async with asyncio.timeout(10):
+        await supervisor.settled("XNAS")
+    assert plant.log()[2:] == ["XNAS-book end 0", "XNAS-rx end 0"]
+    order = [(c.worker, c.new) for c in plant.changes]
+    assert order.index(("XNAS-book", STOPPED)) < order.index(("XNAS-rx", WorkerState.DRAINING))
+    assert {v.state for v in supervisor.workers()} == {STOPPED}
+    assert plant.pids() == []
+
+
+async def test_stop_of_a_worker_that_ignores_everything(plant: Plant) -> None:
+    """Drain and SIGTERM ignored: SIGABRT ends it, and stopped is stopped."""
+    plant.behave("XNAS-rx", ignore_drain=True, ignore_term=True)
+    supervisor = await start(plant)
+    await supervisor.apply(plant.record(generation=2, desired=DesiredState.STOPPED))
+    async with asyncio.timeout(10):
+        await supervisor.settled("XNAS")
+    assert "XNAS-rx term" in plant.log()
+    assert view(supervisor, "XNAS-rx").last_exit == "killed by SIGABRT"
+    assert state(supervisor, "XNAS-rx") is STOPPED
+
+
+async def test_stop_of_a_stopped_process(plant: Plant) -> None:
+    """A worker under SIGSTOP takes neither drain nor SIGTERM nor SIGABRT: SIGKILL ends it."""
+    supervisor = await start(plant)
+    os.kill(pid_of(supervisor, "XNAS-rx"), signal.SIGSTOP)
+    await supervisor.apply(plant.record(generation=2, desired=DesiredState.STOPPED))
+    async with asyncio.timeout(15):
+        await supervisor.settled("XNAS")
+    assert view(supervisor, "XNAS-rx").last_exit == "killed by SIGKILL"
+
+
+async def test_refused_drain_becomes_sigterm(plant: Plant) -> None:
+    """A worker that refuses the drain is asked by SIGTERM without waiting for the deadline."""
+    plant.behave("XNAS-rx", refuse_drain=True)
+    supervisor = plant.supervisor(limits=replace(QUICK, drain_timeout_ns=3600 * SECOND))
+    await supervisor.start([plant.record()])
+    await until(lambda: state(supervisor, "XNAS-book") is RUNNING)
+    await supervisor.apply(plant.record(generation=2, desired=DesiredState.STOPPED))
+    async with asyncio.timeout(10):
+        await supervisor.settled("XNAS")
+    assert "XNAS-rx term" in plant.log()
+
+
+async def test_start_after_stop_during_the_drain(plant: Plant) -> None:
+    """Stop and start in one breath: the old processes end, new ones run, never two at once."""
+    supervisor = await start(plant)
+    old = plant.pids()
+    await supervisor.apply(plant.record(generation=2, desired=DesiredState.STOPPED))
+    await supervisor.apply(plant.record(generation=3))
+    async with asyncio.timeout(10):
+        await supervisor.settled("XNAS")
+    assert {v.state for v in supervisor.workers()} == {RUNNING}
+    assert len(plant.pids()) == 2
+    assert view(supervisor, "XNAS-book").pid not in old
+
+
+async def test_changed_spec_restarts_what_it_touches(plant: Plant) -> None:
+    """A new group restarts rx alone; a new journal folder restarts book, then rx, then book."""
+    supervisor = await start(plant)
+    book = view(supervisor, "XNAS-book").pid
+    rx = view(supervisor, "XNAS-rx").pid
+    await supervisor.apply(plant.record(generation=2, port=32000))
+    async with asyncio.timeout(10):
+        await supervisor.settled("XNAS")
+    assert view(supervisor, "XNAS-book").pid == book
+    assert view(supervisor, "XNAS-rx").pid != rx
+    assert view(supervisor, "XNAS-rx").generation == 2
+    before = len(plant.log())
+    extra = f'journal = {{ data_dir = "{plant.root}/journal" }}'
+    await supervisor.apply(plant.record(generation=3, port=32000, extra=extra))
+    async with asyncio.timeout(10):
+        await supervisor.settled("XNAS")
+    assert plant.log()[before:] == [
+        "XNAS-book end 0",
+        "XNAS-rx end 0",
+        "XNAS-rx start",
+        "XNAS-book start",
+    ]
+
+
+async def test_older_record_is_ignored(plant: Plant) -> None:
+    """Desired states that arrive in the wrong order end in the newest one."""
+    supervisor = await start(plant, plant.record(generation=5))
+    await supervisor.apply(plant.record(generation=4, desired=DesiredState.STOPPED))
+    assert state(supervisor, "XNAS-rx") is RUNNING
+
+
+async def test_book_disabled_by_the_file(plant: Plant) -> None:
+    """A file without book drains the book worker and shows it no longer; rx goes on."""
+    supervisor = await start(plant)
+    rx = view(supervisor, "XNAS-rx").pid
+    extra = "book = { enabled = false }"
+    await supervisor.apply(plant.record(generation=2, extra=extra))
+    await until(lambda: [v.id for v in supervisor.workers()] == ["XNAS-rx"])
+    assert view(supervisor, "XNAS-rx").pid == rx
+
+
+async def test_remove_forgets_the_worker(plant: Plant) -> None:
+    """Removal drains in order, then the directories and the views are gone; again: not found."""
+    supervisor = await start(plant)
+    first, second = supervisor.remove("XNAS"), supervisor.remove("XNAS")
+    async with asyncio.timeout(10):
+        await asyncio.gather(first, second)
+    assert plant.log()[2:] == ["XNAS-book end 0", "XNAS-rx end 0"]
+    assert supervisor.workers() == []
+    assert list(plant.settings.workers_dir.iterdir()) == []
+    assert plant.settings.log_path("XNAS-rx").exists()
+    with pytest.raises(NotFoundError, match="XNAS"):
+        await supervisor.remove("XNAS")
+
+
+async def test_removed_after_a_crash_keeps_the_ring(plant: Plant) -> None:
+    """When rx did not end cleanly, its ring stays: it may hold what the journal does not."""
+    plant.behave("XNAS-rx", ignore_drain=True, ignore_term=True)
+    supervisor = await start(plant)
+    ring = view(supervisor, "XNAS-rx").runtime_dir / "ring"
+    ring.write_bytes(b"records")
+    async with asyncio.timeout(10):
+        await supervisor.remove("XNAS")
+    assert ring.read_bytes() == b"records"
+    assert not (ring.parent / "state.json").exists()
+
+
+async def test_add_and_remove_in_races(plant: Plant) -> None:
+    """A hundred exchanges added and removed at any moment of their start leave nothing."""
+    supervisor = plant.supervisor()
+    await supervisor.start([])
+
+    async def one(number: int) -> None:
+        name = f"X{number % 10}"
+        await supervisor.apply(plant.record(name, port=20000 + number))
+        for _ in range(number % 7):
+            await asyncio.sleep(0)
+        if number % 3 == 0:
+            await until(lambda: any(v.exchange == name and v.pid for v in supervisor.workers()))
+        with suppress(NotFoundError):  # A removal of the same name may have been joined.
+            await supervisor.remove(name)
+
+    async with asyncio.timeout(120):
+        for begin in range(0, 100, 10):
+            await asyncio.gather(*(one(n) for n in range(begin, begin + 10)))
+    assert supervisor.workers() == []
+    assert plant.pids() == []
+    starts = [line for line in plant.log() if line.endswith("start")]
+    assert starts, "no start was ever in flight"
+
+
+async def test_remove_right_after_add(plant: Plant) -> None:
+    """An exchange removed while its rx is being started leaves no process."""
+    plant.behave("XNAS-rx", late_lock_s=0.3)
+    supervisor = plant.supervisor()
+    await supervisor.start([])
+    await supervisor.apply(plant.record())
+    assert pid_of(supervisor, "XNAS-rx")
+    async with asyncio.timeout(10):
+        await supervisor.remove("XNAS")
+    assert plant.pids() == []
+    assert supervisor.workers() == []
+
+
+async def test_frozen_heartbeat(plant: Plant) -> None:
+    """A heart that stops makes the worker DEGRADED, then the watchdog ends it and it returns."""
+    limits = replace(
+        QUICK, heartbeat_stale_ns=400 * MILLISECOND, heartbeat_stuck_ns=1000 * MILLISECOND
+    )
+    supervisor = plant.supervisor(limits=limits)
+    await supervisor.start([plant.record()])
+    await until(lambda: state(supervisor, "XNAS-book") is RUNNING)
+    await supervisor.call("XNAS-rx", "freeze", {}, timeout_s=5)
+    await until(lambda: state(supervisor, "XNAS-rx") is WorkerState.DEGRADED)
+    await until(lambda: view(supervisor, "XNAS-rx").restarts == 1)
+    await until(lambda: state(supervisor, "XNAS-rx") is RUNNING)
+    assert view(supervisor, "XNAS-rx").last_exit == "killed by SIGABRT"
+    why = [c.reason for c in plant.changes if c.new is WorkerState.BACKOFF]
+    assert "no heartbeat for 1." in why[0]
+
+
+async def test_sigstop_is_seen_at_once(plant: Plant) -> None:
+    """A worker under SIGSTOP is DEGRADED with that reason before its heartbeat is stale."""
+    supervisor = await start(plant)
+    pid = pid_of(supervisor, "XNAS-rx")
+    os.kill(pid, signal.SIGSTOP)
+    await until(lambda: state(supervisor, "XNAS-rx") is WorkerState.DEGRADED, within_s=2.5)
+    assert view(supervisor, "XNAS-rx").reason == "stopped by a signal"
+    os.kill(pid, signal.SIGCONT)
+    await until(lambda: state(supervisor, "XNAS-rx") is RUNNING)
+
+
+async def test_foreign_lock(plant: Plant) -> None:
+    """With the lock in other hands nothing is started or signalled; once free, it starts."""
+    directory = plant.settings.worker_dir("XNAS-rx")
+    directory.mkdir(parents=True)
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        supervisor = await start(plant)
+        rx = view(supervisor, "XNAS-rx")
+        assert rx.state is WorkerState.FOREIGN
+        assert f"process {os.getpid()} holds" in rx.reason
+        assert plant.pids() == []
+        with pytest.raises(WrongStateError, match="left alone"):
+            await supervisor.restart("XNAS-rx")
+    await until(lambda: state(supervisor, "XNAS-rx") is RUNNING)
+
+
+async def test_calls_without_a_worker(plant: Plant) -> None:
+    """Unknown workers are not found; a worker without process is unavailable, not a crash."""
+    supervisor = await start(plant, plant.record(desired=DesiredState.STOPPED))
+    with pytest.raises(NotFoundError):
+        await supervisor.call("XNAS-tx", "status", {}, timeout_s=1)
+    with pytest.raises(UnavailableError, match="not running"):
+        await supervisor.call("XNAS-rx", "status", {}, timeout_s=1)
+    with pytest.raises(WrongStateError, match="not wanted"):
+        await supervisor.restart("XNAS-rx")
+
+
+async def test_calls_fail_when_the_worker_dies(plant: Plant) -> None:
+    """A call under way ends with an error when the process is killed, not with a hang."""
+    supervisor = await start(plant)
+    call = asyncio.create_task(supervisor.call("XNAS-rx", "silence", {}, timeout_s=60))
+    await until(lambda: "XNAS-rx silence" in plant.log())
+    os.kill(pid_of(supervisor, "XNAS-rx"), signal.SIGKILL)
+    async with asyncio.timeout(10):
+        with pytest.raises(UnavailableError):
+            await call
+
+
+async def test_drain_all_ends_everything_and_starts_nothing(plant: Plant) -> None:
+    """The whole plant drains, each exchange in order, and nothing can be added afterwards."""
+    supervisor = plant.supervisor()
+    await supervisor.start([plant.record("AAA", port=1), plant.record("BBB", port=2)])
+    async with asyncio.timeout(10):
+        await supervisor.settled("AAA")
+        await supervisor.settled("BBB")
+        assert await supervisor.drain_all() == 4
+    assert plant.pids() == []
+    ends = [line for line in plant.log() if "end" in line]
+    assert ends.index("AAA-book end 0") < ends.index("AAA-rx end 0")
+    with pytest.raises(WrongStateError, match="shutting down"):
+        await supervisor.apply(plant.record("CCC", port=3))
+
+
+async def test_listener_that_fails_stops_nothing(plant: Plant) -> None:
+    """An exception in `on_change` is logged and the worker runs all the same."""
+
+    def fail(change: WorkerChange) -> None:
+        raise RuntimeError("listener")
+
+    supervisor = Supervisor(plant.settings, on_change=fail, limits=QUICK)
+    plant.own(supervisor)
+    await supervisor.start([plant.record()])
+    async with asyncio.timeout(10):
+        await supervisor.settled("XNAS")
+    assert state(supervisor, "XNAS-book") is RUNNING
