@@ -222,6 +222,14 @@ fn the_day_has_its_frame() {
     let events: Vec<u8> = day.iter().filter(|m| m[0] == b'S').map(|m| m[11]).collect();
     assert_eq!(events, b"OSQMC");
     assert_eq!(&kinds[kinds.len() - 2..], b"SS");
+    let times: Vec<u64> = day
+        .iter()
+        .map(|message| itch50::parse(message).unwrap().timestamp_ns())
+        .collect();
+    assert_eq!(times[0], 34_200_000_000_000, "09:30");
+    let steps = times.windows(2).map(|pair| pair[1] - pair[0]);
+    let between = &steps.collect::<Vec<_>>()[..times.len() - 3];
+    assert!(between.iter().all(|step| (50..=4_049).contains(step)));
     let Message::StockDirectory(stock) = itch50::parse(&day[8]).unwrap() else {
         panic!("no R")
     };

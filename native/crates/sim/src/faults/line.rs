@@ -111,7 +111,8 @@ impl Line {
         self.release(now_ns, emit);
     }
 
-    /// Sends what is due.
+    /// Sends what is due. A packet waits for the one in front of it even when it is due earlier,
+    /// so the line stays first in, first out when a delay ends.
     pub(super) fn poll(&mut self, now_ns: u64, emit: &mut impl FnMut(Planned)) {
         self.release(now_ns, emit);
         while let Some(late) = self.late.front().filter(|late| late.due_ns <= now_ns) {
@@ -174,9 +175,7 @@ impl Line {
             return;
         }
         self.counters.packets_delayed += 1;
-        // Never before the packet in front: the line stays first in, first out.
-        let earliest_ns = self.late.back().map_or(0, |late| late.due_ns);
-        let due_ns = earliest_ns.max(now_ns.saturating_add(delay_ns));
+        let due_ns = now_ns.saturating_add(delay_ns);
         self.late.push_back(Late { packet, due_ns });
     }
 }

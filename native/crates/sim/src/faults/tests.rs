@@ -97,6 +97,15 @@ fn ranges_drop_exactly_their_messages() {
 /// Proves that overlapping ranges, in any order, drop the union.
 #[test]
 fn overlapping_ranges_drop_their_union() {
+    let ranges = vec![(4, 4), (2, 2)];
+    let mut engine = armed(
+        Fault::DropRanges {
+            lines: Lines::A,
+            ranges,
+        },
+        0,
+    );
+    assert_eq!(sequences(&run(&mut engine, 0, 1)), [1, 3]);
     let ranges = vec![(5, 9), (2, 30), (6, 6), (u64::MAX, u64::MAX)];
     let mut engine = armed(
         Fault::DropRanges {
@@ -284,6 +293,24 @@ fn a_lease_ends_by_itself() {
         Err(SimError::NoSuchFault { id: 1 })
     );
     assert_eq!(engine.clear(1), Err(SimError::NoSuchFault { id: 1 }));
+}
+
+/// Proves that the end of one lease leaves the other faults armed.
+#[test]
+fn the_end_of_a_lease_leaves_other_faults() {
+    let mut engine = FaultEngine::new();
+    engine
+        .arm(Fault::Cut { lines: Lines::A }, 0, SECOND, 0)
+        .unwrap();
+    engine
+        .arm(Fault::Cut { lines: Lines::B }, 0, 2 * SECOND, 0)
+        .unwrap();
+    let ids = |engine: &mut FaultEngine, now_ns| -> Vec<u64> {
+        engine.armed(now_ns).map(|armed| armed.id).collect()
+    };
+    assert_eq!(ids(&mut engine, SECOND - 1), [1, 2]);
+    assert_eq!(ids(&mut engine, SECOND), [2]);
+    assert_eq!(ids(&mut engine, 2 * SECOND), []);
 }
 
 /// Proves that the request server is stopped only while the fault is armed.
