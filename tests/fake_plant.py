@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 from tickdeck_daemon.config import Settings, parse_exchange
@@ -141,7 +141,7 @@ class Plant:
 
 
 @contextlib.contextmanager
-def private_directory() -> Iterator[Path]:
+def private_directory() -> Generator[Path]:
     """A directory whose name is short enough for sockets."""
     with tempfile.TemporaryDirectory(prefix="td-", dir="/tmp") as directory:
         yield Path(directory)

@@ -193,12 +193,21 @@ class ExchangeStore:
         if toml == record.toml:
             return record
         self._check_unchanged_on_disk(record)
-        generation = record.generation + 1
-        record = replace(record, config=config, toml=toml, generation=generation, managed_by="api")
-        self._write_state(record)
-        write_atomic(record.path, toml.encode(), mode=0o640)
-        self._records[name] = record
-        return record
+        new = replace(
+            record,
+            config=config,
+            toml=toml,
+            generation=record.generation + 1,
+            managed_by="api",
+        )
+        self._write_state(new)
+        try:
+            write_atomic(record.path, toml.encode(), mode=0o640)
+        except OSError:
+            self._write_state(record)
+            raise
+        self._records[name] = new
+        return new
 
     def delete(self, name: str, etag: str) -> ExchangeRecord:
         """Forget an exchange; a copy of its file is kept as `<state_dir>/exchanges/removed`.

@@ -25,6 +25,7 @@ import threading
 import time
 import uuid
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 STARTING, READY, DRAINING = 1, 2, 3
@@ -78,7 +79,7 @@ class FakeWorker:
         self.answers: dict[str, bytes] = {}
 
     def run(self) -> NoReturn:
-        signal.signal(signal.SIGTERM, lambda *_: self.term())
+        signal.signal(signal.SIGTERM, self.term)
         time.sleep(self.behaviour.get("late_lock_s", 0))
         lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -142,7 +143,8 @@ class FakeWorker:
             return {"ok": True, "generation": 1, "result": {"args": args}}
         return {"ok": False, "error": {"code": "UNKNOWN_OP", "message": op}}
 
-    def term(self) -> None:
+    def term(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
         self.log("term")
         if not self.behaviour.get("ignore_term"):
             self.leave(0, "terminated")

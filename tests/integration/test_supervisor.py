@@ -41,12 +41,13 @@ async def test_starts_rx_then_book(plant: Plant) -> None:
 
 
 async def test_spec_is_private_and_complete(plant: Plant) -> None:
-    """The worker gets its spec with mode 0400 and nothing but descriptors 0 to 3."""
+    """The worker's directory and spec are its own, and 64-bit numbers pass its socket."""
     supervisor = plant.supervisor()
     await supervisor.start([plant.record(extra="book = { enabled = false }")])
     async with asyncio.timeout(10):
         await supervisor.settled("XNAS")
     rx = view(supervisor, "XNAS-rx")
+    assert rx.runtime_dir.stat().st_mode & 0o777 == 0o700
     assert (rx.runtime_dir / "spec.json").stat().st_mode & 0o777 == 0o400
     assert [v.id for v in supervisor.workers()] == ["XNAS-rx"]
     result = await supervisor.call("XNAS-rx", "echo", {"n": 2**63}, timeout_s=5)

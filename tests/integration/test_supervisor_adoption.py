@@ -7,7 +7,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,7 +25,7 @@ KILLS = int(os.environ.get("TICKDECK_TEST_DAEMON_KILLS", "12"))
 
 
 @contextmanager
-def daemon(plant: Plant, *exchanges: str) -> Iterator[subprocess.Popen[str]]:
+def daemon(plant: Plant, *exchanges: str) -> Generator[subprocess.Popen[str]]:
     """A daemon in another process; killed with SIGKILL at the end at the latest."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, str(FAKE_DAEMON), str(plant.root), *exchanges]
@@ -40,7 +40,7 @@ def daemon(plant: Plant, *exchanges: str) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextmanager
-def sleeping_stranger() -> Iterator[subprocess.Popen[str]]:
+def sleeping_stranger() -> Generator[subprocess.Popen[str]]:
     """A process that has nothing to do with us."""
     process = subprocess.Popen(["sleep", "600"], text=True)
     try:
