@@ -2,14 +2,14 @@
 
 mod common;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use common::{LOOPBACK, line, receive, sender};
 use tickdeck_net::{
     MulticastSender, NetError, Receiver, ReceiverConfig, Stamp, UdpReceiver, WAIT_CAPACITY, clock,
-    wait_readable,
+    interface_address, wait_readable,
 };
 
 /// What was sent arrives whole and in order over several batches, each datagram with its sender and
@@ -144,7 +144,8 @@ fn a_truncated_datagram_is_flagged() {
     assert_eq!(seen, expected);
 }
 
-/// Two groups on one port do not mix, and two receivers of one line both get everything.
+/// Two groups on one port do not mix, unicast to the port stays out, and two receivers of one line
+/// both get everything.
 #[test]
 fn groups_do_not_mix_and_receivers_share() {
     let first = line();
@@ -153,6 +154,10 @@ fn groups_do_not_mix_and_receivers_share() {
         ..first.clone()
     };
     let mut receivers = [&first, &first, &second].map(|line| UdpReceiver::open(line).unwrap());
+    let stranger = UdpSocket::bind((LOOPBACK, 0)).unwrap();
+    stranger
+        .send_to(b"to the port, not to the group", (LOOPBACK, first.port))
+        .unwrap();
     sender(&first).send(b"first").unwrap();
     sender(&second).send(b"second").unwrap();
     for (receiver, expected) in receivers.iter_mut().zip(["first", "first", "second"]) {
@@ -168,6 +173,31 @@ fn groups_do_not_mix_and_receivers_share() {
             0
         );
     }
+}
+
+/// The same group on another interface, joined by somebody else on this host, does not reach a line.
+#[test]
+fn another_interface_does_not_leak_in() {
+    let Some(other) = another_interface() else {
+        println!("skipped: this host has no second interface with an IPv4 address");
+        return;
+    };
+    let line = line();
+    let mut ours = UdpReceiver::open(&line).unwrap();
+    let mut theirs = UdpReceiver::open(&ReceiverConfig {
+        interface: other,
+        ..line
+    })
+    .unwrap();
+    // A TTL of 0 keeps the datagram on this host.
+    let sender = MulticastSender::open(line.group, line.port, other, 0).unwrap();
+    sender.send(b"x").unwrap();
+    receive(&mut theirs, 1, &mut |_| {});
+    assert_eq!(
+        ours.receive(&mut |_| panic!("of the other interface"))
+            .unwrap(),
+        0
+    );
 }
 
 /// Source-specific membership takes only the named sender.
@@ -337,13 +367,27 @@ fn waiting_ends_with_data_or_time() {
 /// Sends and takes datagrams until one was stamped when it was sent.
 fn settle(receiver: &mut UdpReceiver, sender: &MulticastSender) {
     let mut is_settled = false;
-    while !is_settled {
+    for _ in 0..SETTLE_ATTEMPTS {
         sender.send(b"settle").unwrap();
         let sent_ns = clock::realtime_ns();
         receive(receiver, 1, &mut |datagram| {
-            is_settled = datagram.rx_ns <= sent_ns
+            is_settled = datagram.stamp == Stamp::Kernel && datagram.rx_ns <= sent_ns;
         });
+        if is_settled {
+            return;
+        }
     }
+    panic!("no datagram was stamped when it was sent");
+}
+
+const SETTLE_ATTEMPTS: usize = 100_000;
+
+fn another_interface() -> Option<Ipv4Addr> {
+    let names = std::fs::read_dir("/sys/class/net").unwrap();
+    let names = names.filter_map(|entry| entry.unwrap().file_name().into_string().ok());
+    names
+        .filter_map(|name| interface_address(&name).ok())
+        .find(|address| !address.is_loopback())
 }
 
 fn drain(receiver: &mut UdpReceiver) -> usize {

@@ -104,12 +104,10 @@ impl Reader {
         if seq >= self.seen_head.get() && seq >= self.refreshed_head() {
             return Read::NotYet;
         }
-        if seq < self.start_seq {
-            return self.lapped(seq);
-        }
         let slot = &self.mapping.words()[self.shape.slot_word(seq)..][..self.shape.stride_words()];
         let (head, body) = slot.split_at(SLOT_HEADER_WORDS);
         let whole = layout::whole(seq);
+        // Only spares the copy; the second look decides.
         if head[0].load(Acquire) != whole {
             return self.lapped(seq);
         }
