@@ -197,6 +197,11 @@ impl Channel {
         &self.books
     }
 
+    /// The books alone, when the stream is over.
+    pub fn into_books(self) -> Books {
+        self.books
+    }
+
     /// The books, to set their phase.
     pub fn books_mut(&mut self) -> &mut Books {
         &mut self.books

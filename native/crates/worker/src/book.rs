@@ -1,1 +1,60 @@
-//! Wiring of `tickdeck-book`.
+//! `tickdeck-book`: the order books of one channel.
+//!
+//! `run` follows a channel beside its receiver: snapshot → journal → ring, and answers on its control
+//! socket. `offline` builds the same books from a file or a journal and prints them; both drive the
+//! same [`tickdeck_book`] code.
+//!
+//! | Module | Does |
+//! |---|---|
+//! | `offline` | the `offline` command: input, checkpoints, output |
+//! | `run` | start and end of the live worker |
+//! | `agent` | the one thread that applies records and answers between batches |
+//! | `feed` | where records come from: journal, ring, or nowhere yet |
+//! | `pulse` | whether the receiver lives |
+//! | `snapshots` | the snapshot directory: choose, write, prune |
+//! | `commands` | control ops and their answers |
+//! | `metrics` | the stats file |
+//! | `report` | books as JSON |
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit;
+use crate::lifecycle::RunArgs;
+
+mod agent;
+mod commands;
+mod feed;
+mod metrics;
+mod offline;
+mod pulse;
+mod report;
+mod run;
+mod snapshots;
+
+/// Order books of one channel.
+#[derive(Parser)]
+#[command(name = "tickdeck-book", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Follow a channel: snapshot, journal, then the receiver's ring.
+    Run(RunArgs),
+    /// Build books from an ITCH file or a journal directory and print them.
+    Offline(offline::OfflineArgs),
+}
+
+/// Entry point of the binary.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    crate::logging::start();
+    exit::finish(match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Offline(args) => offline::run(&args),
+    })
+}

@@ -1,3 +1,7 @@
-//! `tickdeck-book`.
+//! `tickdeck-book`: order books of one channel, live or from a file.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tickdeck_worker::book::main()
+}

@@ -1,0 +1,380 @@
+//! The thread that owns the books: records, queries, snapshots, in turns.
+
+use std::sync::mpsc::Receiver;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+use tickdeck_book::{BooksConfig, Channel};
+use tickdeck_net::clock;
+use tickdeck_stats::{Header, State};
+
+use super::commands::{Answer, DrainDeadline, LIST_LIMIT, Place, Query, Request};
+use super::feed::{Feed, Stage};
+use super::metrics::Metrics;
+use super::report::{BookSummary, Depth};
+use super::snapshots::{Snapshots, Written};
+use crate::control::ControlError;
+use crate::exit::Failure;
+use crate::idle::Idle;
+use crate::lifecycle::{self, StopFlag};
+
+/// Queries answered between two batches.
+const QUERIES_PER_PASS: usize = 4;
+
+/// A pass without work costs a sleep of this.
+const IDLE_SLEEP: Duration = Duration::from_micros(50);
+
+/// How long the last snapshot of a drain may take to reach the disk.
+const LAST_SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Settings of the agent.
+pub(crate) struct Settings {
+    /// Sizes of the books.
+    pub(crate) books: BooksConfig,
+    /// Time between two snapshots while something changes.
+    pub(crate) snapshot_interval_ns: u64,
+    /// Descriptor that gets a newline when the worker is ready.
+    pub(crate) ready_fd: Option<u32>,
+}
+
+/// Everything that the thread owns.
+pub(crate) struct Agent {
+    pub(crate) settings: Settings,
+    pub(crate) feed: Feed,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) metrics: Metrics,
+    pub(crate) header: Header,
+    pub(crate) requests: Receiver<Request>,
+    pub(crate) stop: StopFlag,
+    pub(crate) drain_deadline: DrainDeadline,
+}
+
+/// The agent at work: the books exist.
+struct Duty {
+    agent: Agent,
+    channel: Channel,
+    /// A snapshot was looked for, or there is none to look for.
+    is_restored: bool,
+    is_ready: bool,
+    shown: Option<(State, Stage)>,
+    snapshot_due_ns: u64,
+    last_snapshot: Option<Written>,
+    /// Cursor of the last snapshot that was begun.
+    snapshot_cursor: u64,
+    /// Who waits for the snapshot being written, and who for the next one.
+    waiting: Vec<Request>,
+    asked: Vec<Request>,
+}
+
+impl Agent {
+    /// Works until the stop flag is set, then drains.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let channel = Channel::new(self.settings.books);
+        let snapshot_cursor = channel.cursor();
+        let mut duty = Duty {
+            agent: self,
+            channel,
+            is_restored: false,
+            is_ready: false,
+            shown: None,
+            snapshot_due_ns: 0,
+            last_snapshot: None,
+            snapshot_cursor,
+            waiting: Vec::new(),
+            asked: Vec::new(),
+        };
+        let mut idle = Idle::new(0, 32, IDLE_SLEEP);
+        while !duty.agent.stop.is_set() {
+            let count = duty.do_work()?;
+            idle.idle(count);
+        }
+        duty.drain()
+    }
+}
+
+impl Duty {
+    /// One pass; returns how much was done.
+    fn do_work(&mut self) -> Result<usize, Failure> {
+        let now_ns = clock::monotonic_ns();
+        let mut count = self.answer_queries();
+        if self.is_restored {
+            count += self
+                .agent
+                .feed
+                .poll(&mut self.channel, &self.agent.metrics, now_ns);
+        } else if self.agent.feed.open_log(now_ns).is_some() {
+            self.restore(now_ns);
+            count += 1;
+        }
+        let phase = self.agent.feed.phase(now_ns);
+        self.channel.books_mut().set_phase(phase);
+        count += self.take_snapshots(now_ns);
+        self.publish(now_ns, count > 0);
+        self.announce()?;
+        Ok(count)
+    }
+
+    fn restore(&mut self, now_ns: u64) {
+        let Agent {
+            feed,
+            snapshots,
+            metrics,
+            settings,
+            ..
+        } = &mut self.agent;
+        let (restored, refused) = snapshots.restore(feed, settings.books);
+        metrics.snapshot_errors.add(refused);
+        if let Some(channel) = restored {
+            self.snapshot_cursor = channel.cursor();
+            self.channel = channel;
+        }
+        self.is_restored = true;
+        self.snapshot_due_ns = now_ns + self.agent.settings.snapshot_interval_ns;
+    }
+
+    fn publish(&mut self, now_ns: u64, worked: bool) {
+        let Agent {
+            feed,
+            snapshots,
+            metrics,
+            header,
+            ..
+        } = &self.agent;
+        metrics.publish(&self.channel, feed, snapshots);
+        header.progress();
+        if worked && feed.stage() == Stage::Ring {
+            header.last_packet(now_ns);
+        }
+        let state = if self.is_ready {
+            State::Ready
+        } else {
+            State::Starting
+        };
+        if self.shown != Some((state, feed.stage())) {
+            header.set_sub_state(state, feed.stage() as u32);
+            self.shown = Some((state, feed.stage()));
+        }
+    }
+
+    /// READY, once: the ring is attached and its end was reached.
+    fn announce(&mut self) -> Result<(), Failure> {
+        if self.is_ready
+            || self.agent.feed.stage() != Stage::Ring
+            || !self.agent.feed.is_caught_up()
+        {
+            return Ok(());
+        }
+        self.is_ready = true;
+        self.agent
+            .header
+            .set_sub_state(State::Ready, Stage::Ring as u32);
+        tracing::info!(cursor = self.channel.cursor(), "ready");
+        lifecycle::announce_ready(self.agent.settings.ready_fd)
+    }
+
+    fn answer_queries(&mut self) -> usize {
+        let mut count = 0;
+        while count < QUERIES_PER_PASS
+            && let Ok(request) = self.agent.requests.try_recv()
+        {
+            count += 1;
+            match &request.query {
+                Query::Status => {
+                    let status = self.status();
+                    request.answer(Ok(status));
+                }
+                Query::List { hashes, offset } => {
+                    let list = self.list(*hashes, *offset);
+                    request.answer(Ok(list));
+                }
+                Query::Depth { symbol, levels } => {
+                    let depth = self.depth(symbol, *levels);
+                    request.answer(depth);
+                }
+                Query::Snapshot if self.agent.feed.log_id().is_none() => {
+                    let text = "there is no journal yet that a snapshot could refer to";
+                    request.answer(Err(ControlError::new("WRONG_STATE", text)));
+                }
+                Query::Snapshot => self.asked.push(request),
+            }
+        }
+        count
+    }
+
+    fn place(&self) -> Place {
+        Place {
+            cursor: self.channel.cursor(),
+            messages: self.channel.books().counters().messages,
+            next_sequence: self.channel.next_sequence(),
+        }
+    }
+
+    fn list(&self, hashes: bool, offset: usize) -> Answer {
+        let books = self.channel.books();
+        let mut views: Vec<_> = books.iter().collect();
+        views.sort_by_key(|book| book.symbol());
+        let shown = views.into_iter().skip(offset).take(LIST_LIMIT);
+        Answer::List {
+            books: shown.map(|book| BookSummary::of(book, hashes)).collect(),
+            total: books.len(),
+            place: self.place(),
+        }
+    }
+
+    fn depth(&self, symbol: &str, levels: usize) -> Result<Answer, ControlError> {
+        let book = self
+            .channel
+            .books()
+            .by_symbol(symbol.as_bytes())
+            .ok_or_else(|| {
+                let text = format!("there is no book of {symbol:?}; book.list names them");
+                ControlError::new("NOT_FOUND", text)
+            })?;
+        Ok(Answer::Depth {
+            summary: BookSummary::of(book, false),
+            depth: Depth::of(book, levels),
+            place: self.place(),
+        })
+    }
+
+    fn status(&self) -> Answer {
+        let (feed, books) = (&self.agent.feed, self.channel.books());
+        let trust = books.channel_trust();
+        Answer::Facts(json!({
+            "state": if self.is_ready { "READY" } else { "STARTING" },
+            "stage": feed.stage().name(),
+            "problem": feed.problem(),
+            "cursor": self.channel.cursor(),
+            "lag_records": feed.lag(self.channel.cursor()),
+            "session": self.channel.session().map(|session| session.to_string()),
+            "session_ended": self.channel.session_ended(),
+            "next_sequence": self.channel.next_sequence(),
+            "messages": books.counters().messages,
+            "records": self.channel.counters().records,
+            "sequence_errors": self.channel.counters().sequence_errors,
+            "lost_messages": self.channel.counters().lost_messages,
+            "faults": books.counters().faults_total(),
+            "books": books.len(),
+            "orders": books.order_count(),
+            "suspect": books.suspect_count(),
+            "trust": trust.name(),
+            "suspect_since": trust.doubt().map(|doubt| doubt.since),
+            "suspect_cause": trust.doubt().map(|doubt| doubt.cause.name()),
+            "snapshot": self.last_snapshot.as_ref().map(snapshot_json),
+        }))
+    }
+
+    /// Ends finished snapshots and begins those that are due or asked for.
+    fn take_snapshots(&mut self, now_ns: u64) -> usize {
+        let mut count = 0;
+        if let Some(written) = self.agent.snapshots.finished() {
+            self.on_written(written);
+            count += 1;
+        }
+        let is_due =
+            now_ns >= self.snapshot_due_ns && self.channel.cursor() != self.snapshot_cursor;
+        if (is_due || !self.asked.is_empty()) && self.agent.snapshots.is_idle() {
+            self.begin_snapshot(now_ns);
+            count += 1;
+        }
+        count
+    }
+
+    fn begin_snapshot(&mut self, now_ns: u64) {
+        let Some(log_id) = self.agent.feed.log_id().filter(|_| self.is_restored) else {
+            return;
+        };
+        self.snapshot_due_ns = now_ns + self.agent.settings.snapshot_interval_ns;
+        if self
+            .agent
+            .snapshots
+            .begin(&self.channel, &log_id, clock::realtime_ns())
+        {
+            self.snapshot_cursor = self.channel.cursor();
+            self.waiting.append(&mut self.asked);
+        }
+    }
+
+    fn on_written(&mut self, written: Written) {
+        let metrics = &self.agent.metrics;
+        match &written.result {
+            Ok(path) => {
+                metrics.snapshots.add(1);
+                metrics.snapshot_bytes.set(written.bytes as u64);
+                tracing::debug!(path = %path.display(), cursor = written.cursor, "snapshot");
+            }
+            Err(error) => {
+                metrics.snapshot_errors.add(1);
+                tracing::error!(error, cursor = written.cursor, "snapshot not written");
+            }
+        }
+        for request in self.waiting.drain(..) {
+            request.answer(match &written.result {
+                Ok(_) => Ok(Answer::Facts(snapshot_json(&written))),
+                Err(error) => Err(ControlError::new("UNAVAILABLE", error.clone())),
+            });
+        }
+        self.last_snapshot = Some(written);
+    }
+
+    /// Applies what the ring holds now, writes a last snapshot, and leaves.
+    fn drain(mut self) -> Result<(), Failure> {
+        self.agent.header.set_state(State::Draining);
+        let goal = self.channel.cursor() + self.agent.feed.lag(self.channel.cursor());
+        let deadline = self.agent.drain_deadline.get();
+        let begun_ns = clock::monotonic_ns();
+        tracing::info!(cursor = self.channel.cursor(), goal, "draining");
+        let deadline_ns = begun_ns.saturating_add(deadline.as_nanos() as u64);
+        loop {
+            let now_ns = clock::monotonic_ns();
+            self.answer_queries();
+            let is_done = !self.is_restored || self.channel.cursor() >= goal;
+            if is_done || now_ns >= deadline_ns {
+                break;
+            }
+            if self
+                .agent
+                .feed
+                .poll(&mut self.channel, &self.agent.metrics, now_ns)
+                == 0
+            {
+                thread::sleep(IDLE_SLEEP);
+            }
+        }
+        self.finish_snapshot();
+        if self.channel.cursor() != self.snapshot_cursor || !self.asked.is_empty() {
+            self.begin_snapshot(clock::monotonic_ns());
+            self.finish_snapshot();
+        }
+        let Agent {
+            feed,
+            snapshots,
+            metrics,
+            ..
+        } = &self.agent;
+        metrics.publish(&self.channel, feed, snapshots);
+        match &self.last_snapshot {
+            Some(Written {
+                result: Err(error), ..
+            }) => Err(Failure::failed(format!(
+                "last snapshot not written: {error}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn finish_snapshot(&mut self) {
+        if let Some(written) = self.agent.snapshots.wait(LAST_SNAPSHOT_TIMEOUT) {
+            self.on_written(written);
+        }
+    }
+}
+
+fn snapshot_json(written: &Written) -> serde_json::Value {
+    let (path, error) = match &written.result {
+        Ok(path) => (Some(path.display().to_string()), None),
+        Err(error) => (None, Some(error)),
+    };
+    json!({"cursor": written.cursor, "bytes": written.bytes, "path": path, "error": error})
+}
