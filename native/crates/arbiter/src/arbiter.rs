@@ -426,18 +426,28 @@ impl Arbiter {
     fn settle(&mut self, out: &mut impl Output) {
         while let Some(view) = self.gaps.pop_passed(self.next) {
             debug_assert_eq!(view.missing, 0, "a passed gap is delivered or lost");
-            let (gap, sources) = (view.gap, view.sources);
+            let GapView {
+                gap,
+                sources,
+                wait_over,
+                ..
+            } = view;
             if let Some(reason) = view.given_up.filter(|_| view.lost > 0) {
                 self.counters.gaps_unrecovered += 1;
                 out.event(Event::GapUnrecovered {
                     gap,
                     lost: view.lost,
                     sources,
+                    wait_over,
                     reason,
                 });
             } else {
                 self.counters.gaps_filled += 1;
-                out.event(Event::GapFilled { gap, sources });
+                out.event(Event::GapFilled {
+                    gap,
+                    sources,
+                    wait_over,
+                });
             }
         }
     }

@@ -20,7 +20,7 @@ pub struct GapView {
     pub missing: u64,
     /// Messages of it that were given up and passed.
     pub lost: u64,
-    /// Whether its reorder window has passed.
+    /// Whether [`Event::GapWaitOver`] was told of it.
     pub wait_over: bool,
     /// Why it was given up; what is missing is lost when the output comes to it.
     pub given_up: Option<LossReason>,
@@ -92,6 +92,7 @@ impl Gaps {
                 last: part.end - 1,
                 missing: view.missing,
                 source,
+                wait_over: view.wait_over,
             });
         }
     }
@@ -137,8 +138,8 @@ impl Gaps {
                 return None;
             }
             self.waiting += 1;
-            view.wait_over = true;
             if view.missing > 0 && view.given_up.is_none() {
+                view.wait_over = true;
                 return Some(view.gap);
             }
         }

@@ -111,6 +111,8 @@ pub enum Event {
         missing: u64,
         /// Who brought it.
         source: Source,
+        /// Whether [`Event::GapWaitOver`] was told of this gap.
+        wait_over: bool,
     },
     /// The last message of a gap was delivered and none was lost.
     GapFilled {
@@ -118,6 +120,8 @@ pub enum Event {
         gap: Gap,
         /// Who brought its parts, as [`Source::bit`]s.
         sources: u8,
+        /// Whether [`Event::GapWaitOver`] was told of this gap.
+        wait_over: bool,
     },
     /// These messages will not come; the stream goes on behind them.
     GapLost {
@@ -134,6 +138,8 @@ pub enum Event {
         lost: u64,
         /// Who brought the other parts, as [`Source::bit`]s.
         sources: u8,
+        /// Whether [`Event::GapWaitOver`] was told of this gap.
+        wait_over: bool,
         /// Why the rest was given up.
         reason: LossReason,
     },

@@ -318,7 +318,9 @@ impl Engine {
                 };
             }
         }
-        let was_asked = |(_, low, high): (Session, u64, u64)| first <= high && last >= low;
+        let was_asked = |(session, low, high): (Session, u64, u64)| {
+            session == packet.session() && first <= high && last >= low
+        };
         match (wanted, self.asked.is_some_and(was_asked)) {
             (true, _) => Verdict::Wanted,
             (false, true) => Verdict::Stale,

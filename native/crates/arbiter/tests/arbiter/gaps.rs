@@ -20,6 +20,7 @@ fn progress(id: u64, first: u64, last: u64, missing: u64, source: Source) -> Out
         last,
         missing,
         source,
+        wait_over: false,
     })
 }
 
@@ -44,6 +45,7 @@ fn filled_by_the_other_line() {
     let filled = Event::GapFilled {
         gap: gap(1, 3, 4),
         sources: B.bit(),
+        wait_over: false,
     };
     let wanted = [
         progress(1, 3, 4, 0, B),
@@ -75,6 +77,20 @@ fn asked_for_after_the_window() {
     rig.advance(100 * MS);
     assert_eq!(rig.take(), []);
     assert_eq!(rig.arbiter.next_deadline_ns(), None);
+    rig.data(R, 2, 3);
+    let asked = |event: &Event| {
+        matches!(
+            event,
+            Event::GapFilled {
+                wait_over: true,
+                ..
+            }
+        )
+    };
+    assert!(
+        rig.events().iter().any(asked),
+        "who closes it knows that it was asked for"
+    );
 }
 
 /// Parts from three sources fill one gap; what is missing is always known exactly.
@@ -95,6 +111,7 @@ fn partly_filled_by_each_source() {
     let filled = Event::GapFilled {
         gap: gap(1, 2, 11),
         sources: A.bit() | B.bit() | R.bit(),
+        wait_over: false,
     };
     assert!(rig.events().contains(&filled));
 }
@@ -112,6 +129,7 @@ fn holes_are_lost_in_their_place() {
         gap: gap(1, 2, 8),
         lost: 5,
         sources: B.bit(),
+        wait_over: false,
         reason: LossReason::AttemptsExhausted,
     };
     let wanted = [
@@ -147,6 +165,7 @@ fn given_up_gap_waits_for_its_place() {
             gap: gap(2, 5, 7),
             lost: 1,
             sources: R.bit(),
+            wait_over: false,
             reason: LossReason::AttemptsExhausted,
         }),
         Out::Run(8, 8, A),

@@ -189,6 +189,23 @@ fn judges_answers() {
     );
 }
 
+/// The same numbers of another session are another matter.
+#[test]
+fn sessions_are_kept_apart() {
+    let mut engine = Engine::new(config());
+    let tuesday = Session(*b"DEMO000002");
+    open(&mut engine, 1, 10, 12, 0);
+    engine.open(2, tuesday, 10, 12, 0).expect("room");
+    assert_eq!(asked(&mut engine, 0), Some((1, 10, 3)));
+    let bytes = answer_of(tuesday, 10, 3);
+    let packet = Packet::parse(&bytes).expect("well formed");
+    assert_eq!(
+        engine.on_answer(&packet, MS),
+        Verdict::NotAsked,
+        "only Monday was asked for"
+    );
+}
+
 /// An answer that comes after its timeout is still wanted while its messages are missing.
 #[test]
 fn late_answer_is_wanted() {

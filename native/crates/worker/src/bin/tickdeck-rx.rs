@@ -1,3 +1,7 @@
-//! `tickdeck-rx`.
+//! `tickdeck-rx`: receives, merges, recovers and journals one exchange.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tickdeck_worker::rx::main()
+}

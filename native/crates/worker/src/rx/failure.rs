@@ -1,0 +1,85 @@
+//! Errors of the parts, as exit codes that the supervisor understands.
+
+use std::error::Error;
+use std::io;
+
+use tickdeck_journal::JournalError;
+use tickdeck_net::NetError;
+
+use crate::exit::{Code, Failure};
+
+/// An error and its causes in one line.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// What is absent or forbidden stays so until somebody changes it; the rest may be cured by a
+/// restart.
+pub(super) fn net_failure(error: &NetError) -> Failure {
+    let code = match error {
+        NetError::Config { .. } => Code::Config,
+        NetError::NoInterface { .. } | NetError::NoAddress { .. } | NetError::NotLocal { .. } => {
+            Code::Unavailable
+        }
+        NetError::ReceiveBufferCapped { .. } | NetError::Permission { .. } => Code::Permission,
+        NetError::Option { source, .. } | NetError::Io { source, .. } => io_code(source),
+        _ => Code::Failed,
+    };
+    Failure::new(code, chain(error))
+}
+
+/// A locked or damaged journal stays so until somebody looks at it.
+pub(super) fn journal_failure(error: &JournalError) -> Failure {
+    let code = match error {
+        JournalError::Locked { .. } => Code::Locked,
+        JournalError::BadSetting { .. } => Code::Config,
+        JournalError::Refused { .. } | JournalError::Damaged(_) => Code::Layout,
+        JournalError::Io { source, .. } => io_code(source),
+        _ => Code::Failed,
+    };
+    Failure::new(code, chain(error))
+}
+
+fn io_code(error: &io::Error) -> Code {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Code::Permission,
+        io::ErrorKind::AddrNotAvailable => Code::Unavailable,
+        _ if error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) => {
+            Code::Unavailable
+        }
+        _ => Code::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The exit code follows from what is wrong, and the text names the cause too.
+    #[test]
+    fn codes_follow_the_cause() {
+        let code = |source: io::Error| {
+            net_failure(&NetError::Io {
+                doing: "open a UDP socket",
+                source,
+            })
+        };
+        let denied = code(io::Error::from_raw_os_error(1));
+        assert_eq!(denied.code, Code::Permission);
+        assert!(denied.message.contains("open a UDP socket: "), "{denied}");
+        let absent = code(io::Error::from_raw_os_error(99));
+        assert_eq!(absent.code, Code::Unavailable);
+        assert_eq!(
+            code(io::Error::from_raw_os_error(19)).code,
+            Code::Unavailable
+        );
+        assert_eq!(code(io::Error::from_raw_os_error(5)).code, Code::Failed);
+    }
+}

@@ -1,0 +1,122 @@
+//! The queues between the receive thread and the recovery thread.
+//!
+//! Both directions are bounded single-producer single-consumer rings, so neither thread ever waits
+//! for the other. Answers travel in buffers that were allocated at the start and come back through
+//! a third ring. When a queue to the recovery is full, the receive thread forgets single messages
+//! and tells everything anew once there is room; see [`super::recovery_port`].
+
+use rtrb::{Consumer, Producer, RingBuffer};
+use tickdeck_recovery::LossReason;
+use tickdeck_wire::moldudp64::Session;
+
+use super::wake::Wake;
+use crate::exit::Failure;
+
+/// Answer buffers in flight.
+const ANSWER_BUFFERS: usize = 512;
+/// Messages to the receive thread besides answers.
+const NOTES: usize = 4096;
+
+/// What the receive thread tells the recovery.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Command {
+    /// These messages of a gap are to be asked for.
+    Open {
+        id: u64,
+        session: Session,
+        first: u64,
+        last: u64,
+        detected_ns: u64,
+    },
+    /// These messages of a gap have arrived.
+    Narrowed { id: u64, first: u64, last: u64 },
+    /// Nothing of this gap is wanted any more.
+    Closed { id: u64 },
+    /// Every open gap is about to be told anew.
+    ForgetAll,
+}
+
+/// What the recovery tells the receive thread.
+#[derive(Debug)]
+pub(super) enum Feedback {
+    /// Something that was asked for.
+    Answer(Box<Answer>),
+    /// A request was made.
+    Requested { id: u64, requests: u32, at_ns: u64 },
+    /// The gap missed its objective.
+    SloMissed { id: u64 },
+    /// Nobody will bring the rest of this gap.
+    GiveUp { id: u64, reason: LossReason },
+    /// A gap did not fit; tell everything again.
+    TellAgain,
+}
+
+/// A packet of the re-request server.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) bytes: Box<[u8]>,
+    pub(super) length: usize,
+    /// When it was received, UTC ns.
+    pub(super) rx_ns: u64,
+}
+
+/// The receive thread's ends.
+pub(super) struct ReceiveEnd {
+    pub(super) commands: Producer<Command>,
+    pub(super) feedback: Consumer<Feedback>,
+    pub(super) returns: Producer<Box<Answer>>,
+    /// Wakes the recovery thread.
+    pub(super) wake_recovery: Wake,
+    /// Woken when feedback is there.
+    pub(super) wake: Wake,
+}
+
+/// The recovery thread's ends.
+pub(super) struct RecoveryEnd {
+    pub(super) commands: Consumer<Command>,
+    pub(super) feedback: Producer<Feedback>,
+    pub(super) returns: Consumer<Box<Answer>>,
+    /// Buffers at hand.
+    pub(super) free: Vec<Box<Answer>>,
+    /// Wakes the receive thread.
+    pub(super) wake_receive: Wake,
+    /// Woken when commands are there.
+    pub(super) wake: Wake,
+}
+
+/// Makes the queues; `most_holes` is how many separate holes the merge can have at a time.
+pub(super) fn link(
+    most_holes: usize,
+    max_packet_bytes: usize,
+) -> Result<(ReceiveEnd, RecoveryEnd), Failure> {
+    // Telling everything anew takes one message per hole and one more; twice that leaves room
+    // for what happens meanwhile.
+    let (commands_in, commands_out) = RingBuffer::new(2 * (most_holes + 1));
+    let (feedback_in, feedback_out) = RingBuffer::new(ANSWER_BUFFERS + NOTES);
+    let (returns_in, returns_out) = RingBuffer::new(ANSWER_BUFFERS);
+    let (wake_receive, wake_recovery) = (Wake::new()?, Wake::new()?);
+    let buffer = || {
+        Box::new(Answer {
+            // One byte more than allowed shows that a packet is too long.
+            bytes: vec![0; max_packet_bytes + 1].into_boxed_slice(),
+            length: 0,
+            rx_ns: 0,
+        })
+    };
+    let receive = ReceiveEnd {
+        commands: commands_in,
+        feedback: feedback_out,
+        returns: returns_in,
+        wake_recovery: wake_recovery.clone(),
+        wake: wake_receive.clone(),
+    };
+    let recovery = RecoveryEnd {
+        commands: commands_out,
+        feedback: feedback_in,
+        returns: returns_out,
+        free: (0..ANSWER_BUFFERS).map(|_| buffer()).collect(),
+        wake_receive,
+        wake: wake_recovery,
+    };
+    Ok((receive, recovery))
+}

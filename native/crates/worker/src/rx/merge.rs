@@ -1,0 +1,290 @@
+//! What the receive thread does with packets, time and answers: everything but the sockets.
+
+use tickdeck_arbiter::{Arbiter, Arrival, Disposition, Event, Gap, LossReason, Source};
+use tickdeck_net::{Datagram, Stamp};
+use tickdeck_stats::Counter;
+use tickdeck_wire::moldudp64::{Packet, PacketKind};
+use tickdeck_wire::record::stamp;
+
+use super::gap_rows::GapRows;
+use super::link::{Command, Feedback};
+use super::metrics::{LineMetrics, MergeMetrics, OVERSIZE, WRONG_SESSION};
+use super::publisher::Publisher;
+use super::recovery_port::RecoveryPort;
+use crate::exit::{Code, Failure};
+use crate::spec::UnrecoverablePolicy;
+
+/// Answers taken in one pass, so that lines are not kept waiting.
+const ANSWERS_PER_PASS: usize = 64;
+/// Least time between two losses in the log.
+const LOSS_LOG_INTERVAL_NS: u64 = 1_000_000_000;
+
+pub(super) struct Merge {
+    pub(super) arbiter: Arbiter,
+    pub(super) publisher: Publisher,
+    pub(super) rows: GapRows,
+    /// `None` when there is nobody to ask.
+    pub(super) port: Option<RecoveryPort>,
+    pub(super) policy: UnrecoverablePolicy,
+    pub(super) lines: [LineMetrics; 2],
+    pub(super) metrics: MergeMetrics,
+    pub(super) requests_dropped: Counter,
+    /// Gaps to give up after the current call.
+    pub(super) hopeless: Vec<(u64, LossReason)>,
+    /// When a loss was last written to the log, monotonic ns.
+    pub(super) loss_logged_ns: Option<u64>,
+    /// Why the worker must end.
+    pub(super) failure: Option<Failure>,
+}
+
+impl Merge {
+    /// A datagram of a line.
+    #[inline]
+    pub(super) fn on_datagram(&mut self, line: u8, datagram: &Datagram<'_>, now_ns: u64) {
+        let metrics = &self.lines[usize::from(line)];
+        metrics.packets.add(1);
+        metrics.bytes.add(datagram.payload.len() as u64);
+        metrics.last_packet_ns.set(datagram.rx_ns);
+        if datagram.truncated {
+            metrics.rejected.count(OVERSIZE);
+            return;
+        }
+        let packet = match Packet::parse(datagram.payload) {
+            Ok(packet) => packet,
+            Err(error) => {
+                metrics.rejected.count(error.reason());
+                return;
+            }
+        };
+        let arrival = Arrival {
+            source: Source::Line(line),
+            packet,
+            rx_ns: datagram.rx_ns,
+            stamp: stamp_code(datagram.stamp),
+            now_ns,
+        };
+        match self.arbiter.on_packet(arrival, &mut self.publisher) {
+            Disposition::WrongSession => metrics.rejected.count(WRONG_SESSION),
+            Disposition::Control => {
+                if packet.kind() == PacketKind::Heartbeat {
+                    metrics.heartbeats.add(1);
+                }
+                if packet.first_sequence() == self.arbiter.next_sequence() {
+                    self.publisher.last_delivery_ns = datagram.rx_ns;
+                }
+            }
+            _ => {}
+        }
+        self.settle(now_ns);
+    }
+
+    /// Takes what the recovery has to say; returns how much that was.
+    pub(super) fn take_feedback(&mut self, now_ns: u64) -> usize {
+        for count in 0..ANSWERS_PER_PASS {
+            let Some(feedback) = self.port.as_mut().and_then(RecoveryPort::next_feedback) else {
+                return count;
+            };
+            self.on_feedback(feedback, now_ns);
+        }
+        ANSWERS_PER_PASS
+    }
+
+    /// What time asks for: waits that are over, news for the recovery.
+    pub(super) fn poll(&mut self, now_ns: u64) {
+        self.arbiter.poll(now_ns, &mut self.publisher);
+        self.settle(now_ns);
+        if let Some(port) = &mut self.port {
+            port.flush(&self.arbiter);
+        }
+    }
+
+    /// Copies what the merge counted into the stats file.
+    pub(super) fn show(&self) {
+        let counters = self.arbiter.counters();
+        for (metrics, line) in self.lines.iter().zip(&counters.lines) {
+            metrics.messages.set(line.messages);
+            metrics.first.set(line.first);
+            metrics.lost.set(line.lost);
+            metrics.next_sequence.set(line.next_sequence);
+        }
+        let metrics = &self.metrics;
+        metrics.delivered.set(counters.delivered);
+        metrics.duplicates.set(counters.duplicates);
+        metrics.stale.set(counters.stale);
+        metrics.held_packets.set(counters.held_packets);
+        metrics.hold_dropped.set(counters.hold_dropped);
+        metrics.next_sequence.set(self.arbiter.next_sequence());
+        metrics.gaps_opened.set(counters.gaps_opened);
+        metrics.gaps_filled.set(counters.gaps_filled);
+        metrics.gaps_unrecovered.set(counters.gaps_unrecovered);
+        let closed = counters.gaps_filled + counters.gaps_unrecovered;
+        metrics.gaps_open.set(counters.gaps_opened - closed);
+        metrics.messages_lost.set(counters.messages_lost);
+        metrics.session_changes.set(counters.session_changes);
+        if let Some(port) = &self.port {
+            self.requests_dropped.set(port.dropped);
+        }
+        self.publisher
+            .show(metrics, self.arbiter.session_has_ended());
+    }
+
+    fn on_feedback(&mut self, feedback: Feedback, now_ns: u64) {
+        match feedback {
+            Feedback::Answer(answer) => {
+                // The recovery thread has parsed it; a packet is parsed again rather than passed
+                // as a promise from another thread.
+                if let Ok(packet) = Packet::parse(&answer.bytes[..answer.length]) {
+                    let arrival = Arrival {
+                        source: Source::Retransmit,
+                        packet,
+                        rx_ns: answer.rx_ns,
+                        stamp: stamp::USER,
+                        now_ns,
+                    };
+                    self.arbiter.on_packet(arrival, &mut self.publisher);
+                }
+                if let Some(port) = &mut self.port {
+                    port.give_back(answer);
+                }
+            }
+            Feedback::Requested {
+                id,
+                requests,
+                at_ns,
+            } => {
+                self.rows.requested(id, requests, at_ns);
+            }
+            Feedback::SloMissed { id } => self.rows.slo_missed(id),
+            Feedback::GiveUp { id, reason } => self.give_up(id, reason, now_ns),
+            Feedback::TellAgain => {
+                if let Some(port) = &mut self.port {
+                    port.mark_stale();
+                }
+            }
+        }
+        self.settle(now_ns);
+    }
+
+    fn give_up(&mut self, id: u64, reason: LossReason, now_ns: u64) {
+        self.arbiter
+            .give_up(id, reason, now_ns, &mut self.publisher);
+    }
+
+    /// Works off what the merge told, until it tells nothing more.
+    #[inline]
+    fn settle(&mut self, now_ns: u64) {
+        while !self.publisher.pending.is_empty() {
+            self.work_off_pending(now_ns);
+            while let Some((id, reason)) = self.hopeless.pop() {
+                self.give_up(id, reason, now_ns);
+            }
+        }
+        if let Some(error) = self.publisher.take_failure() {
+            self.failure.get_or_insert(Failure::failed(format!(
+                "a record does not fit the ring: {error}; raise receive.max_packet_bytes"
+            )));
+        }
+    }
+
+    #[cold]
+    fn work_off_pending(&mut self, now_ns: u64) {
+        for index in 0..self.publisher.pending.len() {
+            let event = self.publisher.pending[index];
+            self.work_off(event, now_ns);
+        }
+        self.publisher.pending.clear();
+    }
+
+    fn work_off(&mut self, event: Event, now_ns: u64) {
+        match event {
+            Event::Session { .. } => {}
+            Event::GapOpened { gap } => self.rows.opened(&gap),
+            Event::GapWaitOver { gap } => {
+                self.rows
+                    .missed_by(gap.id, self.arbiter.lines_that_missed(gap.first, gap.last));
+                match &mut self.port {
+                    Some(port) => port.open(&self.arbiter, gap.id, gap.opened_ns),
+                    None => self.hopeless.push((gap.id, LossReason::NoRecoverySource)),
+                }
+            }
+            Event::GapProgress {
+                id,
+                first,
+                last,
+                missing,
+                source,
+                wait_over,
+            } => {
+                self.rows.progressed(id, missing, source.bit());
+                if wait_over {
+                    self.tell(Command::Narrowed { id, first, last });
+                }
+            }
+            Event::GapFilled {
+                gap,
+                sources,
+                wait_over,
+            } => {
+                self.rows
+                    .missed_by(gap.id, self.arbiter.lines_that_missed(gap.first, gap.last));
+                self.rows.filled(gap.id, sources);
+                if wait_over {
+                    self.tell(Command::Closed { id: gap.id });
+                }
+            }
+            Event::GapLost { gap, reason } => self.on_loss(&gap, reason, now_ns),
+            Event::GapUnrecovered {
+                gap,
+                lost,
+                sources,
+                wait_over,
+                reason,
+            } => {
+                self.rows
+                    .missed_by(gap.id, self.arbiter.lines_that_missed(gap.first, gap.last));
+                self.rows.unrecovered(gap.id, lost, sources, reason);
+                if wait_over {
+                    self.tell(Command::Closed { id: gap.id });
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, command: Command) {
+        if let Some(port) = &mut self.port {
+            port.tell(command);
+        }
+    }
+
+    fn on_loss(&mut self, hole: &Gap, reason: LossReason, now_ns: u64) {
+        let (first, last) = (hole.first, hole.last);
+        let is_due = |at_ns| now_ns.saturating_sub(at_ns) >= LOSS_LOG_INTERVAL_NS;
+        if self.loss_logged_ns.is_none_or(is_due) {
+            self.loss_logged_ns = Some(now_ns);
+            tracing::error!(
+                first,
+                last,
+                reason = reason.name(),
+                "messages lost; further losses of this second are only counted"
+            );
+        }
+        if self.policy == UnrecoverablePolicy::Halt {
+            let message = format!(
+                "messages {first}..={last} could not be recovered ({}) and \
+                 recovery.unrecoverable_policy is \"halt\"; the loss is in the journal: start the \
+                 worker again to go on behind it",
+                reason.name()
+            );
+            self.failure
+                .get_or_insert(Failure::new(Code::Unavailable, message));
+        }
+    }
+}
+
+fn stamp_code(stamp: Stamp) -> u8 {
+    match stamp {
+        Stamp::Hardware => stamp::HARDWARE,
+        Stamp::Kernel => stamp::KERNEL,
+        Stamp::User => stamp::USER,
+    }
+}

@@ -1,0 +1,243 @@
+//! The metrics of `tickdeck-rx`, grouped by the one thread that writes each.
+
+use tickdeck_stats::{Builder, Counter, GapTable, Gauge, Histogram};
+
+use crate::spec::LineName;
+
+/// What the receive thread writes.
+pub(super) struct ReceiveMetrics {
+    /// One per line, in the arbiter's order.
+    pub(super) lines: [LineMetrics; 2],
+    pub(super) merge: MergeMetrics,
+    pub(super) ring: RingMetrics,
+    pub(super) gaps: GapTable,
+    /// Commands to the recovery that did not fit its queue.
+    pub(super) requests_dropped: Counter,
+}
+
+/// What one line brought.
+pub(super) struct LineMetrics {
+    pub(super) packets: Counter,
+    pub(super) bytes: Counter,
+    pub(super) messages: Counter,
+    pub(super) heartbeats: Counter,
+    pub(super) kernel_drops: Counter,
+    pub(super) first: Counter,
+    /// A gauge: a late arrival takes a loss back.
+    pub(super) lost: Gauge,
+    pub(super) next_sequence: Gauge,
+    pub(super) last_packet_ns: Gauge,
+    pub(super) rejected: Rejected,
+}
+
+/// What the merge made of it.
+pub(super) struct MergeMetrics {
+    pub(super) delivered: Counter,
+    pub(super) duplicates: Counter,
+    pub(super) stale: Counter,
+    pub(super) held_packets: Gauge,
+    pub(super) hold_dropped: Counter,
+    pub(super) next_sequence: Gauge,
+    pub(super) last_delivery_ns: Gauge,
+    pub(super) gaps_opened: Counter,
+    pub(super) gaps_filled: Counter,
+    pub(super) gaps_unrecovered: Counter,
+    pub(super) gaps_open: Gauge,
+    pub(super) messages_lost: Counter,
+    pub(super) session_changes: Counter,
+    pub(super) session_state: Gauge,
+    pub(super) session_hi: Gauge,
+    pub(super) session_lo: Gauge,
+}
+
+/// What went into the ring.
+pub(super) struct RingMetrics {
+    pub(super) published: Counter,
+    pub(super) next_seq: Gauge,
+    pub(super) oversize: Counter,
+    /// From the kernel's stamp to the ring.
+    pub(super) latency_kernel: Histogram,
+    /// The same for packets that were stamped by this process: answers, and late stamps.
+    pub(super) latency_user: Histogram,
+}
+
+/// Packets refused, by reason; nothing else changes for them.
+pub(super) struct Rejected {
+    by_reason: [(&'static str, Counter); 7],
+}
+
+/// What the recovery thread writes.
+pub(super) struct RecoveryMetrics {
+    pub(super) requests: Counter,
+    pub(super) requests_dropped: Counter,
+    pub(super) retries: Counter,
+    pub(super) failures: Counter,
+    pub(super) fetched_ranges: Counter,
+    pub(super) unrecoverable_gaps: Counter,
+    pub(super) injected_packets: Counter,
+    pub(super) stale_packets: Counter,
+    pub(super) slo_violations: Counter,
+    pub(super) range_latency_ns: Histogram,
+    pub(super) rejected: Rejected,
+}
+
+/// What the journal thread writes.
+pub(super) struct JournalMetrics {
+    pub(super) appended_seq: Gauge,
+    pub(super) written_seq: Gauge,
+    pub(super) durable_seq: Gauge,
+    pub(super) records: Counter,
+    pub(super) bytes: Counter,
+    pub(super) segments: Gauge,
+    pub(super) rotations: Counter,
+    pub(super) syncs: Counter,
+    pub(super) overrun: Counter,
+    pub(super) write_errors: Counter,
+    pub(super) state: Gauge,
+    pub(super) sync_ns: Histogram,
+}
+
+impl ReceiveMetrics {
+    pub(super) fn new(builder: &mut Builder) -> Self {
+        builder.begin_thread();
+        Self {
+            lines: [LineName::A, LineName::B].map(|line| LineMetrics::new(builder, line)),
+            merge: MergeMetrics::new(builder),
+            ring: RingMetrics::new(builder),
+            requests_dropped: builder.counter("recovery_requests_dropped_total", "requests", ""),
+            gaps: builder.gap_table(),
+        }
+    }
+}
+
+impl LineMetrics {
+    fn new(builder: &mut Builder, line: LineName) -> Self {
+        let label = line.label();
+        let labels = format!("line={label}");
+        Self {
+            packets: builder.counter("rx_packets_total", "packets", &labels),
+            bytes: builder.counter("rx_bytes_total", "bytes", &labels),
+            messages: builder.counter("rx_messages_total", "messages", &labels),
+            heartbeats: builder.counter("rx_heartbeats_total", "packets", &labels),
+            kernel_drops: builder.counter("rx_kernel_drops_total", "packets", &labels),
+            first: builder.counter("line_first_total", "messages", &labels),
+            lost: builder.gauge("line_lost_total", "messages", &labels),
+            next_sequence: builder.gauge("line_next_sequence", "sequence", &labels),
+            last_packet_ns: builder.gauge("line_last_packet_ns", "ns", &labels),
+            rejected: Rejected::new(builder, label),
+        }
+    }
+}
+
+impl MergeMetrics {
+    fn new(builder: &mut Builder) -> Self {
+        Self {
+            delivered: builder.counter("arbiter_delivered_total", "messages", ""),
+            duplicates: builder.counter("arbiter_duplicates_total", "messages", ""),
+            stale: builder.counter("arbiter_stale_total", "messages", ""),
+            held_packets: builder.gauge("arbiter_held_packets", "packets", ""),
+            hold_dropped: builder.counter("arbiter_hold_dropped_total", "messages", ""),
+            next_sequence: builder.gauge("arbiter_next_sequence", "sequence", ""),
+            last_delivery_ns: builder.gauge("arbiter_last_delivery_ns", "ns", ""),
+            gaps_opened: builder.counter("gaps_opened_total", "gaps", ""),
+            gaps_filled: builder.counter("gaps_filled_total", "gaps", ""),
+            gaps_unrecovered: builder.counter("gaps_unrecovered_total", "gaps", ""),
+            gaps_open: builder.gauge("gaps_open", "gaps", ""),
+            messages_lost: builder.counter("gap_messages_lost_total", "messages", ""),
+            session_changes: builder.counter("session_changes_total", "sessions", ""),
+            session_state: builder.state("session_state", "state", ""),
+            session_hi: builder.gauge("session_hi", "bytes", ""),
+            session_lo: builder.gauge("session_lo", "bytes", ""),
+        }
+    }
+}
+
+impl RingMetrics {
+    fn new(builder: &mut Builder) -> Self {
+        let latency = "latency_rx_to_ring_ns";
+        Self {
+            published: builder.counter("ring_published_total", "records", ""),
+            next_seq: builder.gauge("ring_next_seq", "sequence", ""),
+            oversize: builder.counter("ring_oversize_total", "records", ""),
+            latency_kernel: builder.histogram(latency, "ns", "source=kernel"),
+            latency_user: builder.histogram(latency, "ns", "source=user"),
+        }
+    }
+}
+
+impl Rejected {
+    fn new(builder: &mut Builder, line: &str) -> Self {
+        let by_reason = REASONS.map(|reason| {
+            let labels = format!("line={line},reason={reason}");
+            (
+                reason,
+                builder.counter("rx_rejected_total", "packets", &labels),
+            )
+        });
+        Self { by_reason }
+    }
+
+    /// Counts a packet that was refused for `reason`.
+    pub(super) fn count(&self, reason: &str) {
+        match self.by_reason.iter().find(|(known, _)| *known == reason) {
+            Some((_, counter)) => counter.add(1),
+            None => debug_assert!(false, "every reason has a counter, {reason} has none"),
+        }
+    }
+}
+
+impl RecoveryMetrics {
+    pub(super) fn new(builder: &mut Builder) -> Self {
+        builder.begin_thread();
+        let mut counter = |name: &str, unit: &str| builder.counter(name, unit, "");
+        Self {
+            requests: counter("recovery_requests_total", "requests"),
+            requests_dropped: counter("recovery_requests_dropped_total", "requests"),
+            retries: counter("recovery_retries_total", "requests"),
+            failures: counter("recovery_failures_total", "requests"),
+            fetched_ranges: counter("recovery_fetched_ranges_total", "ranges"),
+            unrecoverable_gaps: counter("recovery_unrecoverable_gaps_total", "gaps"),
+            injected_packets: counter("recovery_injected_packets_total", "packets"),
+            stale_packets: counter("recovery_stale_packets_total", "packets"),
+            slo_violations: counter("recovery_slo_violations_total", "gaps"),
+            range_latency_ns: builder.histogram("recovery_range_latency_ns", "ns", ""),
+            rejected: Rejected::new(builder, "R"),
+        }
+    }
+}
+
+impl JournalMetrics {
+    pub(super) fn new(builder: &mut Builder) -> Self {
+        builder.begin_thread();
+        Self {
+            appended_seq: builder.gauge("journal_appended_seq", "sequence", ""),
+            written_seq: builder.gauge("journal_written_seq", "sequence", ""),
+            durable_seq: builder.gauge("journal_durable_seq", "sequence", ""),
+            records: builder.counter("journal_records_total", "records", ""),
+            bytes: builder.counter("journal_bytes_total", "bytes", ""),
+            segments: builder.gauge("journal_segments", "segments", ""),
+            rotations: builder.counter("journal_rotations_total", "segments", ""),
+            syncs: builder.counter("journal_syncs_total", "syncs", ""),
+            overrun: builder.counter("journal_overrun_total", "records", ""),
+            write_errors: builder.counter("journal_write_errors_total", "errors", ""),
+            state: builder.state("journal_state", "state", ""),
+            sync_ns: builder.histogram("journal_sync_ns", "ns", ""),
+        }
+    }
+}
+
+/// Why a packet is refused.
+const REASONS: [&str; 7] = [
+    "truncated",
+    "zero_sequence",
+    "block_beyond_end",
+    "trailing_bytes",
+    "sequence_overflow",
+    "wrong_session",
+    OVERSIZE,
+];
+
+/// The reason of a packet that is longer than allowed.
+pub(super) const OVERSIZE: &str = "oversize";
+/// The reason of a packet of another session.
+pub(super) const WRONG_SESSION: &str = "wrong_session";

@@ -1,0 +1,125 @@
+//! The receive thread: polls both lines, merges in place, writes the ring; waits for nobody.
+//!
+//! One pass takes a batch of each line, then what the recovery sent, then what time asks for.
+//! With `wait = "block"` an empty pass sleeps in the kernel until a packet, an answer or the next
+//! deadline; with `"spin"` it begins again at once. After warm-up a packet costs no allocation, no
+//! lock and no system call but its share of the batch's.
+
+use std::os::fd::AsFd;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tickdeck_net::clock::monotonic_ns;
+use tickdeck_net::{NetError, Receiver, wait_readable};
+use tickdeck_stats::Header;
+
+use super::failure::net_failure;
+use super::merge::Merge;
+use crate::exit::Failure;
+use crate::lifecycle::StopFlag;
+use crate::spec::Wait;
+
+/// Longest sleep, so that the progress stamp grows while nothing comes.
+const LONGEST_WAIT_NS: u64 = 50_000_000;
+/// How often the kernel is asked for its drops.
+const DROPS_INTERVAL_NS: u64 = 1_000_000_000;
+
+pub(super) struct ReceiveThread {
+    /// Line number and receiver of each line.
+    pub(super) lines: [(u8, Box<dyn Receiver>); 2],
+    pub(super) merge: Merge,
+    pub(super) header: Header,
+    pub(super) wait: Wait,
+    pub(super) cpu: Option<usize>,
+    pub(super) stop: StopFlag,
+}
+
+impl ReceiveThread {
+    /// Runs until the stop or a failure. Leaves the groups when it returns. Returns the sequence
+    /// behind the last record of the ring, and why the worker must end, if it must.
+    pub(super) fn run(mut self, started: &mpsc::Sender<()>) -> (u64, Result<(), Failure>) {
+        let result = self.receive_until_stopped(started);
+        self.merge.show();
+        (self.merge.publisher.next_seq(), result)
+    }
+
+    fn receive_until_stopped(&mut self, started: &mpsc::Sender<()>) -> Result<(), Failure> {
+        if let Some(core) = self.cpu {
+            tickdeck_net::pin_current_thread(core).map_err(|error| net_failure(&error))?;
+        }
+        // The main thread waits for this; if it is gone, the stop is set.
+        if started.send(()).is_err() {
+            return Ok(());
+        }
+        let mut drops_due_ns = 0;
+        while !self.stop.is_set() {
+            let now_ns = monotonic_ns();
+            let work_count = self.pass(now_ns).map_err(|error| net_failure(&error))?;
+            if let Some(failure) = self.merge.failure.take() {
+                return Err(failure);
+            }
+            if now_ns >= drops_due_ns {
+                self.show_drops().map_err(|error| net_failure(&error))?;
+                drops_due_ns = now_ns + DROPS_INTERVAL_NS;
+            }
+            if work_count == 0 {
+                self.idle(now_ns).map_err(|error| net_failure(&error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One batch of each line, then answers, then deadlines. Returns how much work there was.
+    fn pass(&mut self, now_ns: u64) -> Result<usize, NetError> {
+        let merge = &mut self.merge;
+        let mut packets = 0;
+        for (line, receiver) in &mut self.lines {
+            let line = *line;
+            packets += receiver.receive(&mut |datagram| {
+                merge.on_datagram(line, &datagram, now_ns);
+            })?;
+        }
+        let work_count = packets + merge.take_feedback(now_ns);
+        merge.poll(now_ns);
+        if work_count > 0 {
+            merge.show();
+        }
+        if packets > 0 {
+            self.header.last_packet(now_ns);
+        }
+        self.header.progress();
+        Ok(work_count)
+    }
+
+    fn idle(&mut self, now_ns: u64) -> Result<(), NetError> {
+        // A wait may have ended in this pass: the numbers must not stay behind until a packet.
+        self.merge.show();
+        if self.wait == Wait::Spin {
+            std::hint::spin_loop();
+            return Ok(());
+        }
+        let deadline_ns = self.merge.arbiter.next_deadline_ns().unwrap_or(u64::MAX);
+        let wait_ns = deadline_ns.saturating_sub(now_ns).min(LONGEST_WAIT_NS);
+        let [(_, a), (_, b)] = &self.lines;
+        let timeout = Duration::from_nanos(wait_ns);
+        match &self.merge.port {
+            Some(port) => {
+                let wake = port.wake();
+                wait_readable(&[a.as_fd(), b.as_fd(), wake.as_fd()], timeout)?;
+                wake.clear();
+            }
+            None => {
+                wait_readable(&[a.as_fd(), b.as_fd()], timeout)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn show_drops(&mut self) -> Result<(), NetError> {
+        for (line, receiver) in &mut self.lines {
+            let drops = receiver.refresh_kernel_drops()?;
+            self.merge.lines[usize::from(*line)].kernel_drops.set(drops);
+        }
+        Ok(())
+    }
+}

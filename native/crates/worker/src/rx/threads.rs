@@ -1,0 +1,402 @@
+//! Makes the parts, starts the threads, watches them and stops them in order.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rtrb::{Consumer, Producer, RingBuffer};
+use tickdeck_arbiter::{Arbiter, Start};
+use tickdeck_journal::{SyncPolicy, Writer, WriterConfig};
+use tickdeck_net::clock::monotonic_ns;
+use tickdeck_net::{Receiver, ReceiverConfig, UdpReceiver};
+use tickdeck_recovery::Engine;
+use tickdeck_ring::RingConfig;
+use tickdeck_stats::Header;
+
+use super::Metrics;
+use super::failure::{chain, journal_failure, net_failure};
+use super::gap_rows::GapRows;
+use super::journal::{JournalThread, STILL_GROWING, Seal};
+use super::link::{ReceiveEnd, RecoveryEnd, link};
+use super::merge::Merge;
+use super::metrics::{ReceiveMetrics, RecoveryMetrics};
+use super::publisher::Publisher;
+use super::receive::ReceiveThread;
+use super::recovery::{RecoveryThread, RetryNow, connect};
+use super::recovery_port::RecoveryPort;
+use super::resume::{drain_old_ring, start_of};
+use super::wake::Wake;
+use crate::exit::{Code, Failure};
+use crate::lifecycle::StopFlag;
+use crate::spec::{self, Spec};
+
+/// Gaps open at a time; beyond that packets behind a new gap are dropped and asked for later.
+const GAP_CAPACITY: usize = 1024;
+/// Most messages of one request; an answer is many packets, or the rest is asked for again.
+const MESSAGES_PER_REQUEST: u16 = 2000;
+/// Events that one call into the merge causes at most, short of a session's end.
+const EVENTS_PER_CALL: usize = 4 * GAP_CAPACITY;
+/// Orders that wait for a thread.
+const ORDERS: usize = 8;
+/// Time between two heartbeats.
+const HEARTBEAT: Duration = Duration::from_millis(50);
+/// How long the receive thread may take to begin.
+const START_LIMIT: Duration = Duration::from_secs(10);
+/// What the payloads of the journal are: MoldUDP64 message blocks and the events of `wire::record`.
+const JOURNAL_SCHEMA: u32 = 1;
+const NS_PER_MS: u64 = 1_000_000;
+
+/// The queues between the threads.
+pub(super) struct Queues {
+    pub(super) retry_orders: Option<(Producer<RetryNow>, Wake)>,
+    pub(super) seal_orders: Producer<Seal>,
+    pub(super) inner: InnerQueues,
+}
+
+/// The ends that the threads get.
+pub(super) struct InnerQueues {
+    recovery: Option<(ReceiveEnd, RecoveryEnd, Consumer<RetryNow>)>,
+    seal_orders: Consumer<Seal>,
+}
+
+impl Queues {
+    pub(super) fn new(spec: &Spec) -> Result<Self, Failure> {
+        let exchange = &spec.exchange;
+        let (seal_orders, seal_inbox) = RingBuffer::new(ORDERS);
+        let (mut retry_orders, mut recovery) = (None, None);
+        if exchange.recovery.request_address.is_some() {
+            // Each hole lies behind something held or at the end of a gap.
+            let most_holes = exchange.arbiter.hold_capacity_packets + 2 * GAP_CAPACITY;
+            let (receive, inner) = link(most_holes, exchange.receive.max_packet_bytes)?;
+            let (orders, inbox) = RingBuffer::new(ORDERS);
+            retry_orders = Some((orders, inner.wake.clone()));
+            recovery = Some((receive, inner, inbox));
+        }
+        let inner = InnerQueues {
+            recovery,
+            seal_orders: seal_inbox,
+        };
+        Ok(Self {
+            retry_orders,
+            seal_orders,
+            inner,
+        })
+    }
+}
+
+/// The threads at work.
+pub(super) struct Running {
+    receive: JoinHandle<(u64, Result<(), Failure>)>,
+    recovery: Option<JoinHandle<Result<(), Failure>>>,
+    journal: JoinHandle<Result<(), Failure>>,
+    started: mpsc::Receiver<()>,
+    recovery_stop: Arc<AtomicBool>,
+    end: Arc<AtomicU64>,
+}
+
+/// Recovers the journal, makes the ring, opens the sockets, starts the threads.
+pub(super) fn start(
+    spec: &Spec,
+    metrics: Metrics,
+    queues: InnerQueues,
+    header: &Header,
+    stop: &StopFlag,
+) -> Result<Running, Failure> {
+    let Log {
+        writer,
+        config,
+        start,
+    } = open_log(spec)?;
+    let ring = create_ring(spec, &writer)?;
+    let ring_reader = tickdeck_ring::Reader::open(&spec.ring_path)
+        .map_err(|error| Failure::failed(chain(&error)))?;
+    let lines = open_lines(spec)?;
+    let (port, recovery_end) = match queues.recovery {
+        Some((receive, recovery, orders)) => {
+            (Some(RecoveryPort::new(receive)), Some((recovery, orders)))
+        }
+        None => (None, None),
+    };
+    let recovery_stop = Arc::new(AtomicBool::new(false));
+    let recovery = recovery_end
+        .map(|(end, orders)| recovery_thread(spec, end, orders, metrics.recovery, &recovery_stop))
+        .transpose()?;
+    let receive = ReceiveThread {
+        lines,
+        merge: make_merge(spec, start, ring, port, metrics.receive)?,
+        header: header.clone(),
+        wait: spec.exchange.receive.wait,
+        cpu: spec.exchange.receive.cpu,
+        stop: stop.clone(),
+    };
+    let end = Arc::new(AtomicU64::new(STILL_GROWING));
+    let journal = JournalThread {
+        ring: ring_reader,
+        log_id: writer.log_id(),
+        writer: Some(writer),
+        config,
+        orders: queues.seal_orders,
+        metrics: metrics.journal,
+        end: Arc::clone(&end),
+    };
+    let (starting, started) = mpsc::channel();
+    Ok(Running {
+        journal: spawn("journal", move || journal.run())?,
+        recovery: recovery
+            .map(|thread| spawn("recovery", move || thread.run()))
+            .transpose()?,
+        receive: spawn("receive", move || receive.run(&starting))?,
+        started,
+        recovery_stop,
+        end,
+    })
+}
+
+impl Running {
+    /// Returns when the receive thread polls its lines.
+    pub(super) fn wait_until_started(&self) -> Result<(), Failure> {
+        match self.started.recv_timeout(START_LIMIT) {
+            Ok(()) => Ok(()),
+            // It has ended; its own result says why.
+            Err(mpsc::RecvTimeoutError::Disconnected) => Ok(()),
+            Err(mpsc::RecvTimeoutError::Timeout) => Err(Failure::failed(
+                "the receive thread did not start within 10 s",
+            )),
+        }
+    }
+
+    /// Gives the heartbeat until the stop is set or a thread has ended.
+    pub(super) fn watch(&self, header: &Header, stop: &StopFlag) {
+        let has_ended =
+            |thread: &Option<JoinHandle<_>>| thread.as_ref().is_some_and(JoinHandle::is_finished);
+        while !(stop.is_set()
+            || self.receive.is_finished()
+            || self.journal.is_finished()
+            || has_ended(&self.recovery))
+        {
+            header.heartbeat(monotonic_ns());
+            thread::sleep(HEARTBEAT);
+        }
+    }
+
+    /// Leaves the groups, stops the recovery, has the rest of the ring journalled and sealed.
+    /// Returns the first failure of any thread.
+    pub(super) fn stop(self, header: &Header, stop: &StopFlag) -> Result<(), Failure> {
+        stop.set();
+        // A receive thread that panicked has no end to tell: what it left in the ring is read by
+        // the next incarnation.
+        let (end_seq, received) = joined("receive", self.receive).unwrap_or_else(|f| (0, Err(f)));
+        self.recovery_stop.store(true, Ordering::Relaxed);
+        let recovered = match self.recovery {
+            Some(thread) => joined("recovery", thread).and_then(|result| result),
+            None => Ok(()),
+        };
+        self.end.store(end_seq, Ordering::Release);
+        while !self.journal.is_finished() {
+            header.heartbeat(monotonic_ns());
+            thread::sleep(Duration::from_millis(5));
+        }
+        let journalled = joined("journal", self.journal).and_then(|result| result);
+        received.and(recovered).and(journalled)
+    }
+}
+
+/// The journal, continued, and where the merge goes on.
+struct Log {
+    writer: Writer,
+    config: WriterConfig,
+    start: Start,
+}
+
+fn open_log(spec: &Spec) -> Result<Log, Failure> {
+    let journal = &spec.exchange.journal;
+    let config = WriterConfig {
+        dir: journal.data_dir.clone(),
+        segment_size_bytes: journal.segment_size_bytes,
+        sync: sync_policy(journal)?,
+        schema_id: JOURNAL_SCHEMA,
+    };
+    let opened = Writer::open(config.clone()).map_err(|error| journal_failure(&error))?;
+    let (mut writer, report) = opened;
+    let drained =
+        drain_old_ring(&spec.ring_path, &mut writer).map_err(|error| journal_failure(&error))?;
+    // The reader below sees only what was handed to the kernel.
+    writer.flush().map_err(|error| journal_failure(&error))?;
+    let start = start_of(&config.dir, spec.exchange.recovery.start_at)
+        .map_err(|error| journal_failure(&error))?;
+    tracing::info!(
+        clean = report.clean,
+        next_seq = writer.next_seq(),
+        from_old_ring = drained.records,
+        lost_in_old_ring = drained.lost,
+        start = ?start,
+        "journal opened"
+    );
+    Ok(Log {
+        writer,
+        config,
+        start,
+    })
+}
+
+fn sync_policy(journal: &spec::Journal) -> Result<SyncPolicy, Failure> {
+    let name = match journal.sync_policy {
+        spec::SyncPolicy::Os => "os",
+        spec::SyncPolicy::Interval => "interval",
+        spec::SyncPolicy::Batch => "batch",
+        spec::SyncPolicy::Always => "always",
+    };
+    SyncPolicy::from_name(name, journal.fsync_interval_ms).map_err(|error| journal_failure(&error))
+}
+
+fn create_ring(spec: &Spec, writer: &Writer) -> Result<tickdeck_ring::Writer, Failure> {
+    let exchange = &spec.exchange;
+    let longest = exchange
+        .receive
+        .max_packet_bytes
+        .max(SHORTEST_SLOT)
+        .next_multiple_of(8);
+    let slot_bytes = u32::try_from(longest)
+        .map_err(|_| Failure::new(Code::Config, "receive.max_packet_bytes is beyond 32 bits"))?;
+    let config = RingConfig {
+        slot_count: exchange.ring.slot_count,
+        slot_bytes,
+        start_seq: writer.next_seq(),
+        log_id: writer.log_id(),
+        incarnation: spec.incarnation_bytes()?,
+    };
+    tickdeck_ring::Writer::create(&spec.ring_path, &config)
+        .map_err(|error| Failure::failed(chain(&error)))
+}
+
+fn open_lines(spec: &Spec) -> Result<[(u8, Box<dyn Receiver>); 2], Failure> {
+    let [first, second] = spec.exchange.lines.as_slice() else {
+        return Err(Failure::new(
+            Code::Config,
+            "exchange.lines must be one line A and one line B",
+        ));
+    };
+    Ok([open_line(spec, first)?, open_line(spec, second)?])
+}
+
+fn open_line(spec: &Spec, line: &spec::Line) -> Result<(u8, Box<dyn Receiver>), Failure> {
+    let receive = &spec.exchange.receive;
+    let spec::ReceivePath::Recvmmsg = line.receive;
+    let interface: Ipv4Addr =
+        tickdeck_net::interface_address(&line.interface).map_err(|error| in_line(line, &error))?;
+    let receiver = UdpReceiver::open(&ReceiverConfig {
+        group: line.group,
+        port: line.port,
+        interface,
+        source: line.source,
+        rcvbuf_bytes: receive.rcvbuf_bytes,
+        batch: receive.batch,
+        max_packet_bytes: receive.max_packet_bytes,
+    })
+    .map_err(|error| in_line(line, &error))?;
+    tracing::info!(
+        line = line.name.label(),
+        group = %line.group,
+        port = line.port,
+        path = receiver.path(),
+        "line joined"
+    );
+    Ok((line.name.index(), Box::new(receiver)))
+}
+
+fn in_line(line: &spec::Line, error: &tickdeck_net::NetError) -> Failure {
+    let Failure { code, message } = net_failure(error);
+    Failure::new(code, format!("line {}: {message}", line.name.label()))
+}
+
+fn make_merge(
+    spec: &Spec,
+    start: Start,
+    ring: tickdeck_ring::Writer,
+    port: Option<RecoveryPort>,
+    metrics: ReceiveMetrics,
+) -> Result<Merge, Failure> {
+    let exchange = &spec.exchange;
+    let arbiter = Arbiter::new(tickdeck_arbiter::Config {
+        lines: exchange.lines.len(),
+        reorder_window_ns: exchange.arbiter.reorder_window_ns,
+        hold_capacity_packets: exchange.arbiter.hold_capacity_packets,
+        max_packet_bytes: exchange.receive.max_packet_bytes,
+        gap_capacity: GAP_CAPACITY,
+        session_takeover_ns: exchange.arbiter.session_takeover_ms * NS_PER_MS,
+        start,
+    })
+    .map_err(|error| Failure::new(Code::Config, format!("exchange.arbiter: {error}")))?;
+    Ok(Merge {
+        arbiter,
+        publisher: Publisher::new(ring, exchange.channel, metrics.ring, EVENTS_PER_CALL),
+        rows: GapRows::new(metrics.gaps),
+        port,
+        policy: exchange.recovery.unrecoverable_policy,
+        lines: metrics.lines,
+        metrics: metrics.merge,
+        requests_dropped: metrics.requests_dropped,
+        hopeless: Vec::with_capacity(GAP_CAPACITY),
+        loss_logged_ns: None,
+        failure: None,
+    })
+}
+
+fn recovery_thread(
+    spec: &Spec,
+    end: RecoveryEnd,
+    orders: Consumer<RetryNow>,
+    metrics: RecoveryMetrics,
+    stop: &Arc<AtomicBool>,
+) -> Result<RecoveryThread, Failure> {
+    let recovery = &spec.exchange.recovery;
+    let Some(server) = recovery.request_address else {
+        return Err(Failure::new(
+            Code::Config,
+            "recovery.request_address is missing",
+        ));
+    };
+    let engine = Engine::new(tickdeck_recovery::Config {
+        min_request_interval_ns: recovery.min_request_interval_ms * NS_PER_MS,
+        request_timeout_ns: recovery.request_timeout_ms * NS_PER_MS,
+        retry_attempts: recovery.retry_attempts,
+        retry_backoff_ns: recovery.retry_backoff_ms * NS_PER_MS,
+        slo_ns: recovery.slo_ms * NS_PER_MS,
+        max_messages_per_request: MESSAGES_PER_REQUEST,
+        gap_capacity: GAP_CAPACITY,
+    });
+    Ok(RecoveryThread::new(
+        engine,
+        connect(server)?,
+        server,
+        end,
+        orders,
+        metrics,
+        Arc::clone(stop),
+    ))
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Failure> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map_err(|error| Failure::failed(format!("start the {name} thread: {error}")))
+}
+
+fn joined<T>(name: &str, thread: JoinHandle<T>) -> Result<T, Failure> {
+    let panicked = |_| {
+        Failure::failed(format!(
+            "the {name} thread panicked; its last words are in the log"
+        ))
+    };
+    thread.join().map_err(panicked)
+}
+
+/// Enough for the longest event.
+const SHORTEST_SLOT: usize = 64;
