@@ -338,7 +338,7 @@ def _session(facts: ExchangeFacts) -> CheckResult:
 def _book_checks(facts: ExchangeFacts, limits: Thresholds) -> Iterator[CheckResult]:
     book = facts.book
     if book is None:
-        text = facts.book_worker.stats_error if facts.book_worker else "no book worker"
+        text = _why_unknown(facts.book_worker)
         yield CheckResult("book.trust", Verdict.UNKNOWN, text, "GOOD", "see process.book")
         return
     worker = facts.book_worker
@@ -360,7 +360,7 @@ def _book_checks(facts: ExchangeFacts, limits: Thresholds) -> Iterator[CheckResu
 def _journal_checks(facts: ExchangeFacts, limits: Thresholds) -> Iterator[CheckResult]:
     journal, rx = facts.journal, facts.rx
     if journal is None:
-        text = rx.stats_error if rx else "no rx worker"
+        text = _why_unknown(rx)
         yield CheckResult("journal.state", Verdict.UNKNOWN, text, "OK", "see process.rx")
         return
     age_ns = rx.heartbeat_age_ns or 0 if rx else 0
@@ -387,6 +387,12 @@ def _journal_checks(facts: ExchangeFacts, limits: Thresholds) -> Iterator[CheckR
     expected = f"below {limits.disk_used_ratio:.0%} or {limits.disk_free_bytes >> 30} GiB free"
     remedy = "" if verdict is Verdict.PASS else "move or remove old segments, or add room"
     yield CheckResult("disk.space", verdict, text, expected, remedy)
+
+
+def _why_unknown(worker: WorkerFacts | None) -> str:
+    if worker is None:
+        return "no worker"
+    return worker.stats_error or "the worker's statistics do not tell it"
 
 
 def _clock(evidence: Evidence) -> CheckResult:

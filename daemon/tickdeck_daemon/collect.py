@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from tickdeck_daemon.exchange_config import Line
 from tickdeck_daemon.exchanges import ExchangeRecord
@@ -56,8 +57,14 @@ class Disk:
 
     @classmethod
     def of(cls, directory: str) -> "Disk":
-        """Ask the kernel; OSError when it cannot tell. May block on a dead disk."""
-        status = os.statvfs(directory)
+        """Ask the kernel; OSError when it cannot tell. May block on a dead disk.
+
+        A directory that is not there yet will be made where its nearest parent is.
+        """
+        path = Path(directory)
+        while not path.exists() and path != path.parent:
+            path = path.parent
+        status = os.statvfs(path)
         used = (status.f_blocks - status.f_bfree) * status.f_frsize
         free = status.f_bavail * status.f_frsize
         return cls(free, used / (used + free) if used + free else 1.0)
@@ -98,7 +105,7 @@ class Collector:
             book_worker=self._worker(views.get("book"), book, now_ns),
             lines=tuple(_line(line, rx) for line in config.lines),
             journal=self._journal(record, rx),
-            book=_book(book) if config.book.enabled and book.latest else None,
+            book=_book(book) if config.book.enabled and book.has("book_trust") else None,
             gaps=tuple(_open_gap(gap) for gap in self._ledger.open_gaps(name)),
             gaps_opened=rx.total("gaps_opened_total"),
             gaps_filled=rx.total("gaps_filled_total"),
@@ -173,7 +180,7 @@ class Collector:
         return len(times)
 
     def _journal(self, record: ExchangeRecord, rx: Series) -> JournalFacts | None:
-        if rx.latest is None:
+        if not rx.has("journal_state"):
             return None
         directory = self.journal_directory(record)
         disk = self.disks.get(directory)

@@ -293,6 +293,11 @@ def _bad_process(kind: str, worker: WorkerFacts, state: State, rank: int) -> Fin
 def _of_lines(facts: ExchangeFacts, limits: Thresholds) -> Iterator[Finding]:
     silent = silent_lines(facts, limits)
     ended = facts.session_state == SESSION_ENDED
+    if not any(line.last_packet_ns for line in facts.lines) and not silent:
+        evidence = f"worker up for {seconds(facts.age_ns)}, not one packet on any line"
+        summary = "waiting for the first packet"
+        yield Finding("feed.waiting", State.STALE, 30, summary, evidence, _SILENT, hold=False)
+        return
     if silent and len(silent) == len(facts.lines):
         if not ended:
             yield _all_silent(facts, limits)

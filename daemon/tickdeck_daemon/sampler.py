@@ -17,7 +17,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import structlog
 
@@ -59,7 +59,7 @@ class Sample:
     heartbeat_age_ns: int
 
 
-_Row = array[int]
+_Row: TypeAlias = "array[int]"
 
 
 class _Frames:
@@ -122,6 +122,10 @@ class Series:
     def stale(self) -> bool:
         """True when the values are not those of the last reading."""
         return bool(self.error)
+
+    def has(self, name: str, **labels: str) -> bool:
+        """True when the worker has this metric: 0 and absent are not the same evidence."""
+        return self.latest is not None and key_of(name, labels) in self.latest.metrics
 
     def value(self, name: str, **labels: str) -> int:
         """Present value of a metric in the running incarnation; 0 when there is none."""

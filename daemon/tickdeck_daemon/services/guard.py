@@ -9,7 +9,7 @@ so that a reader that takes nothing for `WRITE_LIMIT_S` is cut off.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import grpc
 import structlog
@@ -29,13 +29,16 @@ WRITE_LIMIT_S = 10.0
 """Longest time that a stream waits for its reader to take a message."""
 STREAMS_MAX = 512
 
-Context = aio.ServicerContext[Any, Any]
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
-_Handler = grpc.RpcMethodHandler[Any, Any]
-_Next = Callable[
-    [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[_Request, _Response] | None]
-]
+
+if TYPE_CHECKING:
+    # Generic in the stubs only.
+    Context = aio.ServicerContext[Any, Any]
+    Handler = grpc.RpcMethodHandler[Any, Any]
+else:
+    Context = aio.ServicerContext
+    Handler = grpc.RpcMethodHandler
 
 
 class Guard(aio.ServerInterceptor):
@@ -46,7 +49,7 @@ class Guard(aio.ServerInterceptor):
         self._actor = actor
         self._write_limit_s = write_limit_s
         self._rules = rules()
-        self._wrapped: dict[str, _Handler] = {}
+        self._wrapped: dict[str, Handler] = {}
         self._commands: set[asyncio.Task[Message]] = set()
         self.streams = 0
         """Streams that are open."""
@@ -55,9 +58,12 @@ class Guard(aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: "_Next[_Request, _Response]",
+        continuation: Callable[
+            [grpc.HandlerCallDetails],
+            Awaitable["grpc.RpcMethodHandler[_Request, _Response] | None"],
+        ],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[_Request, _Response] | None:
+    ) -> "grpc.RpcMethodHandler[_Request, _Response] | None":
         """Return the wrapped handler of a method."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
@@ -73,7 +79,7 @@ class Guard(aio.ServerInterceptor):
         if self._commands:
             await asyncio.wait(self._commands, timeout=timeout_s)
 
-    def _wrap(self, method: str, rule: Rule, handler: _Handler) -> _Handler:
+    def _wrap(self, method: str, rule: Rule, handler: Handler) -> Handler:
         # The stubs describe handlers of the synchronous server; those of aio are coroutines
         # and asynchronous generators.
         behaviour: Any = handler.unary_stream if handler.response_streaming else handler.unary_unary
@@ -88,7 +94,7 @@ class Guard(aio.ServerInterceptor):
         if handler.response_streaming:
             make = grpc.unary_stream_rpc_method_handler
         return cast(
-            "_Handler",
+            "Handler",
             make(
                 stream if handler.response_streaming else unary,
                 request_deserializer=handler.request_deserializer,
