@@ -187,6 +187,37 @@ fn bad_input_ends_with_its_reason() {
     }
 }
 
+/// Proves that a file with a wide stock field is mended before it is played, and the log says so.
+#[test]
+fn wide_stock_fields_are_mended() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let mut wide = vec![0, 0, b'R'];
+    wide.extend_from_slice(&[0; 10]);
+    wide.extend_from_slice(b"TENLETTERSQN\0\0\0dNCZ PNN1N\0\0\0\0N");
+    wide[1] = u8::try_from(wide.len() - 2).expect("a short message");
+    let file = directory.path().join("wide.itch");
+    std::fs::write(&file, &wide).expect("write the input");
+    let line = Line::join(7);
+    let output = Command::new(SIM)
+        .args([
+            "play",
+            "--session",
+            "TEST000001",
+            "--exit-after-end-ms",
+            "0",
+            "--input",
+        ])
+        .arg(&file)
+        .arg(format!("--line=A={}", line.target()))
+        .output()
+        .expect("run");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains("were cut to 8"), "{log}");
+    let (received, _) = line.until_the_end();
+    assert_eq!(received[&1].len(), 39);
+    assert_eq!(&received[&1][11..21], b"TENLETTEQN");
+}
+
 const DAY: [&str; 5] = ["--generate", "--messages", "5000", "--instruments", "5"];
 const HEARTBEAT: (PacketKind, u64) = (PacketKind::Heartbeat, 1);
 

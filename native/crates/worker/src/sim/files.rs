@@ -1,5 +1,8 @@
 //! Where the messages come from and go to: ITCH files and the generated day.
+//!
+//! A file whose stock fields are too wide is mended before it is played, and the log says so.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read as _, Write};
@@ -119,6 +122,12 @@ fn read(path: &Path) -> Result<History, Failure> {
             .read_to_end(&mut unpacked)
             .map_err(|error| failed(&error))?;
         bytes = unpacked;
+    }
+    let conformed = binaryfile::conform(&bytes).map_err(|error| failed(&error))?;
+    if let (Cow::Owned(mended), narrowed) = (conformed.bytes, conformed.narrowed) {
+        let path = path.display();
+        tracing::warn!(%path, narrowed, "stock fields wider than 8 bytes were cut to 8");
+        bytes = mended;
     }
     History::from_binary_file(bytes).map_err(|error| failed(&error))
 }
