@@ -34,8 +34,8 @@ pub struct Record<'a> {
 
 /// What identifies a record beside its number.
 ///
-/// After a power cut a journal may have given a number to another record than before. The mark of the
-/// record before the cursor tells whether a snapshot belongs to the journal as it is now.
+/// After a power cut a journal may have given a number to another record than before. The mark of
+/// the record before the cursor tells whether a snapshot belongs to the journal as it is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordMark {
     /// Kind of the record.
@@ -155,7 +155,8 @@ impl Channel {
         self.apply_with(record, |_, _, _| {});
     }
 
-    /// As [`Self::apply`]; calls `after(books, sequence, message)` after each message of the record.
+    /// As [`Self::apply`]; calls `after(books, sequence, message)` after each message of the
+    /// record.
     #[inline]
     pub fn apply_with(&mut self, record: Record<'_>, after: impl FnMut(&Books, u64, &[u8])) {
         if record.seq < self.cursor {

@@ -29,8 +29,8 @@ pub fn queue_sha256(orders: impl Iterator<Item = OrderView>) -> [u8; 32] {
 
 /// 64-bit hash of a set of orders.
 ///
-/// Per order `mix(mix(mix(reference) ^ (price << 32 | shares)) ^ side character)`, summed modulo 2^64
-/// over all orders, then `mix(sum ^ number of orders)`, where `mix` is the output function of
+/// Per order `mix(mix(mix(reference) ^ (price << 32 | shares)) ^ side character)`, summed modulo
+/// 2^64 over all orders, then `mix(sum ^ number of orders)`, where `mix` is the output function of
 /// SplitMix64. Finds differences, but does not resist somebody who constructs them.
 pub fn state_hash(orders: impl Iterator<Item = OrderView>) -> u64 {
     let (mut sum, mut count) = (0_u64, 0_u64);

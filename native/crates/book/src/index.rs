@@ -3,8 +3,8 @@
 //! Linear probing over 16-byte slots, at most half full, so that a search mostly ends in the cache
 //! line where it began. Deletion shifts the followers back instead of leaving tombstones: after a
 //! day of as many deletions as additions a search is as short as in the morning. References are
-//! spread by multiplication with 2^64/phi (Knuth, The Art of Computer Programming 6.4), which places
-//! the rising numbers that venues give out far apart.
+//! spread by multiplication with 2^64/phi (Knuth, The Art of Computer Programming 6.4), which
+//! places the rising numbers that venues give out far apart.
 //!
 //! A dense array by reference is faster for venues that number orders from 1 upwards, and can take
 //! this type's place behind the same methods.
@@ -166,8 +166,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Any sequence of insertions and removals leaves exactly what a standard map holds, also when
-        /// all references collide, when they are extreme, and across growth.
+        /// Any sequence of insertions and removals leaves exactly what a standard map holds, also
+        /// when all references collide, when they are extreme, and across growth.
         #[test]
         fn agrees_with_a_standard_map(
             steps in prop::collection::vec((any::<bool>(), reference()), 1..400)

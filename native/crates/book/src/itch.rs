@@ -24,7 +24,8 @@ use crate::types::{BookId, Side, Symbol};
 impl Books {
     /// Applies one message. `sequence` is its venue sequence number, which doubts then refer to.
     ///
-    /// Never fails and never panics: what is wrong with a message is counted and told in the answer.
+    /// Never fails and never panics: what is wrong with a message is counted and told in the
+    /// answer.
     #[inline]
     pub fn apply(&mut self, sequence: u64, message: &[u8]) -> Applied {
         self.counters.messages += 1;

@@ -49,7 +49,8 @@ impl Ladder {
         self.rungs[position].level
     }
 
-    /// Inserts a level at a position that [`Self::find`] returned as `Err`. True when the array grew.
+    /// Inserts a level at a position that [`Self::find`] returned as `Err`. True when the array
+    /// grew.
     #[inline]
     pub(crate) fn insert(&mut self, position: usize, key: u32, level: u32) -> bool {
         let grows = self.rungs.len() == self.rungs.capacity();
@@ -121,9 +122,12 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Insertions and removals anywhere keep the array equal to a sorted map, beyond the walk too.
+        /// Insertions and removals anywhere keep the array equal to a sorted map, beyond the walk
+        /// too.
         #[test]
-        fn agrees_with_a_sorted_map(steps in prop::collection::vec((any::<bool>(), 0..90u32), 1..400)) {
+        fn agrees_with_a_sorted_map(
+            steps in prop::collection::vec((any::<bool>(), 0..90u32), 1..400)
+        ) {
             let mut ladder = Ladder::new(1);
             let mut map = BTreeMap::new();
             for (level, (insert, key)) in (0u32..).zip(steps) {
@@ -136,9 +140,9 @@ mod tests {
                     ladder.remove(key);
                     map.remove(&key);
                 }
-                let rungs: Vec<_> = ladder.best_first().map(|rung| (rung.key, rung.level)).collect();
-                let expected: Vec<_> = map.iter().rev().map(|(key, level)| (*key, *level)).collect();
-                prop_assert_eq!(rungs, expected);
+                let rungs = ladder.best_first().map(|rung| (rung.key, rung.level));
+                let expected = map.iter().rev().map(|(key, level)| (*key, *level));
+                prop_assert!(rungs.eq(expected));
                 prop_assert!(ladder.is_sorted());
                 for (key, level) in &map {
                     prop_assert_eq!(ladder.find(*key).map(|at| ladder.level_at(at)), Ok(*level));

@@ -1,5 +1,5 @@
-//! L3 price-time order books of a channel: every order, its place in the queue, and how far to trust
-//! what stands there.
+//! L3 price-time order books of a channel: every order, its place in the queue, and how far to
+//! trust what stands there.
 //!
 //! | Part | Does |
 //! |---|---|
@@ -8,8 +8,8 @@
 //! | [`Channel`] | follows a channel's records (data, gaps, sessions, holes) and drives [`Books`] |
 //! | [`snapshot`] | the whole state as bytes, with the place in the stream where it belongs |
 //!
-//! The crate is pure: bytes in, state out. It reads no clock and does no I/O, so the live worker, the
-//! offline replay and the tests run the same code. Nothing here panics on input; what is wrong
+//! The crate is pure: bytes in, state out. It reads no clock and does no I/O, so the live worker,
+//! the offline replay and the tests run the same code. Nothing here panics on input; what is wrong
 //! with a message is counted and, where it concerns a book, makes that book suspect.
 #![forbid(unsafe_code)]
 

@@ -1,8 +1,9 @@
 //! A pool of equal records with a free list inside: a removed record's place is used again first.
 //!
 //! Records are addressed by u32, half a pointer, so that an order fits in 32 bytes and two of them
-//! in one cache line. The pool never shrinks and grows only when its reserve is used up; each growth
-//! is counted, because it copies all records and shows that the configured reserve was too small.
+//! in one cache line. The pool never shrinks and grows only when its reserve is used up; each
+//! growth is counted, because it copies all records and shows that the configured reserve was too
+//! small.
 
 use std::ops::{Index, IndexMut};
 
@@ -102,7 +103,8 @@ impl<T: Pooled> Slab<T> {
             .filter(|(_, record)| record.next_free().is_none())
     }
 
-    /// The length of the free list, or `None` when it is damaged (a cycle, or a link to a live record).
+    /// The length of the free list, or `None` when it is damaged (a cycle, or a link to a live
+    /// record).
     pub(crate) fn free_list_len(&self) -> Option<usize> {
         let (mut at, mut len) = (self.first_free, 0);
         while at != NONE {

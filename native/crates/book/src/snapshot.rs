@@ -3,7 +3,8 @@
 //! | Offset | Field |
 //! |---|---|
 //! | 0 | magic `TDBOOKS1` |
-//! | 8 | u16 version (1), u16 flags: 1 session known, 2 session ended, 4 next sequence known, 8 records missing just before |
+//! | 8 | u16 version (1) |
+//! | 10 | u16 flags: 1 session known, 2 session ended, 4 next sequence known, 8 behind a hole |
 //! | 12 | u32 zero |
 //! | 16 | 16 B `log_id` of the journal that the cursor counts in |
 //! | 32 | u64 cursor: number of the first record that is *not* in the snapshot |
@@ -12,16 +13,16 @@
 //! | 64 | u64 created, UTC ns |
 //! | 72 | u64 length of the file |
 //! | 80 | stream counters, message counters: u32 count, u64 each |
-//! | | record before the cursor: u8 kind (0 none), u32 payload length, u64 venue sequence, u64 rx_ns |
+//! | | last record: u8 kind (0 none), u32 payload length, u64 venue sequence, u64 rx_ns |
 //! | | lasting doubt: u8 cause (0 none), u64 since; u8 system event code |
 //! | | u32 open gaps: u64 id, u64 first, u64 last each |
 //! | | u32 books: see below |
 //! | end − 32 | SHA-256 of everything before |
 //!
-//! A book: u16 locate, u8 trading state, u8 cause of its doubt, u64 since, 16 B symbol, then for bids
-//! and asks u32 orders and per order u32 price, u32 shares, u64 reference, best price first, each
-//! level in queue order. Levels and queues follow from that, so a snapshot cannot contradict itself
-//! about sums or links; what it could contradict (sorting, twins, no shares) is refused.
+//! A book: u16 locate, u8 trading state, u8 cause of its doubt, u64 since, 16 B symbol, then for
+//! bids and asks u32 orders and per order u32 price, u32 shares, u64 reference, best price first,
+//! each level in queue order. Levels and queues follow from that, so a snapshot cannot contradict
+//! itself about sums or links; what it could contradict (sorting, twins, no shares) is refused.
 //!
 //! The digest is checked before anything is believed: a snapshot that was cut, or of which a page
 //! did not reach the disk, is refused as damaged. One with the cursor of another journal is the

@@ -1,9 +1,9 @@
 //! How far a book can be believed.
 //!
 //! A doubt has one of two scopes. Missing messages may concern any instrument, so gaps, losses and
-//! holes are doubts about the whole channel. A message that contradicts a book (an unknown order, more
-//! executed than rested) is a doubt about that book only. A gap's doubt ends when the gap is filled;
-//! every other lasts until the books start again with a new session.
+//! holes are doubts about the whole channel. A message that contradicts a book (an unknown order,
+//! more executed than rested) is a doubt about that book only. A gap's doubt ends when the gap is
+//! filled; every other lasts until the books start again with a new session.
 
 /// How far a book can be believed, and why not further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

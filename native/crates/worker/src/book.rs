@@ -1,8 +1,8 @@
 //! `tickdeck-book`: the order books of one channel.
 //!
-//! `run` follows a channel beside its receiver: snapshot → journal → ring, and answers on its control
-//! socket. `offline` builds the same books from a file or a journal and prints them; both drive the
-//! same [`tickdeck_book`] code.
+//! `run` follows a channel beside its receiver: snapshot → journal → ring, and answers on its
+//! control socket. `offline` builds the same books from a file or a journal and prints them; both
+//! drive the same [`tickdeck_book`] code.
 //!
 //! | Module | Does |
 //! |---|---|

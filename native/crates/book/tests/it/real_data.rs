@@ -29,7 +29,8 @@ fn best(book: BookView<'_>, side: Side) -> Value {
         .map_or(Value::Null, |level| json!([level.price, level.quantity]))
 }
 
-/// Compares everything that `final` of an expected file says, and that nothing was wrong on the way.
+/// Compares everything that `final` of an expected file says, and that nothing was wrong on the
+/// way.
 fn assert_final(books: &Books, expected: &Value) {
     let book = only_book(books);
     let depth = |side| json!(book.top_n(side, 20).collect::<Vec<_>>());
@@ -50,8 +51,8 @@ fn assert_final(books: &Books, expected: &Value) {
     assert_eq!(books.check_invariants(), Ok(()));
 }
 
-/// CME order flow written as ITCH: touch and order count after every 1,000th message, the whole final
-/// book, its queue hash; invariants every 500 messages.
+/// CME order flow written as ITCH: touch and order count after every 1,000th message, the whole
+/// final book, its queue hash; invariants every 500 messages.
 #[test]
 fn es_mbo_at_every_checkpoint() {
     let (Some(file), Some(expected)) = (
@@ -100,7 +101,8 @@ fn es_mbo_at_every_checkpoint() {
     assert_final(&books, &expected["final"]);
 }
 
-/// NASDAQ order flow against the book that LOBSTER published for every 100th row, ten levels a side.
+/// NASDAQ order flow against the book that LOBSTER published for every 100th row, ten levels a
+/// side.
 #[test]
 fn goog_lobster_at_every_checkpoint() {
     let (Some(file), Some(expected)) = (

@@ -268,7 +268,8 @@ fn what_cannot_be_read_is_counted_and_skipped() {
     assert_eq!((bids(&books), trust(&books)), before);
 }
 
-/// The directory names books, trading actions and system events are tracked, and none touches orders.
+/// The directory names books, trading actions and system events are tracked, and none touches
+/// orders.
 #[test]
 fn directory_and_states_are_tracked() {
     let mut books = books();

@@ -128,7 +128,8 @@ proptest! {
             binaryfile::push(&mut payload, &event.encode()).expect("messages are short");
         }
         let venue_seq = live.next_sequence().expect("the session started");
-        let record = Record { seq: live.cursor(), kind: kind::DATA, venue_seq, rx_ns: 0, payload: &payload };
+        let (seq, kind, payload) = (live.cursor(), kind::DATA, &payload);
+        let record = Record { seq, kind, venue_seq, rx_ns: 0, payload };
         live.apply(record);
         restored.apply(record);
         prop_assert_eq!(facts(&restored), facts(&live));

@@ -1,4 +1,5 @@
 //! `tickdeck-book`: order books of one channel, live or from a file.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

@@ -9,7 +9,9 @@ use tickdeck_book::{BooksConfig, Channel};
 use tickdeck_net::clock;
 use tickdeck_stats::{Header, State};
 
-use super::commands::{Answer, DrainDeadline, LIST_LIMIT, Place, Query, Request};
+use super::commands::{
+    Answer, BookDepth, BookList, DrainDeadline, LIST_LIMIT, Place, Query, Request,
+};
 use super::feed::{Feed, Stage};
 use super::metrics::Metrics;
 use super::report::{BookSummary, Depth};
@@ -215,11 +217,11 @@ impl Duty {
         let mut views: Vec<_> = books.iter().collect();
         views.sort_by_key(|book| book.symbol());
         let shown = views.into_iter().skip(offset).take(LIST_LIMIT);
-        Answer::List {
+        Answer::List(BookList {
             books: shown.map(|book| BookSummary::of(book, hashes)).collect(),
             total: books.len(),
             place: self.place(),
-        }
+        })
     }
 
     fn depth(&self, symbol: &str, levels: usize) -> Result<Answer, ControlError> {
@@ -231,11 +233,11 @@ impl Duty {
                 let text = format!("there is no book of {symbol:?}; book.list names them");
                 ControlError::new("NOT_FOUND", text)
             })?;
-        Ok(Answer::Depth {
+        Ok(Answer::Depth(Box::new(BookDepth {
             summary: BookSummary::of(book, false),
             depth: Depth::of(book, levels),
             place: self.place(),
-        })
+        })))
     }
 
     fn status(&self) -> Answer {

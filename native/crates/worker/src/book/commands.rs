@@ -66,27 +66,35 @@ pub(crate) enum Answer {
     /// Some facts.
     Facts(Value),
     /// Books.
-    List {
-        /// Books in the order of their symbols.
-        books: Vec<BookSummary>,
-        /// How many there are in all.
-        total: usize,
-        /// Where in the stream this holds.
-        #[serde(flatten)]
-        place: Place,
-    },
+    List(BookList),
     /// One book.
-    Depth {
-        /// The book in numbers.
-        #[serde(flatten)]
-        summary: BookSummary,
-        /// Its best levels.
-        #[serde(flatten)]
-        depth: Depth,
-        /// Where in the stream this holds.
-        #[serde(flatten)]
-        place: Place,
-    },
+    Depth(Box<BookDepth>),
+}
+
+/// Some of the books.
+#[derive(Debug, Serialize)]
+pub(crate) struct BookList {
+    /// Books in the order of their symbols.
+    pub(crate) books: Vec<BookSummary>,
+    /// How many there are in all.
+    pub(crate) total: usize,
+    /// Where in the stream this holds.
+    #[serde(flatten)]
+    pub(crate) place: Place,
+}
+
+/// One book with its best levels.
+#[derive(Debug, Serialize)]
+pub(crate) struct BookDepth {
+    /// The book in numbers.
+    #[serde(flatten)]
+    pub(crate) summary: BookSummary,
+    /// Its best levels.
+    #[serde(flatten)]
+    pub(crate) depth: Depth,
+    /// Where in the stream this holds.
+    #[serde(flatten)]
+    pub(crate) place: Place,
 }
 
 /// Where in the stream an answer holds.

@@ -8,10 +8,10 @@
 //!        cannot be read                    lapped, or another writer's ring
 //! ```
 //!
-//! Ring and journal number records alike, so the only thing kept across all changes is the channel's
-//! cursor. Each time the journal is opened, the record before the cursor is compared with the one
-//! that the channel applied: after a power cut a journal may have lost its end and given the same
-//! numbers to other records. Then the books start over.
+//! Ring and journal number records alike, so the only thing kept across all changes is the
+//! channel's cursor. Each time the journal is opened, the record before the cursor is compared with
+//! the one that the channel applied: after a power cut a journal may have lost its end and given
+//! the same numbers to other records. Then the books start over.
 //!
 //! Nothing here ends the worker: what is not there is waited for, and [`Feed::stage`] says so.
 
@@ -21,69 +21,27 @@ use tickdeck_book::{Channel, Phase, Record, RecordMark};
 use tickdeck_journal::{JournalError, Reader as Journal};
 use tickdeck_net::clock;
 use tickdeck_ring::{Read, Reader as Ring};
-use tickdeck_wire::record::{JournalHole, kind, line, stamp};
+use tickdeck_wire::record::{kind, line, stamp};
 
 use super::metrics::Metrics;
 use super::pulse::Pulse;
 
+mod fit;
+mod stage;
+
+pub(crate) use fit::Fit;
+use fit::fit;
+use stage::Retry;
+pub(crate) use stage::Stage;
+
 /// Records applied before commands and clocks are looked at again.
 const BATCH: usize = 256;
-
-/// Wait before something absent is looked for again, and the longest such wait.
-const RETRY_NS: u64 = 10_000_000;
-const RETRY_NS_MAX: u64 = 100_000_000;
 
 /// How often a ring at rest is compared with the file at its path.
 const RING_CHECK_NS: u64 = 100_000_000;
 
 /// A journal that cannot be read for so long is given up in favour of the ring.
 const DAMAGE_PATIENCE_NS: u64 = 2_000_000_000;
-
-/// What the feed is doing, for states and logs. The number is the sub-state in the stats file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub(crate) enum Stage {
-    /// There is no journal, or it cannot be opened.
-    WaitingForJournal = 1,
-    /// Applying records of the journal.
-    Journal = 2,
-    /// At the end of the journal, and there is no ring that goes on from there.
-    WaitingForRing = 3,
-    /// The ring is ahead of what the journal has written so far.
-    JournalBehindRing = 4,
-    /// The journal has not yet reached the record that the books end with.
-    JournalBehindBooks = 5,
-    /// The journal is damaged at the cursor.
-    JournalDamaged = 6,
-    /// Applying records of the ring.
-    Ring = 7,
-}
-
-impl Stage {
-    /// The stage in snake_case.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Stage::WaitingForJournal => "waiting_for_journal",
-            Stage::Journal => "journal",
-            Stage::WaitingForRing => "waiting_for_ring",
-            Stage::JournalBehindRing => "journal_behind_ring",
-            Stage::JournalBehindBooks => "journal_behind_books",
-            Stage::JournalDamaged => "journal_damaged",
-            Stage::Ring => "ring",
-        }
-    }
-}
-
-/// Whether a journal continues where a channel stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fit {
-    /// The record before the cursor is the one that was applied, or is not kept any more.
-    Fits,
-    /// The journal does not reach the cursor.
-    Beyond,
-    /// Another record has its number.
-    Other,
-}
 
 /// Records of one channel, wherever they are.
 pub(crate) struct Feed {
@@ -221,22 +179,18 @@ impl Feed {
 
     /// Where books that are applied from here stand.
     pub(crate) fn phase(&mut self, now_ns: u64) -> Phase {
+        if self.stage == Stage::Journal {
+            return Phase::Rebuilding;
+        }
         let (log_id, caught_up) = (self.log_id, self.caught_up);
-        let Some(open) = self
+        let ring = self
             .ring
             .as_mut()
-            .filter(|open| Some(open.ring.log_id()) == log_id)
-        else {
-            return if self.stage == Stage::Journal {
-                Phase::Rebuilding
-            } else {
-                Phase::Stale
-            };
-        };
-        match (open.pulse.is_beating(now_ns), caught_up) {
-            (true, true) => Phase::Live,
-            (false, true) => Phase::Stale,
-            (_, false) => Phase::Rebuilding,
+            .filter(|open| Some(open.ring.log_id()) == log_id);
+        match ring.is_some_and(|open| open.pulse.is_beating(now_ns)) {
+            true if caught_up => Phase::Live,
+            true => Phase::Rebuilding,
+            false => Phase::Stale,
         }
     }
 
@@ -295,7 +249,13 @@ impl Feed {
             Ok(_) => {
                 *is_checked = true;
                 self.retry = Retry::default();
-                self.enter(Stage::Journal, "");
+                // Other stages describe what is waited for beside the journal, and go on.
+                if matches!(
+                    self.stage,
+                    Stage::WaitingForJournal | Stage::JournalBehindBooks
+                ) {
+                    self.enter(Stage::Journal, "");
+                }
             }
             Err(error) => self.on_journal_error(channel, now_ns, &error),
         }
@@ -324,8 +284,8 @@ impl Feed {
             count += 1;
         };
         metrics.catchup_records.add(count as u64);
-        if count > 0 {
-            self.damaged_since_ns = None;
+        // A journal that merely grows while something is waited for is no news.
+        if count == BATCH || (count > 0 && self.damaged_since_ns.take().is_some()) {
             self.enter(Stage::Journal, "");
         }
         match end {
@@ -352,13 +312,14 @@ impl Feed {
             self.ring_check_at_ns = now_ns + RING_CHECK_NS;
             self.enter(Stage::Ring, "");
         } else {
-            let text = format!("the cursor is {cursor}, the ring holds {oldest} to {next}");
-            self.enter(Stage::JournalBehindRing, &text);
+            let text = "the journal does not reach what the ring begins with";
+            self.enter(Stage::JournalBehindRing, text);
             self.drop_replaced_ring(now_ns);
         }
     }
 
-    /// Ring or journal is about to be replaced by one that fits the other; which, the next look tells.
+    /// Ring or journal is about to be replaced by one that fits the other; which, the next look
+    /// tells.
     fn on_foreign_ring(&mut self, now_ns: u64) {
         self.enter(
             Stage::WaitingForRing,
@@ -419,8 +380,8 @@ impl Feed {
                 Read::Record { header, len } => (header, len),
                 Read::NotYet => {
                     self.caught_up = true;
-                    // At rest: perhaps the writer was replaced. Whatever it published meanwhile, its
-                    // successor has brought into the journal.
+                    // At rest: perhaps the writer was replaced. Whatever it published meanwhile,
+                    // its successor has brought into the journal.
                     if count == 0 && self.drop_replaced_ring(now_ns) {
                         self.leave_ring();
                     }
@@ -545,55 +506,5 @@ impl Feed {
         }
         self.stage = stage;
         problem.clone_into(&mut self.problem);
-    }
-}
-
-/// Whether the record before `cursor` is in the journal and is the one with this mark.
-fn fit(reader: &mut Journal, cursor: u64, mark: Option<RecordMark>) -> Result<Fit, JournalError> {
-    let before = cursor.saturating_sub(1);
-    if before < reader.first_seq() {
-        return Ok(Fit::Fits);
-    }
-    reader.seek(before)?;
-    while let Some(entry) = reader.next()? {
-        let (kind, payload) = (entry.record.kind, entry.record.payload);
-        if kind == kind::JOURNAL_HOLE
-            && JournalHole::decode(payload).is_ok_and(|hole| hole.to >= before)
-        {
-            // The ring had what the journal could not keep: nothing to compare with.
-            return Ok(Fit::Fits);
-        }
-        if entry.seq >= before {
-            let (venue_seq, rx_ns) = (entry.record.venue_seq, entry.record.rx_ns);
-            let found = Record {
-                seq: before,
-                kind,
-                venue_seq,
-                rx_ns,
-                payload,
-            }
-            .mark();
-            let is_other = entry.seq == before && mark.is_some_and(|mark| mark != found);
-            return Ok(if is_other { Fit::Other } else { Fit::Fits });
-        }
-    }
-    Ok(Fit::Beyond)
-}
-
-/// When to look again for what was not there: sooner at first, then less and less often.
-#[derive(Default)]
-struct Retry {
-    at_ns: u64,
-    wait_ns: u64,
-}
-
-impl Retry {
-    fn is_due(&self, now_ns: u64) -> bool {
-        now_ns >= self.at_ns
-    }
-
-    fn later(&mut self, now_ns: u64) {
-        self.wait_ns = (self.wait_ns * 2).clamp(RETRY_NS, RETRY_NS_MAX);
-        self.at_ns = now_ns + self.wait_ns;
     }
 }

@@ -1,7 +1,7 @@
 //! `tickdeck-book offline`: books from an ITCH file or a journal, with checkpoints on the way.
 //!
-//! Input is read in pieces and checkpoints are printed as they come, so memory does not grow with the
-//! length of the day. One JSON object:
+//! Input is read in pieces and checkpoints are printed as they come, so memory does not grow with
+//! the length of the day. One JSON object:
 //!
 //! ```json
 //! {"checkpoints":[{"message":1000,"symbol":"ES","orders":995,"bids":[[p,q,n],…],"asks":[…],

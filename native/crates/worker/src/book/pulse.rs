@@ -1,8 +1,8 @@
 //! Whether the receiver lives: the heartbeat in its stats file.
 //!
 //! A ring outlives its writer, so a ring at rest may mean a quiet venue or a dead receiver. The
-//! receiver's control thread beats at least once a second in the stats file beside the ring; reading
-//! that is a load from mapped memory. No file and no beat is no evidence of life.
+//! receiver's control thread beats at least once a second in the stats file beside the ring;
+//! reading that is a load from mapped memory. No file and no beat is no evidence of life.
 
 use std::path::{Path, PathBuf};
 

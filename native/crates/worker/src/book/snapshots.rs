@@ -1,9 +1,9 @@
 //! The snapshot directory: choosing a snapshot at the start, writing them, keeping the last two.
 //!
-//! A snapshot is `books.<cursor>.snap`, the cursor in twenty digits so that names sort. It is written
-//! as `.tmp`, synced, renamed, and the directory synced: under its name a snapshot is whole, whenever
-//! the power fails. One that is refused is renamed to `.refused` and left for a human; an older one is
-//! tried.
+//! A snapshot is `books.<cursor>.snap`, the cursor in twenty digits so that names sort. It is
+//! written as `.tmp`, synced, renamed, and the directory synced: under its name a snapshot is
+//! whole, whenever the power fails. One that is refused is renamed to `.refused` and left for a
+//! human; an older one is tried.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -8,8 +8,8 @@ use crate::flow::Flow;
 use crate::receiver::{Receiver, SESSION, WIDE};
 use crate::worker::Worker;
 
-/// A worker that starts before its receiver waits, says for what, answers meanwhile, and then follows
-/// to the right books.
+/// A worker that starts before its receiver waits, says for what, answers meanwhile, and then
+/// follows to the right books.
 #[test]
 fn it_waits_for_the_receiver() {
     let root = tempfile::tempdir().expect("temporary directory");
@@ -152,8 +152,8 @@ fn trust_follows_the_gaps() {
     assert_eq!(book.hashes(), flow.hashes(flow.last(), 0..0));
 }
 
-/// A worker that was stopped for longer than the ring holds finds the rest in the journal, without a
-/// repeated or a missing message, also when the journal is still behind the ring at first.
+/// A worker that was stopped for longer than the ring holds finds the rest in the journal, without
+/// a repeated or a missing message, also when the journal is still behind the ring at first.
 #[test]
 fn a_lapped_worker_catches_up_from_the_journal() {
     let root = tempfile::tempdir().expect("temporary directory");
@@ -162,7 +162,7 @@ fn a_lapped_worker_catches_up_from_the_journal() {
     receiver.session(SessionEventKind::Started, SESSION, 1);
     receiver.data(&flow, 1, 700);
     let mut book = Worker::ready(root.path());
-    book.signal(Signal::STOP);
+    book.suspend();
     receiver.data(&flow, 701, 2_000);
     receiver.journals = false;
     receiver.data(&flow, 2_001, flow.last());
@@ -187,7 +187,7 @@ fn a_hole_in_the_journal_is_a_lasting_doubt() {
     receiver.session(SessionEventKind::Started, SESSION, 1);
     receiver.data(&flow, 1, 700);
     let mut book = Worker::ready(root.path());
-    book.signal(Signal::STOP);
+    book.suspend();
     receiver.journals = false;
     receiver.data(&flow, 701, 1_400);
     receiver.lose_behind();
@@ -219,4 +219,25 @@ fn a_dead_receiver_makes_books_stale() {
         "READY",
         "the process itself is well"
     );
+}
+
+/// Damage in the journal is waited out, in case somebody mends it; then the books go on with what the
+/// ring still holds, suspect.
+#[test]
+fn a_damaged_journal_is_passed_by_with_the_ring() {
+    let root = tempfile::tempdir().expect("temporary directory");
+    let flow = Flow::new(2_000);
+    let mut receiver = Receiver::start(root.path(), 16);
+    receiver.session(SessionEventKind::Started, SESSION, 1);
+    receiver.data(&flow, 1, 1_500);
+    Receiver::damage_journal(root.path());
+    let mut book = Worker::start(root.path());
+    book.wait_status("stage", "journal_damaged");
+    let problem = book.status()["problem"].to_string();
+    assert!(problem.contains("bad_payload"), "{problem}");
+    book.wait_ready();
+    receiver.data(&flow, 1_501, flow.last());
+    book.wait_status("next_sequence", flow.last() + 1);
+    book.wait_status("suspect_cause", "journal_hole");
+    assert_eq!(book.value("book_sequence_errors_total"), 0);
 }

@@ -1,5 +1,7 @@
 //! The receiver's side: journal, ring and stats file as `tickdeck-rx` leaves them.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use tickdeck_journal::{Record, SyncPolicy, Writer as Journal, WriterConfig};
@@ -41,8 +43,8 @@ pub(crate) fn journal_dir(root: &Path) -> PathBuf {
 }
 
 impl Receiver {
-    /// Starts as after a boot, a crash or an orderly end: opens the journal, saves what the ring of a
-    /// predecessor still holds, makes a new ring.
+    /// Starts as after a boot, a crash or an orderly end: opens the journal, saves what the ring of
+    /// a predecessor still holds, makes a new ring.
     pub(crate) fn start(root: &Path, slot_count: u32) -> Self {
         let mut journal = open_journal(root);
         drain_old_ring(root, &mut journal);
@@ -165,6 +167,24 @@ impl Receiver {
         self.behind.clear();
         self.journal.append_hole(from, to, 1).expect("hole");
         self.journal.flush().expect("flush");
+    }
+
+    /// Changes one byte in the middle of what the journal has written.
+    pub(crate) fn damage_journal(root: &Path) {
+        let files = std::fs::read_dir(journal_dir(root)).expect("journal");
+        let mut segments = files
+            .map(|entry| entry.expect("an entry").path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "seg"));
+        let path = segments.next().expect("a segment");
+        let bytes = std::fs::read(&path).expect("segment");
+        let written = bytes
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .expect("something was written");
+        let damaged = [bytes[written / 2] ^ 1];
+        let file = File::options().write(true).open(&path).expect("segment");
+        file.write_all_at(&damaged, written as u64 / 2)
+            .expect("damage");
     }
 
     /// Number of the next record.

@@ -60,8 +60,8 @@ fn a_killed_worker_comes_back() {
     assert!(log(root.path()).contains("snapshot restored"));
 }
 
-/// When both sides died and the receiver is not back yet, a snapshot that is ahead of the journal is
-/// still right if the old ring holds its last record.
+/// When both sides died and the receiver is not back yet, a snapshot that is ahead of the journal
+/// is still right if the old ring holds its last record.
 #[test]
 fn a_snapshot_ahead_of_the_journal_fits_the_old_ring() {
     let root = tempfile::tempdir().expect("temporary directory");

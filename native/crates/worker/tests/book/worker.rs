@@ -145,6 +145,20 @@ impl Worker {
         rustix::process::kill_process(pid.expect("a child's pid"), signal).expect("signal");
     }
 
+    /// Stops every thread, and waits until they stand still.
+    pub(crate) fn suspend(&self) {
+        self.signal(rustix::process::Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.child.id());
+        wait_for("the stop", || {
+            std::fs::read_dir(&tasks).expect("tasks").all(|task| {
+                let path = task.expect("a task").path().join("stat");
+                let stat = std::fs::read_to_string(path).expect("stat");
+                stat.rsplit_once(") ")
+                    .is_some_and(|(_, rest)| rest.starts_with('T'))
+            })
+        });
+    }
+
     pub(crate) fn wait_exit(&mut self) -> ExitStatus {
         let mut status = None;
         wait_for("the end", || {

@@ -53,7 +53,8 @@ pub(super) fn read_file(
     })
 }
 
-/// Cuts the wide stock fields that some converters write, see [`binaryfile::conform`], piece by piece.
+/// Cuts the wide stock fields that some converters write, see [`binaryfile::conform`], piece by
+/// piece.
 #[derive(Default)]
 struct Mender {
     width: Width,
@@ -91,7 +92,8 @@ impl Mender {
                 mended.bytes
             }
             Width::Wide(directory) => {
-                // The message goes in front, so that the piece is measured by it, and comes off again.
+                // The message goes in front, so that the piece is measured by it, and comes off
+                // again.
                 let together = [directory, piece].concat();
                 let mended = conform(&together);
                 self.narrowed += mended.narrowed - 1;
