@@ -3,6 +3,9 @@
 import json
 import os
 import struct
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -147,6 +150,45 @@ def test_a_row_whose_writer_died_inside_is_torn_and_not_told(tmp_path: Path) -> 
         assert file.torn_gaps() == 1
 
 
+def test_a_row_is_never_a_mixture_of_two(tmp_path: Path) -> None:
+    """A writer in another process changes a row all the time; what is read is as it was put."""
+    data = bytearray(GOLDEN.read_bytes())
+    (gaps_at,) = struct.unpack_from("<Q", data, GAPS_OFFSET)
+    path = _write(tmp_path, data)
+    command = [sys.executable, "-c", ENDLESS_WRITER, str(path), str(gaps_at // 8 + 5 * 16)]
+    with subprocess.Popen(command) as writer, StatsFile.open(path) as file:
+        try:
+            deadline = time.monotonic() + 20
+            seen: set[int] = set()
+            while len(seen) < 500:
+                assert time.monotonic() < deadline, f"{len(seen)} rows within 20 s"
+                for row in file.gaps():
+                    if row.id == 5:
+                        seen.add(row.first)
+                        later = (row.last, row.sources, row.attempts, row.missing)
+                        assert later == tuple(row.first + place for place in (1, 3, 8, 9))
+        finally:
+            writer.kill()
+
+
+ENDLESS_WRITER = """
+import mmap, sys
+file = open(sys.argv[1], "r+b")
+words = memoryview(mmap.mmap(file.fileno(), 0)).cast("Q")
+slot, number, sequence = int(sys.argv[2]), 1, 0
+while True:
+    words[slot] = sequence + 1
+    words[slot + 1] = 5
+    for place in range(12):
+        words[slot + 2 + place] = number + place
+    words[slot] = sequence = sequence + 2
+    number += 1
+    for _ in range(500):
+        pass
+"""
+"""Puts rows whose fields all follow from the first one into the slot of gap 5."""
+
+
 @pytest.mark.parametrize(
     ("offset", "value", "error"),
     [
@@ -159,6 +201,7 @@ def test_a_row_whose_writer_died_inside_is_torn_and_not_told(tmp_path: Path) -> 
         (2048 + 4, b"\2", LayoutError),
         (2048 + 8, b"\7", DamagedError),
         (2048 + 32 + 16, b"\0\0\0\1", DamagedError),
+        (2048 + 32 + 24, b"\377\377", DamagedError),
         (2048 + 32 + 28, b"\0\0", DamagedError),
         (4096 + 12, b"\377\377", DamagedError),
         (4096 + 16, b"\20", DamagedError),
