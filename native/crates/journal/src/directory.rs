@@ -1,0 +1,307 @@
+//! Names inside a journal directory, its lock, its STATE file and the list of its segments.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::FlockOperation;
+
+use crate::disk::{Disk, DiskFile};
+use crate::error::{Class, JournalError};
+use crate::format::state::Slot;
+use crate::format::{SegmentHeader, State, segment_header};
+use crate::scan::{self, SealInfo};
+
+/// File that holds the two checkpoints.
+pub(crate) const STATE_FILE: &str = "STATE";
+/// Directory of what was cut or set aside.
+pub(crate) const QUARANTINE: &str = "quarantine";
+/// A segment that is allocated but not yet part of the log.
+pub(crate) const PREPARED_FILE: &str = "next.tmp";
+/// STATE before its first rename.
+pub(crate) const STATE_TEMPORARY: &str = "STATE.tmp";
+
+/// Conventional name of a segment. The number in its header is the authority.
+pub(crate) fn segment_name(number: u64) -> String {
+    format!("{number:020}{SEGMENT_SUFFIX}")
+}
+
+/// A segment file as found.
+#[derive(Debug)]
+pub(crate) struct SegmentEntry {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    pub(crate) len: u64,
+    pub(crate) header: SegmentHeader,
+    /// CRC of the header: forerunner of the first block.
+    pub(crate) header_crc: u32,
+    /// Present when a valid trailer and seal close the file.
+    pub(crate) seal: Option<SealInfo>,
+}
+
+/// A segment file whose header cannot be read.
+#[derive(Debug)]
+pub(crate) struct BadSegment {
+    pub(crate) name: String,
+    pub(crate) class: Class,
+    pub(crate) detail: String,
+}
+
+/// The segment files of a directory.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// In order of segment number; of equal numbers, in order of name.
+    pub(crate) segments: Vec<SegmentEntry>,
+    pub(crate) bad: Vec<BadSegment>,
+}
+
+/// Reads header and seal of every segment file. An absent directory is empty.
+pub(crate) fn list(dir: &Path) -> Result<Listing, JournalError> {
+    let mut listing = Listing::default();
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(listing),
+        Err(error) => return Err(JournalError::io("cannot list", dir, error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(|error| JournalError::io("cannot list", dir, error))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.ends_with(SEGMENT_SUFFIX) {
+            continue;
+        }
+        match open_segment(&entry.path(), name)? {
+            Ok(segment) => listing.segments.push(segment),
+            Err(bad) => listing.bad.push(bad),
+        }
+    }
+    listing
+        .segments
+        .sort_by(|a, b| (a.header.number, &a.name).cmp(&(b.header.number, &b.name)));
+    listing.bad.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(listing)
+}
+
+/// Reads header and seal of one segment file.
+pub(crate) fn open_segment(
+    path: &Path,
+    name: String,
+) -> Result<Result<SegmentEntry, BadSegment>, JournalError> {
+    let failed = |error| JournalError::io("cannot read", path, error);
+    let file = File::open(path).map_err(failed)?;
+    let len = file.metadata().map_err(failed)?.len();
+    let mut bytes = [0; SegmentHeader::LEN];
+    let read = scan::read_up_to(&file, &mut bytes, 0).map_err(failed)?;
+    let header = match SegmentHeader::parse(&bytes[..read]) {
+        Ok(header) => header,
+        Err((class, detail)) => {
+            return Ok(Err(BadSegment {
+                name,
+                class,
+                detail,
+            }));
+        }
+    };
+    Ok(Ok(SegmentEntry {
+        name,
+        path: path.to_owned(),
+        len,
+        header_crc: segment_header::stored_crc(&bytes),
+        seal: scan::read_seal(&file, len, &header).map_err(failed)?,
+        header,
+    }))
+}
+
+/// What the STATE file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct StateView {
+    /// The newest valid checkpoint.
+    pub(crate) current: Option<State>,
+    /// False when the file does not exist.
+    pub(crate) exists: bool,
+    /// Offset of a slot that is neither valid nor empty.
+    pub(crate) damaged_at: Option<u64>,
+    /// A slot was never written: at most one checkpoint was ever begun.
+    pub(crate) has_empty_slot: bool,
+}
+
+/// Reads the STATE file.
+pub(crate) fn read_state(dir: &Path) -> Result<StateView, JournalError> {
+    let path = dir.join(STATE_FILE);
+    let failed = |error| JournalError::io("cannot read", &path, error);
+    let mut bytes = Vec::with_capacity(State::FILE_LEN);
+    match File::open(&path) {
+        Ok(file) => {
+            file.take(State::FILE_LEN as u64 + 1)
+                .read_to_end(&mut bytes)
+                .map_err(failed)?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(StateView {
+                exists: false,
+                ..StateView::default()
+            });
+        }
+        Err(error) => return Err(failed(error)),
+    }
+    let mut view = StateView {
+        exists: true,
+        ..StateView::default()
+    };
+    if bytes.len() != State::FILE_LEN {
+        view.damaged_at = Some(bytes.len().min(State::FILE_LEN) as u64);
+        bytes.truncate(State::FILE_LEN);
+    }
+    for (index, slot) in bytes.chunks(State::SLOT_LEN).enumerate() {
+        let offset = (index * State::SLOT_LEN) as u64;
+        match State::parse_slot(slot) {
+            Slot::Valid(state) if state.offset() == offset => {
+                if view
+                    .current
+                    .is_none_or(|current| current.generation < state.generation)
+                {
+                    view.current = Some(state);
+                }
+            }
+            Slot::Empty => view.has_empty_slot = true,
+            Slot::Valid(_) | Slot::Damaged => view.damaged_at = view.damaged_at.or(Some(offset)),
+        }
+    }
+    Ok(view)
+}
+
+/// The STATE file, open for writing.
+#[derive(Debug)]
+pub(crate) struct StateFile {
+    path: PathBuf,
+    file: Box<dyn DiskFile>,
+    current: State,
+}
+
+impl StateFile {
+    /// Opens the file at its newest checkpoint, or creates it with both slots empty.
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        dir: &Path,
+        view: &StateView,
+    ) -> Result<Self, JournalError> {
+        let path = dir.join(STATE_FILE);
+        let failed = |error| JournalError::io("cannot open", &path, error);
+        let file = if view.exists {
+            disk.open(&path).map_err(failed)?
+        } else {
+            let temporary = dir.join(STATE_TEMPORARY);
+            let file = disk.create_new(&temporary).map_err(failed)?;
+            file.write_all_at(&[0; State::FILE_LEN], 0)
+                .map_err(failed)?;
+            file.sync_data().map_err(failed)?;
+            disk.rename_new(&temporary, &path).map_err(failed)?;
+            disk.sync_dir(dir).map_err(failed)?;
+            file
+        };
+        Ok(Self {
+            path,
+            file,
+            current: view.current.unwrap_or_default(),
+        })
+    }
+
+    /// The newest checkpoint.
+    pub(crate) fn current(&self) -> &State {
+        &self.current
+    }
+
+    /// Writes and syncs a checkpoint over the older slot; nothing when it says nothing new.
+    pub(crate) fn store(&mut self, state: State) -> Result<(), JournalError> {
+        let state = State {
+            generation: self.current.generation,
+            ..state
+        };
+        if state == self.current {
+            return Ok(());
+        }
+        let state = State {
+            generation: self.current.generation + 1,
+            ..state
+        };
+        let failed = |error| JournalError::io("cannot write", &self.path, error);
+        self.file
+            .write_all_at(&state.encode(), state.offset())
+            .map_err(failed)?;
+        self.file.sync_data().map_err(failed)?;
+        self.current = state;
+        Ok(())
+    }
+}
+
+/// The exclusive right to write a directory; released when dropped or when the process ends.
+#[derive(Debug)]
+pub(crate) struct DirectoryLock {
+    _file: File,
+}
+
+impl DirectoryLock {
+    /// Takes the lock or names its holder.
+    ///
+    /// A reader that asks whether a writer lives holds the lock for an instant, so a refusal is
+    /// believed only after some time.
+    pub(crate) fn take(dir: &Path) -> Result<Self, JournalError> {
+        let path = dir.join(LOCK_FILE);
+        let failed = |context| move |error| JournalError::io(context, &dir.join(LOCK_FILE), error);
+        let mut options = OpenOptions::new();
+        options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o640);
+        let mut file = options.open(&path).map_err(failed("cannot open"))?;
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
+                    thread::sleep(LOCK_RETRY);
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    let mut holder = String::new();
+                    file.read_to_string(&mut holder)
+                        .map_err(failed("cannot read"))?;
+                    let holder = holder.trim().to_owned();
+                    return Err(JournalError::Locked {
+                        dir: dir.to_owned(),
+                        holder,
+                    });
+                }
+                Err(errno) => return Err(failed("cannot lock")(errno.into())),
+            }
+        }
+        file.set_len(0).map_err(failed("cannot write"))?;
+        let holder = format!("pid {}\n", std::process::id());
+        file.write_all(holder.as_bytes())
+            .map_err(failed("cannot write"))?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// True while a writer holds the directory.
+pub(crate) fn has_writer(dir: &Path) -> Result<bool, JournalError> {
+    let path = dir.join(LOCK_FILE);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(JournalError::io("cannot open", &path, error)),
+    };
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+        Err(errno) => Err(JournalError::io("cannot query", &path, errno.into())),
+    }
+}
+
+const SEGMENT_SUFFIX: &str = ".seg";
+const LOCK_FILE: &str = "lock";
+const LOCK_PATIENCE: Duration = Duration::from_millis(200);
+const LOCK_RETRY: Duration = Duration::from_millis(10);

@@ -1,0 +1,244 @@
+//! Do the segments of a directory form one log? Looks at headers, seals and STATE only.
+//!
+//! Cost is per segment, not per byte, so that opening a long log stays fast; what lies between
+//! header and seal is the business of `verify`.
+
+use crate::directory::{Listing, STATE_FILE, SegmentEntry, StateView, segment_name};
+use crate::error::{Class, Problem};
+use crate::format::{SegmentHeader, State};
+
+/// Damage that shows without reading the segments' blocks, in order of segments.
+///
+/// The tail of the last segment is left to the caller.
+pub(crate) fn check(listing: &Listing, view: &StateView) -> Vec<Problem> {
+    let mut problems: Vec<Problem> = listing
+        .bad
+        .iter()
+        .map(|bad| problem(&bad.name, bad.class, None, None, bad.detail.clone()))
+        .collect();
+    check_first(listing, &mut problems);
+    for pair in listing.segments.windows(2) {
+        check_pair(&pair[0], &pair[1], &mut problems);
+    }
+    check_state(listing, view, &mut problems);
+    problems
+}
+
+/// Nothing is pruned, so a log begins with segment 1.
+fn check_first(listing: &Listing, problems: &mut Vec<Problem>) {
+    let Some(first) = listing.segments.first() else {
+        return;
+    };
+    let SegmentHeader {
+        number,
+        base_seq,
+        prev_last_seq,
+        prev_seal_hash,
+        ..
+    } = first.header;
+    if number > 1 {
+        let detail = format!("the oldest segment is number {number}");
+        let to = base_seq.saturating_sub(1);
+        problems.push(problem(
+            &segment_name(1),
+            Class::MissingSegment,
+            Some(1),
+            Some(to),
+            detail,
+        ));
+    } else if (number, base_seq, prev_last_seq, prev_seal_hash) != (1, 1, 0, [0; 32]) {
+        let detail = format!("segment {number} begins at sequence {base_seq} and is the first");
+        problems.push(problem(
+            &first.name,
+            Class::SegmentChain,
+            None,
+            None,
+            detail,
+        ));
+    }
+}
+
+fn check_pair(before: &SegmentEntry, after: &SegmentEntry, problems: &mut Vec<Problem>) {
+    let (one, two) = (&before.header, &after.header);
+    if one.log_id != two.log_id {
+        let detail = format!(
+            "log {}, the segment before is of {}",
+            hex(&two.log_id),
+            hex(&one.log_id)
+        );
+        problems.push(problem(
+            &after.name,
+            Class::ForeignSegment,
+            None,
+            None,
+            detail,
+        ));
+        return;
+    }
+    if one.number == two.number {
+        let detail = format!("segment {} is also in {}", two.number, before.name);
+        problems.push(problem(
+            &after.name,
+            Class::DuplicateSegment,
+            None,
+            None,
+            detail,
+        ));
+        return;
+    }
+    if two.number > one.number + 1 {
+        let from = before
+            .seal
+            .as_ref()
+            .map(|info| info.seal.totals.last_seq + 1);
+        let to = two
+            .base_seq
+            .checked_sub(1)
+            .filter(|to| from.is_none_or(|from| from <= *to));
+        let (first, last) = (one.number + 1, two.number - 1);
+        let detail = format!("segments {first} to {last} are absent");
+        problems.push(problem(
+            &segment_name(first),
+            Class::MissingSegment,
+            from,
+            to,
+            detail,
+        ));
+        return;
+    }
+    let Some(info) = &before.seal else {
+        let detail = format!(
+            "segment {} follows, but this one has no valid seal",
+            two.number
+        );
+        problems.push(problem(
+            &before.name,
+            Class::MissingSeal,
+            None,
+            None,
+            detail,
+        ));
+        return;
+    };
+    let last_seq = info.seal.totals.last_seq;
+    let follows = two.base_seq == last_seq + 1
+        && two.prev_last_seq == last_seq
+        && two.prev_seal_hash == info.hash
+        && two.writer_epoch >= one.writer_epoch;
+    if !follows {
+        let detail = format!(
+            "names last sequence {}, seal {}, epoch {}; the segment before has {last_seq}, {}, {}",
+            two.prev_last_seq,
+            hex(&two.prev_seal_hash[..8]),
+            two.writer_epoch,
+            hex(&info.hash[..8]),
+            one.writer_epoch,
+        );
+        problems.push(problem(
+            &after.name,
+            Class::SegmentChain,
+            None,
+            None,
+            detail,
+        ));
+    }
+}
+
+fn check_state(listing: &Listing, view: &StateView, problems: &mut Vec<Problem>) {
+    let state_problem = |offset, class, detail: &str| Problem {
+        file: STATE_FILE.into(),
+        offset,
+        class,
+        from: None,
+        to: None,
+        detail: detail.into(),
+    };
+    let empty = listing.segments.is_empty() && listing.bad.is_empty();
+    if let Some(offset) = view.damaged_at {
+        problems.push(state_problem(
+            offset,
+            Class::StateDamaged,
+            "a slot is not what was written",
+        ));
+    }
+    match view.current {
+        Some(state) => check_checkpoint(listing, &state, problems),
+        None if !view.exists && !empty => {
+            problems.push(state_problem(
+                0,
+                Class::StateMissing,
+                "absent beside segments",
+            ));
+        }
+        None if !empty && view.damaged_at.is_none() => {
+            problems.push(state_problem(
+                0,
+                Class::StateDamaged,
+                "empty beside segments",
+            ));
+        }
+        None => {}
+    }
+}
+
+fn check_checkpoint(listing: &Listing, state: &State, problems: &mut Vec<Problem>) {
+    let last = listing.segments.last();
+    let last_number = last.map_or(0, |last| last.header.number);
+    if state.active_segment > last_number {
+        let from = last.and_then(|last| Some(last.seal.as_ref()?.seal.totals.last_seq + 1));
+        let to = from.and_then(|from| (state.durable_seq >= from).then_some(state.durable_seq));
+        let detail = format!(
+            "STATE names segment {} as active; the newest is {last_number}",
+            state.active_segment
+        );
+        let name = segment_name(last_number + 1);
+        problems.push(problem(&name, Class::MissingSegment, from, to, detail));
+    } else if last_number > state.active_segment + 1 {
+        let detail = format!(
+            "names segment {} as active, the newest is {last_number}: an old copy",
+            state.active_segment
+        );
+        problems.push(problem(STATE_FILE, Class::StateDamaged, None, None, detail));
+    }
+    let sealed_seq = last.and_then(|last| Some(last.seal.as_ref()?.seal.totals.last_seq));
+    if let Some(last_seq) = sealed_seq.filter(|last_seq| *last_seq < state.durable_seq) {
+        let detail = format!("the newest segment is sealed at sequence {last_seq}");
+        let (from, to) = (Some(last_seq + 1), Some(state.durable_seq));
+        problems.push(problem(STATE_FILE, Class::StateAhead, from, to, detail));
+    }
+    let known = |segment: &SegmentEntry| {
+        segment
+            .seal
+            .as_ref()
+            .is_some_and(|info| info.hash == state.last_seal_hash)
+    };
+    if state.last_seal_hash != [0; 32] && !listing.segments.iter().any(known) {
+        let detail = format!(
+            "the seal {} up to sequence {} that STATE names is in no segment",
+            hex(&state.last_seal_hash[..8]),
+            state.last_sealed_seq
+        );
+        problems.push(problem(STATE_FILE, Class::StateAhead, None, None, detail));
+    }
+}
+
+fn problem(
+    file: &str,
+    class: Class,
+    from: Option<u64>,
+    to: Option<u64>,
+    detail: String,
+) -> Problem {
+    Problem {
+        file: file.into(),
+        offset: 0,
+        class,
+        from,
+        to,
+        detail,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,351 @@
+//! Walks the blocks of one segment file and says exactly where and why it stops.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::error::Class;
+use crate::format::record::next_seq_after;
+use crate::format::{
+    BLOCK_ALIGN, BlockHeader, BlockKind, Seal, SegmentHeader, Trailer, block_header, is_zero,
+    masked_crc,
+};
+
+/// A file read through a window, so that small blocks do not cost a system call each.
+#[derive(Debug)]
+pub(crate) struct Source {
+    file: File,
+    window: Vec<u8>,
+    start: u64,
+    filled: usize,
+    /// Bytes that the next read fetches: grows while reading goes on, small after `forget`.
+    reach: usize,
+}
+
+impl Source {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self::new(File::open(path)?))
+    }
+
+    pub(crate) fn new(file: File) -> Self {
+        Self {
+            file,
+            window: Vec::new(),
+            start: 0,
+            filled: 0,
+            reach: REACH_MIN,
+        }
+    }
+
+    /// Forgets what was read: the file may have changed.
+    pub(crate) fn forget(&mut self) {
+        self.filled = 0;
+        self.reach = REACH_MIN;
+    }
+
+    /// The `len` bytes at `offset`, fewer at the end of the file.
+    pub(crate) fn bytes(&mut self, offset: u64, len: usize) -> io::Result<&[u8]> {
+        let inside = offset >= self.start
+            && offset + len as u64 <= self.start + self.filled as u64
+            && self.filled > 0;
+        if !inside {
+            self.fill(offset, len)?;
+        }
+        let from = (offset - self.start) as usize;
+        Ok(&self.window[from..self.filled.min(from + len)])
+    }
+
+    /// Bytes that an earlier call of [`bytes`](Self::bytes) has brought into the window.
+    fn held(&self, offset: u64, len: usize) -> &[u8] {
+        let from = (offset - self.start) as usize;
+        &self.window[from..from + len]
+    }
+
+    fn fill(&mut self, offset: u64, len: usize) -> io::Result<()> {
+        let wanted = self.reach.max(len);
+        self.reach = (wanted * 2).min(REACH_MAX);
+        if self.window.len() < wanted {
+            self.window.resize(wanted, 0);
+        }
+        (self.start, self.filled) = (offset, 0);
+        self.filled = read_up_to(&self.file, &mut self.window[..wanted], offset)?;
+        Ok(())
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+pub(crate) fn read_up_to(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// What stands where a block should begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// A block whose checksums, padding and records are right.
+    Block(Block),
+    /// An all-zero header: the end of the data in a preallocated file.
+    Zero,
+    /// The end of the file.
+    Eof,
+    /// Anything else.
+    Bad(Class, String),
+}
+
+/// A valid block; its payload stays in the source's window until the next read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub(crate) offset: u64,
+    pub(crate) header: BlockHeader,
+    /// Header CRC, which the next block names.
+    pub(crate) crc: u32,
+    /// Sequence of the next block.
+    pub(crate) next_seq: u64,
+}
+
+impl Block {
+    /// Where the next block begins.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset + self.header.block_len()
+    }
+
+    /// The stored payload.
+    pub(crate) fn payload<'a>(&self, source: &'a Source) -> &'a [u8] {
+        let at = self.offset + BlockHeader::LEN as u64;
+        source.held(at, self.header.stored_len as usize)
+    }
+
+    /// Header, payload and padding.
+    pub(crate) fn bytes<'a>(&self, source: &'a Source) -> &'a [u8] {
+        source.held(self.offset, self.header.block_len() as usize)
+    }
+}
+
+/// Reads what stands at `offset`.
+pub(crate) fn read_block(source: &mut Source, offset: u64) -> io::Result<Found> {
+    let bytes = source.bytes(offset, BlockHeader::LEN)?;
+    if bytes.is_empty() {
+        return Ok(Found::Eof);
+    }
+    if is_zero(bytes) {
+        return Ok(Found::Zero);
+    }
+    if bytes.len() < BlockHeader::LEN {
+        let detail = format!("file ends {} bytes into a block header", bytes.len());
+        return Ok(Found::Bad(Class::BadBlockHeader, detail));
+    }
+    let crc = block_header::stored_crc(bytes);
+    let header = match BlockHeader::parse(bytes) {
+        Ok(header) => header,
+        Err((class, detail)) => return Ok(Found::Bad(class, detail)),
+    };
+    let (stored_len, block_len) = (header.stored_len as usize, header.block_len() as usize);
+    let bytes = source.bytes(offset, block_len)?;
+    if bytes.len() < block_len {
+        let detail = format!(
+            "file ends {} bytes into a block of {block_len}",
+            bytes.len()
+        );
+        return Ok(Found::Bad(Class::BadPayload, detail));
+    }
+    let (payload, padding) = bytes[BlockHeader::LEN..].split_at(stored_len);
+    let computed = masked_crc(payload);
+    if computed != header.payload_crc {
+        let detail = format!(
+            "payload CRC {:#010x}, computed {computed:#010x}",
+            header.payload_crc
+        );
+        return Ok(Found::Bad(Class::BadPayload, detail));
+    }
+    if !is_zero(padding) {
+        let detail = format!("{} bytes of padding are not all zero", padding.len());
+        return Ok(Found::Bad(Class::BadPadding, detail));
+    }
+    let next_seq = match header.kind {
+        BlockKind::Data => match next_seq_after(header.base_seq, header.count, payload) {
+            Ok(next_seq) => next_seq,
+            Err(detail) => return Ok(Found::Bad(Class::BadRecords, detail)),
+        },
+        BlockKind::Checkpoint | BlockKind::Seal => header.base_seq,
+    };
+    Ok(Found::Block(Block {
+        offset,
+        header,
+        crc,
+        next_seq,
+    }))
+}
+
+/// What the next block of a segment must name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Chain {
+    pub(crate) offset: u64,
+    pub(crate) seq: u64,
+    /// `None` when the block before was not read.
+    pub(crate) prev_crc: Option<u32>,
+    pub(crate) epoch_low: u32,
+}
+
+impl Chain {
+    /// Before the first block of a segment.
+    pub(crate) fn begin(header: &SegmentHeader, header_crc: u32) -> Self {
+        Self {
+            offset: SegmentHeader::LEN as u64,
+            seq: header.base_seq,
+            prev_crc: Some(header_crc),
+            epoch_low: epoch_low(header.writer_epoch),
+        }
+    }
+
+    /// Reads the next block and checks that it follows; moves on only past a good one.
+    pub(crate) fn step(&mut self, source: &mut Source) -> io::Result<Found> {
+        let found = read_block(source, self.offset)?;
+        let Found::Block(block) = &found else {
+            return Ok(found);
+        };
+        if let Some((class, detail)) = self.contradiction(&block.header) {
+            return Ok(Found::Bad(class, detail));
+        }
+        self.offset = block.end();
+        self.seq = block.next_seq;
+        self.prev_crc = Some(block.crc);
+        Ok(found)
+    }
+
+    fn contradiction(&self, header: &BlockHeader) -> Option<(Class, String)> {
+        if header.epoch_low != self.epoch_low {
+            let detail = format!("epoch {}, expected {}", header.epoch_low, self.epoch_low);
+            return Some((Class::StaleEpoch, detail));
+        }
+        if header.base_seq != self.seq {
+            let detail = format!(
+                "block of sequence {}, expected {}",
+                header.base_seq, self.seq
+            );
+            return Some((Class::BrokenChain, detail));
+        }
+        let prev_crc = self.prev_crc?;
+        (header.prev_block_crc != prev_crc).then(|| {
+            let named = header.prev_block_crc;
+            let detail =
+                format!("names {named:#010x} as the block before, which is {prev_crc:#010x}");
+            (Class::BrokenChain, detail)
+        })
+    }
+}
+
+/// The first valid block of this epoch at or behind `from`, on any 8-byte boundary.
+///
+/// `last_nonzero` is raised to the end of the last bytes that are not zero, to the grain of the
+/// search: what lies behind is preallocated and untouched.
+pub(crate) fn find_block(
+    source: &mut Source,
+    from: u64,
+    epoch_low: u32,
+    last_nonzero: &mut u64,
+) -> io::Result<Option<Block>> {
+    let mut offset = from.next_multiple_of(BLOCK_ALIGN);
+    loop {
+        let chunk = source.bytes(offset, SEARCH_GRAIN)?;
+        if chunk.is_empty() {
+            return Ok(None);
+        }
+        let len = chunk.len();
+        if is_zero(chunk) {
+            offset += len as u64;
+            continue;
+        }
+        *last_nonzero = offset + len as u64;
+        let candidates: Vec<u64> = (0..len)
+            .step_by(BLOCK_ALIGN as usize)
+            .filter(|at| block_header::has_sync(&chunk[*at..]))
+            .map(|at| offset + at as u64)
+            .collect();
+        for candidate in candidates {
+            if let Found::Block(block) = read_block(source, candidate)?
+                && block.header.epoch_low == epoch_low
+            {
+                return Ok(Some(block));
+            }
+        }
+        offset += len as u64;
+    }
+}
+
+/// A valid seal, found through the trailer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SealInfo {
+    pub(crate) seal: Seal,
+    /// Offset of the SEAL block.
+    pub(crate) offset: u64,
+    /// SHA-256 of SEAL block and trailer, which the next segment names.
+    pub(crate) hash: [u8; 32],
+}
+
+/// Reads the seal of a file; `None` unless trailer and SEAL block are valid and fill the end
+/// exactly.
+///
+/// The block is not checked against the blocks before it.
+pub(crate) fn read_seal(
+    file: &File,
+    len: u64,
+    header: &SegmentHeader,
+) -> io::Result<Option<SealInfo>> {
+    let Some(trailer_at) = len.checked_sub(Trailer::LEN as u64) else {
+        return Ok(None);
+    };
+    let mut trailer = [0; Trailer::LEN];
+    // A writer may cut the file to its seal between the caller's look at the length and this.
+    let read = read_up_to(file, &mut trailer, trailer_at)?;
+    let Some(Trailer { seal_offset }) = Trailer::parse(&trailer[..read]) else {
+        return Ok(None);
+    };
+    if seal_offset < SegmentHeader::LEN as u64 || seal_offset >= trailer_at {
+        return Ok(None);
+    }
+    let mut source = Source::new(file.try_clone()?);
+    let Found::Block(block) = read_block(&mut source, seal_offset)? else {
+        return Ok(None);
+    };
+    let placed = block.header.kind == BlockKind::Seal
+        && block.end() == trailer_at
+        && block.header.epoch_low == epoch_low(header.writer_epoch);
+    let Some(seal) = Seal::parse(block.payload(&source)).filter(|_| placed) else {
+        return Ok(None);
+    };
+    let hash = seal_hash(block.bytes(&source), &trailer);
+    Ok(Some(SealInfo {
+        seal,
+        offset: seal_offset,
+        hash,
+    }))
+}
+
+/// What the next segment names: SHA-256 of the SEAL block and the trailer.
+pub(crate) fn seal_hash(seal_block: &[u8], trailer: &[u8; Trailer::LEN]) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(seal_block)
+        .chain_update(trailer)
+        .finalize()
+        .into()
+}
+
+/// The part of the epoch that a block carries.
+pub(crate) fn epoch_low(writer_epoch: u64) -> u32 {
+    (writer_epoch & u64::from(u32::MAX)) as u32
+}
+
+const REACH_MIN: usize = 4 * 1024;
+const REACH_MAX: usize = 256 * 1024;
+const SEARCH_GRAIN: usize = 4096;

@@ -1,0 +1,9 @@
+//! The journal through its public interface, on real files.
+
+mod corruption;
+mod following;
+mod kill;
+mod policies;
+mod recovery;
+mod round_trip;
+mod support;
