@@ -3,20 +3,23 @@
 //! Two numbers rule it: `next` is what the output wants, `revealed` is the end of what is dealt
 //! with. Everything in between is either held or missing, and every missing message belongs to
 //! exactly one gap. Where there was no room to hold a packet or to open a gap, `shown` remembers
-//! how far the lines have really come; the rest becomes a gap once the output stands at `revealed`. A packet is cut into pieces at the edges of what is there already: a piece
-//! at `next` is delivered, one ahead of it is held, and one that begins behind `revealed` opens a
-//! gap first. After each delivery the output is carried on through held pieces and given-up
-//! holes until it stands before something missing.
+//! how far the lines have really come; the rest becomes a gap once the output stands there.
+//!
+//! A packet is cut into pieces at the edges of what is there already: a piece at `next` is
+//! delivered, one ahead of it is held, and one that begins behind `revealed` opens a gap first.
+//! After each delivery the output is carried on through held pieces and given-up holes until it
+//! stands before something missing.
 
-use tickdeck_wire::moldudp64::{Packet, PacketKind, Session, skip_blocks};
+use tickdeck_wire::moldudp64::{Packet, PacketKind, Session};
 use tickdeck_wire::record::{LossReason, SessionEventKind};
 
 use crate::config::{Config, ConfigError, Start};
 use crate::counters::{Counters, LineCounters};
 use crate::gaps::{GapView, Gaps};
-use crate::hold::{Cover, Hold, Piece};
-use crate::io::{Arrival, Disposition, Event, Gap, Output, Run, Source};
+use crate::hold::{Cover, Hold};
+use crate::io::{Arrival, Disposition, Event, Gap, Output, Source};
 use crate::lines::LineBook;
+use crate::pieces::{Piece, Taken};
 use crate::ranges::{RangeSet, Span};
 use crate::sessions::{Admission, Sessions};
 
@@ -243,32 +246,22 @@ impl Arbiter {
     }
 
     #[inline]
-    fn on_data(
-        &mut self,
-        arrival: &Arrival<'_>,
-        mut span: Span,
-        out: &mut impl Output,
-    ) -> Disposition {
+    fn on_data(&mut self, arrival: &Arrival<'_>, span: Span, out: &mut impl Output) -> Disposition {
         let mut taken = Taken::default();
-        let mut blocks = arrival.packet.blocks();
-        if arrival.source == Source::Retransmit && span.end > self.revealed {
-            // Nobody asked for these: an answer must not decide what exists.
-            let wanted = Span {
-                end: self.revealed.max(span.first),
-                ..span
-            };
-            taken.stale += span.len() - wanted.len();
-            blocks = &blocks[..blocks.len() - after(blocks, wanted.len()).len()];
-            span = wanted;
-        }
-        let piece = Piece {
+        let mut piece = Piece {
             span,
-            blocks,
+            blocks: arrival.packet.blocks(),
             source: arrival.source,
             rx_ns: arrival.rx_ns,
             stamp: arrival.stamp,
         };
-        if span.first == self.next && span.end <= self.hold.first() {
+        if arrival.source == Source::Retransmit && span.end > self.revealed {
+            // Nobody asked for what lies behind: an answer must not decide what exists.
+            let wanted = piece.split_to(self.revealed.max(span.first));
+            taken.stale += piece.span.len();
+            piece = wanted;
+        }
+        if piece.span.first == self.next && piece.span.end <= self.hold.first() {
             self.deliver(piece, &mut taken, out);
         } else {
             self.take_in_pieces(piece, arrival.now_ns, &mut taken, out);
@@ -513,70 +506,4 @@ impl Arbiter {
         }
         self.counters.hold_dropped += taken.dropped;
     }
-}
-
-/// What became of the messages of one packet.
-#[derive(Clone, Copy, Debug, Default)]
-struct Taken {
-    delivered: u64,
-    held: u64,
-    dropped: u64,
-    old: u64,
-    stale: u64,
-}
-
-impl Taken {
-    fn disposition(&self) -> Disposition {
-        if self.delivered > 0 {
-            Disposition::Delivered
-        } else if self.held > 0 {
-            Disposition::Held
-        } else if self.dropped > 0 {
-            Disposition::HoldFull
-        } else if self.old > 0 {
-            Disposition::Duplicate
-        } else {
-            Disposition::Stale
-        }
-    }
-}
-
-impl<'a> Piece<'a> {
-    /// Takes the messages before `end` off the front; all of them when `end` is beyond.
-    fn split_to(&mut self, end: u64) -> Piece<'a> {
-        if end >= self.span.end {
-            let whole = *self;
-            self.span.first = self.span.end;
-            self.blocks = &[];
-            return whole;
-        }
-        let rest = after(self.blocks, end - self.span.first);
-        let head = Piece {
-            span: Span {
-                first: self.span.first,
-                end,
-            },
-            blocks: &self.blocks[..self.blocks.len() - rest.len()],
-            ..*self
-        };
-        self.span.first = end;
-        self.blocks = rest;
-        head
-    }
-
-    fn run(&self) -> Run<'a> {
-        Run {
-            source: self.source,
-            first_sequence: self.span.first,
-            count: self.span.len() as u32,
-            blocks: self.blocks,
-            rx_ns: self.rx_ns,
-            stamp: self.stamp,
-        }
-    }
-}
-
-/// The blocks behind the first `count`.
-fn after(blocks: &[u8], count: u64) -> &[u8] {
-    skip_blocks(blocks, count as usize).expect("a checked packet holds as many blocks as it says")
 }

@@ -8,17 +8,8 @@
 use std::collections::VecDeque;
 
 use crate::io::Source;
+use crate::pieces::Piece;
 use crate::ranges::Span;
-
-/// A contiguous part of a packet.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Piece<'a> {
-    pub(crate) span: Span,
-    pub(crate) blocks: &'a [u8],
-    pub(crate) source: Source,
-    pub(crate) rx_ns: u64,
-    pub(crate) stamp: u8,
-}
 
 /// What is held at a sequence number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

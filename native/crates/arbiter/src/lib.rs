@@ -39,7 +39,8 @@
 //! let mut delivered = Delivered::default();
 //! for line in [0, 1] {
 //!     let source = Source::Line(line);
-//!     arbiter.on_packet(Arrival { source, packet, rx_ns: 0, stamp: 1, now_ns: 0 }, &mut delivered);
+//!     let arrival = Arrival { source, packet, rx_ns: 0, stamp: 1, now_ns: 0 };
+//!     arbiter.on_packet(arrival, &mut delivered);
 //! }
 //! assert_eq!(delivered.0, [1]);
 //! assert_eq!(arbiter.counters().duplicates, 1);
@@ -54,6 +55,7 @@ mod gaps;
 mod hold;
 mod io;
 mod lines;
+mod pieces;
 mod ranges;
 mod sessions;
 

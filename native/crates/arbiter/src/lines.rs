@@ -132,7 +132,9 @@ mod tests {
         /// In any order and with copies, the loss is what lies between the lowest and the
         /// highest number the line has shown and never arrived on it.
         #[test]
-        fn loss_is_what_never_arrived(packets in proptest::collection::vec((1..60u64, 1..6u64), 1..80)) {
+        fn loss_is_what_never_arrived(
+            packets in proptest::collection::vec((1..60u64, 1..6u64), 1..80),
+        ) {
             let packets: Vec<Span> = packets.iter().map(|(f, n)| span(*f, f + n)).collect();
             let arrived: std::collections::BTreeSet<u64> =
                 packets.iter().flat_map(|p| p.first..p.end).collect();

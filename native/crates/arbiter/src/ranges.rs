@@ -142,7 +142,9 @@ mod tests {
     proptest! {
         /// Inserting and removing ranges gives the same numbers as a plain set of numbers.
         #[test]
-        fn behaves_like_a_set(steps in proptest::collection::vec((any::<bool>(), 0..80u64, 0..9u64), 0..60)) {
+        fn behaves_like_a_set(
+            steps in proptest::collection::vec((any::<bool>(), 0..80u64, 0..9u64), 0..60),
+        ) {
             let mut set = RangeSet::with_capacity(1000);
             let mut model = BTreeSet::new();
             for (insert, first, length) in steps {

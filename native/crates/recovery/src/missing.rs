@@ -75,7 +75,9 @@ mod tests {
         /// Adding and removing ranges gives the same numbers as a plain set, in order, and
         /// ranges that touch are one.
         #[test]
-        fn behaves_like_a_set(steps in proptest::collection::vec((any::<bool>(), 1..90u64, 0..9u64), 0..60)) {
+        fn behaves_like_a_set(
+            steps in proptest::collection::vec((any::<bool>(), 1..90u64, 0..9u64), 0..60),
+        ) {
             let mut missing = Missing::default();
             let mut model = BTreeSet::new();
             for (add, first, length) in steps {

@@ -21,7 +21,9 @@ fn step() -> impl Strategy<Value = Step> {
     let line = || prop_oneof![Just(A), Just(B)];
     prop_oneof![
         12 => (prop_oneof![4 => line(), 1 => Just(R)], 1..=LAST, 1..10u64)
-            .prop_map(|(source, first, count)| Step::Data(source, first, (first + count - 1).min(LAST))),
+            .prop_map(|(source, first, count)| {
+                Step::Data(source, first, (first + count - 1).min(LAST))
+            }),
         1 => (line(), 1..=LAST + 1).prop_map(|(source, next)| Step::Heartbeat(source, next)),
         1 => (0..4_000_000u64).prop_map(Step::Wait),
         1 => (0..4usize).prop_map(Step::GiveUp),

@@ -270,3 +270,88 @@ fn sum(a: &Counters, b: &Counters) -> Counters {
         ..*b
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rtrb::RingBuffer;
+    use tickdeck_ring::{RecordHeader, RingConfig};
+    use tickdeck_stats::{Builder, Identity};
+
+    use super::*;
+
+    fn metrics(dir: &std::path::Path) -> (JournalMetrics, tickdeck_stats::reader::Reader) {
+        let mut builder = Builder::new(Identity {
+            worker_id: "TEST-rx".to_owned(),
+            resource: "TEST".to_owned(),
+            build_id: "0".to_owned(),
+            incarnation: [1; 16],
+            generation: 1,
+        });
+        let metrics = JournalMetrics::new(&mut builder);
+        let file = builder.create(dir).expect("stats file");
+        let reader = tickdeck_stats::reader::Reader::open(file.path()).expect("readable");
+        (metrics, reader)
+    }
+
+    /// The ring has overtaken the journal: what is gone becomes a hole with exact bounds and a
+    /// counter, what is there is copied, and both keep the same numbers.
+    #[test]
+    fn overrun_is_a_hole() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let dir = directory.path();
+        let config = WriterConfig {
+            dir: dir.join("journal"),
+            segment_size_bytes: 1 << 20,
+            sync: SyncPolicy::batch(1),
+            schema_id: 1,
+        };
+        let (writer, _) = Writer::open(config.clone()).expect("journal");
+        let log_id = writer.log_id();
+        let ring = RingConfig {
+            slot_count: 16,
+            slot_bytes: 64,
+            start_seq: 1,
+            log_id,
+            incarnation: [1; 16],
+        };
+        let path = dir.join("ring");
+        let mut ring = tickdeck_ring::Writer::create(&path, &ring).expect("ring");
+        for _ in 0..100 {
+            ring.publish(
+                &RecordHeader {
+                    kind: 1,
+                    ..RecordHeader::default()
+                },
+                b"x",
+            )
+            .expect("room");
+        }
+        let (metrics, stats) = metrics(dir);
+        let thread = JournalThread {
+            ring: Reader::open(&path).expect("ring"),
+            writer: Some(writer),
+            config: config.clone(),
+            log_id,
+            orders: RingBuffer::new(1).1,
+            metrics,
+            end: Arc::new(AtomicU64::new(ring.next_seq())),
+        };
+        thread.run().expect("everything is journalled");
+        let value = |name| stats.value(name, "").expect("a metric");
+        let overrun = value("journal_overrun_total");
+        assert!((84..100).contains(&overrun), "{overrun}");
+        assert_eq!(value("journal_durable_seq"), 100);
+        assert_eq!(value("journal_write_errors_total"), 0);
+        let mut log = tickdeck_journal::Reader::open(&config.dir).expect("a journal");
+        let hole = log.next().expect("whole").expect("a first record").record;
+        let hole = tickdeck_journal::kind::JournalHole::decode(hole.payload).expect("a hole");
+        assert_eq!(
+            (hole.from, hole.to, hole.reason),
+            (1, overrun, HOLE_OVERRUN)
+        );
+        for seq in overrun + 1..=100 {
+            let entry = log.next().expect("whole").expect("a record");
+            assert_eq!((entry.seq, entry.record.payload), (seq, &b"x"[..]));
+        }
+    }
+}

@@ -40,7 +40,7 @@ pub(super) enum Command {
 #[derive(Debug)]
 pub(super) enum Feedback {
     /// Something that was asked for.
-    Answer(Box<Answer>),
+    Answer(Answer),
     /// A request was made.
     Requested { id: u64, requests: u32, at_ns: u64 },
     /// The gap missed its objective.
@@ -64,7 +64,7 @@ pub(super) struct Answer {
 pub(super) struct ReceiveEnd {
     pub(super) commands: Producer<Command>,
     pub(super) feedback: Consumer<Feedback>,
-    pub(super) returns: Producer<Box<Answer>>,
+    pub(super) returns: Producer<Answer>,
     /// Wakes the recovery thread.
     pub(super) wake_recovery: Wake,
     /// Woken when feedback is there.
@@ -75,9 +75,9 @@ pub(super) struct ReceiveEnd {
 pub(super) struct RecoveryEnd {
     pub(super) commands: Consumer<Command>,
     pub(super) feedback: Producer<Feedback>,
-    pub(super) returns: Consumer<Box<Answer>>,
+    pub(super) returns: Consumer<Answer>,
     /// Buffers at hand.
-    pub(super) free: Vec<Box<Answer>>,
+    pub(super) free: Vec<Answer>,
     /// Wakes the receive thread.
     pub(super) wake_receive: Wake,
     /// Woken when commands are there.
@@ -96,12 +96,13 @@ pub(super) fn link(
     let (returns_in, returns_out) = RingBuffer::new(ANSWER_BUFFERS);
     let (wake_receive, wake_recovery) = (Wake::new()?, Wake::new()?);
     let buffer = || {
-        Box::new(Answer {
-            // One byte more than allowed shows that a packet is too long.
-            bytes: vec![0; max_packet_bytes + 1].into_boxed_slice(),
+        // One byte more than allowed shows that a packet is too long.
+        let bytes = vec![0; max_packet_bytes + 1].into_boxed_slice();
+        Answer {
+            bytes,
             length: 0,
             rx_ns: 0,
-        })
+        }
     };
     let receive = ReceiveEnd {
         commands: commands_in,

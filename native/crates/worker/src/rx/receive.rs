@@ -24,9 +24,11 @@ const LONGEST_WAIT_NS: u64 = 50_000_000;
 /// How often the kernel is asked for its drops.
 const DROPS_INTERVAL_NS: u64 = 1_000_000_000;
 
+/// A line's number in the merge, and its receiver.
+pub(super) type LineReceiver = (u8, Box<dyn Receiver>);
+
 pub(super) struct ReceiveThread {
-    /// Line number and receiver of each line.
-    pub(super) lines: [(u8, Box<dyn Receiver>); 2],
+    pub(super) lines: [LineReceiver; 2],
     pub(super) merge: Merge,
     pub(super) header: Header,
     pub(super) wait: Wait,

@@ -19,7 +19,7 @@ use tickdeck_recovery::{Action, Engine, Verdict};
 use tickdeck_wire::moldudp64::{Packet, Request};
 
 use super::failure::net_failure;
-use super::link::{Command, Feedback, RecoveryEnd};
+use super::link::{Answer, Command, Feedback, RecoveryEnd};
 use super::metrics::{OVERSIZE, RecoveryMetrics, WRONG_SESSION};
 use crate::exit::Failure;
 
@@ -116,8 +116,9 @@ impl RecoveryThread {
                     last,
                     detected_ns,
                 } => {
-                    if let Err(error) = self.engine.open(id, session, first, last, detected_ns) {
-                        tracing::error!(id, %error, "gap refused by the recovery; told again later");
+                    let opened = self.engine.open(id, session, first, last, detected_ns);
+                    if let Err(error) = opened {
+                        tracing::error!(id, %error, "gap not taken; it is told again");
                         self.unsent.push_back(Feedback::TellAgain);
                     }
                 }
@@ -176,7 +177,7 @@ impl RecoveryThread {
         ANSWERS_PER_PASS
     }
 
-    fn judge(&mut self, answer: Box<super::link::Answer>, now_ns: u64) {
+    fn judge(&mut self, answer: Answer, now_ns: u64) {
         let refused = if answer.length == answer.bytes.len() {
             Some(OVERSIZE)
         } else {

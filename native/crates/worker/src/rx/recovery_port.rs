@@ -6,7 +6,7 @@
 
 use tickdeck_arbiter::Arbiter;
 
-use super::link::{Command, Feedback, ReceiveEnd};
+use super::link::{Answer, Command, Feedback, ReceiveEnd};
 
 pub(super) struct RecoveryPort {
     end: ReceiveEnd,
@@ -76,7 +76,7 @@ impl RecoveryPort {
     }
 
     /// Gives an answer's buffer back.
-    pub(super) fn give_back(&mut self, answer: Box<super::link::Answer>) {
+    pub(super) fn give_back(&mut self, answer: Answer) {
         // The ring holds as many as there are buffers.
         if self.end.returns.push(answer).is_err() {
             tracing::error!("an answer buffer was lost: more came back than were made");
@@ -104,5 +104,85 @@ impl RecoveryPort {
         for view in asked() {
             self.open(arbiter, view.gap.id, view.gap.opened_ns);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tickdeck_arbiter::{Arrival, Config, Event, Output, Run, Source, Start};
+    use tickdeck_wire::moldudp64::{Packet, PacketBuilder, Session};
+
+    use super::super::link::link;
+    use super::*;
+
+    struct Nowhere;
+    impl Output for Nowhere {
+        fn deliver(&mut self, _: Run<'_>) {}
+        fn event(&mut self, _: Event) {}
+    }
+
+    /// An arbiter with gaps at 2, 4, 6, … up to `last`, all due to be asked for.
+    fn arbiter_with_gaps(last: u64) -> Arbiter {
+        let mut arbiter = Arbiter::new(Config {
+            start: Start::SessionStart,
+            ..Config::default()
+        })
+        .expect("a valid configuration");
+        let mut builder = PacketBuilder::new(Session(*b"DEMO000001"), 100);
+        for sequence in (1..=last + 1).step_by(2) {
+            builder.begin(sequence);
+            assert!(builder.push(b"x"));
+            let arrival = Arrival {
+                source: Source::Line(0),
+                packet: Packet::parse(builder.finish()).expect("well formed"),
+                rx_ns: 0,
+                stamp: 1,
+                now_ns: 0,
+            };
+            arbiter.on_packet(arrival, &mut Nowhere);
+        }
+        arbiter.poll(u64::MAX, &mut Nowhere);
+        arbiter
+    }
+
+    /// A queue that overflows loses no gap: once there is room, the recovery is told to forget
+    /// and then hears of every hole that is still missing, exactly once.
+    #[test]
+    fn overflow_is_told_anew() {
+        let (end, mut other) = link(8, 100).expect("queues");
+        let mut port = RecoveryPort::new(end);
+        let arbiter = arbiter_with_gaps(12);
+        for _ in 0..10 {
+            for view in arbiter.gaps() {
+                port.open(&arbiter, view.gap.id, 0);
+            }
+        }
+        assert!(port.dropped > 0);
+        port.flush(&arbiter);
+        let mut told = 0;
+        while other.commands.pop().is_ok() {
+            told += 1;
+        }
+        assert_eq!(told, 18, "nothing is told into a full queue");
+        port.tell(Command::Closed { id: 1 });
+        assert!(
+            other.commands.pop().is_err(),
+            "single messages wait for the whole"
+        );
+        port.flush(&arbiter);
+        assert!(matches!(other.commands.pop(), Ok(Command::ForgetAll)));
+        let mut holes = Vec::new();
+        while let Ok(command) = other.commands.pop() {
+            let Command::Open { first, last, .. } = command else {
+                panic!("{command:?} among the gaps");
+            };
+            holes.push((first, last));
+        }
+        assert_eq!(holes, [(2, 2), (4, 4), (6, 6), (8, 8), (10, 10), (12, 12)]);
+        port.tell(Command::Closed { id: 1 });
+        assert!(matches!(
+            other.commands.pop(),
+            Ok(Command::Closed { id: 1 })
+        ));
     }
 }

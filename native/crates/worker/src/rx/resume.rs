@@ -115,3 +115,177 @@ fn unreadable(record: &OwnedRecord, problem: impl std::fmt::Display) -> JournalE
          journal away to begin a new one"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use tickdeck_journal::{SyncPolicy, WriterConfig};
+    use tickdeck_ring::{RecordHeader, RingConfig};
+    use tickdeck_wire::record::{GapEvent, LossReason, SessionEventKind};
+
+    use super::*;
+
+    const SESSION: Session = Session(*b"DEMO000001");
+
+    fn open(dir: &Path) -> Writer {
+        let config = WriterConfig {
+            dir: dir.join("journal"),
+            segment_size_bytes: 1 << 20,
+            sync: SyncPolicy::Os,
+            schema_id: 1,
+        };
+        Writer::open(config).expect("journal").0
+    }
+
+    fn ring(dir: &Path, start_seq: u64, log_id: [u8; 16]) -> tickdeck_ring::Writer {
+        let config = RingConfig {
+            slot_count: 8,
+            slot_bytes: 64,
+            start_seq,
+            log_id,
+            incarnation: [1; 16],
+        };
+        tickdeck_ring::Writer::create(&dir.join("ring"), &config).expect("ring")
+    }
+
+    fn header(kind: u8, venue_seq: u64) -> RecordHeader {
+        RecordHeader {
+            kind,
+            venue_seq,
+            ..RecordHeader::default()
+        }
+    }
+
+    /// Publishes a run of `count` empty messages.
+    fn publish(ring: &mut tickdeck_ring::Writer, venue_seq: u64, count: usize) {
+        let blocks = vec![0; 2 * count];
+        ring.publish(&header(kind::DATA, venue_seq), &blocks)
+            .expect("published");
+    }
+
+    fn append(writer: &mut Writer, kind: u8, venue_seq: u64, payload: &[u8]) {
+        writer
+            .append(&record(&header(kind, venue_seq), payload))
+            .expect("appended");
+    }
+
+    fn append_session(writer: &mut Writer, kind: SessionEventKind, next_sequence: u64) {
+        let session = SESSION;
+        let event = SessionEvent {
+            kind,
+            session,
+            next_sequence,
+        };
+        append(writer, kind::SESSION, next_sequence, &event.encode());
+    }
+
+    fn start_in(dir: &Path, writer: &mut Writer) -> Start {
+        writer.flush().expect("flushed");
+        start_of(&dir.join("journal"), StartAt::FirstSeen).expect("a start")
+    }
+
+    fn resume(next_sequence: u64) -> Start {
+        Start::Resume {
+            session: SESSION,
+            next_sequence,
+        }
+    }
+
+    /// What only the ring holds comes into the journal under the ring's own numbers; what the
+    /// ring no longer holds is a hole; a second drain finds nothing.
+    #[test]
+    fn old_ring_is_drained() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let mut writer = open(directory.path());
+        append(&mut writer, kind::DATA, 1, &[]);
+        let mut ring = ring(directory.path(), 1, writer.log_id());
+        for venue_seq in 1..=5 {
+            publish(&mut ring, venue_seq, 1);
+        }
+        let path = directory.path().join("ring");
+        let drained = drain_old_ring(&path, &mut writer).expect("drained");
+        assert_eq!(
+            drained,
+            Drained {
+                records: 4,
+                lost: 0
+            }
+        );
+        assert_eq!(writer.next_seq(), ring.next_seq());
+        for venue_seq in 6..=25 {
+            publish(&mut ring, venue_seq, 1);
+        }
+        let drained = drain_old_ring(&path, &mut writer).expect("drained");
+        assert_eq!(drained.records + drained.lost, 20);
+        assert!(
+            drained.lost >= 12,
+            "the ring of eight slots cannot hold them: {drained:?}"
+        );
+        assert_eq!(writer.next_seq(), ring.next_seq());
+        let again = drain_old_ring(&path, &mut writer).expect("drained");
+        assert_eq!(again, Drained::default());
+    }
+
+    /// A ring of another log, a file that is no ring and no file at all give nothing.
+    #[test]
+    fn foreign_ring_is_left_alone() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let mut writer = open(directory.path());
+        let path = directory.path().join("ring");
+        let nothing = Drained::default();
+        assert_eq!(
+            drain_old_ring(&path, &mut writer).expect("no file"),
+            nothing
+        );
+        publish(&mut ring(directory.path(), 1, [9; 16]), 1, 1);
+        assert_eq!(
+            drain_old_ring(&path, &mut writer).expect("foreign"),
+            nothing
+        );
+        std::fs::write(&path, b"no ring").expect("written");
+        assert_eq!(
+            drain_old_ring(&path, &mut writer).expect("no ring"),
+            nothing
+        );
+        assert_eq!(writer.next_seq(), 1);
+    }
+
+    /// The stream goes on behind the last message or loss of the last session, and before the
+    /// first session where the configuration says.
+    #[test]
+    fn start_is_behind_the_tail() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let mut writer = open(directory.path());
+        let path = directory.path();
+        assert_eq!(start_in(path, &mut writer), Start::FirstSeen);
+        append_session(&mut writer, SessionEventKind::Started, 1);
+        assert_eq!(start_in(path, &mut writer), resume(1));
+        append(&mut writer, kind::DATA, 1, &[0, 0, 0, 0, 0, 0]);
+        assert_eq!(start_in(path, &mut writer), resume(4));
+        let gap = GapEvent {
+            gap_id: 1,
+            first: 4,
+            last: 9,
+            detected_ns: 0,
+        };
+        append(&mut writer, kind::GAP_OPEN, 4, &gap.encode());
+        assert_eq!(
+            start_in(path, &mut writer),
+            resume(4),
+            "an open gap is not passed"
+        );
+        let reason = LossReason::Operator;
+        append(
+            &mut writer,
+            kind::GAP_LOST,
+            4,
+            &LostEvent { gap, reason }.encode(),
+        );
+        assert_eq!(start_in(path, &mut writer), resume(10));
+        append_session(&mut writer, SessionEventKind::Changed, 1);
+        assert_eq!(
+            start_in(path, &mut writer),
+            resume(1),
+            "numbers of the session before do not count"
+        );
+    }
+}

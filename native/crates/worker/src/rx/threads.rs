@@ -24,7 +24,7 @@ use super::link::{ReceiveEnd, RecoveryEnd, link};
 use super::merge::Merge;
 use super::metrics::{ReceiveMetrics, RecoveryMetrics};
 use super::publisher::Publisher;
-use super::receive::ReceiveThread;
+use super::receive::{LineReceiver, ReceiveThread};
 use super::recovery::{RecoveryThread, RetryNow, connect};
 use super::recovery_port::RecoveryPort;
 use super::resume::{drain_old_ring, start_of};
@@ -272,7 +272,7 @@ fn create_ring(spec: &Spec, writer: &Writer) -> Result<tickdeck_ring::Writer, Fa
         .map_err(|error| Failure::failed(chain(&error)))
 }
 
-fn open_lines(spec: &Spec) -> Result<[(u8, Box<dyn Receiver>); 2], Failure> {
+fn open_lines(spec: &Spec) -> Result<[LineReceiver; 2], Failure> {
     let [first, second] = spec.exchange.lines.as_slice() else {
         return Err(Failure::new(
             Code::Config,
@@ -282,7 +282,7 @@ fn open_lines(spec: &Spec) -> Result<[(u8, Box<dyn Receiver>); 2], Failure> {
     Ok([open_line(spec, first)?, open_line(spec, second)?])
 }
 
-fn open_line(spec: &Spec, line: &spec::Line) -> Result<(u8, Box<dyn Receiver>), Failure> {
+fn open_line(spec: &Spec, line: &spec::Line) -> Result<LineReceiver, Failure> {
     let receive = &spec.exchange.receive;
     let spec::ReceivePath::Recvmmsg = line.receive;
     let interface: Ipv4Addr =

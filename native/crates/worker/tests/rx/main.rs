@@ -1,0 +1,10 @@
+//! `tickdeck-rx` as a process: real sockets, ring, journal, stats file and control socket.
+//!
+//! The venue is in the test: it sends the two lines itself and answers re-requests itself, so
+//! each case decides exactly what is lost.
+
+mod bad_input;
+mod losses;
+mod plant;
+mod restart;
+mod stream;

@@ -1,0 +1,409 @@
+//! One exchange in its own directory, with the test as the venue.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tickdeck_journal::Reader;
+use tickdeck_net::MulticastSender;
+use tickdeck_wire::moldudp64::{
+    Blocks, PacketBuilder, Request, Session, end_of_session, heartbeat,
+};
+use tickdeck_wire::record::{GapEvent, LostEvent, SessionEvent, SessionEventKind, kind};
+
+/// How long anything may take before a test fails.
+const LIMIT: Duration = Duration::from_secs(30);
+
+pub(crate) const SESSION: Session = Session(*b"DEMO000001");
+
+/// A venue with two lines and a re-request server, and a directory for a worker.
+pub(crate) struct Plant {
+    directory: tempfile::TempDir,
+    spec: Value,
+    lines: [MulticastSender; 2],
+    server: UdpSocket,
+    pub(crate) session: Session,
+    incarnations: u32,
+}
+
+/// A started worker; killed when dropped.
+pub(crate) struct Worker {
+    child: Child,
+    stats: PathBuf,
+    control: PathBuf,
+}
+
+/// What a journal says, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// First and last sequence number of a run.
+    Data(u64, u64),
+    Opened(u64, u64),
+    Filled(u64, u64),
+    Lost(u64, u64),
+    Session(SessionEventKind, u64),
+    Hole(u64, u64),
+}
+
+impl Plant {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("request server");
+        server
+            .set_read_timeout(Some(Duration::from_millis(5)))
+            .expect("read timeout");
+        let port = free_port();
+        let groups = [1, 2].map(|line| Ipv4Addr::new(239, 192, fresh_number(), line));
+        let lines = groups.map(|group| {
+            MulticastSender::open(group, port, Ipv4Addr::LOCALHOST, 0).expect("multicast sender")
+        });
+        let line = |name: &str, group: Ipv4Addr| {
+            json!({"name": name, "group": group.to_string(), "port": port,
+                   "interface": "127.0.0.1", "source": null, "receive": "recvmmsg"})
+        };
+        let spec = json!({
+            "schema": "tickdeck.spec/v1", "kind": "rx", "worker": "TEST-rx", "generation": 1,
+            "incarnation": "", "runtime_dir": path(""), "ring_path": path("ring"),
+            "snapshot_dir": path("snapshots"),
+            "exchange": {
+                "name": "TEST", "protocol": "moldudp64", "decoder": "itch50", "channel": 7,
+                "general": {"mlock_all": false},
+                "receive": {"cpu": null, "wait": "block", "rcvbuf_bytes": 1_048_576, "batch": 32,
+                            "max_packet_bytes": 1500},
+                "lines": [line("A", groups[0]), line("B", groups[1])],
+                "arbiter": {"reorder_window_ns": 1_000_000, "hold_capacity_packets": 4096,
+                            "session_takeover_ms": 3000},
+                "ring": {"slot_count": 4096},
+                "recovery": {"replay_protocol": "moldudp64",
+                             "request_address": server.local_addr().expect("address").to_string(),
+                             "min_request_interval_ms": 1, "request_timeout_ms": 20,
+                             "retry_attempts": 3, "retry_backoff_ms": 1, "slo_ms": 500,
+                             "unrecoverable_policy": "declare_lost", "start_at": "session_start"},
+                "journal": {"data_dir": path("journal"), "segment_size_bytes": 1_048_576,
+                            "sync_policy": "batch", "fsync_interval_ms": 2},
+                "book": {"enabled": false, "snapshot_interval_ms": 5000, "initial_orders": 16},
+            },
+        });
+        Self {
+            directory,
+            spec,
+            lines,
+            server,
+            session: SESSION,
+            incarnations: 0,
+        }
+    }
+
+    /// Sets a value of the spec, such as `/exchange/recovery/slo_ms`.
+    pub(crate) fn set(&mut self, pointer: &str, value: Value) {
+        *self.spec.pointer_mut(pointer).expect("a key of the spec") = value;
+    }
+
+    /// Starts a worker and waits until it is ready.
+    pub(crate) fn start(&mut self) -> Worker {
+        let mut worker = self.spawn();
+        let mut ready = [0];
+        let mut stdout = worker
+            .child
+            .stdout
+            .take()
+            .expect("standard output is a pipe");
+        stdout
+            .read_exact(&mut ready)
+            .expect("the worker becomes ready");
+        assert_eq!(ready, *b"\n");
+        worker
+    }
+
+    /// Starts a worker that is not expected to become ready; returns its exit code and its log.
+    pub(crate) fn start_in_vain(&mut self) -> (i32, String) {
+        let mut worker = self.spawn();
+        let mut log = String::new();
+        let mut stderr = worker
+            .child
+            .stderr
+            .take()
+            .expect("standard error is a pipe");
+        stderr.read_to_string(&mut log).expect("the log");
+        (worker.exit_code(), log)
+    }
+
+    fn spawn(&mut self) -> Worker {
+        self.incarnations += 1;
+        let incarnation = format!("00000000-0000-4000-8000-{:012}", self.incarnations);
+        self.spec["incarnation"] = json!(incarnation);
+        let path = self.directory.path().join("spec.json");
+        std::fs::write(&path, self.spec.to_string()).expect("spec file");
+        let child = Command::new(env!("CARGO_BIN_EXE_tickdeck-rx"))
+            .args(["run", "--ephemeral", "--ready-fd", "1", "--spec"])
+            .arg(&path)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("tickdeck-rx starts");
+        Worker {
+            child,
+            stats: self
+                .directory
+                .path()
+                .join(format!("stats.{incarnation}.dat")),
+            control: self.directory.path().join("control.sock"),
+        }
+    }
+
+    /// Sends messages `first..=last` in one packet on line 0 or 1.
+    pub(crate) fn send(&self, line: usize, first: u64, last: u64) {
+        self.send_bytes(line, &packet(self.session, first, last));
+    }
+
+    /// Sends the same on both lines.
+    pub(crate) fn send_both(&self, first: u64, last: u64) {
+        self.send(0, first, last);
+        self.send(1, first, last);
+    }
+
+    pub(crate) fn send_bytes(&self, line: usize, bytes: &[u8]) {
+        self.lines[line].send(bytes).expect("sent");
+    }
+
+    pub(crate) fn heartbeat(&self, line: usize, next: u64) {
+        self.send_bytes(line, &heartbeat(self.session, next));
+    }
+
+    pub(crate) fn end_session(&self, next: u64) {
+        self.send_bytes(0, &end_of_session(self.session, next));
+    }
+
+    /// Waits for the next re-request.
+    pub(crate) fn request(&self) -> (Request, SocketAddr) {
+        let start = Instant::now();
+        loop {
+            if let Some(request) = self.try_request() {
+                return request;
+            }
+            assert!(start.elapsed() < LIMIT, "a re-request comes");
+        }
+    }
+
+    /// A re-request, if one is there or comes within some milliseconds.
+    fn try_request(&self) -> Option<(Request, SocketAddr)> {
+        let mut bytes = [0; 64];
+        let (length, from) = self.server.recv_from(&mut bytes).ok()?;
+        let request = Request::parse(&bytes[..length]).expect("a well-formed request");
+        Some((request, from))
+    }
+
+    /// Answers re-requests, each with at most `most` messages, until the output has come to
+    /// `next`.
+    pub(crate) fn answer_until(&self, worker: &Worker, next: u64, most: u64) {
+        let start = Instant::now();
+        while worker.value("arbiter_next_sequence", "") < next {
+            assert!(
+                start.elapsed() < LIMIT,
+                "the answers bring the output to {next}"
+            );
+            if let Some((request, from)) = self.try_request() {
+                self.reply(&answer_to(&request, most), from);
+            }
+        }
+    }
+
+    pub(crate) fn reply(&self, bytes: &[u8], to: SocketAddr) {
+        self.server.send_to(bytes, to).expect("answered");
+    }
+
+    /// Answers the next re-request with at most `most` messages; returns what was asked for.
+    pub(crate) fn answer(&self, most: u64) -> (u64, u64) {
+        let (request, from) = self.request();
+        self.reply(&answer_to(&request, most), from);
+        let first = request.first_sequence;
+        (first, first + u64::from(request.count) - 1)
+    }
+
+    /// Everything in the journal; the messages' content and the journal's own order are checked.
+    pub(crate) fn journal(&self) -> Vec<Entry> {
+        let mut reader = Reader::open(self.directory.path().join("journal")).expect("a journal");
+        let mut entries = Vec::new();
+        let mut next_seq = reader.first_seq();
+        while let Some(found) = reader.next().expect("a whole journal") {
+            assert_eq!(found.seq, next_seq, "journal sequences follow each other");
+            let entry = decode(&found.record);
+            next_seq = match entry {
+                Entry::Hole(_, to) => to + 1,
+                _ => found.seq + 1,
+            };
+            entries.push(entry);
+        }
+        entries
+    }
+
+    /// The venue messages of the journal; fails on a duplicate or on a hole that was not told.
+    pub(crate) fn journalled_messages(&self) -> u64 {
+        let mut next = 1;
+        let mut count = 0;
+        for entry in self.journal() {
+            match entry {
+                Entry::Data(first, last) => {
+                    assert_eq!(first, next, "no message twice, none left out");
+                    count += last - first + 1;
+                    next = last + 1;
+                }
+                Entry::Lost(first, last) => {
+                    assert_eq!(first, next, "a loss is told in its place");
+                    next = last + 1;
+                }
+                _ => {}
+            }
+        }
+        count
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+}
+
+impl Worker {
+    /// Waits until a metric has a value.
+    pub(crate) fn wait_for(&self, name: &str, labels: &str, value: u64) {
+        let start = Instant::now();
+        while self.value(name, labels) != value {
+            assert!(
+                start.elapsed() < LIMIT,
+                "{name}{{{labels}}} is {} and not {value}",
+                self.value(name, labels)
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    pub(crate) fn value(&self, name: &str, labels: &str) -> u64 {
+        let reader = self.stats();
+        reader
+            .value(name, labels)
+            .unwrap_or_else(|| panic!("no metric {name}{{{labels}}}"))
+    }
+
+    pub(crate) fn stats(&self) -> tickdeck_stats::reader::Reader {
+        tickdeck_stats::reader::Reader::open(&self.stats).expect("stats file")
+    }
+
+    /// Calls an op of the control socket.
+    pub(crate) fn call(&self, op: &str, args: &Value) -> Value {
+        let mut stream = UnixStream::connect(&self.control).expect("control socket");
+        let request = json!({"id": op, "op": op, "args": args, "deadline_ms": 10_000});
+        writeln!(stream, "{request}").expect("request");
+        let mut lines = BufReader::new(stream).lines();
+        let hello: Value = parse(lines.next());
+        assert_eq!(hello["worker"], "TEST-rx");
+        parse(lines.next())
+    }
+
+    pub(crate) fn terminate(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("SIGTERM");
+    }
+
+    /// SIGKILL, as a crash would end it.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("SIGKILL");
+        self.child.wait().expect("ended");
+    }
+
+    /// Stops in order and expects exit code 0.
+    pub(crate) fn stop(mut self) {
+        self.terminate();
+        assert_eq!(self.exit_code(), 0);
+    }
+
+    /// Waits for the end.
+    pub(crate) fn exit_code(&mut self) -> i32 {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("wait") {
+                return status.code().expect("an exit code");
+            }
+            assert!(start.elapsed() < LIMIT, "the worker ends");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.child.kill().expect("SIGKILL");
+            self.child.wait().expect("ended");
+        }
+    }
+}
+
+/// A packet whose messages tell their own sequence number.
+pub(crate) fn packet(session: Session, first: u64, last: u64) -> Vec<u8> {
+    let mut builder = PacketBuilder::new(session, 1400);
+    builder.begin(first);
+    for sequence in first..=last {
+        assert!(builder.push(&sequence.to_be_bytes()), "the packet has room");
+    }
+    builder.finish().to_vec()
+}
+
+fn answer_to(request: &Request, most: u64) -> Vec<u8> {
+    let (first, count) = (request.first_sequence, u64::from(request.count));
+    packet(request.session, first, first + count.min(most) - 1)
+}
+
+fn decode(record: &tickdeck_journal::Record<'_>) -> Entry {
+    let payload = record.payload;
+    let gap = || GapEvent::decode(payload).expect("a gap");
+    match record.kind {
+        kind::DATA => {
+            assert_eq!(record.channel, 7);
+            let mut next = record.venue_seq;
+            for message in Blocks::new(payload) {
+                assert_eq!(message, next.to_be_bytes(), "the message of this number");
+                next += 1;
+            }
+            Entry::Data(record.venue_seq, next - 1)
+        }
+        kind::GAP_OPEN => Entry::Opened(gap().first, gap().last),
+        kind::GAP_FILLED => Entry::Filled(gap().first, gap().last),
+        kind::GAP_LOST => {
+            let lost = LostEvent::decode(payload).expect("a loss").gap;
+            Entry::Lost(lost.first, lost.last)
+        }
+        kind::SESSION => {
+            let event = SessionEvent::decode(payload).expect("a session");
+            Entry::Session(event.kind, event.next_sequence)
+        }
+        kind::JOURNAL_HOLE => {
+            let hole = tickdeck_wire::record::JournalHole::decode(payload).expect("a hole");
+            Entry::Hole(hole.from, hole.to)
+        }
+        other => panic!("record of kind {other}"),
+    }
+}
+
+fn parse(line: Option<std::io::Result<String>>) -> Value {
+    let line = line.expect("an answer").expect("an answer");
+    serde_json::from_str(&line).expect("JSON")
+}
+
+/// A port that no one uses now.
+fn free_port() -> u16 {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a free port");
+    socket.local_addr().expect("address").port()
+}
+
+/// Different for each plant of this process, and mostly for each process.
+fn fresh_number() -> u8 {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = std::process::id().wrapping_mul(16) + NUMBER.fetch_add(1, Ordering::Relaxed);
+    (number % 256) as u8
+}
