@@ -8,7 +8,8 @@ exit code for scripts.
 import importlib
 import os
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
@@ -27,10 +28,12 @@ from tickdeck.v1.system_service_pb2_grpc import SystemServiceStub
 from tickdeck.v1.worker_service_pb2_grpc import WorkerServiceStub
 from tickdeck_console.errors import CommandError, ExitCode
 
-__all__ = ["Client", "CommandError", "ExitCode", "default_target", "new_request_id"]
+__all__ = ["Client", "CommandError", "ExitCode", "default_target", "new_request_id", "reading"]
 
 Response = TypeVar("Response")
 
+NO_ANSWER = "NO_ANSWER"
+"""Reason of the error when the daemon is connected and does not answer."""
 UNARY_TIMEOUT_S = 10.0
 """Deadline of a unary call that names none; grpc's own default is to wait for ever."""
 
@@ -78,11 +81,22 @@ class Client:
         await self._channel.close()
 
 
+@asynccontextmanager
+async def reading(
+    call: aio.UnaryStreamCall[Any, Response],
+) -> AsyncGenerator[AsyncIterator[Response], None]:
+    """The messages of a stream, which is cancelled when the block is left."""
+    try:
+        yield aiter(call)
+    finally:
+        call.cancel()
+
+
 def default_target() -> str:
     """Where the daemon listens on this host.
 
     `TICKDECK_SOCKET`, else `tickdeckd.sock` in `TICKDECK_RUNTIME_DIR`, else in `/run/tickdeck`
-    for root and in `$XDG_RUNTIME_DIR/tickdeck` for a user.
+    for root, and in `tickdeck` below `$XDG_RUNTIME_DIR` or `/tmp/tickdeck-UID` for a user.
     """
     socket = os.environ.get("TICKDECK_SOCKET")
     if socket:
@@ -91,8 +105,8 @@ def default_target() -> str:
     if not runtime_dir:
         runtime_dir = "/run/tickdeck"
         if os.geteuid() != 0:
-            user_dir = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
-            runtime_dir = f"{user_dir}/tickdeck"
+            base = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/tickdeck-{os.getuid()}"
+            runtime_dir = f"{base}/tickdeck"
     return f"unix:{Path(runtime_dir) / 'tickdeckd.sock'}"
 
 
@@ -138,23 +152,24 @@ class _MappedChannel:
 
 
 class _Stream(Generic[Response]):
-    """The messages of a stream; leaving it early cancels the call."""
+    """The messages of a stream, with mapped errors."""
 
     def __init__(self, call: aio.UnaryStreamCall[Any, Response], target: str) -> None:
         self._call = call
+        self._messages = aiter(call)
         self._target = target
 
     def cancel(self) -> bool:
         return self._call.cancel()
 
-    async def __aiter__(self) -> AsyncIterator[Response]:
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Response:
         try:
-            async for message in self._call:
-                yield message
+            return await anext(self._messages)
         except aio.AioRpcError as error:
             raise _command_error(error, self._target) from error
-        finally:
-            self._call.cancel()
 
 
 def _command_error(error: aio.AioRpcError, target: str) -> CommandError:
@@ -186,6 +201,7 @@ def _unreachable(code: grpc.StatusCode, text: str, target: str) -> CommandError:
             f"tickdeckd at {target} did not answer in time",
             "it may hang: see its log, or `tickdeck stat DIR` for the workers' own numbers",
             ExitCode.UNREACHABLE,
+            NO_ANSWER,
         )
     cause = next((words for words in _CAUSES if words in text.lower()), "no connection")
     return CommandError(

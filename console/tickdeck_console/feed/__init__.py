@@ -1,1 +1,1 @@
-"""The console's feed."""
+"""Where frames come from: the live daemon, or a fake plant made from a seed."""

@@ -1,1 +1,1 @@
-"""The console's screens."""
+"""Screens and dialogs; each in a file of its own."""

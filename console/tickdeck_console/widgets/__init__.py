@@ -1,1 +1,1 @@
-"""The console's widgets."""
+"""Widgets: small, given values, answering with messages."""

@@ -1,0 +1,351 @@
+"""Messages of `tickdeck.v1` as frames and facts of the model.
+
+The only translation in this direction; a field that the daemon leaves out keeps its default.
+"""
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from tickdeck.v1 import book_service_pb2 as book_pb
+from tickdeck.v1 import journal_service_pb2 as journal_pb
+from tickdeck.v1 import observe_pb2 as observe_pb
+from tickdeck.v1 import observe_service_pb2 as stream_pb
+from tickdeck.v1 import recovery_pb2 as recovery_pb
+from tickdeck.v1 import replay_service_pb2 as replay_pb
+from tickdeck.v1 import system_service_pb2 as system_pb
+from tickdeck.v1 import worker_pb2 as worker_pb
+from tickdeck_console.model import facts
+from tickdeck_console.model import frame as frames
+
+
+def nanoseconds(time: Timestamp) -> int:
+    """UTC nanoseconds; 0 for a time that was never set."""
+    return time.seconds * 1_000_000_000 + time.nanos
+
+
+def short(resource: str) -> str:
+    """A resource name without its collection: `exchanges/XNAS` is `XNAS`."""
+    return resource.partition("/")[2] or resource
+
+
+def watch(message: stream_pb.WatchHealthResponse) -> frames.Frame:
+    """One message of the health stream."""
+    exchanges = tuple(exchange(entry) for entry in message.exchanges)
+    sums = totals(message.totals) if message.HasField("totals") else None
+    time_ns = nanoseconds(message.time)
+    match message.kind:
+        case stream_pb.WATCH_KIND_SNAPSHOT:
+            return frames.Snapshot(message.epoch, message.revision, exchanges, sums, time_ns)
+        case stream_pb.WATCH_KIND_SYNCED:
+            return frames.Synced(time_ns)
+        case stream_pb.WATCH_KIND_DELTA:
+            removed = tuple(short(name) for name in message.removed)
+            return frames.Delta(
+                message.epoch,
+                message.revision,
+                exchanges,
+                removed,
+                sums,
+                message.dropped_ticks,
+                time_ns,
+            )
+        case _:
+            return frames.Heartbeat(time_ns)
+
+
+def events(message: stream_pb.WatchEventsResponse) -> frames.Events:
+    """One message of the event stream."""
+    entries = tuple(
+        frames.Event(
+            seq=entry.seq,
+            time_ns=nanoseconds(entry.time),
+            kind=entry.type,
+            resource=short(entry.resource),
+            message=entry.message,
+            actor=entry.actor,
+        )
+        for entry in message.events
+    )
+    return frames.Events(message.epoch, message.next_seq, entries)
+
+
+def server(message: system_pb.GetServerInfoResponse) -> frames.Server:
+    """Who answers."""
+    return frames.Server(
+        version=message.version,
+        instance=message.instance_id,
+        host=message.host,
+        start_ns=nanoseconds(message.start_time),
+        adopted=message.workers_adopted,
+        pid=message.pid,
+        draining=message.draining,
+    )
+
+
+def totals(message: observe_pb.FleetTotals) -> frames.Totals:
+    """The fleet in sum."""
+    return frames.Totals(
+        exchanges=message.total_exchanges,
+        tasks=message.total_active_tasks,
+        messages=message.total_messages_received,
+        octets=message.total_bytes_received,
+        errors=message.total_errors,
+        message_rate=message.messages_per_second,
+        octet_rate=message.bytes_per_second,
+        uptime_s=message.uptime_seconds,
+        message_rate_10s=message.messages_per_second_10s,
+        message_rate_60s=message.messages_per_second_60s,
+    )
+
+
+def exchange(message: observe_pb.ExchangeHealth) -> frames.Exchange:
+    """One row of the fleet; a state that this console does not know is UNKNOWN."""
+    return frames.Exchange(
+        key=short(message.name),
+        health=_HEALTH.get(int(message.state), frames.Health.UNKNOWN),
+        since_ns=nanoseconds(message.since),
+        causes=tuple(frames.Cause(c.summary, c.evidence, c.runbook) for c in message.causes),
+        transport_up=message.transport != 2,
+        data=_DATA.get(message.data, "UNKNOWN"),
+        running=message.desired != 2,
+        age_ns=message.age_ns,
+        generation=message.generation,
+        next_sequence=message.next_sequence,
+        message_rate=message.messages_per_second,
+        octet_rate=message.bytes_per_second,
+        drop_rate=message.drops_per_second,
+        gaps_open=message.gaps_open,
+        gaps_opened=message.gaps_opened,
+        gaps_filled=message.gaps_filled,
+        gaps_unrecovered=message.gaps_unrecovered,
+        messages_lost=message.messages_lost,
+        recovery=message.recovery or "-",
+        path=message.receive_path,
+        lines=tuple(_line(line) for line in message.lines),
+        journal=journal(message.journal),
+        book=_book_health(message.book),
+        latencies=tuple(_latency(entry) for entry in message.latencies),
+        gap_trend=tuple(message.gap_trend),
+        messages=message.messages_received,
+        duplicates=message.duplicates,
+        session=message.session,
+        session_ended=message.session_ended,
+        workers=tuple(message.workers),
+        oldest_gap_ns=message.oldest_gap_age_ns,
+    )
+
+
+def journal(message: observe_pb.JournalHealth) -> frames.Journal:
+    """The watermarks of a journal."""
+    return frames.Journal(
+        state=message.state,
+        appended_seq=message.appended_seq,
+        written_seq=message.written_seq,
+        durable_seq=message.durable_seq,
+        records=message.records,
+        segments=message.segments,
+        octets=message.bytes,
+        sync_p99_ns=message.sync_p99_ns,
+        directory=message.directory,
+        sync_policy=message.sync_policy,
+    )
+
+
+def gap(message: recovery_pb.Gap) -> facts.Gap:
+    """One gap."""
+    return facts.Gap(
+        exchange=short(message.exchange),
+        id=message.id,
+        first_seq=message.first_seq,
+        last_seq=message.last_seq,
+        stage=_STAGES.get(int(message.stage), facts.GapStage.UNKNOWN),
+        missing=message.messages_missing,
+        sources=tuple(message.sources),
+        attempts=message.attempts,
+        detected_ns=nanoseconds(message.detected_time),
+        requested_ns=nanoseconds(message.requested_time),
+        closed_ns=nanoseconds(message.closed_time),
+        reason=message.reason,
+        slo_violated=message.slo_violated,
+    )
+
+
+def histogram(message: observe_pb.Histogram) -> facts.Histogram:
+    """One cumulative histogram."""
+    return facts.Histogram(
+        stage=message.stage,
+        source=message.timestamp_source,
+        unit=message.unit,
+        count=message.count,
+        buckets=tuple(facts.Bucket(b.lower, b.upper, b.count) for b in message.buckets),
+        total=message.sum,
+        low=message.min,
+        high=message.max,
+    )
+
+
+def segment(message: journal_pb.Segment) -> facts.Segment:
+    """One file of a journal."""
+    return facts.Segment(
+        message.file, message.number, message.base_seq, message.bytes, message.sealed
+    )
+
+
+def book(message: book_pb.BookSummary) -> facts.BookRow:
+    """One book in short."""
+    return facts.BookRow(
+        symbol=message.symbol,
+        orders=message.orders,
+        bid_levels=message.bid_levels,
+        ask_levels=message.ask_levels,
+        best_bid=level(message.best_bid) if message.HasField("best_bid") else None,
+        best_ask=level(message.best_ask) if message.HasField("best_ask") else None,
+        trust=message.trust,
+        suspect_since=message.suspect_since,
+    )
+
+
+def depth(message: book_pb.GetDepthResponse) -> facts.Depth:
+    """The top levels of one book."""
+    return facts.Depth(
+        book(message.summary),
+        tuple(map(level, message.bids)),
+        tuple(map(level, message.asks)),
+        message.cursor_seq,
+    )
+
+
+def level(message: book_pb.Level) -> facts.Level:
+    """One price of a book."""
+    return facts.Level(message.price, message.quantity, message.orders)
+
+
+def worker(message: worker_pb.Worker) -> facts.Worker:
+    """One worker process."""
+    return facts.Worker(
+        key=short(message.name),
+        exchange=short(message.exchange),
+        kind=message.kind,
+        state=_WORKER_STATES.get(int(message.state), "UNKNOWN"),
+        pid=message.pid,
+        since_ns=nanoseconds(message.state_since),
+        restarts=message.restarts,
+        last_exit=message.last_exit,
+        adopted=message.adopted,
+        heartbeat_age_ns=message.heartbeat_age_ns,
+        resident_octets=message.resident_bytes,
+        core=message.core,
+        log_path=message.log_path,
+    )
+
+
+def report(message: stream_pb.RunHealthCheckResponse) -> facts.CheckReport:
+    """The result of a health check."""
+    return facts.CheckReport(
+        exchanges=tuple(
+            facts.ExchangeCheck(
+                short(entry.name), verdict(entry.verdict), tuple(map(_check, entry.checks))
+            )
+            for entry in message.exchanges
+        ),
+        time_ns=nanoseconds(message.time),
+        shared=message.shared,
+    )
+
+
+def verdict(value: observe_pb.CheckVerdict.ValueType) -> facts.Verdict:
+    """A verdict; what this console does not know is UNKNOWN."""
+    return _VERDICTS.get(value, facts.Verdict.UNKNOWN)
+
+
+def replay(message: replay_pb.Replay) -> facts.Replay:
+    """One replay."""
+    source = short(message.source) if message.source_kind == "journal" else message.source
+    return facts.Replay(
+        key=short(message.name),
+        state=_REPLAY_STATES.get(int(message.state), facts.ReplayState.UNKNOWN),
+        source=f"{message.source_kind} {source}".strip(),
+        target=message.target,
+        speed=message.speed,
+        from_seq=message.from_seq,
+        to_seq=message.to_seq,
+        packets=message.packets_sent,
+        messages=message.messages_sent,
+        position=message.position,
+        start_ns=nanoseconds(message.start_time),
+        end_ns=nanoseconds(message.end_time),
+        error=message.error,
+    )
+
+
+def _line(message: observe_pb.LineHealth) -> frames.Line:
+    return frames.Line(
+        name=message.line,
+        group=message.group,
+        port=message.port,
+        interface=message.interface,
+        path=message.receive_path,
+        age_ns=message.age_ns,
+        packets=message.packets,
+        messages=message.messages,
+        octets=message.bytes,
+        heartbeats=message.heartbeats,
+        first=message.first,
+        lost=message.lost,
+        kernel_drops=message.kernel_drops,
+        rejected=message.rejected,
+        next_sequence=message.next_sequence,
+        packet_rate=message.packets_per_second,
+        message_rate=message.messages_per_second,
+        silent=message.silent,
+    )
+
+
+def _book_health(message: observe_pb.BookHealth) -> frames.Book:
+    return frames.Book(
+        trust=message.trust,
+        books=message.books,
+        orders=message.orders,
+        suspect=message.suspect_books,
+        cursor_seq=message.cursor_seq,
+        lag_records=message.lag_records,
+        laps=message.laps,
+        messages=message.messages,
+    )
+
+
+def _latency(message: observe_pb.LatencySummary) -> frames.Latency:
+    return frames.Latency(
+        stage=message.stage,
+        source=message.timestamp_source,
+        count=message.count,
+        p50_ns=message.p50_ns,
+        p99_ns=message.p99_ns,
+        p999_ns=message.p999_ns,
+        max_ns=message.max_ns,
+    )
+
+
+def _check(message: observe_pb.CheckResult) -> facts.Check:
+    return facts.Check(
+        name=message.check,
+        verdict=verdict(message.verdict),
+        evidence=message.evidence,
+        expected=message.expected,
+        remedy=message.remedy,
+        age_ns=message.age_ns,
+    )
+
+
+_HEALTH = {int(state): state for state in frames.Health}
+_STAGES = {int(stage): stage for stage in facts.GapStage}
+_WORKER_STATES = {
+    int(number): name.removeprefix("WORKER_STATE_")
+    for name, number in worker_pb.WorkerState.items()
+}
+_REPLAY_STATES = dict(enumerate(facts.ReplayState))
+_DATA = {1: "OK", 2: "SUSPECT", 3: "STALE"}
+_VERDICTS = {
+    observe_pb.CHECK_VERDICT_PASS: facts.Verdict.PASS,
+    observe_pb.CHECK_VERDICT_WARN: facts.Verdict.WARN,
+    observe_pb.CHECK_VERDICT_FAIL: facts.Verdict.FAIL,
+}

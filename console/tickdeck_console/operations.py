@@ -1,0 +1,275 @@
+"""What an operator can do: each command from the dialog to the daemon and back.
+
+All changes go the same way: the daemon's dry run tells the effects, a box shows them with the
+focus on Cancel, and only then the command is sent. Nothing is sent while the facts on screen are
+old.
+"""
+
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Literal
+
+from textual.app import App
+
+from tickdeck_console import text
+from tickdeck_console.desk import Desk
+from tickdeck_console.errors import CommandError
+from tickdeck_console.keys import Level
+from tickdeck_console.model.exchange_file import ExchangeForm, FieldError, exchange_toml
+from tickdeck_console.model.facts import ReplayOrder, Verdict
+from tickdeck_console.screens.check import CheckBox
+from tickdeck_console.screens.choose import Choice, ChooseBox
+from tickdeck_console.screens.confirm import ConfirmBox, Question
+from tickdeck_console.screens.form import Field, FormBox, Values
+from tickdeck_console.screens.replay import ReplayBox
+
+_ADD_FIELDS = (
+    Field("file", "file", placeholder="/etc/tickdeck/XNAS.toml", above="From an exchange file:"),
+    Field("name", "name", placeholder="XNAS", above="Or from its lines:"),
+    Field("line-a", "line A", placeholder="239.81.0.1:31001"),
+    Field("line-b", "line B", placeholder="239.81.0.2:31002"),
+    Field("interface", "interface", "127.0.0.1"),
+    Field("request", "re-request", placeholder="127.0.0.1:31009, empty when there is none"),
+)
+
+
+class OperatorApp(App[None]):
+    """The part of the app that acts; `selected_key` says on what."""
+
+    desk: Desk
+
+    @property
+    def selected_key(self) -> str:
+        """The exchange that commands act on: the one shown, or the one under the cursor."""
+        return self.desk.selected
+
+    def command(self, action: str) -> Callable[[], object]:
+        """The callback that runs an action named as in the table of keys."""
+        raise NotImplementedError
+
+    def action_check(self) -> None:
+        """Health check of the exchange shown, or of all that the filter leaves."""
+        self._begin(self._check(self._checked_name()))
+
+    def action_add(self) -> None:
+        """Add an exchange."""
+        if self._may_change():
+            self._begin(self._add())
+
+    def action_remove(self) -> None:
+        """Remove the selected exchange."""
+        if self._may_change(self.selected_key):
+            self._begin(self._remove(self.selected_key))
+
+    def action_replay(self) -> None:
+        """Replay a journal or a capture."""
+        if self._may_change():
+            self._begin(self._replay(self.selected_key))
+
+    def action_restart(self) -> None:
+        """Restart a worker of the selected exchange."""
+        if self._may_change(self.selected_key):
+            self._begin(self._restart(self.selected_key))
+
+    def action_recover(self) -> None:
+        """Ask again now for the open gaps of the selected exchange."""
+        if self._may_change(self.selected_key):
+            self._begin(self._recover(self.selected_key))
+
+    def action_collect(self, run: bool) -> None:
+        """Start or stop collecting."""
+        if self._may_change(self.selected_key):
+            self._begin(self._collect(self.selected_key, run=run))
+
+    def _checked_name(self) -> str:
+        """One exchange by name; the empty name means all of them."""
+        return self.selected_key
+
+    def _begin(self, command: Coroutine[Any, Any, None]) -> None:
+        self.run_worker(self._guarded(command), group="command")
+
+    async def _guarded(self, command: Coroutine[Any, Any, None]) -> None:
+        try:
+            await command
+        except CommandError as error:
+            self.tell(str(error), error=True)
+
+    def tell(self, message: str, *, error: bool = False) -> None:
+        """A toast about an own command; foreign text in it is made safe."""
+        kind: Literal["error", "information"] = "error" if error else "information"
+        self.notify(text.safe(message), severity=kind, timeout=8, markup=False)
+
+    def _may_change(self, key: str | None = None) -> bool:
+        """False, and a toast that says why, when nothing may be changed now."""
+        if self.desk.freshness.old:
+            self.tell("Off until a fresh snapshot arrives: the console is cut off.", error=True)
+            return False
+        if key == "":
+            self.tell("There is no exchange to act on.", error=True)
+            return False
+        return True
+
+    async def _confirmed(self, question: Question) -> str | None:
+        """The reason, or None when the operator cancelled or the facts grew old meanwhile."""
+        reason = await self.push_screen_wait(ConfirmBox(question))
+        if reason is not None and not self._may_change():
+            return None
+        return reason
+
+    async def _check(self, key: str) -> None:
+        if self.desk.freshness.old:
+            self.tell("The daemon cannot be asked: the console is cut off.", error=True)
+            return
+        self.tell(f"Health check of {key or 'all exchanges'} runs ...")
+        report = await self.desk.plant.check(key)
+        if report.verdict is Verdict.FAIL:
+            self.bell()
+        self.clear_notifications()
+        await self.push_screen_wait(CheckBox(report))
+
+    async def _add(self) -> None:
+        effects: list[str] = []
+
+        async def check(values: Values) -> str:
+            try:
+                toml = _toml(values)
+                effects[:] = await self.desk.plant.create(toml, "dry run", dry_run=True)
+            except (FieldError, OSError, UnicodeDecodeError) as error:
+                return str(error)
+            except CommandError as error:
+                return str(error)
+            return ""
+
+        values = await self.push_screen_wait(FormBox("Add exchange", _ADD_FIELDS, "Check", check))
+        if values is None:
+            return
+        question = Question("Add exchange", "Add", tuple(effects))
+        if await self._confirmed(question) is None:
+            return
+        done = await self.desk.plant.create(_toml(values), "added in the console", dry_run=False)
+        self.tell("Added. " + " ".join(done))
+
+    async def _remove(self, key: str) -> None:
+        etag, effects = await self.desk.plant.removal(key)
+        question = Question(
+            f"Remove exchange {key}", f"Remove {key}", effects, Level.DESTROY, typed=key
+        )
+        reason = await self._confirmed(question)
+        if reason is None:
+            return
+        done = await self.desk.plant.remove(key, etag, reason)
+        self.tell(f"Removed {key}. " + " ".join(done))
+
+    async def _restart(self, key: str) -> None:
+        workers = await self.desk.plant.workers(key)
+        choices = [
+            Choice(worker.kind[:1], f"{worker.key}  {worker.state}  pid {worker.pid}", worker.key)
+            for worker in workers
+        ]
+        if not choices:
+            self.tell(f"{key} has no worker.", error=True)
+            return
+        worker = await self.push_screen_wait(ChooseBox("Restart which worker?", choices))
+        if worker is None:
+            return
+        effects = await self.desk.plant.restart(worker, "dry run", dry_run=True)
+        question = Question(f"Restart worker {worker}", "Restart", effects)
+        if await self._confirmed(question) is None:
+            return
+        done = await self.desk.plant.restart(worker, "restarted in the console", dry_run=False)
+        self.tell(f"Restarted {worker}. " + " ".join(done))
+
+    async def _recover(self, key: str) -> None:
+        effects = await self.desk.plant.recover(key, 0, dry_run=True)
+        question = Question(f"Ask again for the open gaps of {key}", "Ask again", effects)
+        if await self._confirmed(question) is None:
+            return
+        done = await self.desk.plant.recover(key, 0, dry_run=False)
+        self.tell(f"Asked again for {key}. " + " ".join(done))
+
+    async def _collect(self, key: str, *, run: bool) -> None:
+        verb = "Start" if run else "Stop"
+        effects = await self.desk.plant.collect(key, run=run, dry_run=True)
+        if await self._confirmed(Question(f"{verb} collecting {key}", verb, effects)) is None:
+            return
+        done = await self.desk.plant.collect(key, run=run, dry_run=False)
+        self.tell(f"{verb}: {key}. " + " ".join(done))
+
+    async def _replay(self, key: str) -> None:
+        effects: list[str] = []
+
+        async def check(values: Values) -> str:
+            try:
+                effects[:] = await self.desk.plant.replay_effects(_order(values))
+            except (FieldError, CommandError) as error:
+                return str(error)
+            return ""
+
+        form = FormBox("Replay", _replay_fields(key), "Check", check)
+        values = await self.push_screen_wait(form)
+        if values is None:
+            return
+        question = Question("Start replay", "Start", tuple(effects))
+        if await self._confirmed(question) is None:
+            return
+        replay = await self.desk.plant.start_replay(_order(values), "started in the console")
+        await self.push_screen_wait(ReplayBox(self.desk.plant, replay))
+
+
+def _toml(values: Values) -> str:
+    """The exchange file that the form names or describes.
+
+    Raises:
+        FieldError: The fields say too little.
+        OSError: The file cannot be read.
+    """
+    if values["file"]:
+        return Path(values["file"]).expanduser().read_text(encoding="utf-8")
+    form = ExchangeForm(
+        name=values["name"],
+        line_a=values["line-a"],
+        line_b=values["line-b"],
+        interface=values["interface"],
+        request_address=values["request"],
+    )
+    return exchange_toml(form)
+
+
+def _replay_fields(key: str) -> tuple[Field, ...]:
+    return (
+        Field("exchange", "exchange", key, above="From the journal of an exchange:"),
+        Field("from", "from seq", placeholder="first"),
+        Field("to", "to seq", placeholder="last"),
+        Field("capture", "capture", placeholder="/var/tmp/day.pcap", above="Or from a capture:"),
+        Field("target", "target", placeholder="239.99.0.1:32001", above="To a multicast group:"),
+        Field("interface", "interface", "127.0.0.1"),
+        Field("speed", "speed", "1", "1 is the recorded pace, 0 as fast as possible"),
+    )
+
+
+def _order(values: Values) -> ReplayOrder:
+    """The replay that the form describes.
+
+    Raises:
+        FieldError: A field is missing or is no number.
+    """
+    if not values["target"]:
+        raise FieldError("target: give group:port, such as 239.99.0.1:32001")
+    if not values["exchange"] and not values["capture"]:
+        raise FieldError("exchange: name one, or a capture file")
+    numbers = [values[name] or "0" for name in ("from", "to")]
+    if not all(number.isdigit() for number in numbers):
+        raise FieldError("from seq, to seq: give journal sequences, or leave them empty")
+    try:
+        speed = float(values["speed"] or "1")
+    except ValueError as error:
+        raise FieldError(f"speed: {values['speed']!r} is not a number") from error
+    return ReplayOrder(
+        target=values["target"],
+        exchange="" if values["capture"] else values["exchange"],
+        capture=values["capture"],
+        interface=values["interface"],
+        from_seq=int(numbers[0]),
+        to_seq=int(numbers[1]),
+        speed=speed,
+    )

@@ -1,0 +1,138 @@
+"""Tab `book`: the books of the exchange, and the depth of the chosen one."""
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from tickdeck_console import text
+from tickdeck_console.desk import Desk
+from tickdeck_console.model.facts import BookRow, Depth, Level
+from tickdeck_console.model.frame import Exchange
+from tickdeck_console.widgets.panel import Panel
+from tickdeck_console.widgets.texts import Part, heading
+
+LEVELS = 20
+BAR_CELLS = 10
+SYMBOL_CELLS = 10
+PRICE_CELLS = 12
+WIDE = 100
+"""Width from which the list shows prices."""
+
+
+class BookPanel(Panel):
+    """Books at the left, a ladder at the right; up and down choose."""
+
+    def __init__(self, desk: Desk, *, id: str | None = None) -> None:
+        """Begin without books."""
+        super().__init__(desk, id=id)
+        self._books: tuple[BookRow, ...] = ()
+        self._depth: Depth | None = None
+        self._symbol = ""
+        self._asked = False
+
+    def compose(self) -> ComposeResult:
+        """A line, then list and ladder side by side."""
+        yield Static("", classes="panel-text", markup=False)
+        with Horizontal(id="book-body"):
+            with VerticalScroll(id="book-list", can_focus=False):
+                yield Static("", id="book-rows", markup=False)
+            with VerticalScroll(id="book-ladder", can_focus=False):
+                yield Static("", id="book-depth", markup=False)
+
+    async def fetch(self, key: str) -> None:
+        """Ask for the books, and for the depth of the chosen one."""
+        self._books = await self.desk.plant.books(key)
+        self._asked = True
+        symbols = [book.symbol for book in self._books]
+        if self._symbol not in symbols:
+            self._symbol = max(self._books, key=lambda b: b.orders).symbol if symbols else ""
+        if self._symbol:
+            self._depth = await self.desk.plant.depth(key, self._symbol, LEVELS)
+
+    def forget(self) -> None:
+        """Drop the books of another exchange."""
+        self._books, self._depth, self._symbol, self._asked = (), None, "", False
+
+    def move(self, rows: int) -> None:
+        """Choose another book; its depth comes with the next fetch."""
+        symbols = [book.symbol for book in self._books]
+        if self._symbol in symbols:
+            index = min(max(symbols.index(self._symbol) + rows, 0), len(symbols) - 1)
+            self._symbol = symbols[index]
+            if self._depth and self._depth.book.symbol != self._symbol:
+                self._depth = None
+            # List line 0 is the header.
+            self.query_one("#book-list").scroll_to(y=max(index - 3, 0), animate=False)
+
+    def content(self, exchange: Exchange) -> Content:
+        """The line above; also fills list and ladder."""
+        self.query_one("#book-rows", Static).update(self._rows())
+        self.query_one("#book-depth", Static).update(self._ladder())
+        book = exchange.book
+        good = book.trust == "GOOD"
+        parts: list[Part] = ["\n", heading("TRUST")]
+        parts += [
+            (text.safe(book.trust) or "no book worker", "$good" if good else "bold $degraded")
+        ]
+        parts += [f"   {book.books} books, {book.suspect} suspect   "]
+        parts += [f"{text.count(book.orders)} orders   lag {text.count(book.lag_records)}   "]
+        parts += [f"laps {book.laps}"]
+        if self.size.width >= WIDE:
+            parts += [f"   cursor {text.grouped(book.cursor_seq)}"]
+        return Content.assemble(*parts)
+
+    def _rows(self) -> Content:
+        prices = self.size.width >= WIDE
+        titles = f"   {'SYMBOL':<{SYMBOL_CELLS}} {'ORDERS':>8}"
+        titles += f" {'BID':>{PRICE_CELLS}} {'ASK':>{PRICE_CELLS}}  TRUST" if prices else "  TRUST"
+        parts: list[Part] = [(f"{titles}\n", "$quiet")]
+        if not self._books:
+            parts += [(" No book yet." if self._asked else " asking ...", "$quiet")]
+        for book in self._books:
+            chosen = book.symbol == self._symbol
+            line = f" {'>' if chosen else ' '} {text.fit(text.safe(book.symbol), SYMBOL_CELLS)}"
+            line += f" {text.count(book.orders):>8}"
+            if prices:
+                line += f" {_price(book.best_bid)} {_price(book.best_ask)}"
+            good = book.trust == "GOOD"
+            trust: Part = (text.safe(book.trust), "" if good else "bold $degraded")
+            parts += [(line, "bold" if chosen else ""), "  ", trust, "\n"]
+        return Content.assemble(*parts)
+
+    def _ladder(self) -> Content:
+        depth = self._depth
+        if depth is None:
+            return Content.styled(" asking ..." if self._symbol else "", "$quiet")
+        head = f" {text.safe(depth.book.symbol)}  {depth.book.bid_levels} bid, "
+        head += f"{depth.book.ask_levels} ask{_spread(depth)}"
+        if depth.book.suspect_since:
+            head += f"\n suspect since sequence {depth.book.suspect_since}"
+        titles = f" {'':<{BAR_CELLS}} {'ORDERS':>7} {'QTY':>9} {'PRICE':>{PRICE_CELLS}}\n"
+        parts: list[Part] = [(head, "bold"), "\n", (titles, "$quiet")]
+        # As many levels of each side as fit around the spread.
+        fitting = max((self.query_one("#book-ladder").size.height - 4) // 2, 3)
+        bids, asks = depth.bids[:fitting], depth.asks[:fitting]
+        top = max((level.quantity for level in bids + asks), default=1)
+        for level in reversed(asks):
+            parts += _level(level, top, "$degraded")
+        parts.append((f" {'-' * (BAR_CELLS + 31)}\n", "$rule"))
+        for level in bids:
+            parts += _level(level, top, "$good")
+        return Content.assemble(*parts)
+
+
+def _level(level: Level, top: int, style: str) -> list[Part]:
+    bar = "#" * max(round(BAR_CELLS * level.quantity / max(top, 1)), 1)
+    numbers = f" {level.orders:>7} {text.grouped(level.quantity):>9} "
+    return [" ", (f"{bar:>{BAR_CELLS}}", style), numbers, (_price(level), "bold"), "\n"]
+
+
+def _price(level: Level | None) -> str:
+    return f"{text.price(level.price) if level else '-':>{PRICE_CELLS}}"
+
+
+def _spread(depth: Depth) -> str:
+    if not depth.bids or not depth.asks:
+        return ""
+    return f", spread {text.price(depth.asks[0].price - depth.bids[0].price)}"
