@@ -8,7 +8,8 @@ besides is read from `<runtime_dir>/../../behaviour/<worker>.json`, when that ex
 - `exit_code`, `exit_signal`: end so before it is ready;
 - `never_ready`: stay STARTING; `late_lock_s`: wait that long before taking the lock;
 - `ignore_drain`, `ignore_term`: stay when asked to go; `refuse_drain`: answer WRONG_STATE;
-- `no_stats`: no stats file; `layout`: its major version; `no_heartbeat`: beat once only.
+- `drain_s`: how long a drain takes;
+- `no_stats`: no stats file; `layout`: its major version; `no_progress`: the hot loop stands.
 
 Each start and each end is a line of `<runtime_dir>/../../fake.log`.
 """
@@ -55,8 +56,10 @@ class FakeStats:
     def state(self, state: int) -> None:
         struct.pack_into("<Q", self.map, 640, state)
 
-    def beat(self) -> None:
+    def beat(self, *, progress: bool = True) -> None:
         struct.pack_into("<Q", self.map, 512, time.monotonic_ns())
+        if not progress:
+            return
         (passes,) = struct.unpack_from("<Q", self.map, 576)
         struct.pack_into("<Q", self.map, 576, passes + 1)
 
@@ -75,7 +78,7 @@ class FakeWorker:
         path = self.plant / "behaviour" / f"{spec['worker']}.json"
         self.behaviour: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
         self.stats: FakeStats | None = None
-        self.beating = not self.behaviour.get("no_heartbeat", False)
+        self.beating = True
         self.answers: dict[str, bytes] = {}
 
     def run(self) -> NoReturn:
@@ -102,7 +105,7 @@ class FakeWorker:
         threading.Thread(target=self.serve, args=(server,), daemon=True).start()
         while True:
             if self.beating and self.stats:
-                self.stats.beat()
+                self.stats.beat(progress=not self.behaviour.get("no_progress"))
             time.sleep(0.05)
 
     def listen(self) -> socket.socket:
@@ -127,6 +130,7 @@ class FakeWorker:
             answer = {"id": request["id"], **self.answer(request["op"], request["args"])}
             connection.sendall(json.dumps(answer).encode() + b"\n")
             if request["op"] == "drain" and answer["ok"] and not self.behaviour.get("ignore_drain"):
+                time.sleep(self.behaviour.get("drain_s", 0))
                 self.leave(0, "drained")
 
     def answer(self, op: str, args: dict[str, Any]) -> dict[str, Any]:

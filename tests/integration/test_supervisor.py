@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import json
 import os
 import signal
 from contextlib import suppress
@@ -123,6 +124,7 @@ async def test_start_that_never_gets_ready(plant: Plant) -> None:
 
 async def test_stop_drains_book_before_rx(plant: Plant) -> None:
     """A commanded stop drains book to its end before rx is asked; both end with code 0."""
+    plant.behave("XNAS-book", drain_s=0.3)
     supervisor = await start(plant)
     await supervisor.apply(plant.record(generation=2, desired=DesiredState.STOPPED))
     async with asyncio.timeout(10):
@@ -183,6 +185,7 @@ async def test_start_after_stop_during_the_drain(plant: Plant) -> None:
 
 async def test_changed_spec_restarts_what_it_touches(plant: Plant) -> None:
     """A new group restarts rx alone; a new journal folder restarts book, then rx, then book."""
+    plant.behave("XNAS-book", drain_s=0.3)
     supervisor = await start(plant)
     book = view(supervisor, "XNAS-book").pid
     rx = view(supervisor, "XNAS-rx").pid
@@ -209,7 +212,7 @@ async def test_older_record_is_ignored(plant: Plant) -> None:
     """Desired states that arrive in the wrong order end in the newest one."""
     supervisor = await start(plant, plant.record(generation=5))
     await supervisor.apply(plant.record(generation=4, desired=DesiredState.STOPPED))
-    assert state(supervisor, "XNAS-rx") is RUNNING
+    assert {v.state for v in supervisor.workers()} == {RUNNING}
 
 
 async def test_book_disabled_by_the_file(plant: Plant) -> None:
@@ -254,8 +257,8 @@ async def test_add_and_remove_in_races(plant: Plant) -> None:
     await supervisor.start([])
 
     async def one(number: int) -> None:
-        name = f"X{number % 10}"
-        await supervisor.apply(plant.record(name, port=20000 + number))
+        name = f"X{number % 4}"
+        await supervisor.apply(plant.record(name, port=20000 + number % 4))
         for _ in range(number % 7):
             await asyncio.sleep(0)
         if number % 3 == 0:
@@ -327,6 +330,42 @@ async def test_foreign_lock(plant: Plant) -> None:
         with pytest.raises(WrongStateError, match="left alone"):
             await supervisor.restart("XNAS-rx")
     await until(lambda: state(supervisor, "XNAS-rx") is RUNNING)
+
+
+async def test_lock_taken_before_a_later_start(plant: Plant) -> None:
+    """The lock is looked at before every start, not only when the daemon starts."""
+    supervisor = await start(plant, plant.record(desired=DesiredState.STOPPED))
+    directory = plant.settings.worker_dir("XNAS-rx")
+    directory.mkdir(parents=True)
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        await supervisor.apply(plant.record(generation=2))
+        assert state(supervisor, "XNAS-rx") is WorkerState.FOREIGN
+        assert plant.pids() == []
+        await supervisor.apply(plant.record(generation=3, desired=DesiredState.STOPPED))
+    await until(lambda: state(supervisor, "XNAS-rx") is STOPPED)
+
+
+async def test_strange_answer_on_the_control_socket(plant: Plant) -> None:
+    """Who answers on the socket must be the very process, else nothing is asked of it."""
+    supervisor = await start(plant)
+    rx = view(supervisor, "XNAS-rx")
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hello = {"hello": 1, "worker": rx.id, "incarnation": rx.incarnation}
+        writer.write(json.dumps({**hello, "build_id": "x", "ops": []}).encode() + b"\n")
+        asked.append(await reader.readline())
+        writer.close()
+
+    path = rx.runtime_dir / "control.sock"
+    path.unlink()
+    server = await asyncio.start_unix_server(answer, path)
+    with pytest.raises(UnavailableError, match=f"answered by process {os.getpid()}"):
+        await supervisor.call("XNAS-rx", "drain", {}, timeout_s=5)
+    await until(lambda: asked)
+    assert asked == [b""]
+    server.close()
 
 
 async def test_calls_without_a_worker(plant: Plant) -> None:

@@ -193,8 +193,8 @@ async def test_timeout_and_its_late_answer(worker: Scripted) -> None:
         b"[1]\n",
         b"no json\n",
         b'{"id":"' + b"x" * (ANSWER_LENGTH_MAX + 10) + b'"}\n',
-        b'{"price":1.5}\n',
-        b'{"x":NaN}\n',
+        b'{"id":"<id>","ok":true,"result":{"price":1.5}}\n',
+        b'{"id":"<id>","ok":true,"result":{"price":NaN}}\n',
         b'{"x":' + b"[" * 100_000 + b"\n",
         b"\xff\xfe\n",
     ],
@@ -202,7 +202,9 @@ async def test_timeout_and_its_late_answer(worker: Scripted) -> None:
 async def test_broken_protocol_closes_the_connection(worker: Scripted, sent: bytes) -> None:
     """A second answer, an answer to nobody, no JSON, a float, an endless line: what follows
     cannot be trusted, so the connection is closed and later calls say so at once."""
-    worker.answer = lambda request: sent.replace(b"<ok>", ok(request))
+    worker.answer = lambda request: sent.replace(b"<ok>", ok(request)).replace(
+        b"<id>", str(request["id"]).encode()
+    )
     client = await worker.client()
     with suppress(ControlProtocolError):
         await client.call("a", timeout_s=2)
