@@ -32,7 +32,7 @@ async def run_headless(options: DemoOptions, say: Callable[[str], None]) -> dict
     """
     async with DemoPlant(options) as plant:
         await plant.play()
-        books = await _follow(plant, say)
+        books = await follow(plant, say)
         health = await _health(plant)
         latency = await _latency(plant)
         await plant.stop_collection()
@@ -40,8 +40,12 @@ async def run_headless(options: DemoOptions, say: Callable[[str], None]) -> dict
         return _report(plant, books, health, latency, verified)
 
 
-async def _follow(plant: DemoPlant, say: Callable[[str], None]) -> ListBooksResponse:
-    """Wait until the book has applied every message; kill what is to be killed half way."""
+async def follow(plant: DemoPlant, say: Callable[[str], None]) -> ListBooksResponse:
+    """Wait until the book has applied every message; kill what is to be killed half way.
+
+    Raises:
+        CommandError: The book made no progress for `STALL_TIMEOUT_S`.
+    """
     loop = asyncio.get_running_loop()
     progress, since, killed = 0, loop.time(), False
     while True:

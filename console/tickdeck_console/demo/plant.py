@@ -32,6 +32,7 @@ class DemoPlant:
         self.options = options
         self.base = Path()
         self.runtime = Path()
+        self.lines: dict[str, str] = {}
         self.simulator: Simulator
         self._daemon: Child | None = None
         self._client: Client | None = None
@@ -151,23 +152,23 @@ class DemoPlant:
 
     async def _start(self) -> None:
         ports = _free_ports(2)
-        lines = {"A": f"239.81.0.1:{ports[0]}", "B": f"239.81.0.2:{ports[1]}"}
+        self.lines = {"A": f"239.81.0.1:{ports[0]}", "B": f"239.81.0.2:{ports[1]}"}
         self.simulator = await Simulator.start(
-            await self._simulator_arguments(lines), self.runtime / "sim", self.base / "sim.log"
+            self._simulator_arguments(), self.runtime / "sim", self.base / "sim.log"
         )
         await self._arm_faults()
         await self.start_daemon()
-        toml = _exchange_file(lines, self.simulator.request_address)
+        toml = _exchange_file(self.lines, self.simulator.request_address)
         request = CreateExchangeRequest(request_id=new_request_id(), toml=toml, reason="demo")
         await self.client.exchange.CreateExchange(request, timeout=30)
         await self.wait_for_workers()
         await self.client.observe.GetSnapshot(GetSnapshotRequest(name=NAME))
 
-    async def _simulator_arguments(self, lines: dict[str, str]) -> list[str | Path]:
+    def _simulator_arguments(self) -> list[str | Path]:
         (self.runtime / "sim").mkdir()
         options = self.options
         arguments: list[str | Path] = ["--wait", "--request-listen", "127.0.0.1:0"]
-        for name, address in lines.items():
+        for name, address in self.lines.items():
             arguments += ["--line", f"{name}={address}"]
         arguments += ["--rate", str(options.rate or "max"), "--seed", str(options.seed)]
         arguments += ["--session", f"DEMO{options.seed % 1_000_000:06}"]
