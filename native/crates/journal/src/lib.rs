@@ -47,6 +47,7 @@
 
 #![forbid(unsafe_code)]
 
+mod checkpoint;
 #[cfg(test)]
 mod crash_tests;
 mod directory;
@@ -66,6 +67,7 @@ mod verify;
 mod walk;
 mod writer;
 
+pub use checkpoint::{Checkpoint, checkpoint, has_writer};
 pub use error::{Class, JournalError, Problem};
 pub use policy::SyncPolicy;
 pub use reader::{Entry, OwnedRecord, Reader, SegmentInfo};

@@ -106,6 +106,12 @@ fn check_pair(before: &SegmentEntry, after: &SegmentEntry, problems: &mut Vec<Pr
         ));
         return;
     }
+    check_seal(before, after, problems);
+}
+
+/// Neighbours by number: the first one is sealed and the second one names its seal.
+fn check_seal(before: &SegmentEntry, after: &SegmentEntry, problems: &mut Vec<Problem>) {
+    let (one, two) = (&before.header, &after.header);
     let Some(info) = &before.seal else {
         let detail = format!(
             "segment {} follows, but this one has no valid seal",

@@ -167,16 +167,49 @@ impl Reader {
     ///
     /// As [`next`](Self::next).
     pub fn last_record_of_kind(&self, kind: u8) -> Result<Option<OwnedRecord>, JournalError> {
+        self.last_record_of_kind_below(kind, u64::MAX)
+    }
+
+    /// The newest record of a kind with a sequence below `seq`.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next).
+    pub fn last_record_of_kind_below(
+        &self,
+        kind: u8,
+        seq: u64,
+    ) -> Result<Option<OwnedRecord>, JournalError> {
         for entry in list_clean(&self.dir)?.into_iter().rev() {
-            let may_hold = entry
-                .seal
-                .as_ref()
-                .is_none_or(|info| info.seal.totals.of_kind(kind) > 0);
-            if may_hold && let Some(record) = OpenSegment::open(entry, None)?.last_of_kind(kind)? {
+            let may_hold = entry.header.base_seq < seq
+                && entry
+                    .seal
+                    .as_ref()
+                    .is_none_or(|info| info.seal.totals.of_kind(kind) > 0);
+            if !may_hold {
+                continue;
+            }
+            if let Some(record) = OpenSegment::open(entry, None)?.last_of_kind(kind, seq)? {
                 return Ok(Some(record));
             }
         }
         Ok(None)
+    }
+
+    /// The newest sequence that can be read now; one less than [`first_seq`](Self::first_seq) in an
+    /// empty log.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn last_seq(&self) -> Result<u64, JournalError> {
+        let last = list_clean(&self.dir)?
+            .pop()
+            .expect("a clean list is not empty");
+        match &last.seal {
+            Some(info) => Ok(info.seal.totals.last_seq),
+            None => OpenSegment::open(last, None)?.last_seq(),
+        }
     }
 
     /// The segments of the log as of now.

@@ -1,5 +1,8 @@
 //! Checks every byte of a log, in bounded memory, beside a living writer if there is one.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 
 use crate::directory::{self, SegmentEntry, StateView};

@@ -60,100 +60,129 @@ pub(crate) fn walk(
     entry: &SegmentEntry,
     visit: &mut dyn FnMut(&Source, &Block),
 ) -> io::Result<Walk> {
-    let mut source = Source::open(&entry.path)?;
-    let mut chain = Chain::begin(&entry.header, entry.header_crc);
-    let mut sha = Sha256::new_with_prefix(entry.header.encode());
-    let mut walk = Walk {
-        next_seq: chain.seq,
-        data_end: chain.offset,
-        durable_seq: 0,
-        last_nonzero: chain.offset,
-        damage: Vec::new(),
-        has_stray_block: false,
-        end: End::Data,
-        sha256: [0; 32],
-    };
+    let mut walker = Walker::begin(entry)?;
     loop {
-        let (class, detail) = match chain.step(&mut source)? {
-            Found::Block(block) => {
-                walk.durable_seq = walk.durable_seq.max(block.header.durable_seq_before);
-                if block.header.kind == BlockKind::Seal {
-                    walk.end_at_seal(&block, &source);
-                    break;
-                }
-                sha.update(block.bytes(&source));
-                (walk.next_seq, walk.data_end) = (chain.seq, chain.offset);
-                walk.last_nonzero = chain.offset;
-                visit(&source, &block);
-                continue;
-            }
-            Found::Bad(class, detail) => (class, detail),
-            Found::Zero => (
-                Class::MissingBlocks,
-                "zeros where a block should begin".to_owned(),
-            ),
-            Found::Eof => (
-                Class::MissingBlocks,
-                "the file ends where a block should begin".into(),
-            ),
+        let found = walker.look()?;
+        let goes_on = match found {
+            Found::Block(block) => walker.pass(&block, visit),
+            Found::Bad(class, detail) => walker.judge(class, detail)?,
+            Found::Zero => walker.judge(Class::MissingBlocks, "zeros, no block".into())?,
+            Found::Eof => walker.judge(Class::MissingBlocks, "the file ends".into())?,
         };
-        let mut damage = Damage {
-            offset: chain.offset,
-            class,
-            detail,
-            from: chain.seq,
-            resumed_at: None,
-        };
-        match walk.resume(&mut source, &chain)? {
-            Some(block) => {
-                damage.resumed_at = Some(block.header.base_seq);
-                walk.damage.push(damage);
-                chain = Chain {
-                    offset: block.offset,
-                    seq: block.header.base_seq,
-                    prev_crc: None,
-                    ..chain
-                };
-            }
-            None if class == Class::MissingBlocks && walk.last_nonzero <= chain.offset => break,
-            None => {
-                walk.damage.push(damage);
-                walk.end = End::Lost;
-                break;
-            }
+        if !goes_on {
+            walker.walk.sha256 = walker.sha.finalize().into();
+            return Ok(walker.walk);
         }
     }
-    walk.sha256 = sha.finalize().into();
-    Ok(walk)
 }
 
-impl Walk {
-    /// The next valid block, at the place of the damage or behind it, that goes on in sequence.
-    fn resume(&mut self, source: &mut Source, chain: &Chain) -> io::Result<Option<Block>> {
-        let mut from = chain.offset;
-        while let Some(block) = find_block(source, from, chain.epoch_low, &mut self.last_nonzero)? {
-            if block.header.base_seq >= chain.seq {
+/// A walk under way.
+struct Walker {
+    source: Source,
+    chain: Chain,
+    sha: Sha256,
+    walk: Walk,
+}
+
+impl Walker {
+    fn begin(entry: &SegmentEntry) -> io::Result<Self> {
+        let chain = Chain::begin(&entry.header, entry.header_crc);
+        let walk = Walk {
+            next_seq: chain.seq,
+            data_end: chain.offset,
+            durable_seq: 0,
+            last_nonzero: chain.offset,
+            damage: Vec::new(),
+            has_stray_block: false,
+            end: End::Data,
+            sha256: [0; 32],
+        };
+        let sha = Sha256::new_with_prefix(entry.header.encode());
+        Ok(Self {
+            source: Source::open(&entry.path)?,
+            chain,
+            sha,
+            walk,
+        })
+    }
+
+    /// Steps to the next block. What is none gets a second look: the window may be older than the
+    /// file.
+    fn look(&mut self) -> io::Result<Found> {
+        let found = self.chain.step(&mut self.source)?;
+        if matches!(found, Found::Block(_)) {
+            return Ok(found);
+        }
+        self.source.forget();
+        self.chain.step(&mut self.source)
+    }
+
+    /// Takes a good block; false behind the seal.
+    fn pass(&mut self, block: &Block, visit: &mut dyn FnMut(&Source, &Block)) -> bool {
+        let (walk, source) = (&mut self.walk, &self.source);
+        walk.durable_seq = walk.durable_seq.max(block.header.durable_seq_before);
+        if block.header.kind == BlockKind::Seal {
+            walk.end = End::Seal {
+                offset: block.offset,
+            };
+            if Seal::parse(block.payload(source)).is_none() {
+                let detail = "the seal block has a wrong length or index".to_owned();
+                self.damaged(Class::BadSeal, detail, None);
+                self.walk.end = End::Lost;
+            }
+            return false;
+        }
+        self.sha.update(block.bytes(source));
+        (walk.next_seq, walk.data_end) = (self.chain.seq, self.chain.offset);
+        walk.last_nonzero = self.chain.offset;
+        visit(source, block);
+        true
+    }
+
+    /// Decides what it means that no block stands here; false at the end.
+    fn judge(&mut self, class: Class, detail: String) -> io::Result<bool> {
+        let Some(block) = self.find_behind()? else {
+            if class != Class::MissingBlocks || self.walk.last_nonzero > self.chain.offset {
+                self.damaged(class, detail, None);
+                self.walk.end = End::Lost;
+            }
+            return Ok(false);
+        };
+        // A living writer may have got this far between the two looks.
+        self.source.forget();
+        let mut probe = self.chain;
+        if !matches!(probe.step(&mut self.source)?, Found::Block(_)) {
+            self.damaged(class, detail, Some(block.header.base_seq));
+            (self.chain.offset, self.chain.seq) = (block.offset, block.header.base_seq);
+            self.chain.prev_crc = None;
+        }
+        Ok(true)
+    }
+
+    /// The next valid block, here or further on, that goes on in sequence.
+    fn find_behind(&mut self) -> io::Result<Option<Block>> {
+        let (mut from, epoch_low) = (self.chain.offset, self.chain.epoch_low);
+        let last_nonzero = &mut self.walk.last_nonzero;
+        while let Some(block) = find_block(&mut self.source, from, epoch_low, last_nonzero)? {
+            if block.header.base_seq >= self.chain.seq {
                 return Ok(Some(block));
             }
-            self.has_stray_block = true;
+            self.walk.has_stray_block = true;
             from = block.end();
         }
         Ok(None)
     }
 
-    fn end_at_seal(&mut self, block: &Block, source: &Source) {
-        self.end = End::Seal {
-            offset: block.offset,
-        };
-        if Seal::parse(block.payload(source)).is_none() {
-            self.damage.push(Damage {
-                offset: block.offset,
-                class: Class::BadSeal,
-                detail: "the seal block has a wrong length or index".into(),
-                from: self.next_seq,
-                resumed_at: None,
-            });
-            self.end = End::Lost;
-        }
+    fn damaged(&mut self, class: Class, detail: String, resumed_at: Option<u64>) {
+        let Chain {
+            offset, seq: from, ..
+        } = self.chain;
+        self.walk.damage.push(Damage {
+            offset,
+            class,
+            detail,
+            from,
+            resumed_at,
+        });
     }
 }

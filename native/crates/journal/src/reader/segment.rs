@@ -108,13 +108,31 @@ impl OpenSegment {
         Ok(false)
     }
 
-    /// The last record of a kind in this segment.
-    pub(super) fn last_of_kind(mut self, kind: u8) -> Result<Option<OwnedRecord>, JournalError> {
+    /// The last sequence of this segment.
+    pub(super) fn last_seq(mut self) -> Result<u64, JournalError> {
+        while let Found::Block(_) = self.step()? {
+            if self.seal_hash.is_some() {
+                break;
+            }
+        }
+        Ok(self.chain.seq - 1)
+    }
+
+    /// The last record of a kind in this segment whose sequence is below a bound.
+    pub(super) fn last_of_kind(
+        mut self,
+        kind: u8,
+        below: u64,
+    ) -> Result<Option<OwnedRecord>, JournalError> {
         let mut last = None;
         loop {
             match self.step()? {
                 Found::Block(block) if block.header.kind == BlockKind::Data => {
-                    if self.records.last_of_kind(kind, &self.source).is_some() {
+                    if self
+                        .records
+                        .last_of_kind(kind, below, &self.source)
+                        .is_some()
+                    {
                         last = Some(block);
                     }
                 }
@@ -134,7 +152,7 @@ impl OpenSegment {
         // Only the place was kept on the way; the block is read once more.
         let found = scan::read_block(&mut self.source, block.offset);
         match found.map_err(|error| self.failed(error))? {
-            Found::Block(block) => Ok(Records::of(&block).last_of_kind(kind, &self.source)),
+            Found::Block(block) => Ok(Records::of(&block).last_of_kind(kind, below, &self.source)),
             _ => {
                 let detail = "the file changed while it was read".to_owned();
                 let seq = Some(block.header.base_seq);
@@ -222,10 +240,15 @@ impl Records {
         }
     }
 
-    pub(super) fn last_of_kind(mut self, kind: u8, source: &Source) -> Option<OwnedRecord> {
+    pub(super) fn last_of_kind(
+        mut self,
+        kind: u8,
+        below: u64,
+        source: &Source,
+    ) -> Option<OwnedRecord> {
         let mut last = None;
         while self.advance(source).is_some() {
-            if self.entry(source).record.kind == kind {
+            if self.seq < below && self.entry(source).record.kind == kind {
                 last = Some(self);
             }
         }

@@ -402,3 +402,36 @@ fn damage_before_valid_blocks_is_not_torn() {
     assert_eq!(classes(&check(dir.path())), ["torn_tail"]);
     assert!(!opening_is_refused(dir.path()));
 }
+
+/// A block of a twin log, valid in itself and with the right sequences, is not taken for the one that
+/// belongs here: it names another block before it.
+#[test]
+fn a_misplaced_block_breaks_the_chain() {
+    let twin = || {
+        let dir = scratch();
+        let mut writer = open(dir.path(), SMALL);
+        for _ in 0..4 {
+            fill(&mut writer, 3, 40);
+            writer.flush().expect("writes");
+        }
+        drop(writer);
+        dir
+    };
+    let (dir, other) = (twin(), twin());
+    let file = segment_files(dir.path())[0].clone();
+    let mut bytes = fs::read(&file).expect("reads");
+    let foreign = fs::read(&segment_files(other.path())[0]).expect("reads");
+    let block = 72 + 3 * (24 + 40);
+    let second = 128 + block..128 + 2 * block;
+    bytes[second.clone()].copy_from_slice(&foreign[second]);
+    fs::write(&file, &bytes).expect("writes");
+    let report = check(dir.path());
+    assert_eq!(classes(&report), ["broken_chain", "broken_chain"]);
+    assert_eq!(report.problems[0].offset, 128 + block as u64);
+    assert!(opening_is_refused(dir.path()));
+    assert_eq!(
+        prefix(dir.path()),
+        [1, 2, 3],
+        "no record of the foreign block is shown"
+    );
+}

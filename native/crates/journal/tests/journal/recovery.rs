@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use tickdeck_journal::{JournalError, Reader, RecoveryMode, Writer};
+use tickdeck_journal::{JournalError, Reader, RecoveryMode, Writer, checkpoint, has_writer};
 
 use crate::support::*;
 
@@ -27,6 +27,15 @@ fn reopening_continues_under_a_new_epoch() {
         (report.writer_epoch, report.next_seq, writer.next_seq()),
         (2, 11, 11)
     );
+    assert!(has_writer(dir.path()).expect("asks"));
+    let state = checkpoint(dir.path())
+        .expect("reads")
+        .expect("there is one");
+    assert_eq!(
+        (state.writer_epoch, state.active_segment, state.durable_seq),
+        (2, 2, 10)
+    );
+    assert!(!state.clean);
     fill(&mut writer, 10, 50);
     writer.flush().expect("writes");
     fill(&mut writer, 3, 50);
@@ -44,6 +53,12 @@ fn reopening_continues_under_a_new_epoch() {
     assert_eq!(writer.log_id(), log_id);
     fill(&mut writer, 5, 50);
     writer.close().expect("closes");
+    assert!(!has_writer(dir.path()).expect("asks"));
+    assert!(
+        checkpoint(dir.path())
+            .expect("reads")
+            .is_some_and(|state| state.clean)
+    );
     assert_eq!(check(dir.path()).problems, []);
     assert_eq!(
         read_all(dir.path()).expect("reads"),

@@ -195,6 +195,7 @@ fn last_record_of_a_kind() {
     writer.append(&session(5)).expect("appends");
     writer.flush().expect("writes");
     let reader = Reader::open(dir.path()).expect("opens");
+    assert_eq!(reader.last_seq().expect("reads"), 5);
     let last = |kind| reader.last_record_of_kind(kind).expect("reads");
     assert_eq!(
         last(kind::SESSION).map(|found| (found.seq, found.venue_seq)),
@@ -211,6 +212,21 @@ fn last_record_of_a_kind() {
     let data = last(kind::DATA).expect("there is data");
     assert_eq!((data.seq, data.payload), (605, payload(605, 64)));
     assert_eq!(last(kind::CLOCK_STEP), None);
+    let below = |seq| {
+        reader
+            .last_record_of_kind_below(kind::SESSION, seq)
+            .expect("reads")
+    };
+    for (seq, found) in [
+        (606, Some(5)),
+        (6, Some(5)),
+        (5, Some(1)),
+        (2, Some(1)),
+        (1, None),
+    ] {
+        assert_eq!(below(seq).map(|record| record.seq), found, "below {seq}");
+    }
+    assert_eq!(reader.last_seq().expect("reads"), 605);
 }
 
 /// Settings out of range are refused with the name of the setting.
