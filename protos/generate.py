@@ -62,7 +62,8 @@ def _protoc(includes: Path, *arguments: str) -> None:
 
 
 def _files(pattern: str) -> list[str]:
-    return [path.relative_to(PROTOS).as_posix() for path in sorted((PROTOS / PACKAGE).glob(pattern))]
+    paths = sorted((PROTOS / PACKAGE).glob(pattern))
+    return [path.relative_to(PROTOS).as_posix() for path in paths]
 
 
 def _generate(out: Path, includes: Path) -> None:

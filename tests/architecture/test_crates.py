@@ -65,8 +65,9 @@ def test_pure_crate_does_no_io(crate: str) -> None:
 @pytest.mark.parametrize("crate", sorted(ALLOWED.keys() - UNSAFE_ALLOWED))
 def test_unsafe_is_forbidden_outside_its_homes(crate: str) -> None:
     """`unsafe` lives in net, ring and stats only, and the compiler holds it."""
-    lib = NATIVE / "crates" / crate / "src" / "lib.rs"
-    roots = [lib, *(NATIVE / "crates" / crate / "src" / "bin").glob("*.rs")]
+    source = NATIVE / "crates" / crate / "src"
+    roots = [*source.glob("lib.rs"), *source.glob("main.rs"), *source.glob("bin/*.rs")]
+    assert roots
     for root in roots:
         assert "#![forbid(unsafe_code)]" in root.read_text(), root
 

@@ -172,15 +172,15 @@ def _book(book: BookSummary) -> dict[str, Any]:
         "orders": book.orders,
         "bid_levels": book.bid_levels,
         "ask_levels": book.ask_levels,
-        "best_bid": _level(book, "best_bid", book.best_bid),
-        "best_ask": _level(book, "best_ask", book.best_ask),
+        "best_bid": _level(book.best_bid) if book.HasField("best_bid") else None,
+        "best_ask": _level(book.best_ask) if book.HasField("best_ask") else None,
         "queue_sha256": book.queue_sha256,
         "trust": book.trust,
     }
 
 
-def _level(book: BookSummary, field: str, level: Level) -> list[int] | None:
-    return [level.price, level.quantity] if book.HasField(field) else None
+def _level(level: Level) -> list[int]:
+    return [level.price, level.quantity]
 
 
 def _orders(books: ListBooksResponse) -> int:

@@ -148,4 +148,5 @@ class Simulator:
             error = answer["error"]
             text = f"tickdeck-sim refused {op}: {error['code']} {error['message']}"
             raise CommandError(text, f"its log is {self.child.log}", ExitCode.FAILED)
-        return answer["result"]
+        result: dict[str, Any] = answer["result"]
+        return result
