@@ -15,12 +15,14 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
 import grpc
+from google.protobuf.message import Message
 from grpc import aio
 
 from tickdeck.v1.book_service_pb2_grpc import BookServiceStub
 from tickdeck.v1.exchange_service_pb2_grpc import ExchangeServiceStub
 from tickdeck.v1.journal_service_pb2_grpc import JournalServiceStub
 from tickdeck.v1.observe_service_pb2_grpc import ObserveServiceStub
+from tickdeck.v1.operation_service_pb2 import WatchOperationRequest
 from tickdeck.v1.operation_service_pb2_grpc import OperationServiceStub
 from tickdeck.v1.recovery_service_pb2_grpc import RecoveryServiceStub
 from tickdeck.v1.replay_service_pb2_grpc import ReplayServiceStub
@@ -28,12 +30,24 @@ from tickdeck.v1.system_service_pb2_grpc import SystemServiceStub
 from tickdeck.v1.worker_service_pb2_grpc import WorkerServiceStub
 from tickdeck_console.errors import CommandError, ExitCode
 
-__all__ = ["Client", "CommandError", "ExitCode", "default_target", "new_request_id", "reading"]
+__all__ = [
+    "CURSOR_EXPIRED",
+    "NO_ANSWER",
+    "Client",
+    "CommandError",
+    "ExitCode",
+    "default_target",
+    "finished",
+    "new_request_id",
+    "reading",
+]
 
 Response = TypeVar("Response")
 
 NO_ANSWER = "NO_ANSWER"
 """Reason of the error when the daemon is connected and does not answer."""
+CURSOR_EXPIRED = "CURSOR_EXPIRED"
+"""The daemon's reason when events before the cursor are no longer kept."""
 UNARY_TIMEOUT_S = 10.0
 """Deadline of a unary call that names none; grpc's own default is to wait for ever."""
 
@@ -90,6 +104,38 @@ async def reading(
         yield aiter(call)
     finally:
         call.cancel()
+
+
+async def finished(client: Client, started: Message) -> Any:  # noqa: ANN401
+    """Wait for the operation that `started` carries; returns its response, packed.
+
+    Args:
+        client: Where it runs.
+        started: A response with a field `operation`.
+
+    Raises:
+        CommandError: The operation failed.
+    """
+    operation: Any = cast(Any, started).operation
+    if not operation.done:
+        request = WatchOperationRequest(name=operation.name)
+        async with reading(client.operation.WatchOperation(request)) as messages:
+            async for message in messages:
+                operation = cast(Any, message).operation
+                if operation.done:
+                    break
+    if not operation.done:
+        raise CommandError(
+            f"operation {operation.name} was not followed to its end",
+            "the daemon stopped; ask again when it is back",
+            ExitCode.UNREACHABLE,
+        )
+    if operation.HasField("error"):
+        codes = {code.value[0]: code for code in grpc.StatusCode}
+        code = codes.get(operation.error.code, grpc.StatusCode.UNKNOWN)
+        text = operation.error.message or code.name
+        raise CommandError(text, exit_code=_EXIT_CODES.get(code, ExitCode.FAILED))
+    return operation.response
 
 
 def default_target() -> str:

@@ -5,7 +5,7 @@ positive needs a colour it is blue. Every state has a mark and a word beside its
 it reads without colour too. A test holds every pair to a contrast of at least 4.5:1.
 """
 
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 OPS_DARK = Theme(
     name="ops-dark",
@@ -78,3 +78,8 @@ OPS_LIGHT = Theme(
     },
 )
 THEMES = (OPS_DARK, OPS_LIGHT)
+
+
+def names() -> list[str]:
+    """Every theme that can be chosen: ours, and those of Textual."""
+    return [*(theme.name for theme in THEMES), *sorted(BUILTIN_THEMES)]

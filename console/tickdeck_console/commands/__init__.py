@@ -1,1 +1,1 @@
-"""The console's commands."""
+"""The commands of the command line, one module each; `cli` has their table."""

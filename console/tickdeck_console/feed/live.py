@@ -14,7 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from tickdeck.v1.observe_service_pb2 import WatchEventsRequest, WatchHealthRequest
 from tickdeck.v1.system_service_pb2 import GetServerInfoRequest
-from tickdeck_console.client import NO_ANSWER, Client, reading
+from tickdeck_console.client import CURSOR_EXPIRED, NO_ANSWER, Client, reading
 from tickdeck_console.errors import CommandError, ExitCode
 from tickdeck_console.feed import decode
 from tickdeck_console.model.frame import Frame, Link, LinkChange
@@ -121,14 +121,15 @@ class LiveFeed:
         """Follow the event log; its failure alone does not end the connection."""
         while True:
             try:
-                if not self._event_epoch:
+                if not self._next_event:
                     await self._find_end(client)
                 await self._follow(client)
             except CommandError as error:
                 if error.exit_code is ExitCode.UNREACHABLE:
                     return  # the health stream fails too, and tells why
-                # Most likely the cursor is too old: begin again with what is kept.
-                self._event_epoch = ""
+                # Too old a cursor: begin with the oldest event that is kept.
+                expired = error.reason == CURSOR_EXPIRED and self._next_event != 1
+                self._event_epoch, self._next_event = "", 1 if expired else 0
             await asyncio.sleep(EVENTS_PAUSE_S)
 
     async def _find_end(self, client: Client) -> None:

@@ -1,0 +1,93 @@
+"""`tickdeck book`: order books."""
+
+import click
+
+from tickdeck.v1.book_service_pb2 import (
+    GetDepthRequest,
+    GetDepthResponse,
+    ListBooksRequest,
+    ListBooksResponse,
+)
+from tickdeck_console import text
+from tickdeck_console.cli import Options
+from tickdeck_console.client import Client
+from tickdeck_console.commands.common import DefaultGroup, exchange_name, json_option, run
+from tickdeck_console.feed import decode
+from tickdeck_console.model.facts import BookRow, Level
+from tickdeck_console.output import print_json, print_table
+
+
+@click.group(cls=DefaultGroup)
+def book() -> None:
+    """List order books and show their depth."""
+
+
+@book.command("list")
+@click.argument("exchange")
+@click.option("--hashes", is_flag=True, help="Also the SHA-256 over every resting order.")
+@json_option
+@click.pass_obj
+def list_books(options: Options, exchange: str, hashes: bool, as_json: bool) -> None:
+    """List the books of EXCHANGE."""
+
+    async def ask(client: Client) -> ListBooksResponse:
+        request = ListBooksRequest(exchange=exchange_name(exchange), hashes=hashes)
+        return await client.book.ListBooks(request)
+
+    response = run(options, ask)
+    if as_json:
+        print_json(response)
+        return
+    titles = ("SYMBOL", "TRUST", "ORDERS", "BIDS", "ASKS", "BEST BID", "BEST ASK")
+    hash_title = ("QUEUE SHA-256",) if hashes else ()
+    rows = [
+        (*_row(decode.book(entry)), *((entry.queue_sha256,) if hashes else ()))
+        for entry in response.books
+    ]
+    print_table((*titles, *hash_title), rows, left=2)
+    click.echo(
+        f"{response.messages} messages applied, next sequence {response.next_sequence}, "
+        f"journal cursor {response.cursor_seq}"
+    )
+
+
+@book.command()
+@click.argument("exchange")
+@click.argument("symbol")
+@click.option("--levels", type=click.IntRange(1, 1000), default=10, show_default=True)
+@json_option
+@click.pass_obj
+def depth(options: Options, exchange: str, symbol: str, levels: int, as_json: bool) -> None:
+    """Show the top levels of the book of SYMBOL, the best ask above the best bid."""
+
+    async def ask(client: Client) -> GetDepthResponse:
+        request = GetDepthRequest(exchange=exchange_name(exchange), symbol=symbol, levels=levels)
+        return await client.book.GetDepth(request)
+
+    response = run(options, ask)
+    if as_json:
+        print_json(response)
+        return
+    shown = decode.depth(response)
+    row = shown.book
+    suspect = f" since sequence {row.suspect_since}" if row.suspect_since else ""
+    click.echo(f"{text.safe(row.symbol)}  {text.safe(row.trust)}{suspect}  {row.orders} orders")
+    rows = [("ask", *_cells(level)) for level in reversed(shown.asks)]
+    rows += [("bid", *_cells(level)) for level in shown.bids]
+    print_table(("SIDE", "PRICE", "QUANTITY", "ORDERS"), rows)
+
+
+def _row(entry: BookRow) -> tuple[str, ...]:
+    return (
+        entry.symbol,
+        entry.trust,
+        str(entry.orders),
+        str(entry.bid_levels),
+        str(entry.ask_levels),
+        text.price(entry.best_bid.price) if entry.best_bid else "-",
+        text.price(entry.best_ask.price) if entry.best_ask else "-",
+    )
+
+
+def _cells(level: Level) -> tuple[str, ...]:
+    return text.price(level.price), text.grouped(level.quantity), str(level.orders)
