@@ -5,6 +5,7 @@ import json
 import shutil
 import socket
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -190,7 +191,7 @@ class DemoPlant:
             ranges = [[first, first + gap - 1]]
             await self._arm("drop", {"line": "AB", "ranges": ranges}, seed)
 
-    async def _arm(self, fault: str, arguments: dict[str, object], seed: int) -> None:
+    async def _arm(self, fault: str, arguments: Mapping[str, object], seed: int) -> None:
         await self.simulator.call(
             "fault.arm", fault=fault, args=arguments, seed=seed, lease_ms=FAULT_LEASE_MS
         )
