@@ -19,7 +19,7 @@ from tickdeck_daemon.supervisor import Supervisor, WorkerChange, WorkerState, Wo
 FAKE_WORKER = Path(__file__).parent / "data" / "fake_worker.py"
 
 QUICK = Limits(
-    start_timeout_ns=5 * SECOND,
+    start_timeout_ns=20 * SECOND,
     drain_timeout_ns=2 * SECOND,
     term_grace_ns=500 * MILLISECOND,
     abort_grace_ns=300 * MILLISECOND,
@@ -147,7 +147,7 @@ def private_directory() -> Generator[Path]:
         yield Path(directory)
 
 
-async def until(condition: Callable[[], object], *, within_s: float = 10.0) -> None:
+async def until(condition: Callable[[], object], *, within_s: float = 30.0) -> None:
     """Wait until a condition holds; fails when it does not in time."""
     deadline = time.monotonic() + within_s
     while not condition():
@@ -176,6 +176,6 @@ async def start(plant: Plant, record: ExchangeRecord | None = None) -> Superviso
     """A supervisor whose exchange has settled."""
     supervisor = plant.supervisor()
     await supervisor.start([record or plant.record()])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await supervisor.settled("XNAS")
     return supervisor

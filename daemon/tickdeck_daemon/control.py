@@ -266,6 +266,8 @@ def _result(answer: dict[str, Any], worker: str, op: str) -> dict[str, Any]:
             raise InvalidError(text, violations=[("args", message)], reason=code, metadata=metadata)
         case "WRONG_STATE":
             raise WrongStateError(text, reason=code, metadata=metadata)
+        case "DEADLINE_EXCEEDED":
+            raise TimedOutError(text, reason=code, metadata=metadata)
         case "UNAVAILABLE" | "BUSY":
             raise UnavailableError(text, reason=code, metadata=metadata)
         case _:

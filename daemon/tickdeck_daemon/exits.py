@@ -69,7 +69,7 @@ class ExitFacts:
         if self.signal is not None:
             text = f"killed by {_signal_name(self.signal)}"
         elif self.code == 0:
-            text = "exited 0 (drained)"
+            text = "exited 0" if self.message else "exited 0 (drained)"
         elif self.code is not None:
             meaning = PERMANENT_CODES.get(self.code)
             text = f"exited {self.code}" + (f" ({meaning})" if meaning else "")

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from pathlib import Path
 
 from tickdeck_daemon import binaries
@@ -47,9 +48,14 @@ def prepare(directory: Path, settings: Settings) -> None:
     """Make the directories that a worker finds at its start.
 
     Raises:
-        OSError: one could not be made.
+        OSError: one could not be made, or the runtime directory is somebody else's.
     """
     settings.runtime_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+    owner = settings.runtime_dir.stat().st_uid
+    if owner not in (0, os.geteuid()):
+        # Below /tmp anybody may have made it first, to hand us sockets and specs of his own.
+        text = f"{settings.runtime_dir} belongs to user {owner}; choose a directory of your own"
+        raise PermissionError(text)
     settings.log_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
     settings.workers_dir.mkdir(mode=0o700, exist_ok=True)
     directory.mkdir(mode=0o700, exist_ok=True)

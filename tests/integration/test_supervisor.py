@@ -23,7 +23,7 @@ async def test_starts_rx_then_book(plant: Plant) -> None:
     """Both workers run, each in its own session, and book was started after rx was ready."""
     supervisor = plant.supervisor()
     await supervisor.start([plant.record()])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await supervisor.settled("XNAS")
     assert [(v.id, v.state) for v in supervisor.workers()] == [
         ("XNAS-book", RUNNING),
@@ -45,7 +45,7 @@ async def test_spec_is_private_and_complete(plant: Plant) -> None:
     """The worker's directory and spec are its own, and 64-bit numbers pass its socket."""
     supervisor = plant.supervisor()
     await supervisor.start([plant.record(extra="book = { enabled = false }")])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await supervisor.settled("XNAS")
     rx = view(supervisor, "XNAS-rx")
     assert rx.runtime_dir.stat().st_mode & 0o777 == 0o700
@@ -127,7 +127,7 @@ async def test_stop_drains_book_before_rx(plant: Plant) -> None:
     plant.behave("XNAS-book", drain_s=0.3)
     supervisor = await start(plant)
     await supervisor.apply(plant.record(generation=2, desired=DesiredState.STOPPED))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await supervisor.settled("XNAS")
     assert plant.log()[2:] == ["XNAS-book end 0", "XNAS-rx end 0"]
     order = [(c.worker, c.new) for c in plant.changes]
@@ -141,7 +141,7 @@ async def test_stop_of_a_worker_that_ignores_everything(plant: Plant) -> None:
     plant.behave("XNAS-rx", ignore_drain=True, ignore_term=True)
     supervisor = await start(plant)
     await supervisor.apply(plant.record(generation=2, desired=DesiredState.STOPPED))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await supervisor.settled("XNAS")
     assert "XNAS-rx term" in plant.log()
     assert view(supervisor, "XNAS-rx").last_exit == "killed by SIGABRT"
@@ -153,7 +153,7 @@ async def test_stop_of_a_stopped_process(plant: Plant) -> None:
     supervisor = await start(plant)
     os.kill(pid_of(supervisor, "XNAS-rx"), signal.SIGSTOP)
     await supervisor.apply(plant.record(generation=2, desired=DesiredState.STOPPED))
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         await supervisor.settled("XNAS")
     assert view(supervisor, "XNAS-rx").last_exit == "killed by SIGKILL"
 
@@ -165,7 +165,7 @@ async def test_refused_drain_becomes_sigterm(plant: Plant) -> None:
     await supervisor.start([plant.record()])
     await until(lambda: state(supervisor, "XNAS-book") is RUNNING)
     await supervisor.apply(plant.record(generation=2, desired=DesiredState.STOPPED))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await supervisor.settled("XNAS")
     assert "XNAS-rx term" in plant.log()
 
@@ -176,7 +176,7 @@ async def test_start_after_stop_during_the_drain(plant: Plant) -> None:
     old = plant.pids()
     await supervisor.apply(plant.record(generation=2, desired=DesiredState.STOPPED))
     await supervisor.apply(plant.record(generation=3))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await supervisor.settled("XNAS")
     assert {v.state for v in supervisor.workers()} == {RUNNING}
     assert len(plant.pids()) == 2
@@ -190,7 +190,7 @@ async def test_changed_spec_restarts_what_it_touches(plant: Plant) -> None:
     book = view(supervisor, "XNAS-book").pid
     rx = view(supervisor, "XNAS-rx").pid
     await supervisor.apply(plant.record(generation=2, port=32000))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await supervisor.settled("XNAS")
     assert view(supervisor, "XNAS-book").pid == book
     assert view(supervisor, "XNAS-rx").pid != rx
@@ -198,7 +198,7 @@ async def test_changed_spec_restarts_what_it_touches(plant: Plant) -> None:
     before = len(plant.log())
     extra = f'journal = {{ data_dir = "{plant.root}/journal" }}'
     await supervisor.apply(plant.record(generation=3, port=32000, extra=extra))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await supervisor.settled("XNAS")
     assert plant.log()[before:] == [
         "XNAS-book end 0",
@@ -206,6 +206,16 @@ async def test_changed_spec_restarts_what_it_touches(plant: Plant) -> None:
         "XNAS-rx start",
         "XNAS-book start",
     ]
+
+
+async def test_second_start_starts_nothing(plant: Plant) -> None:
+    """The same desired state told again and again leaves the same two processes."""
+    supervisor = await start(plant)
+    pids = {v.pid for v in supervisor.workers()}
+    await asyncio.gather(*(supervisor.apply(plant.record(generation=g)) for g in (1, 2, 2, 1)))
+    assert {v.state for v in supervisor.workers()} == {RUNNING}
+    assert {v.pid for v in supervisor.workers()} == pids == set(plant.pids())
+    assert all(v.restarts == 0 for v in supervisor.workers())
 
 
 async def test_older_record_is_ignored(plant: Plant) -> None:
@@ -229,7 +239,7 @@ async def test_remove_forgets_the_worker(plant: Plant) -> None:
     """Removal drains in order, then the directories and the views are gone; again: not found."""
     supervisor = await start(plant)
     first, second = supervisor.remove("XNAS"), supervisor.remove("XNAS")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await asyncio.gather(first, second)
     assert plant.log()[2:] == ["XNAS-book end 0", "XNAS-rx end 0"]
     assert supervisor.workers() == []
@@ -245,7 +255,7 @@ async def test_removed_after_a_crash_keeps_the_ring(plant: Plant) -> None:
     supervisor = await start(plant)
     ring = view(supervisor, "XNAS-rx").runtime_dir / "ring"
     ring.write_bytes(b"records")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await supervisor.remove("XNAS")
     assert ring.read_bytes() == b"records"
     assert not (ring.parent / "state.json").exists()
@@ -256,13 +266,17 @@ async def test_add_and_remove_in_races(plant: Plant) -> None:
     supervisor = plant.supervisor()
     await supervisor.start([])
 
+    def started_or_gone(name: str) -> bool:
+        pids = [v.pid for v in supervisor.workers() if v.exchange == name]
+        return not pids or any(pids)
+
     async def one(number: int) -> None:
         name = f"X{number % 4}"
         await supervisor.apply(plant.record(name, port=20000 + number % 4))
         for _ in range(number % 7):
             await asyncio.sleep(0)
         if number % 3 == 0:
-            await until(lambda: any(v.exchange == name and v.pid for v in supervisor.workers()))
+            await until(lambda: started_or_gone(name))
         with suppress(NotFoundError):  # A removal of the same name may have been joined.
             await supervisor.remove(name)
 
@@ -282,7 +296,7 @@ async def test_remove_right_after_add(plant: Plant) -> None:
     await supervisor.start([])
     await supervisor.apply(plant.record())
     assert pid_of(supervisor, "XNAS-rx")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await supervisor.remove("XNAS")
     assert plant.pids() == []
     assert supervisor.workers() == []
@@ -291,7 +305,7 @@ async def test_remove_right_after_add(plant: Plant) -> None:
 async def test_frozen_heartbeat(plant: Plant) -> None:
     """A heart that stops makes the worker DEGRADED, then the watchdog ends it and it returns."""
     limits = replace(
-        QUICK, heartbeat_stale_ns=400 * MILLISECOND, heartbeat_stuck_ns=1000 * MILLISECOND
+        QUICK, heartbeat_stale_ns=1000 * MILLISECOND, heartbeat_stuck_ns=2500 * MILLISECOND
     )
     supervisor = plant.supervisor(limits=limits)
     await supervisor.start([plant.record()])
@@ -302,7 +316,7 @@ async def test_frozen_heartbeat(plant: Plant) -> None:
     await until(lambda: state(supervisor, "XNAS-rx") is RUNNING)
     assert view(supervisor, "XNAS-rx").last_exit == "killed by SIGABRT"
     why = [c.reason for c in plant.changes if c.new is WorkerState.BACKOFF]
-    assert "no heartbeat for 1." in why[0]
+    assert "no heartbeat for" in why[0]
 
 
 async def test_sigstop_is_seen_at_once(plant: Plant) -> None:
@@ -385,7 +399,7 @@ async def test_calls_fail_when_the_worker_dies(plant: Plant) -> None:
     call = asyncio.create_task(supervisor.call("XNAS-rx", "silence", {}, timeout_s=60))
     await until(lambda: "XNAS-rx silence" in plant.log())
     os.kill(pid_of(supervisor, "XNAS-rx"), signal.SIGKILL)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         with pytest.raises(UnavailableError):
             await call
 
@@ -394,7 +408,7 @@ async def test_drain_all_ends_everything_and_starts_nothing(plant: Plant) -> Non
     """The whole plant drains, each exchange in order, and nothing can be added afterwards."""
     supervisor = plant.supervisor()
     await supervisor.start([plant.record("AAA", port=1), plant.record("BBB", port=2)])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await supervisor.settled("AAA")
         await supervisor.settled("BBB")
         assert await supervisor.drain_all() == 4
@@ -414,6 +428,6 @@ async def test_listener_that_fails_stops_nothing(plant: Plant) -> None:
     supervisor = Supervisor(plant.settings, on_change=fail, limits=QUICK)
     plant.own(supervisor)
     await supervisor.start([plant.record()])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await supervisor.settled("XNAS")
     assert state(supervisor, "XNAS-book") is RUNNING

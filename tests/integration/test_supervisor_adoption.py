@@ -85,7 +85,7 @@ async def test_next_supervisor_adopts_the_same_processes(plant: Plant) -> None:
     assert {v.id: (v.pid, v.incarnation) for v in second.workers()} == pids
     assert all(v.adopted and v.state is RUNNING for v in second.workers())
     assert await second.call("XNAS-rx", "echo", {}, timeout_s=5) == {"args": {}}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await second.remove("XNAS")
     assert plant.log()[2:] == ["XNAS-book end 0", "XNAS-rx end 0"]
 
@@ -166,7 +166,7 @@ async def test_pid_used_again_is_not_signalled(plant: Plant) -> None:
         second = await start(plant)
         assert pid_of(second, "XNAS-rx") != stranger.pid
         await second.apply(plant.record(generation=2, desired=DesiredState.STOPPED))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await second.settled("XNAS")
         assert stranger.poll() is None
 
@@ -247,7 +247,7 @@ async def test_end_while_no_daemon_ran(plant: Plant) -> None:
     assert result.exited == ["XNAS-rx"]
     assert result.adopted == ["XNAS-book"]
     rx_view = view(supervisor, "XNAS-rx")
-    assert rx_view.last_exit == "exited 0 (drained): terminated (while no daemon ran)"
+    assert rx_view.last_exit == "exited 0: terminated (while no daemon ran)"
     await until(lambda: state(supervisor, "XNAS-rx") is RUNNING)
 
 
@@ -272,7 +272,7 @@ async def test_workers_without_exchange_file_run_on(plant: Plant) -> None:
     os.kill(pid_of(second, "XNAS-book"), signal.SIGKILL)
     await until(lambda: state(second, "XNAS-book") is WorkerState.STOPPED)
     assert state(second, "XNAS-rx") is RUNNING
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await second.remove("XNAS")
     assert plant.pids() == []
     assert second.workers() == []
@@ -286,7 +286,7 @@ async def test_orphans_are_taken_up_again(plant: Plant) -> None:
     second = plant.supervisor()
     await second.start([])
     await second.apply(plant.record())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await second.settled("XNAS")
     assert {v.pid for v in second.workers()} == pids
     os.kill(pid_of(second, "XNAS-book"), signal.SIGKILL)

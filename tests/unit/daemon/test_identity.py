@@ -232,4 +232,6 @@ def test_descriptions() -> None:
     assert ExitFacts(signal=9).describe() == "killed by SIGKILL"
     assert ExitFacts(code=78).describe() == "exited 78 (invalid spec or configuration)"
     assert ExitFacts(code=1).with_message("disk full").describe() == "exited 1: disk full"
+    assert ExitFacts(code=0).describe() == "exited 0 (drained)"
+    assert ExitFacts(code=0).with_message("drained").describe() == "exited 0: drained"
     assert ExitFacts().describe() == "ended, nobody saw how"

@@ -15,7 +15,7 @@ from tickdeck_daemon.adoption import Presence, survey
 from tickdeck_daemon.config import parse_exchange
 from tickdeck_daemon.exits import ExitFacts, ExitSource
 from tickdeck_daemon.identity import WorkerIdentity, boot_id
-from tickdeck_daemon.launch import launch
+from tickdeck_daemon.launch import launch, prepare
 from tickdeck_daemon.probe import Probe
 from tickdeck_daemon.process import Process
 from tickdeck_daemon.statefile import StateFile
@@ -188,6 +188,15 @@ async def test_launch_prunes_old_statistics(plant: Plant) -> None:
     left = sorted(path.name for path in directory.glob("stats.?.dat"))
     assert left == ["stats.3.dat", "stats.4.dat", "stats.5.dat"]
     process.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_runtime_directory_of_somebody_else_is_refused(plant: Plant) -> None:
+    """Nothing is put into a directory that another user made for us."""
+    os.chown(plant.settings.runtime_dir, 12345, -1)
+    with pytest.raises(PermissionError, match="belongs to user 12345"):
+        prepare(plant.settings.worker_dir("X-rx"), plant.settings)
+    assert not plant.settings.workers_dir.exists()
 
 
 def test_state_file_survives(tmp_path: Path) -> None:
