@@ -1,7 +1,8 @@
 //! The first and the last steps of every worker, in the order of the spawn contract.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -91,15 +92,29 @@ impl Lock {
     }
 }
 
-/// Tells the daemon that the worker is ready: one newline on the descriptor it passed.
+/// Tells the daemon that the worker is ready: one newline on the descriptor it passed. A daemon
+/// that is gone meanwhile is no reason to stop; the next one reads the state in the stats file.
 pub fn announce_ready(ready_fd: Option<u32>) -> Result<(), Failure> {
     let Some(fd) = ready_fd else { return Ok(()) };
-    // Through /proc, because taking over a raw descriptor would need `unsafe`.
-    OpenOptions::new()
+    // Through /proc, because taking over a raw descriptor would need `unsafe`. Non-blocking,
+    // because opening a pipe that nobody reads would wait for a reader.
+    let opened = OpenOptions::new()
         .write(true)
-        .open(format!("/proc/self/fd/{fd}"))
-        .and_then(|mut pipe| pipe.write_all(b"\n"))
-        .map_err(|error| Failure::failed(format!("ready descriptor {fd}: {error}")))
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
+        .open(format!("/proc/self/fd/{fd}"));
+    match opened.and_then(|mut pipe| pipe.write_all(b"\n")) {
+        Ok(()) => Ok(()),
+        Err(error) if is_without_reader(&error) => {
+            tracing::warn!(fd, "nobody reads the ready descriptor any more");
+            Ok(())
+        }
+        Err(error) => Err(Failure::failed(format!("ready descriptor {fd}: {error}"))),
+    }
+}
+
+fn is_without_reader(error: &io::Error) -> bool {
+    let no_reader = Some(rustix::io::Errno::NXIO.raw_os_error());
+    error.kind() == io::ErrorKind::BrokenPipe || error.raw_os_error() == no_reader
 }
 
 /// Calls `record(message, location)` on a panic, before the default report.
@@ -153,5 +168,15 @@ mod tests {
         let mut text = String::new();
         reader.read_to_string(&mut text).expect("read");
         assert_eq!(text, "\n");
+    }
+
+    /// A daemon that died before the worker was ready neither blocks nor fails the worker.
+    #[test]
+    fn ready_without_a_reader() {
+        use std::os::fd::AsRawFd;
+        let (reader, writer) = std::io::pipe().expect("pipe");
+        drop(reader);
+        let fd = u32::try_from(writer.as_raw_fd()).expect("descriptor");
+        announce_ready(Some(fd)).expect("announce");
     }
 }
