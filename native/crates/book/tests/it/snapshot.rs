@@ -169,6 +169,27 @@ proptest! {
     }
 }
 
+/// A snapshot taken behind a hole still excuses the jump of the sequence that follows it.
+#[test]
+fn a_hole_before_the_cursor_is_remembered() {
+    let mut live = channel(&[]);
+    live.skip_to(live.cursor() + 5);
+    let mut restored = decode(&encode(&live))
+        .expect("a snapshot just written")
+        .channel;
+    let (seq, kind, rx_ns) = (restored.cursor(), kind::DATA, 0);
+    let payload = &[0, 1, b'z'];
+    restored.apply(Record {
+        seq,
+        kind,
+        venue_seq: 700,
+        rx_ns,
+        payload,
+    });
+    assert_eq!(restored.counters().sequence_errors, 0);
+    assert_eq!(restored.counters().lost_messages, 698);
+}
+
 /// A snapshot cut anywhere is refused.
 #[test]
 fn a_cut_snapshot_is_refused() {

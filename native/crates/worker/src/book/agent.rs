@@ -24,8 +24,15 @@ use crate::lifecycle::{self, StopFlag};
 /// Queries answered between two batches.
 const QUERIES_PER_PASS: usize = 4;
 
-/// A pass without work costs a sleep of this.
+/// A pass without work costs a sleep of this,
 const IDLE_SLEEP: Duration = Duration::from_micros(50);
+
+/// and after so many of them in a row a longer one: a quiet channel costs next to nothing.
+const SHORT_SLEEPS: u32 = 200;
+const QUIET_SLEEP: Duration = Duration::from_micros(300);
+
+/// Numbers are published after work, and otherwise as often as this.
+const PUBLISH_NS: u64 = 10_000_000;
 
 /// How long the last snapshot of a drain may take to reach the disk.
 const LAST_SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -60,6 +67,7 @@ struct Duty {
     is_restored: bool,
     is_ready: bool,
     shown: Option<(State, Stage)>,
+    publish_due_ns: u64,
     snapshot_due_ns: u64,
     last_snapshot: Option<Written>,
     /// Cursor of the last snapshot that was begun.
@@ -80,6 +88,7 @@ impl Agent {
             is_restored: false,
             is_ready: false,
             shown: None,
+            publish_due_ns: 0,
             snapshot_due_ns: 0,
             last_snapshot: None,
             snapshot_cursor,
@@ -87,9 +96,19 @@ impl Agent {
             asked: Vec::new(),
         };
         let mut idle = Idle::new(0, 32, IDLE_SLEEP);
+        let mut quiet = 0_u32;
         while !duty.agent.stop.is_set() {
             let count = duty.do_work()?;
-            idle.idle(count);
+            quiet = if count > 0 {
+                0
+            } else {
+                quiet.saturating_add(1)
+            };
+            if quiet > SHORT_SLEEPS {
+                thread::sleep(QUIET_SLEEP);
+            } else {
+                idle.idle(count);
+            }
         }
         duty.drain()
     }
@@ -143,8 +162,11 @@ impl Duty {
             header,
             ..
         } = &self.agent;
-        metrics.publish(&self.channel, feed, snapshots);
         header.progress();
+        if worked || now_ns >= self.publish_due_ns {
+            self.publish_due_ns = now_ns + PUBLISH_NS;
+            metrics.publish(&self.channel, feed, snapshots);
+        }
         if worked && feed.stage() == Stage::Ring {
             header.last_packet(now_ns);
         }
@@ -244,7 +266,7 @@ impl Duty {
         let (feed, books) = (&self.agent.feed, self.channel.books());
         let trust = books.channel_trust();
         Answer::Facts(json!({
-            "state": if self.is_ready { "READY" } else { "STARTING" },
+            "state": self.state_name(),
             "stage": feed.stage().name(),
             "problem": feed.problem(),
             "cursor": self.channel.cursor(),
@@ -265,6 +287,14 @@ impl Duty {
             "suspect_cause": trust.doubt().map(|doubt| doubt.cause.name()),
             "snapshot": self.last_snapshot.as_ref().map(snapshot_json),
         }))
+    }
+
+    fn state_name(&self) -> &'static str {
+        match (self.agent.stop.is_set(), self.is_ready) {
+            (true, _) => "DRAINING",
+            (false, true) => "READY",
+            (false, false) => "STARTING",
+        }
     }
 
     /// Ends finished snapshots and begins those that are due or asked for.

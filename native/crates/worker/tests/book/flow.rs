@@ -29,6 +29,11 @@ impl Flow {
             Ok::<_, SimError>(())
         })
         .expect("three instruments are allowed");
+        // The directory is not in the order of the names, as a venue's need not be.
+        let is_directory = |message: &Vec<u8>| message[0] == b'R';
+        let first = list.iter().position(is_directory).expect("a directory");
+        let last = list.iter().rposition(is_directory).expect("a directory");
+        list.swap(first, last);
         Self { messages: list }
     }
 

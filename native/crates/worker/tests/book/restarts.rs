@@ -131,7 +131,14 @@ fn another_log_makes_the_books_start_over() {
 
     let mut receiver = Receiver::start(root.path(), WIDE);
     receiver.session(SessionEventKind::Started, SESSION, 1);
-    receiver.data(&flow, 1, flow.last());
+    receiver.data(&flow, 1, 300);
+    book.wait_status("messages", 1_300);
+    assert_eq!(
+        book.hashes(),
+        flow.hashes(300, 0..0),
+        "before the new log is as long as the old"
+    );
+    receiver.data(&flow, 301, flow.last());
     book.wait_status("messages", 1_000 + flow.last());
     book.wait_status("trust", "GOOD");
     assert_eq!(book.hashes(), flow.hashes(flow.last(), 0..0));
