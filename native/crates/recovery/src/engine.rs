@@ -12,8 +12,9 @@ use tickdeck_wire::record::LossReason;
 use crate::config::Config;
 use crate::missing::Missing;
 
-/// Shortest quiet moment after an answer before the rest is asked for.
-const MIN_QUIET_NS: u64 = 1_000_000;
+/// Quiet moment after an answer before the rest is asked for: packets of one answer follow one
+/// another faster than that.
+const QUIET_NS: u64 = 1_000_000;
 
 /// Decides what to ask for; see the crate's documentation.
 #[derive(Debug)]
@@ -410,11 +411,7 @@ impl Engine {
     }
 
     fn quiet_ns(&self) -> u64 {
-        let config = &self.config;
-        config
-            .min_request_interval_ns
-            .max(MIN_QUIET_NS)
-            .min(config.request_timeout_ns)
+        QUIET_NS.min(self.config.request_timeout_ns)
     }
 }
 

@@ -72,11 +72,11 @@ fn asks_for_the_rest() {
     assert_eq!(answer(&mut engine, 30, 5, 9 * MS), Verdict::Wanted);
     assert_eq!(engine.narrowed(1, 30, 34, 9 * MS), None);
     assert_eq!(
-        asked(&mut engine, 14 * MS - 1),
+        asked(&mut engine, 10 * MS - 1),
         None,
         "more of the answer may be on its way"
     );
-    assert_eq!(asked(&mut engine, 14 * MS), Some((1, 35, 26)));
+    assert_eq!(asked(&mut engine, 10 * MS), Some((1, 35, 26)));
     let closed = engine.narrowed(1, 35, 60, 20 * MS).expect("complete");
     assert_eq!((closed.latency_ns, closed.requests), (20 * MS, 2));
     assert_eq!((engine.open_gaps(), engine.next_deadline_ns()), (0, None));

@@ -15,7 +15,7 @@ use crate::exit::{Code, Failure};
 use crate::spec::UnrecoverablePolicy;
 
 /// Answers taken in one pass, so that lines are not kept waiting.
-const ANSWERS_PER_PASS: usize = 64;
+pub(super) const ANSWERS_PER_PASS: usize = 64;
 /// Least time between two losses in the log.
 const LOSS_LOG_INTERVAL_NS: u64 = 1_000_000_000;
 
@@ -76,6 +76,13 @@ impl Merge {
             _ => {}
         }
         self.settle(now_ns);
+    }
+
+    /// Makes the recovery's wake-up call unheard.
+    pub(super) fn clear_wake(&self) {
+        if let Some(port) = &self.port {
+            port.wake().clear();
+        }
     }
 
     /// Takes what the recovery has to say; returns how much that was.

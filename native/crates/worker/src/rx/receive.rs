@@ -1,9 +1,9 @@
 //! The receive thread: polls both lines, merges in place, writes the ring; waits for nobody.
 //!
 //! One pass takes a batch of each line, then what the recovery sent, then what time asks for.
-//! With `wait = "block"` an empty pass sleeps in the kernel until a packet, an answer or the next
-//! deadline; with `"spin"` it begins again at once. After warm-up a packet costs no allocation, no
-//! lock and no system call but its share of the batch's.
+//! With `wait = "block"` it then sleeps in the kernel until a packet, an answer or the next
+//! deadline, unless a batch was full; with `"spin"` it begins again at once. After warm-up a packet
+//! costs no allocation, no lock and no system call but its share of the pass's.
 
 use std::os::fd::AsFd;
 use std::sync::mpsc;
@@ -14,7 +14,7 @@ use tickdeck_net::{NetError, Receiver, wait_readable};
 use tickdeck_stats::Header;
 
 use super::failure::net_failure;
-use super::merge::Merge;
+use super::merge::{ANSWERS_PER_PASS, Merge};
 use crate::exit::Failure;
 use crate::lifecycle::StopFlag;
 use crate::spec::Wait;
@@ -23,6 +23,8 @@ use crate::spec::Wait;
 const LONGEST_WAIT_NS: u64 = 50_000_000;
 /// How often the kernel is asked for its drops.
 const DROPS_INTERVAL_NS: u64 = 1_000_000_000;
+/// How old the numbers in the stats file may be while nothing comes.
+const SHOW_INTERVAL_NS: u64 = 1_000_000;
 
 /// A line's number in the merge, and its receiver.
 pub(super) type LineReceiver = (u8, Box<dyn Receiver>);
@@ -34,6 +36,12 @@ pub(super) struct ReceiveThread {
     pub(super) wait: Wait,
     pub(super) cpu: Option<usize>,
     pub(super) stop: StopFlag,
+    /// Most packets of one receive call.
+    pub(super) batch: usize,
+    /// The last wait ended because something could be read.
+    pub(super) woken: bool,
+    /// When the numbers are due to be shown again, monotonic ns.
+    pub(super) show_due_ns: u64,
 }
 
 impl ReceiveThread {
@@ -56,7 +64,7 @@ impl ReceiveThread {
         let mut drops_due_ns = 0;
         while !self.stop.is_set() {
             let now_ns = monotonic_ns();
-            let work_count = self.pass(now_ns).map_err(|error| net_failure(&error))?;
+            let is_behind = self.pass(now_ns).map_err(|error| net_failure(&error))?;
             if let Some(failure) = self.merge.failure.take() {
                 return Err(failure);
             }
@@ -64,56 +72,57 @@ impl ReceiveThread {
                 self.show_drops().map_err(|error| net_failure(&error))?;
                 drops_due_ns = now_ns + DROPS_INTERVAL_NS;
             }
-            if work_count == 0 {
-                self.idle(now_ns).map_err(|error| net_failure(&error))?;
+            match self.wait {
+                Wait::Spin => std::hint::spin_loop(),
+                Wait::Block if is_behind => {}
+                Wait::Block => self.sleep(now_ns).map_err(|error| net_failure(&error))?,
             }
         }
         Ok(())
     }
 
-    /// One batch of each line, then answers, then deadlines. Returns how much work there was.
-    fn pass(&mut self, now_ns: u64) -> Result<usize, NetError> {
+    /// One batch of each line, then answers, then deadlines. Returns whether more is waiting.
+    fn pass(&mut self, now_ns: u64) -> Result<bool, NetError> {
         let merge = &mut self.merge;
-        let mut packets = 0;
+        let (mut packets, mut is_behind) = (0, false);
         for (line, receiver) in &mut self.lines {
             let line = *line;
-            packets += receiver.receive(&mut |datagram| {
+            let count = receiver.receive(&mut |datagram| {
                 merge.on_datagram(line, &datagram, now_ns);
             })?;
+            packets += count;
+            is_behind |= count == self.batch;
         }
-        let work_count = packets + merge.take_feedback(now_ns);
+        if std::mem::take(&mut self.woken) && packets == 0 {
+            // No packet ended the wait, so it was the recovery. Cleared before its queue is looked
+            // at, so that no wake is lost; not cleared else, because that is a system call.
+            merge.clear_wake();
+        }
+        let answers = merge.take_feedback(now_ns);
+        is_behind |= answers == ANSWERS_PER_PASS;
         merge.poll(now_ns);
-        if work_count > 0 {
+        if packets + answers > 0 || now_ns >= self.show_due_ns {
             merge.show();
+            self.show_due_ns = now_ns + SHOW_INTERVAL_NS;
         }
         if packets > 0 {
             self.header.last_packet(now_ns);
         }
         self.header.progress();
-        Ok(work_count)
+        Ok(is_behind)
     }
 
-    fn idle(&mut self, now_ns: u64) -> Result<(), NetError> {
-        // A wait may have ended in this pass: the numbers must not stay behind until a packet.
-        self.merge.show();
-        if self.wait == Wait::Spin {
-            std::hint::spin_loop();
-            return Ok(());
-        }
+    /// Sleeps until something can be read or the next deadline.
+    fn sleep(&mut self, now_ns: u64) -> Result<(), NetError> {
         let deadline_ns = self.merge.arbiter.next_deadline_ns().unwrap_or(u64::MAX);
         let wait_ns = deadline_ns.saturating_sub(now_ns).min(LONGEST_WAIT_NS);
         let [(_, a), (_, b)] = &self.lines;
         let timeout = Duration::from_nanos(wait_ns);
-        match &self.merge.port {
-            Some(port) => {
-                let wake = port.wake();
-                wait_readable(&[a.as_fd(), b.as_fd(), wake.as_fd()], timeout)?;
-                wake.clear();
-            }
-            None => {
-                wait_readable(&[a.as_fd(), b.as_fd()], timeout)?;
-            }
-        }
+        let lines = [a.as_fd(), b.as_fd()];
+        self.woken = match &self.merge.port {
+            Some(port) => wait_readable(&[lines[0], lines[1], port.wake().as_fd()], timeout)?,
+            None => wait_readable(&lines, timeout)?,
+        };
         Ok(())
     }
 

@@ -131,6 +131,9 @@ pub(super) fn start(
         wait: spec.exchange.receive.wait,
         cpu: spec.exchange.receive.cpu,
         stop: stop.clone(),
+        batch: spec.exchange.receive.batch,
+        woken: false,
+        show_due_ns: 0,
     };
     let end = Arc::new(AtomicU64::new(STILL_GROWING));
     let journal = JournalThread {
