@@ -1,4 +1,5 @@
 //! `tickdeck-sim`: an exchange in one process.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
