@@ -1,5 +1,6 @@
 """A served plant with a fake supervisor, and a client on its socket."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,10 +10,12 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2  # pyright: ignore[reportMissingTypeStubs]
 from grpc import aio
 
-from fake_plant import private_directory
+from fake_plant import exchange_toml, private_directory
 from fake_supervisor import FakeSupervisor
 from tickdeck.v1 import (
     book_service_pb2_grpc,
+    exchange_pb2,
+    exchange_service_pb2,
     exchange_service_pb2_grpc,
     journal_service_pb2_grpc,
     observe_service_pb2_grpc,
@@ -26,6 +29,12 @@ from tickdeck_daemon.plant import Plant
 from tickdeck_daemon.server import Server
 from tickdeck_daemon.settings import Settings
 
+NAME = "exchanges/XNAS"
+RECOVERABLE = """
+[recovery]
+replay_protocol = "moldudp64"
+request_address = "127.0.0.1:31009"
+"""
 DETAILS = (
     error_details_pb2.ErrorInfo,
     error_details_pb2.BadRequest,
@@ -86,6 +95,37 @@ async def serving(
                 yield Served(server, settings, channel)
         finally:
             await server.stop()
+
+
+def create_request(
+    name: str = "XNAS", port: int = 31001, *, request_id: str = "", validate_only: bool = False
+) -> exchange_service_pb2.CreateExchangeRequest:
+    """A request for an exchange with a recovery source."""
+    return exchange_service_pb2.CreateExchangeRequest(
+        toml=exchange_toml(name, port=port) + RECOVERABLE,
+        request_id=request_id,
+        validate_only=validate_only,
+    )
+
+
+async def get_exchange(served: Served, name: str = NAME) -> exchange_pb2.Exchange:
+    """Read an exchange."""
+    request = exchange_service_pb2.GetExchangeRequest(name=name)
+    return (await served.exchange.GetExchange(request)).exchange
+
+
+async def event_types(served: Served) -> list[str]:
+    """Types of the events so far."""
+    await served.plant.events.flush()
+    return [event.type for event in served.plant.events.recent]
+
+
+async def raw_call(served: Served, method: str, request: bytes = b"") -> bytes:
+    """Call any unary method with bytes."""
+    channel: Any = served.channel
+    async with asyncio.timeout(15):
+        answer: bytes = await channel.unary_unary(method)(request)
+    return answer
 
 
 class Failure:

@@ -153,16 +153,14 @@ class Guard(aio.ServerInterceptor):
             text = f"{STREAMS_MAX} streams are open already; end one first"
             code = grpc.StatusCode.RESOURCE_EXHAUSTED
             await context.abort_with_status(simple_status(code, "TOO_MANY_STREAMS", text))
-        responses = behaviour(request, context)
-        self.streams += 1
         try:
-            async for response in responses:
-                if not await self._write(context, response):
-                    return
+            await self._pump(behaviour(request, context), context)
         except _SlowConsumerError:
             self.streams_cut += 1
             _log.warning("slow reader cut off", method=method)
             text = f"nothing was read for {self._write_limit_s:.0f} s; connect again"
+            # The status stands behind what the reader has not taken yet, so this may wait for
+            # the reader, with what fits into the stream's window and no more.
             code = grpc.StatusCode.RESOURCE_EXHAUSTED
             await context.abort_with_status(simple_status(code, "SLOW_CONSUMER", text))
         except TickdeckError as error:
@@ -174,6 +172,14 @@ class Guard(aio.ServerInterceptor):
             text = f"{method} failed in a way that was not foreseen; see the log of the daemon"
             code = grpc.StatusCode.INTERNAL
             await context.abort_with_status(simple_status(code, "INTERNAL", text))
+
+    async def _pump(self, responses: AsyncGenerator[Message, None], context: Context) -> None:
+        """Send the messages of a stream until it ends or its reader has gone."""
+        self.streams += 1
+        try:
+            async for response in responses:
+                if not await self._write(context, response):
+                    return
         finally:
             self.streams -= 1
             await responses.aclose()

@@ -103,6 +103,10 @@ def _unary(
         make(
             call,
             request_deserializer=request_type.FromString,
-            response_serializer=Message.SerializeToString,
+            response_serializer=_serialized,
         ),
     )
+
+
+def _serialized(message: Message) -> bytes:
+    return message.SerializeToString()
