@@ -3,8 +3,9 @@
 //! On accept the worker says `{"hello":1,"worker":…,"incarnation":…,"ops":[…]}`. A request is
 //! `{"id":"…","op":"…","args":{…},"deadline_ms":N}`; the answer carries the same id and either
 //! `"ok":true` with `result`, or `"ok":false` with `error {code, message}`. A repeated id gets the
-//! first answer again. An over-long or invalid line closes the connection. Only the worker's own
-//! user and root may connect (SO_PEERCRED).
+//! first answer again, unless that was long: only reading gives long answers, and a read may be
+//! done again. An over-long or invalid line closes the connection. Only the worker's own user and
+//! root may connect (SO_PEERCRED).
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -23,6 +24,10 @@ use serde_json::{Value, json};
 const MAX_LINE_BYTES: usize = 64 * 1024;
 /// Answers kept for repeated ids.
 const REMEMBERED_ANSWERS: usize = 256;
+/// Longest answer that is kept, its id included.
+const REMEMBERED_BYTES: usize = 16 * 1024;
+/// Longest wait of a call: calls are served one at a time, and a stop waits for the present one.
+const MAX_DEADLINE_MS: u64 = 60_000;
 /// Connections served at a time.
 const MAX_CONNECTIONS: usize = 8;
 /// How soon a stop is noticed.
@@ -67,7 +72,7 @@ pub struct Call<'a> {
     pub op: &'a str,
     /// An object; empty when the request had none.
     pub args: &'a Value,
-    /// How long the caller waits, in milliseconds.
+    /// How long the caller waits, in milliseconds; a minute at most.
     pub deadline_ms: u64,
 }
 
@@ -223,7 +228,12 @@ fn accept_until_stopped(listener: &UnixListener, shared: &Arc<Shared>) {
         match listener.accept() {
             Ok((stream, _)) if connections.len() < MAX_CONNECTIONS => {
                 let shared = Arc::clone(shared);
-                connections.push(thread::spawn(move || serve_connection(stream, &shared)));
+                let name = "connection".to_owned();
+                let serve = move || serve_connection(stream, &shared);
+                match thread::Builder::new().name(name).spawn(serve) {
+                    Ok(connection) => connections.push(connection),
+                    Err(error) => tracing::warn!(%error, "no thread for a control connection"),
+                }
             }
             Ok(_) => tracing::warn!(
                 limit = MAX_CONNECTIONS,
@@ -318,7 +328,7 @@ fn answer(line: &[u8], shared: &Shared) -> io::Result<String> {
     let call = Call {
         op: &request.op,
         args: &args,
-        deadline_ms: request.deadline_ms,
+        deadline_ms: request.deadline_ms.min(MAX_DEADLINE_MS),
     };
     let body = match (state.handler)(&call) {
         Ok(result) => {
@@ -330,10 +340,12 @@ fn answer(line: &[u8], shared: &Shared) -> io::Result<String> {
         }
     };
     let answer = format!("{body}\n");
-    if state.answers.len() == REMEMBERED_ANSWERS {
-        state.answers.pop_front();
+    if request.id.len() + answer.len() <= REMEMBERED_BYTES {
+        if state.answers.len() == REMEMBERED_ANSWERS {
+            state.answers.pop_front();
+        }
+        state.answers.push_back((request.id, answer.clone()));
     }
-    state.answers.push_back((request.id, answer.clone()));
     Ok(answer)
 }
 

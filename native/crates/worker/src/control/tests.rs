@@ -14,7 +14,7 @@ fn serve() -> Fixture {
         incarnation: "i",
         ops: &["count", "fail"],
     };
-    let mut count = 0;
+    let (mut count, mut reads) = (0, 0);
     let server = ControlServer::serve(&directory.path().join("s"), hello, move |call| {
         match call.op {
             "count" => {
@@ -22,6 +22,11 @@ fn serve() -> Fixture {
                 Ok(json!({"count": count}))
             }
             "fail" => Err(ControlError::new("WRONG_STATE", "not now")),
+            "patience" => Ok(json!({"deadline_ms": call.deadline_ms})),
+            "read" => {
+                reads += 1;
+                Ok(json!({"reads": reads, "levels": "x".repeat(20_000)}))
+            }
             other => Err(ControlError::unknown_op(other)),
         }
     })
@@ -63,6 +68,30 @@ fn answers_once_per_id() {
     assert_eq!(again, first);
     let second = ask(&mut reader, "{\"id\":\"2\",\"op\":\"count\"}\n");
     assert_eq!(second["result"]["count"], 6);
+}
+
+/// A long answer is what an op has read, not what it has done: it is not kept for repetitions, so
+/// that a caller who reads books all day costs no memory.
+#[test]
+fn long_answers_are_not_kept() {
+    let fixture = serve();
+    let mut reader = connect(&fixture);
+    let line = "{\"id\":\"1\",\"op\":\"read\"}\n";
+    assert_eq!(ask(&mut reader, line)["result"]["reads"], 1);
+    assert_eq!(ask(&mut reader, line)["result"]["reads"], 2);
+}
+
+/// Whatever a caller says, no call holds the socket for longer than a minute.
+#[test]
+fn patience_is_bounded() {
+    let fixture = serve();
+    let mut reader = connect(&fixture);
+    let mut ask_with = |id: u64, deadline_ms: u64| {
+        let line = json!({"id": id.to_string(), "op": "patience", "deadline_ms": deadline_ms});
+        ask(&mut reader, &format!("{line}\n"))["result"]["deadline_ms"].clone()
+    };
+    assert_eq!(ask_with(1, 2_500), 2_500);
+    assert_eq!(ask_with(2, u64::MAX), 60_000);
 }
 
 /// Refusals name a code; the connection stays usable.
