@@ -324,7 +324,7 @@ impl Spec {
 
     /// The incarnation's sixteen bytes; a text that is no UUID gives an error.
     pub fn incarnation_bytes(&self) -> Result<[u8; 16], Failure> {
-        parse_uuid(&self.incarnation).ok_or_else(|| {
+        tickdeck_stats::parse_incarnation(&self.incarnation).ok_or_else(|| {
             Failure::new(
                 Code::Config,
                 format!("incarnation {:?} is no UUID", self.incarnation),
@@ -364,19 +364,6 @@ impl Exchange {
         }
         Ok(())
     }
-}
-
-/// The sixteen bytes of a UUID in its usual text form.
-pub fn parse_uuid(text: &str) -> Option<[u8; 16]> {
-    let hex: String = text.chars().filter(|c| *c != '-').collect();
-    if hex.len() != 32 || !hex.is_ascii() {
-        return None;
-    }
-    let mut bytes = [0; 16];
-    for (byte, digits) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -60,3 +60,15 @@ fn bad_documents() {
         assert!(failure.message.contains(culprit), "{}", failure.message);
     }
 }
+
+/// An incarnation that is no UUID is refused; a sign is no digit.
+#[test]
+fn incarnation_must_be_a_uuid() {
+    for text in ["0a0b", "+a0b0c0d-0102-4304-8506-0708090a0b0c", "x"] {
+        let whole = "0a0b0c0d-0102-4304-8506-0708090a0b0c";
+        let spec = load(&WHOLE.replacen(whole, text, 1)).expect("the rest is valid");
+        let failure = spec.incarnation_bytes().expect_err(text);
+        assert_eq!(failure.code, Code::Config);
+        assert!(failure.message.contains(text), "{failure}");
+    }
+}
