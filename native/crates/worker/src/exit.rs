@@ -1,5 +1,6 @@
 //! How a worker ends: the exit codes that its supervisor understands.
 
+use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -55,7 +56,20 @@ impl fmt::Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {}
+impl Error for Failure {}
+
+/// An error and its causes in one line: most errors name only the step that failed, and the cause
+/// is what the operator needs.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
 
 /// Logs the failure, if any, and turns the result of a worker's `main` into its exit code.
 pub fn finish(result: Result<Code, Failure>) -> ExitCode {

@@ -8,7 +8,7 @@ use tickdeck_sim::{History, Planned, write_packet};
 use tickdeck_wire::moldudp64::Session;
 
 use super::args::PlayArgs;
-use crate::exit::{Code, Failure};
+use crate::exit::{Code, Failure, chain};
 
 /// Sends planned packets. The bytes are made once for both lines.
 pub(super) struct Outlets {
@@ -25,13 +25,13 @@ pub(super) struct Outlets {
 impl Outlets {
     /// Opens the sockets of the lines that were asked for.
     pub(super) fn open(args: &PlayArgs, history: Arc<History>) -> Result<Self, Failure> {
-        let unavailable = |error: NetError| Failure::new(Code::Unavailable, describe(&error));
+        let unavailable = |error: NetError| Failure::new(Code::Unavailable, chain(&error));
         let interface = interface_address(&args.interface).map_err(unavailable)?;
         let mut senders = [const { None }; LINE_COUNT];
         for line in &args.lines {
             let (group, port) = (*line.target.ip(), line.target.port());
             let sender = MulticastSender::open(group, port, interface, args.ttl)
-                .map_err(|error| Failure::new(Code::Config, describe(&error)))?;
+                .map_err(|error| Failure::new(Code::Config, chain(&error)))?;
             if senders[usize::from(line.code)].replace(sender).is_some() {
                 return Err(Failure::new(
                     Code::Config,
@@ -90,18 +90,9 @@ impl Outlets {
             None => Ok(()),
             Some((line, error)) => {
                 let name = tickdeck_wire::record::line::name(line);
-                let text = format!("line {name}: {}; is the interface up?", describe(&error));
+                let text = format!("line {name}: {}; is the interface up?", chain(&error));
                 Err(Failure::new(Code::Failed, text))
             }
         }
-    }
-}
-
-/// The error and its causes, in one line.
-fn describe(error: &NetError) -> String {
-    use std::error::Error as _;
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
     }
 }

@@ -10,7 +10,7 @@ use super::args::PlayArgs;
 use super::commands::{self, Order};
 use super::meters::{Declared, Meters};
 use crate::control::{ControlServer, Hello};
-use crate::exit::{Code, Failure};
+use crate::exit::{Code, Failure, chain};
 use crate::lifecycle::{self, Lock, StopFlag};
 
 /// The worker id of every sim: each has a runtime directory of its own.
@@ -95,8 +95,32 @@ fn create_stats(
     });
     let declared = Declared::new(&mut builder);
     let file = builder.create(directory).map_err(|error| {
-        Failure::failed(format!("stats file in {}: {error}", directory.display()))
+        let text = chain(&error);
+        Failure::failed(format!("stats file in {}: {text}", directory.display()))
     })?;
     let header = file.header();
     Ok((header.clone(), declared.publish(header)))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::sim::args::{Cli, Command};
+
+    /// Proves that a failure tells the system's reason and not only the step that failed.
+    #[test]
+    fn a_failure_names_its_cause() {
+        let line = "tickdeck-sim play --generate --line A=239.81.0.1:31001";
+        let cli = Cli::try_parse_from(line.split(' ')).expect("valid");
+        let Command::Play(args) = cli.command else {
+            panic!("play was asked for");
+        };
+        let uuid = lifecycle::random_uuid().expect("a uuid");
+        let failure = create_stats(&args, Path::new("/nonexistent"), &uuid)
+            .err()
+            .expect("there is no such directory");
+        assert!(failure.message.contains("os error 2"), "{failure}");
+    }
 }
