@@ -313,6 +313,8 @@ impl Engine {
             if gap.session == packet.session() && gap.wants(first, last) {
                 wanted = true;
                 gap.answers += 1;
+                // The server works, also when the merge has no room for what it brought yet.
+                gap.unanswered = 0;
                 gap.state = State::Asked {
                     until_ns: now_ns.saturating_add(quiet_ns),
                     answered: true,

@@ -149,6 +149,28 @@ fn progress_renews_the_attempts() {
     assert!(left.next().is_none());
 }
 
+/// A server that answers is not given up because the merge has no room for its answers yet: only
+/// unanswered requests in a row count.
+#[test]
+fn answers_renew_the_attempts() {
+    let mut engine = Engine::new(config());
+    open(&mut engine, 1, 10, 12, 0);
+    let mut now_ns = 0;
+    let mut requests = 0;
+    while requests < 30 {
+        match engine.poll(now_ns) {
+            Some(Action::Request { .. }) => {
+                requests += 1;
+                if requests % 3 == 0 {
+                    assert_eq!(answer(&mut engine, 10, 3, now_ns + MS), Verdict::Wanted);
+                }
+            }
+            Some(other) => panic!("{other:?} though the server answers"),
+            None => now_ns = engine.next_deadline_ns().expect("a gap is open"),
+        }
+    }
+}
+
 /// Each kind of useless answer is told apart and renews nothing.
 #[test]
 fn judges_answers() {

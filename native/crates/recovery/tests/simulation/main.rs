@@ -16,7 +16,7 @@ mod world;
 
 use world::{Report, World};
 
-const DEFAULT_SEEDS: u64 = 1000;
+const DEFAULT_SEEDS: u64 = 500;
 
 /// Names the seed when a run fails.
 struct Replay(u64);
