@@ -36,10 +36,10 @@ def print_json_line(message: Message) -> None:
 
 def print_effects(effects: Iterable[str], *, dry_run: bool) -> None:
     """What a change did, or would do."""
-    for effect in effects:
-        click.echo(f"{'would ' if dry_run else ''}{text.safe(effect)}")
     if dry_run:
-        click.echo("Nothing was changed.")
+        click.echo("Nothing was changed. This would happen:")
+    for effect in effects:
+        click.echo(f"- {text.safe(effect)}")
 
 
 def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> None:

@@ -11,8 +11,6 @@ from tickdeck_console.screens.exchange import TABS, ExchangeScreen
 
 PATIENCE_S = 10.0
 """How long to wait for a first snapshot."""
-SETTLE_S = 2.5
-"""How long the picture's screen may fill: two fetches, and a plot."""
 CELL_WIDTH = 12.2
 """Width of a cell in Textual's SVG."""
 _TEXT = re.compile(r'<text([^>]*?) x="([\d.]+)"([^>]*?) textLength="[\d.]+"([^>]*)>([^<]*)</text>')
@@ -30,6 +28,8 @@ class Picture:
     exchange: str = ""
     """The worst one, else the first, when empty."""
     tab: str = ""
+    after_s: float = 2.5
+    """How long the screen may fill before: at least two fetches, and a plot."""
 
 
 def make_app(
@@ -74,7 +74,7 @@ async def take(app: TickdeckApp, picture: Picture) -> str:
             await pilot.pause(0.1)
         if picture.screen == "exchange":
             await _open(app, picture)
-        await pilot.pause(SETTLE_S)
+        await pilot.pause(picture.after_s)
         app.clear_notifications()
         await pilot.pause()
         return tidy(app.export_screenshot(title="tickdeck console"))

@@ -36,6 +36,14 @@ SIZE = re.compile(r"(\d{2,3})x(\d{2,3})")
 )
 @click.option("--exchange", default="", help="In the picture; the worst when absent.")
 @click.option("--tab", default="", help="In the picture: cause, feeds, gaps, latency, ...")
+@click.option(
+    "--after",
+    "after_s",
+    type=click.FloatRange(0.5),
+    default=2.5,
+    show_default=True,
+    help="Seconds before the picture is taken; plots fill meanwhile.",
+)
 @click.pass_obj
 def console(
     options: Options,
@@ -49,6 +57,7 @@ def console(
     screen: str,
     exchange: str,
     tab: str,
+    after_s: float,
 ) -> None:
     """Open the operator console. It needs no running daemon: it waits for one.
 
@@ -66,6 +75,6 @@ def console(
     matched = SIZE.fullmatch(size)
     if matched is None:
         raise CommandError(f"{size!r} is no size such as 120x40", "", ExitCode.USAGE)
-    picture = Picture(int(matched[1]), int(matched[2]), screen, exchange, tab)
+    picture = Picture(int(matched[1]), int(matched[2]), screen, exchange, tab, after_s)
     screenshot.write_text(asyncio.run(take(app, picture)), encoding="utf-8")
     click.echo(f"{screenshot}: {size}, {screen}")

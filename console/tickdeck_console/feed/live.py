@@ -13,7 +13,7 @@ from contextlib import suppress
 from google.protobuf.duration_pb2 import Duration
 
 from tickdeck.v1.observe_service_pb2 import WatchEventsRequest, WatchHealthRequest
-from tickdeck.v1.system_service_pb2 import GetServerInfoRequest
+from tickdeck.v1.system_service_pb2 import GetServerInfoRequest, GetServerInfoResponse
 from tickdeck_console.client import CURSOR_EXPIRED, NO_ANSWER, Client, reading
 from tickdeck_console.errors import CommandError, ExitCode
 from tickdeck_console.feed import decode
@@ -21,6 +21,8 @@ from tickdeck_console.model.frame import Frame, Link, LinkChange
 
 WATCHDOG_S = 3.0
 """Silence of the health stream after which it is given up."""
+PING_TIMEOUT_S = 3.0
+"""How long a daemon may take to say that it lives."""
 PAUSES_S = (0.25, 0.5, 1.0, 2.0, 5.0)
 """Pauses between tries; the last one for ever. Each varies by a fifth, so that the consoles of
 one plant do not come back in step."""
@@ -81,7 +83,7 @@ class LiveFeed:
         async with Client(self.target) as client:
             events: asyncio.Task[None] | None = None
             try:
-                server = await client.system.GetServerInfo(GetServerInfoRequest(), timeout=3)
+                server = await _ping(client)
                 self._was_up = True
                 await self._frames.put(LinkChange(Link.UP))
                 await self._frames.put(decode.server(server))
@@ -112,7 +114,7 @@ class LiveFeed:
     async def _diagnose(self, client: Client) -> tuple[Link, str]:
         """Tell a stream that stalled from a daemon that hangs."""
         try:
-            await client.system.GetServerInfo(GetServerInfoRequest(), timeout=2)
+            await _ping(client)
         except CommandError as error:
             return Link.HUNG, error.message
         return Link.STALLED, f"no heartbeat for {WATCHDOG_S:.0f} s; subscribing again"
@@ -146,3 +148,7 @@ class LiveFeed:
             async for message in messages:
                 self._event_epoch, self._next_event = message.epoch, message.next_seq
                 await self._frames.put(decode.events(message))
+
+
+async def _ping(client: Client) -> GetServerInfoResponse:
+    return await client.system.GetServerInfo(GetServerInfoRequest(), timeout=PING_TIMEOUT_S)

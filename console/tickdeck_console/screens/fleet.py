@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
+from tickdeck_console.desk import Desk
 from tickdeck_console.keys import Scope
 from tickdeck_console.model import columns
 from tickdeck_console.model.filtering import Filter, FilterError, parse
@@ -20,10 +21,16 @@ from tickdeck_console.model.severity import Freshness
 from tickdeck_console.screens.base import LiveScreen, bindings
 from tickdeck_console.widgets.detail import Detail
 from tickdeck_console.widgets.fleet_table import FleetTable, Row
-from tickdeck_console.widgets.lines import Line, event_line, table_foot
+from tickdeck_console.widgets.lines import Line, event_line, recent_events, table_foot
 
-DETAIL_FROM = 198
-"""Width from which the detail column is shown."""
+BESIDE_FROM = 198
+"""Width from which the detail stands beside the table."""
+BELOW_FROM = 100
+"""Width from which the detail stands below the table, where that has few rows."""
+BELOW_LINES = 18
+"""Free lines that the detail below needs."""
+CHROME_LINES = 7
+"""Lines of the screen that are not rows."""
 EVENTS_FROM = (100, 30)
 """Size from which the event line is shown."""
 _ROLES = {
@@ -76,6 +83,12 @@ class FleetScreen(LiveScreen):
     class SortAsked(Message):
         """The sort menu is wanted."""
 
+    def __init__(self, desk: Desk) -> None:
+        """Look at a desk."""
+        super().__init__(desk)
+        self._detailed = False
+        self._below = False
+
     def compose(self) -> ComposeResult:
         """Three lines, the table and its detail, events, keys."""
         yield Line(id="status")
@@ -89,6 +102,7 @@ class FleetScreen(LiveScreen):
                 yield Static(Content.assemble(*_LOST), id="lost", markup=False)
                 yield Line(id="foot")
             yield Detail(self.desk, id="detail")
+            yield Static(id="recent", markup=False)
         yield FilterInput(placeholder="text  !text  state:down  drops>0", id="filter")
         yield Line(id="events")
         yield Line(id="keys")
@@ -106,25 +120,43 @@ class FleetScreen(LiveScreen):
     def paint(self, dirty: Iterable[str] | None) -> None:
         """Draw the changed rows, or all."""
         desk, size = self.desk, self.size
-        wide = size.width >= DETAIL_FROM
         old = desk.freshness.old
-        self.query_one("#detail").display = wide
+        self._place_detail()
         events = self.query_one("#events", Line)
-        events.display = size.width >= EVENTS_FROM[0] and size.height >= EVENTS_FROM[1]
+        roomy = size.width >= EVENTS_FROM[0] and size.height >= EVENTS_FROM[1]
+        events.display = roomy and not self._below
         self.query_one("#empty").display = desk.state.synced and not desk.exchanges and not old
         self.query_one("#lost").display = desk.freshness is Freshness.LOST
         self.draw_head()
         self._draw_rows(dirty)
         if events.display:
             events.show(event_line(desk, size.width))
-        if wide:
+        self._draw_detail()
+
+    def _place_detail(self) -> None:
+        """Beside the table on a wide screen, below it where rows leave room, else nowhere."""
+        free = self.size.height - CHROME_LINES - len(self.desk.exchanges)
+        below = not self._beside and self.size.width >= BELOW_FROM and free >= BELOW_LINES
+        self._detailed = (self._beside or below) and bool(self.desk.exchanges)
+        if self.desk.freshness is Freshness.LOST and below:
+            self._detailed = below = False  # what can still be done stands there instead
+        self._below = below and self._detailed
+        self.query_one("#detail").display = self._detailed
+        self.query_one("#recent").display = self._below
+        self.query_one("#body").set_class(self._below, "below")
+
+    def _draw_detail(self) -> None:
+        if self._detailed:
             self.query_one("#detail", Detail).draw()
+        if self._below:
+            recent = self.query_one("#recent", Static)
+            recent.update(recent_events(self.desk, self.size.width, recent.size.height))
 
     def _draw_rows(self, dirty: Iterable[str] | None) -> None:
         desk = self.desk
         old = desk.freshness.old
         visible = {entry.key: entry for entry in desk.visible}
-        cells = self.size.width - (columns.DETAIL_CELLS + 2 if self._wide else 0)
+        cells = self.size.width - (columns.DETAIL_CELLS + 2 if self._beside else 0)
         shown = columns.layout(cells, list(desk.exchanges))
         desk.order.update(visible.values(), desk.sort, desk.now_s)
         table = self.table
@@ -141,8 +173,8 @@ class FleetScreen(LiveScreen):
         self.query_one("#foot", Line).show(table_foot(desk, table.below, cells))
 
     @property
-    def _wide(self) -> bool:
-        return self.size.width >= DETAIL_FROM
+    def _beside(self) -> bool:
+        return self.size.width >= BESIDE_FROM
 
     def _row(self, entry: Exchange, shown: tuple[columns.Column, ...], *, old: bool) -> Row:
         context = columns.Context(
@@ -216,8 +248,7 @@ class FleetScreen(LiveScreen):
     @on(FleetTable.CursorMoved)
     def _cursor_moved(self, message: FleetTable.CursorMoved) -> None:
         self.desk.selected = message.key
-        if self._wide:
-            self.query_one("#detail", Detail).draw()
+        self._draw_detail()
 
     @on(FleetTable.Opened)
     def _opened(self, message: FleetTable.Opened) -> None:

@@ -163,6 +163,8 @@ class FleetTable(Widget, can_focus=True):
 
     def _reorder(self, keys: list[str]) -> None:
         index = self.cursor_index
+        # Where the table is as high as its rows, another number of them is another layout.
+        layout = len(keys) != len(self.keys)
         self.keys = keys
         for key in self._rows.keys() - set(keys):
             del self._rows[key]
@@ -172,7 +174,7 @@ class FleetTable(Widget, can_focus=True):
             # Its exchange is gone or filtered out: the row that took its place.
             self.cursor_key = keys[min(index, len(keys) - 1)] if keys else ""
         self._bring_in_sight()
-        self.refresh()
+        self.refresh(layout=layout)
         if self.cursor_key != before:
             self.post_message(self.CursorMoved(self.cursor_key))
 

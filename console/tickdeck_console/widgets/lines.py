@@ -230,6 +230,16 @@ def _as_fits(parts: list[Part], blocks: Iterable[str], cells: int) -> Content:
     return line
 
 
+def recent_events(desk: Desk, cells: int, lines: int) -> Content:
+    """The newest events, one on each line, newest first."""
+    shown = list(desk.state.events)[-max(lines - 1, 0) :]
+    parts: list[Part] = [(" EVENTS, newest first\n", "bold $quiet")]
+    for event in reversed(shown):
+        entry = f"{text.safe(event.resource)}  {text.safe(event.message)}"
+        parts += [(f" {utc(event.time_ns)} ", "$quiet"), text.fit(entry, cells - 11), "\n"]
+    return Content.assemble(*parts)
+
+
 def _trust(desk: Desk, fresh: Freshness) -> list[Part]:
     age_s = desk.state.stream_age_s(desk.now_s)
     shown = f" {text.age(age_s)}" if age_s is not None else ""

@@ -90,8 +90,9 @@ class Plot(PlotextPlot):
             plt.xlim(-120, 0)
             plt.xticks([-120, -90, -60, -30, 0], ["-2m", "-90s", "-60s", "-30s", "now"])
             plt.ylim(0, max(top * 1.2, 1.0))
-            levels = [0.0, top / 2, top] if top else [0.0]
-            plt.yticks(levels, [text.latency(level * 1000) for level in levels])
+            levels = [top / 2, top] if top else []
+            labels = ["0", *(text.latency(level * 1000) for level in levels)]
+            plt.yticks([0.0, *levels], labels)
 
         self._show(title, draw)
 
@@ -113,7 +114,7 @@ class Plot(PlotextPlot):
         plt.canvas_color(background)
         plt.axes_color(background)
         plt.ticks_color(self._rgb("quiet"))
-        plt.xaxes(True, False)
+        plt.frame(False)
         plt.yaxes(True, False)
         plt.title(self._title)
         self._draw_on(plt, width)
