@@ -2,7 +2,8 @@
 
 use std::path::Path;
 use std::process::{Child, Command};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,51 @@ fn records_are_whole_or_lapped() {
                 seen.whole >= 16,
                 "at least the last round of the ring: {seen:?}"
             );
+        }
+    });
+}
+
+/// A reader that is never further behind than half the ring gets every record: what the head has
+/// passed is whole, so nothing is told as lapped that was not.
+#[test]
+fn who_keeps_up_is_never_lapped() {
+    const RECORDS: u64 = 300_000;
+    const SLOTS: u64 = 64;
+    let dir = tempfile::tempdir().unwrap();
+    let path = &dir.path().join("ring");
+    let mut writer = Writer::create(path, &config(SLOTS as u32)).unwrap();
+    let read_to = &AtomicU64::new(0);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let reader = Reader::open(path).unwrap();
+            let mut payload = vec![0; reader.slot_bytes()];
+            for seq in 1..=RECORDS {
+                // Mostly without a pause, so that the moment of publication is met.
+                let mut rounds = 0;
+                let header = loop {
+                    match reader.read(seq, &mut payload) {
+                        Read::NotYet if rounds < 1_000 => rounds += 1,
+                        Read::NotYet => thread::yield_now(),
+                        Read::Record { header, .. } => break header,
+                        Read::Lapped { .. } => {
+                            read_to.store(u64::MAX / 2, Release);
+                            panic!("{seq} is told as lapped");
+                        }
+                    }
+                };
+                assert_eq!(header.venue_seq, seq);
+                read_to.store(seq, Release);
+            }
+        });
+        for seq in 1..=RECORDS {
+            while seq > read_to.load(Acquire) + SLOTS / 2 {
+                thread::yield_now();
+            }
+            let header = RecordHeader {
+                venue_seq: seq,
+                ..RecordHeader::default()
+            };
+            writer.publish(&header, &[7; CAPACITY]).unwrap();
         }
     });
 }

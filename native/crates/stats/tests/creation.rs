@@ -7,7 +7,7 @@ use std::path::Path;
 
 use tickdeck_stats::layout::AT_PID;
 use tickdeck_stats::reader::Reader;
-use tickdeck_stats::{Builder, ExitReason, Identity, State, StatsError};
+use tickdeck_stats::{Builder, ExitReason, GapRow, GapState, Identity, State, StatsError};
 
 /// A mistake in a name, unit or label list is an error of `create` that names it, and no file.
 #[test]
@@ -127,6 +127,34 @@ fn the_first_exit_record_wins() {
         (Some(ExitReason::Panic), "index out of range")
     );
     assert_eq!((record.code, record.location.as_str()), (101, place));
+}
+
+/// A gap that is put again while it is open is no overflow; another one in its slot is.
+#[test]
+fn only_another_gap_overflows_a_slot() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut builder = Builder::new(identity());
+    let gaps = builder.gap_table();
+    let file = builder.create(dir.path()).unwrap();
+    let reader = Reader::open(file.path()).unwrap();
+    let overflows = || reader.value("gap_table_overflows_total", "").unwrap();
+    let open = |id| GapRow {
+        id,
+        ..GapRow::default()
+    };
+    for missing in [3, 2, 1] {
+        gaps.put(&GapRow { missing, ..open(5) });
+    }
+    assert_eq!(overflows(), 0);
+    gaps.put(&open(5 + 256));
+    assert_eq!(overflows(), 1);
+    let state = GapState::Filled;
+    gaps.put(&GapRow {
+        state,
+        ..open(5 + 256)
+    });
+    gaps.put(&open(5 + 512));
+    assert_eq!(overflows(), 1);
 }
 
 /// Values of one thread share slots of 16, values without a declared thread have their own.
