@@ -19,7 +19,7 @@ use clap::{Parser, Subcommand};
 use tickdeck_stats::{Builder, ExitReason, Header, Identity, State, StatsFile};
 
 use crate::control::{ControlServer, Hello};
-use crate::exit::{self, Code, Failure};
+use crate::exit::{self, Code, Failure, chain};
 use crate::lifecycle::{self, Lock, RunArgs, StopFlag};
 use crate::logging;
 use crate::spec::{Kind, Spec};
@@ -41,7 +41,7 @@ mod threads;
 mod wake;
 
 use control::{OPS, Ops};
-use failure::{chain, net_failure};
+use failure::net_failure;
 use metrics::{JournalMetrics, ReceiveMetrics, RecoveryMetrics};
 
 /// Runs the command line and returns the exit code.

@@ -1,4 +1,5 @@
 //! `tickdeck-rx`: receives, merges, recovers and journals one exchange.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

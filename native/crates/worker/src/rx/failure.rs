@@ -1,24 +1,11 @@
 //! Errors of the parts, as exit codes that the supervisor understands.
 
-use std::error::Error;
 use std::io;
 
 use tickdeck_journal::JournalError;
 use tickdeck_net::NetError;
 
-use crate::exit::{Code, Failure};
-
-/// An error and its causes in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
+use crate::exit::{Code, Failure, chain};
 
 /// What is absent or forbidden stays so until somebody changes it; the rest may be cured by a
 /// restart.

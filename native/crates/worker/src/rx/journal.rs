@@ -15,10 +15,9 @@ use tickdeck_journal::{Counters, JournalError, Record, SyncPolicy, Writer, Write
 use tickdeck_net::clock::monotonic_ns;
 use tickdeck_ring::{Read, Reader};
 
-use super::failure::chain;
 use super::journal_state::{JournalHealth, Trouble};
 use super::metrics::JournalMetrics;
-use crate::exit::Failure;
+use crate::exit::{Failure, chain};
 use crate::idle::Idle;
 
 /// Reason of a hole: the ring overtook the journal.

@@ -9,8 +9,8 @@ use tickdeck_ring::{Read, RingError};
 use tickdeck_wire::moldudp64::{Session, count_blocks};
 use tickdeck_wire::record::{LostEvent, SessionEvent, kind};
 
-use super::failure::chain;
 use super::journal::{HOLE_OVERRUN, record};
+use crate::exit::chain;
 use crate::spec::StartAt;
 
 /// Records that the incarnation before had published and not journalled.

@@ -17,7 +17,7 @@ use tickdeck_ring::RingConfig;
 use tickdeck_stats::Header;
 
 use super::Metrics;
-use super::failure::{chain, journal_failure, net_failure};
+use super::failure::{journal_failure, net_failure};
 use super::gap_rows::GapRows;
 use super::journal::{JournalThread, STILL_GROWING, Seal};
 use super::link::{ReceiveEnd, RecoveryEnd, link};
@@ -29,7 +29,7 @@ use super::recovery::{RecoveryThread, RetryNow, connect};
 use super::recovery_port::RecoveryPort;
 use super::resume::{drain_old_ring, start_of};
 use super::wake::Wake;
-use crate::exit::{Code, Failure};
+use crate::exit::{Code, Failure, chain};
 use crate::lifecycle::StopFlag;
 use crate::spec::{self, Spec};
 

@@ -10,6 +10,8 @@ use crate::plant::{Entry, Plant, packet};
 #[test]
 fn silent_server() {
     let mut plant = Plant::new();
+    plant.set("/exchange/recovery/request_timeout_ms", json!(20));
+    plant.set("/exchange/recovery/slo_ms", json!(10));
     let worker = plant.start();
     plant.send(0, 1, 1);
     plant.send(0, 4, 4);
@@ -21,6 +23,13 @@ fn silent_server() {
         panic!("one gap")
     };
     assert_eq!((row.reason, row.missing, row.attempts), (1, 2, 3));
+    assert_eq!(
+        (
+            row.slo_violated,
+            worker.value("recovery_slo_violations_total", "")
+        ),
+        (true, 1)
+    );
     worker.stop();
     let told = &plant.journal()[1..];
     let wanted = [
@@ -55,6 +64,7 @@ fn no_server() {
 fn halt_on_loss() {
     let mut plant = Plant::new();
     plant.set("/exchange/recovery/unrecoverable_policy", json!("halt"));
+    plant.set("/exchange/recovery/request_timeout_ms", json!(20));
     let mut worker = plant.start();
     plant.send(0, 1, 1);
     plant.send(0, 4, 4);

@@ -82,7 +82,7 @@ impl Plant {
                 "ring": {"slot_count": 4096},
                 "recovery": {"replay_protocol": "moldudp64",
                              "request_address": server.local_addr().expect("address").to_string(),
-                             "min_request_interval_ms": 1, "request_timeout_ms": 20,
+                             "min_request_interval_ms": 1, "request_timeout_ms": 5000,
                              "retry_attempts": 3, "retry_backoff_ms": 1, "slo_ms": 500,
                              "unrecoverable_policy": "declare_lost", "start_at": "session_start"},
                 "journal": {"data_dir": path("journal"), "segment_size_bytes": 1_048_576,

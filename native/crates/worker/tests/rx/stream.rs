@@ -5,8 +5,8 @@ use tickdeck_wire::record::SessionEventKind::{Ended, Started};
 
 use crate::plant::{Entry, Plant};
 
-/// Copies, a loss on one line, a loss on both that the server brings in two parts, the end of
-/// the session: the journal has every message once, in order, with each gap told where it was.
+/// Copies, a loss on one line, a loss on both that the server brings in parts, the end of the
+/// session: the journal has every message once, in order, with each gap told where it was.
 #[test]
 fn every_message_once_in_order() {
     let mut plant = Plant::new();
@@ -17,8 +17,7 @@ fn every_message_once_in_order() {
     plant.send(1, 21, 30);
     worker.wait_for("arbiter_next_sequence", "", 31);
     plant.send_both(51, 60);
-    assert_eq!(plant.answer(8), (31, 50));
-    assert_eq!(plant.answer(12), (39, 50));
+    plant.answer_until(&worker, 61, 8);
     worker.wait_for("arbiter_next_sequence", "", 61);
     plant.end_session(61);
     worker.wait_for("session_state", "", 2);
@@ -34,7 +33,7 @@ fn every_message_once_in_order() {
         ),
         (60, 20)
     );
-    assert_eq!(value("recovery_requests_total"), 2);
+    assert!(value("recovery_requests_total") >= 3);
     assert_eq!(value("gap_messages_lost_total"), 0);
     assert_eq!(worker.value("line_lost_total", "line=A"), 30);
     assert_eq!(worker.value("line_lost_total", "line=B"), 30);
@@ -45,7 +44,8 @@ fn every_message_once_in_order() {
         (row.first, row.last, row.sources, row.missing),
         (31, 50, 4, 0)
     );
-    assert_eq!((row.attempts, row.lines_missed), (2, 3));
+    assert!(row.attempts >= 3, "one request for each part");
+    assert_eq!(row.lines_missed, 3);
     assert!(row.detected_ns <= row.requested_ns && row.requested_ns <= row.closed_ns);
     worker.stop();
     let entries = [
@@ -55,7 +55,8 @@ fn every_message_once_in_order() {
         Entry::Data(21, 30),
         Entry::Opened(31, 50),
         Entry::Data(31, 38),
-        Entry::Data(39, 50),
+        Entry::Data(39, 46),
+        Entry::Data(47, 50),
         Entry::Filled(31, 50),
         Entry::Data(51, 60),
         Entry::Session(Ended, 61),
@@ -126,6 +127,7 @@ fn control_ops() {
 fn retry_now() {
     let mut plant = Plant::new();
     plant.set("/exchange/recovery/retry_backoff_ms", json!(3_600_000));
+    plant.set("/exchange/recovery/request_timeout_ms", json!(20));
     let worker = plant.start();
     plant.send(0, 1, 1);
     plant.send(0, 3, 3);
