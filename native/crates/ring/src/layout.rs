@@ -31,7 +31,7 @@ pub(crate) const WORD_HEAD: usize = 32;
 /// Largest slot payload: more would be a mistake in the configuration, not a packet.
 pub(crate) const SLOT_BYTES_MAX: u32 = 1 << 20;
 /// Stamps are `2·seq + 2`, so sequences keep clear of the top bits.
-pub(crate) const START_SEQ_MAX: u64 = 1 << 62;
+pub(crate) const SEQ_MAX: u64 = 1 << 62;
 
 /// Shape of a ring that was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Shape {
         if config.slot_bytes == 0 || config.slot_bytes > SLOT_BYTES_MAX {
             return refuse("slot_bytes", config.slot_bytes.into(), "1 to 1,048,576");
         }
-        if config.start_seq > START_SEQ_MAX {
+        if config.start_seq > SEQ_MAX {
             return refuse("start_seq", config.start_seq, "at most 2^62");
         }
         Ok(Self {

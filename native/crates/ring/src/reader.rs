@@ -75,7 +75,12 @@ impl Reader {
         }
         let id = |index| layout::id_of([load(index), load(index + 1)]);
         let (log_id, incarnation) = (id(layout::WORD_LOG_ID), id(layout::WORD_INCARNATION));
-        let start_seq = load(layout::WORD_START_SEQ);
+        let (start_seq, head) = (load(layout::WORD_START_SEQ), load(layout::WORD_HEAD));
+        // Whoever drains a dead ring spends every sequence up to its head.
+        if !(start_seq..=layout::SEQ_MAX).contains(&head) {
+            let problem = format!("a head of {head} in a ring that began at {start_seq}");
+            return Err(RingError::format(path, problem));
+        }
         let seen_head = Cell::new(start_seq);
         let path = path.to_owned();
         Ok(Self {

@@ -208,7 +208,8 @@ fn a_ring_without_room_leaves_the_old_one() {
     assert_eq!(Reader::open(&path).unwrap().incarnation(), [2; 16]);
 }
 
-/// What is no ring is refused with its path: absent, empty, of other content, cut.
+/// What is no ring is refused with its path: absent, empty, of other content, cut, or with a head
+/// that no writer reaches.
 #[test]
 fn what_is_no_ring_is_refused() {
     let (_dir, path) = place();
@@ -218,13 +219,16 @@ fn what_is_no_ring_is_refused() {
     ));
     drop(Writer::create(&path, &config()).unwrap());
     let whole = std::fs::read(&path).unwrap();
-    let changes: [fn(&mut Vec<u8>); 6] = [
+    const HEAD: std::ops::Range<usize> = 256..264;
+    let changes: [fn(&mut Vec<u8>); 8] = [
         |bytes| bytes.clear(),
         |bytes| bytes.truncate(4_096),
         |bytes| bytes.truncate(bytes.len() - 8),
         |bytes| bytes[7] = b'2',
         |bytes| bytes[8] = 7,
         |bytes| bytes[16] ^= 1,
+        |bytes| bytes[HEAD].fill(0),
+        |bytes| bytes[HEAD].fill(0xFF),
     ];
     for (index, change) in changes.into_iter().enumerate() {
         let mut bytes = whole.clone();
