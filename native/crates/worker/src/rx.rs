@@ -86,7 +86,11 @@ fn run(args: &RunArgs) -> Result<Code, Failure> {
     let result = serve(&spec, args, &file, metrics, &stop);
     match &result {
         Ok(code) => header.exit(ExitReason::Drained, *code as i32, "drained and sealed"),
-        Err(failure) => header.exit(reason_of(failure.code), failure.code as i32, &failure.message),
+        Err(failure) => header.exit(
+            reason_of(failure.code),
+            failure.code as i32,
+            &failure.message,
+        ),
     };
     header.set_state(State::Stopped);
     result
