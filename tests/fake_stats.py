@@ -33,7 +33,7 @@ RX_METRICS: tuple[tuple[str, int, str], ...] = (
             ("rx_heartbeats_total", COUNTER),
             ("rx_kernel_drops_total", COUNTER),
             ("line_first_total", COUNTER),
-            ("line_lost_total", COUNTER),
+            ("line_lost_total", GAUGE),
             ("line_next_sequence", GAUGE),
             ("line_last_packet_ns", GAUGE),
         )

@@ -36,6 +36,8 @@ ERROR_COUNTERS: Mapping[WorkerKind, tuple[str, ...]] = {
     ),
     "book": (
         "book_sequence_errors_total",
+        "book_missing_records_total",
+        "book_malformed_records_total",
         "book_unknown_type_total",
         "book_bad_length_total",
         "book_errors_total",

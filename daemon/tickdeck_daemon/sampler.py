@@ -68,7 +68,7 @@ class _Frames:
     def __init__(self, first: Sample) -> None:
         """`index` tells where each counter is in a row."""
         self._incarnation = first.incarnation
-        counters = [key for key, metric in first.metrics.items() if metric.kind is Kind.COUNTER]
+        counters = [key for key, metric in first.metrics.items() if _accumulates(metric)]
         self.index = {key: position for position, key in enumerate(counters)}
         self.fine: deque[tuple[int, _Row]] = deque()
         self.coarse: deque[tuple[int, _Row]] = deque(maxlen=COARSE_FRAMES)
@@ -178,7 +178,7 @@ class Series:
         last = self.latest
         if last is not None and last.incarnation != sample.incarnation:
             for key, metric in last.metrics.items():
-                if metric.kind is Kind.COUNTER:
+                if _accumulates(metric):
                     self._carried[key] += metric.value
         if self._frames is None or not self._frames.fit(sample):
             self._frames = _Frames(sample)
@@ -296,6 +296,14 @@ class ForeignFileError(StatsError):
 def key_of(name: str, labels: Mapping[str, str]) -> Key:
     """Key of a metric: labels in order of their names."""
     return name, ",".join(f"{key}={labels[key]}" for key in sorted(labels))
+
+
+def _accumulates(metric: Metric) -> bool:
+    """True for what adds up over time.
+
+    `line_lost_total` does, though its worker calls it a gauge: a late arrival takes a loss back.
+    """
+    return metric.kind is Kind.COUNTER or metric.name.endswith("_total")
 
 
 def _window(

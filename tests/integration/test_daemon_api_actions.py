@@ -260,13 +260,14 @@ async def test_books_are_asked_of_the_worker(served: Served) -> None:
     """Summaries and depth, with integers as they are."""
     served.supervisor.answers["book.list"] = {
         "books": [{**BOOK, "queue_sha256": "ab"}],
+        "total": 1,
         "cursor": 7,
         "messages": 99,
         "next_sequence": 100,
     }
     request = book_pb.ListBooksRequest(exchange=NAME, hashes=True)
     response = await served.book.ListBooks(request)
-    assert ("XNAS-book", "book.list", {"hashes": True}) in served.supervisor.calls
+    assert ("XNAS-book", "book.list", {"hashes": True, "offset": 0}) in served.supervisor.calls
     (one,) = response.books
     assert (one.symbol, one.best_bid.price, one.queue_sha256) == ("AAPL", 1000, "ab")
     assert not one.HasField("best_ask")
@@ -283,6 +284,22 @@ async def test_books_are_asked_of_the_worker(served: Served) -> None:
         (1000, 5, 1),
         (990, 2**40, 2),
     ]
+
+
+async def test_many_books_are_asked_for_in_parts(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker's answer is bounded; the caller gets all of them in one list."""
+    symbols = [f"S{n}" for n in range(5)]
+
+    async def call(worker: str, op: str, args: dict[str, Any], *, timeout_s: float) -> Any:  # noqa: ANN401
+        assert (worker, op, timeout_s > 0) == ("XNAS-book", "book.list", True)
+        page = symbols[args["offset"] : args["offset"] + 2]
+        return {"books": [{**BOOK, "symbol": symbol} for symbol in page], "total": len(symbols)}
+
+    monkeypatch.setattr(served.supervisor, "call", call)
+    response = await served.book.ListBooks(book_pb.ListBooksRequest(exchange=NAME))
+    assert [book.symbol for book in response.books] == symbols
 
 
 async def test_books_fail_clearly(served: Served) -> None:

@@ -28,9 +28,17 @@ class BookService(book_service_pb2_grpc.BookServiceServicer):
     async def ListBooks(
         self, request: pb.ListBooksRequest, context: Context
     ) -> pb.ListBooksResponse:
-        answer = await self._ask(request.exchange, "book.list", {"hashes": request.hashes})
+        books: list[pb.BookSummary] = []
+        while True:
+            # A worker's answer is bounded; `total` tells whether there are more.
+            args = {"hashes": request.hashes, "offset": len(books)}
+            answer = await self._ask(request.exchange, "book.list", args)
+            page = [_summary(book) for book in _tables(answer.get("books"))]
+            books += page
+            if not page or len(books) >= _count(answer, "total"):
+                break
         return pb.ListBooksResponse(
-            books=[_summary(book) for book in _tables(answer.get("books"))],
+            books=books,
             cursor_seq=_count(answer, "cursor"),
             messages=_count(answer, "messages"),
             next_sequence=_count(answer, "next_sequence"),
@@ -92,6 +100,9 @@ def _summary(book: dict[str, Any]) -> pb.BookSummary:
         trust=str(book.get("trust", "")),
         suspect_since=_count(book, "suspect_since"),
         queue_sha256=str(book.get("queue_sha256") or ""),
+        suspect_cause=str(book.get("suspect_cause") or ""),
+        crossed=bool(book.get("crossed")),
+        state_hash=str(book.get("state_hash") or ""),
     )
 
 

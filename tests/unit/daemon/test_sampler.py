@@ -100,6 +100,16 @@ def test_a_counter_that_falls_gives_no_negative_growth(rig: Rig) -> None:
     assert rig.sample().delta("line_lost_total", 10.0, line="A") == 0
 
 
+def test_a_lines_loss_has_a_window_and_a_total(rig: Rig) -> None:
+    """It is a gauge to its worker, because it may fall, and yet it adds up."""
+    writer = rig.writer()
+    rig.sample()
+    writer.set("line_lost_total", 30, line="A")
+    assert rig.sample().delta("line_lost_total", 10.0, line="A") == 30
+    rig.writer(SECOND_LIFE).set("line_lost_total", 1, line="A")
+    assert rig.sample(incarnation=SECOND_LIFE).total("line_lost_total", line="A") == 31
+
+
 def test_totals_go_on_over_incarnations_and_windows_do_not(rig: Rig) -> None:
     """A restart keeps what was counted, and gives no burst in the rates."""
     writer = rig.writer()

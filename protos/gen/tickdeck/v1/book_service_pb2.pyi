@@ -61,6 +61,9 @@ class BookSummary(_message.Message):
     TRUST_FIELD_NUMBER: _builtins.int
     SUSPECT_SINCE_FIELD_NUMBER: _builtins.int
     QUEUE_SHA256_FIELD_NUMBER: _builtins.int
+    SUSPECT_CAUSE_FIELD_NUMBER: _builtins.int
+    CROSSED_FIELD_NUMBER: _builtins.int
+    STATE_HASH_FIELD_NUMBER: _builtins.int
     symbol: _builtins.str
     orders: _builtins.int
     bid_levels: _builtins.int
@@ -71,6 +74,12 @@ class BookSummary(_message.Message):
     """Venue sequence since which the book is suspect; 0 when it is good."""
     queue_sha256: _builtins.str
     """SHA-256 over every resting order; empty unless asked for."""
+    suspect_cause: _builtins.str
+    """Why it is suspect, such as "gap_open"; empty when it is good."""
+    crossed: _builtins.bool
+    """True when the best bid is not below the best ask."""
+    state_hash: _builtins.str
+    """Hash of the set of orders; empty unless asked for."""
     @_builtins.property
     def best_bid(self) -> Global___Level: ...
     @_builtins.property
@@ -87,10 +96,13 @@ class BookSummary(_message.Message):
         trust: _builtins.str = ...,
         suspect_since: _builtins.int = ...,
         queue_sha256: _builtins.str = ...,
+        suspect_cause: _builtins.str = ...,
+        crossed: _builtins.bool = ...,
+        state_hash: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["best_ask", b"best_ask", "best_bid", b"best_bid"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_levels", b"ask_levels", "best_ask", b"best_ask", "best_bid", b"best_bid", "bid_levels", b"bid_levels", "orders", b"orders", "queue_sha256", b"queue_sha256", "suspect_since", b"suspect_since", "symbol", b"symbol", "trust", b"trust"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_levels", b"ask_levels", "best_ask", b"best_ask", "best_bid", b"best_bid", "bid_levels", b"bid_levels", "crossed", b"crossed", "orders", b"orders", "queue_sha256", b"queue_sha256", "state_hash", b"state_hash", "suspect_cause", b"suspect_cause", "suspect_since", b"suspect_since", "symbol", b"symbol", "trust", b"trust"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
