@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
+use tickdeck_stats::ExitReason;
+
 /// Why a worker ended, as an exit code. Codes other than these (and deaths by signal) count as
 /// crashes and are answered by a restart with backoff; the permanent ones never are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,21 @@ pub enum Code {
     Config = 78,
     /// Another worker holds the lock. Permanent.
     Locked = 125,
+}
+
+impl Code {
+    /// The reason of the exit record that goes with this code.
+    pub fn reason(self) -> ExitReason {
+        match self {
+            Self::Clean | Self::Stopped => ExitReason::Drained,
+            Self::Failed => ExitReason::Failed,
+            Self::Unavailable => ExitReason::Absent,
+            Self::Layout => ExitReason::Layout,
+            Self::Permission => ExitReason::Capability,
+            Self::Config => ExitReason::Config,
+            Self::Locked => ExitReason::Locked,
+        }
+    }
 }
 
 /// An error that ends the worker: the text says what, where and what to do.

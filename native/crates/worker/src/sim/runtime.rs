@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::mpsc::Sender;
 
-use tickdeck_stats::{Builder, ExitReason, Header, Identity, State, parse_incarnation};
+use tickdeck_stats::{Builder, Header, Identity, State, parse_incarnation};
 
 use super::args::PlayArgs;
 use super::commands::{self, Order};
@@ -66,15 +66,11 @@ impl Runtime {
     /// Leaves the last words.
     pub(super) fn close(self, result: &Result<Code, Failure>) {
         let Some(open) = self.0 else { return };
-        match result {
-            Ok(code) => open
-                .header
-                .exit(ExitReason::Drained, *code as i32, "drained"),
-            Err(failure) => {
-                open.header
-                    .exit(ExitReason::Failed, failure.code as i32, &failure.message)
-            }
+        let (code, text) = match result {
+            Ok(code) => (*code, "drained"),
+            Err(failure) => (failure.code, failure.message.as_str()),
         };
+        open.header.exit(code.reason(), code as i32, text);
         open.header.set_state(State::Stopped);
     }
 }
@@ -108,6 +104,31 @@ mod tests {
 
     use super::*;
     use crate::sim::args::{Cli, Command};
+
+    /// Proves that the exit record names the kind of failure: a missing interface is not a crash.
+    #[test]
+    fn the_exit_record_has_the_reason_of_the_code() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let line = "tickdeck-sim play --generate --line A=239.81.0.1:31001 --runtime-dir";
+        let path = directory.path().to_str().expect("a path in UTF-8");
+        let cli = Cli::try_parse_from(line.split(' ').chain([path])).expect("valid");
+        let Command::Play(args) = cli.command else {
+            panic!("play was asked for");
+        };
+        let (orders, _inbox) = std::sync::mpsc::channel();
+        let stop = StopFlag::on_signals().expect("signals");
+        let (runtime, _meters) = Runtime::open(&args, &orders, &stop).expect("open");
+        runtime.close(&Err(Failure::new(Code::Unavailable, "no interface")));
+        let mut files = fs::read_dir(directory.path()).expect("directory");
+        let stats = files.find_map(|file| {
+            let path = file.expect("entry").path();
+            path.extension().is_some_and(|e| e == "dat").then_some(path)
+        });
+        let reader = tickdeck_stats::reader::Reader::open(&stats.expect("a stats file"));
+        let record = reader.expect("readable").exit_record().expect("last words");
+        assert_eq!(record.reason, Some(tickdeck_stats::ExitReason::Absent));
+        assert_eq!((record.code, record.message.as_str()), (69, "no interface"));
+    }
 
     /// Proves that a failure tells the system's reason and not only the step that failed.
     #[test]
