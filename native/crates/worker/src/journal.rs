@@ -1,1 +1,131 @@
-//! Wiring of `tickdeck-journal`.
+//! Wiring of `tickdeck-journal`: `verify`, `cat` and `info` look into a journal directory, `replay`
+//! sends a journal or a capture to a multicast group.
+//!
+//! Answers go to standard output, as text or JSON; everything else to standard error. All commands
+//! stream: memory does not grow with the journal.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use serde_json::Value;
+use tickdeck_journal::JournalError;
+
+use self::cat::CatArgs;
+use self::replay::ReplayArgs;
+use crate::exit::{self, Code, Failure};
+use crate::logging;
+
+mod cat;
+mod info;
+mod replay;
+mod verify;
+
+/// Looks into a journal of market data and replays it.
+#[derive(Debug, Parser)]
+#[command(name = "tickdeck-journal", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check every byte; the exit code is 0 only for a whole journal.
+    Verify(LookArgs),
+    /// Print the records.
+    Cat(CatArgs),
+    /// Print the segments and where the journal stands.
+    Info(LookArgs),
+    /// Send a journal or a capture to a multicast group; exit code 0 at the end, 3 when stopped.
+    Replay(ReplayArgs),
+}
+
+/// Arguments of `verify` and `info`.
+#[derive(Args, Clone, Debug)]
+struct LookArgs {
+    /// The journal directory.
+    dir: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command line and returns the exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::start();
+    exit::finish(match cli.command {
+        Command::Verify(args) => verify::run(&args),
+        Command::Cat(args) => cat::run(&args),
+        Command::Info(args) => info::run(&args),
+        Command::Replay(args) => replay::run(&args),
+    })
+}
+
+/// A journal that cannot be read, as an exit code.
+fn journal_failure(error: &JournalError) -> Failure {
+    let code = match error {
+        JournalError::NotAJournal { .. } | JournalError::Pruned { .. } => Code::Config,
+        JournalError::Damaged(_) => Code::Layout,
+        _ => Code::Failed,
+    };
+    Failure::new(code, chain(error))
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Standard output. A reader that has seen enough, such as `head`, ends the command in order.
+struct Output<W: Write> {
+    out: W,
+}
+
+/// Whether anybody still reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Audience {
+    Listening,
+    Gone,
+}
+
+impl<W: Write> Output<W> {
+    fn line(&mut self, line: &str) -> Result<Audience, Failure> {
+        audience(writeln!(self.out, "{line}"))
+    }
+
+    fn finish(&mut self) -> Result<Audience, Failure> {
+        audience(self.out.flush())
+    }
+}
+
+fn audience(result: io::Result<()>) -> Result<Audience, Failure> {
+    match result {
+        Ok(()) => Ok(Audience::Listening),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Audience::Gone),
+        Err(error) => Err(Failure::failed(format!("standard output: {error}"))),
+    }
+}
+
+/// Prints one answer, as JSON or as lines of text.
+fn answer(json: bool, value: &Value, text: &str) -> Result<(), Failure> {
+    let mut output = Output {
+        out: io::stdout().lock(),
+    };
+    if json {
+        output.line(&value.to_string())?;
+    } else {
+        output.line(text.trim_end())?;
+    }
+    output.finish().map(|_| ())
+}

@@ -403,8 +403,8 @@ fn damage_before_valid_blocks_is_not_torn() {
     assert!(!opening_is_refused(dir.path()));
 }
 
-/// A block of a twin log, valid in itself and with the right sequences, is not taken for the one that
-/// belongs here: it names another block before it.
+/// A block of a twin log, valid in itself and with the right sequences, is not taken for the one
+/// that belongs here: it names another block before it.
 #[test]
 fn a_misplaced_block_breaks_the_chain() {
     let twin = || {
@@ -434,4 +434,59 @@ fn a_misplaced_block_breaks_the_chain() {
         [1, 2, 3],
         "no record of the foreign block is shown"
     );
+}
+
+/// Two copies of a log that went on differently: segments of the one in the other are of the same
+/// log, with the same numbers and sequences, and still do not fit, because each names the seal
+/// before it.
+#[test]
+fn segments_of_a_forked_copy_do_not_fit() {
+    let dir = scratch();
+    let mut writer = open(dir.path(), SMALL);
+    fill(&mut writer, 5, 40);
+    writer.close().expect("closes");
+    let fork = scratch();
+    copy_dir(dir.path(), fork.path());
+    for path in [dir.path(), fork.path()] {
+        let mut writer = open(path, SMALL);
+        fill(&mut writer, 5, 40);
+        writer.seal().expect("seals");
+        fill(&mut writer, 5, 40);
+        writer.close().expect("closes");
+        assert!(check(path).is_whole());
+    }
+    let second = |path: &Path| segment_files(path)[1].clone();
+    fs::copy(second(fork.path()), second(dir.path())).expect("copies");
+    let report = check(dir.path());
+    assert_eq!(classes(&report), ["segment_chain"]);
+    assert_eq!(report.problems[0].file, "00000000000000000003.seg");
+    assert!(opening_is_refused(dir.path()));
+    assert_eq!(
+        prefix(dir.path()),
+        (1..=10).collect::<Vec<_>>(),
+        "nothing behind the seam is shown"
+    );
+}
+
+/// The rule says "no valid block of this epoch behind it": an old copy of an earlier block there is
+/// enough to make damage at the end corruption.
+#[test]
+fn a_stray_copy_behind_damage_is_not_torn() {
+    let dir = scratch();
+    let mut writer = open(dir.path(), SMALL);
+    for _ in 0..2 {
+        fill(&mut writer, 2, 40);
+        writer.flush().expect("writes");
+    }
+    drop(writer);
+    let file = segment_files(dir.path())[0].clone();
+    let mut bytes = fs::read(&file).expect("reads");
+    let block = 72 + 2 * (24 + 40);
+    bytes[128 + block] ^= 1;
+    fs::write(&file, &bytes).expect("writes");
+    assert_eq!(classes(&check(dir.path())), ["torn_tail"]);
+    bytes.copy_within(128..128 + block, 4096);
+    fs::write(&file, &bytes).expect("writes");
+    assert_eq!(classes(&check(dir.path())), ["bad_block_header"]);
+    assert!(opening_is_refused(dir.path()));
 }

@@ -128,6 +128,34 @@ fn a_torn_tail_is_cut_and_kept() {
     assert_eq!(check(dir.path()).problems, []);
 }
 
+/// A long torn tail is kept whole as well.
+#[test]
+fn a_long_torn_tail_is_kept_whole() {
+    let dir = scratch();
+    let mut writer = open(dir.path(), 4 << 20);
+    fill(&mut writer, 1, 50);
+    writer.flush().expect("writes");
+    fill(&mut writer, 1, 1_000_000);
+    writer.flush().expect("writes");
+    drop(writer);
+    let file = segment_files(dir.path())[0].clone();
+    let mut bytes = fs::read(&file).expect("reads");
+    let last = bytes.iter().rposition(|byte| *byte != 0).expect("data");
+    bytes[last] ^= 1;
+    fs::write(&file, &bytes).expect("writes");
+    let (_, report) = Writer::open(config(dir.path(), 4 << 20)).expect("opens");
+    let cut = &report.actions[0];
+    assert_eq!(cut.action, "cut_torn_tail");
+    let kept = fs::read_dir(dir.path().join("quarantine"))
+        .expect("lists")
+        .map(|entry| fs::read(entry.expect("lists").path()).expect("reads"))
+        .next()
+        .expect("is kept");
+    let torn_at = usize::try_from(cut.offset).expect("small");
+    assert!(kept.len() > 1_000_000);
+    assert_eq!(kept[..], bytes[torn_at..torn_at + kept.len()]);
+}
+
 /// A refused log is left exactly as it was.
 #[test]
 fn refusing_changes_nothing() {

@@ -1,3 +1,8 @@
-//! `tickdeck-journal`.
+//! `tickdeck-journal`: looks into a journal and replays it.
+#![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tickdeck_worker::journal::main()
+}

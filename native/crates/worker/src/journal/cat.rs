@@ -1,0 +1,155 @@
+//! `tickdeck-journal cat`: one line per record, with the events' fields spelled out.
+
+use std::io::{self, BufWriter};
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+use tickdeck_journal::{Entry, Reader, Record};
+use tickdeck_wire::moldudp64::count_blocks;
+use tickdeck_wire::record::{
+    GapEvent, JournalHole, LostEvent, PayloadError, SessionEvent, kind, line, stamp,
+};
+
+use super::{Audience, Output, journal_failure};
+use crate::exit::{Code, Failure};
+
+/// Arguments of `cat`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct CatArgs {
+    /// The journal directory.
+    dir: PathBuf,
+    /// First journal sequence; the oldest kept when absent.
+    #[arg(long)]
+    from: Option<u64>,
+    /// Last journal sequence.
+    #[arg(long)]
+    to: Option<u64>,
+    /// Print the payloads too, as hexadecimal digits.
+    #[arg(long)]
+    payload: bool,
+    /// Print one JSON object per line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints records up to the end for now; damage ends with an error after what could be read.
+pub(super) fn run(args: &CatArgs) -> Result<Code, Failure> {
+    let mut reader = Reader::open(&args.dir).map_err(|error| journal_failure(&error))?;
+    if let Some(from) = args.from {
+        reader.seek(from).map_err(|error| journal_failure(&error))?;
+    }
+    let mut output = Output {
+        out: BufWriter::new(io::stdout().lock()),
+    };
+    let outcome = print(&mut reader, args, &mut output);
+    // What was read before an error is printed all the same.
+    output.finish()?;
+    outcome?;
+    if let Some(tail) = reader.unfinished_tail() {
+        tracing::warn!("the journal ends in an unfinished block: {tail}");
+    }
+    Ok(Code::Clean)
+}
+
+fn print(
+    reader: &mut Reader,
+    args: &CatArgs,
+    output: &mut Output<impl io::Write>,
+) -> Result<(), Failure> {
+    while let Some(entry) = reader.next().map_err(|error| journal_failure(&error))? {
+        if args.to.is_some_and(|to| entry.seq > to) {
+            return Ok(());
+        }
+        let fields = fields(&entry, args.payload);
+        let line = if args.json {
+            let object: Map<String, Value> = fields
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect();
+            Value::Object(object).to_string()
+        } else {
+            text(&fields)
+        };
+        if output.line(&line)? == Audience::Gone {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+type Field = (&'static str, Value);
+
+/// The record as names and values, in the order of printing.
+fn fields(entry: &Entry<'_>, with_payload: bool) -> Vec<Field> {
+    let record = &entry.record;
+    let kind = kind::name(record.kind).unwrap_or("unknown").to_lowercase();
+    let mut fields = vec![
+        ("seq", json!(entry.seq)),
+        ("kind", json!(kind)),
+        ("line", json!(line::name(record.line))),
+        ("stamp", json!(stamp::name(record.stamp))),
+        ("channel", json!(record.channel)),
+        ("venue_seq", json!(record.venue_seq)),
+        ("rx_ns", json!(record.rx_ns)),
+        ("length", json!(record.payload.len())),
+    ];
+    match event(record) {
+        Ok(event) => fields.extend(event),
+        Err(error) => fields.push(("malformed", json!(error.to_string()))),
+    }
+    if with_payload {
+        let hex = |byte: &u8| format!("{byte:02x}");
+        let digits: String = record.payload.iter().map(hex).collect();
+        fields.push(("payload", json!(digits)));
+    }
+    fields
+}
+
+fn event(record: &Record<'_>) -> Result<Vec<Field>, PayloadError> {
+    let payload = record.payload;
+    Ok(match record.kind {
+        kind::DATA => vec![("messages", json!(count_blocks(payload)))],
+        kind::GAP_OPEN | kind::GAP_FILLED => gap(&GapEvent::decode(payload)?),
+        kind::GAP_LOST => {
+            let event = LostEvent::decode(payload)?;
+            let mut fields = gap(&event.gap);
+            fields.push(("reason", json!(event.reason.name())));
+            fields
+        }
+        kind::SESSION => {
+            let event = SessionEvent::decode(payload)?;
+            vec![
+                ("event", json!(event.kind.name())),
+                ("session", json!(event.session.to_string())),
+                ("next_sequence", json!(event.next_sequence)),
+            ]
+        }
+        kind::JOURNAL_HOLE => {
+            let hole = JournalHole::decode(payload)?;
+            vec![
+                ("from", json!(hole.from)),
+                ("to", json!(hole.to)),
+                ("reason", json!(hole.reason)),
+            ]
+        }
+        _ => Vec::new(),
+    })
+}
+
+fn gap(event: &GapEvent) -> Vec<Field> {
+    vec![
+        ("gap_id", json!(event.gap_id)),
+        ("first", json!(event.first)),
+        ("last", json!(event.last)),
+        ("detected_ns", json!(event.detected_ns)),
+    ]
+}
+
+fn text(fields: &[Field]) -> String {
+    let field = |(name, value): &Field| match value {
+        Value::String(text) => format!("{name}={text}"),
+        other => format!("{name}={other}"),
+    };
+    fields.iter().map(field).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,6 @@
+//! `tickdeck-journal` as a process: its answers, its exit codes, and the packets it replays.
+
+mod captures;
+mod looking;
+mod replaying;
+mod support;
