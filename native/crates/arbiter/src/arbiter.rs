@@ -18,6 +18,7 @@ use crate::counters::{Counters, LineCounters};
 use crate::gaps::{GapView, Gaps};
 use crate::hold::{Cover, Hold};
 use crate::io::{Arrival, Disposition, Event, Gap, Output, Source};
+use crate::jumps::{Jumps, SEQUENCE_LIMIT};
 use crate::lines::LineBook;
 use crate::pieces::{Piece, Taken};
 use crate::ranges::{RangeSet, Span};
@@ -40,6 +41,7 @@ pub struct Arbiter {
     hold: Hold,
     gaps: Gaps,
     sessions: Sessions,
+    jumps: Jumps,
     end_told: bool,
     lost: RangeSet,
     lines: Vec<LineBook>,
@@ -66,6 +68,7 @@ impl Arbiter {
             hold: Hold::new(config.hold_capacity_packets, config.max_packet_bytes),
             gaps: Gaps::new(config.gap_capacity),
             sessions: Sessions::new(config.start, config.session_takeover_ns),
+            jumps: Jumps::new(config.max_jump_messages),
             end_told: false,
             lost: RangeSet::with_capacity(REMEMBERED_LOSSES),
             lines: (0..config.lines).map(|_| LineBook::new()).collect(),
@@ -82,19 +85,29 @@ impl Arbiter {
     /// # Panics
     /// When the source is a line that the configuration does not have.
     pub fn on_packet(&mut self, arrival: Arrival<'_>, out: &mut impl Output) -> Disposition {
-        if !self.admit(&arrival, out) {
-            self.counters.wrong_session += 1;
-            return Disposition::WrongSession;
-        }
         let packet = arrival.packet;
         let span = Span {
             first: packet.first_sequence(),
             end: packet.next_sequence(),
         };
+        if span.end > SEQUENCE_LIMIT {
+            self.counters.sequence_overflows += 1;
+            return Disposition::SequenceOverflow;
+        }
+        if !self.admit(&arrival, span, out) {
+            self.counters.wrong_session += 1;
+            return Disposition::WrongSession;
+        }
         if let Source::Line(line) = arrival.source {
             let line = usize::from(line);
+            if !self.jumps.believes(line, span, self.shown) {
+                self.counters.implausible_jumps += 1;
+                return Disposition::ImplausibleJump;
+            }
             self.lines[line].on_packet(span, &mut self.counters.lines[line]);
-            self.shown = self.shown.max(span.end);
+            if span.end > self.shown {
+                self.show(span.end, out);
+            }
         }
         match packet.kind() {
             PacketKind::Data { .. } => self.on_data(&arrival, span, out),
@@ -105,6 +118,7 @@ impl Arbiter {
 
     /// Tells which gaps have waited long enough for another line.
     pub fn poll(&mut self, now_ns: u64, out: &mut impl Output) {
+        self.sessions.watch(now_ns);
         while let Some(gap) = self.gaps.wait_over(now_ns, self.reorder_window_ns) {
             out.event(Event::GapWaitOver { gap });
         }
@@ -179,19 +193,29 @@ impl Arbiter {
         self.sessions.has_ended()
     }
 
+    /// Notes that a line has come as far as `end`. A session that goes on has not ended.
+    #[inline]
+    fn show(&mut self, end: u64, out: &mut impl Output) {
+        self.shown = end;
+        if self.sessions.has_ended() {
+            self.sessions.reopen();
+            if std::mem::take(&mut self.end_told)
+                && let Some(session) = self.sessions.current()
+            {
+                self.tell_session(SessionEventKind::Resumed, session, out);
+            }
+        }
+    }
+
     /// Decides about the packet's session; changes to it where that is due.
     #[inline]
-    fn admit(&mut self, arrival: &Arrival<'_>, out: &mut impl Output) -> bool {
+    fn admit(&mut self, arrival: &Arrival<'_>, span: Span, out: &mut impl Output) -> bool {
         let session = arrival.packet.session();
         if arrival.source == Source::Retransmit {
             return self.sessions.current() == Some(session);
         }
-        let first = arrival.packet.first_sequence();
         let complete = self.next == self.revealed;
-        match self
-            .sessions
-            .admit(session, first, arrival.now_ns, complete)
-        {
+        match self.sessions.admit(session, span, arrival.now_ns, complete) {
             Admission::Current => true,
             Admission::Refused => false,
             Admission::Resumed => {
@@ -240,6 +264,7 @@ impl Arbiter {
         self.origin = start;
         self.end_told = false;
         self.lost.clear();
+        self.jumps.clear();
         for (line, counters) in self.lines.iter_mut().zip(&mut self.counters.lines) {
             line.begin_session(counters);
         }
@@ -355,7 +380,8 @@ impl Arbiter {
             self.open_gap(packet.first_sequence(), arrival.now_ns, out);
             self.revealed = packet.first_sequence();
         }
-        if ends {
+        // An end below what is known is no end: the session has gone on behind it.
+        if ends && packet.first_sequence() == self.shown {
             self.sessions.end(arrival.now_ns);
         }
         self.finish(arrival.now_ns, out);
@@ -408,7 +434,8 @@ impl Arbiter {
             last: hole.end - 1,
             ..view.gap
         };
-        self.counters.messages_lost += hole.len();
+        let lost = self.counters.messages_lost.saturating_add(hole.len());
+        self.counters.messages_lost = lost;
         self.lost.insert(hole);
         self.next = hole.end;
         out.event(Event::GapLost { gap, reason });

@@ -21,6 +21,9 @@ pub struct Config {
     pub gap_capacity: usize,
     /// Silence of the current session after which another one takes over.
     pub session_takeover_ns: u64,
+    /// How far ahead of everything known a line packet may be and be believed on its own. One
+    /// further ahead is refused until a second packet agrees with it.
+    pub max_jump_messages: u64,
     /// Where the output begins.
     pub start: Start,
 }
@@ -64,7 +67,8 @@ pub enum ConfigError {
 }
 
 impl Default for Config {
-    /// Two lines, 2 ms of reorder window, 1,024 held packets, 3 s of silence until a takeover.
+    /// Two lines, 2 ms of reorder window, 1,024 held packets, 3 s of silence until a takeover,
+    /// 1,000,000 messages of jump.
     fn default() -> Self {
         Self {
             lines: 2,
@@ -73,6 +77,7 @@ impl Default for Config {
             max_packet_bytes: 2048,
             gap_capacity: 256,
             session_takeover_ns: 3_000_000_000,
+            max_jump_messages: 1_000_000,
             start: Start::FirstSeen,
         }
     }

@@ -27,6 +27,10 @@ pub struct Counters {
     pub messages_lost: u64,
     /// Packets of another session.
     pub wrong_session: u64,
+    /// Packets too far ahead to be believed on their own.
+    pub implausible_jumps: u64,
+    /// Packets with a sequence number that no session reaches.
+    pub sequence_overflows: u64,
     /// Times that another session took over.
     pub session_changes: u64,
     /// One entry per line.

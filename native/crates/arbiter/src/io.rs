@@ -159,6 +159,10 @@ pub enum Disposition {
     Stale,
     /// Another session; nothing changed.
     WrongSession,
+    /// Too far ahead of everything known to be believed on its own; nothing changed.
+    ImplausibleJump,
+    /// A sequence number that no session reaches; nothing changed.
+    SequenceOverflow,
     /// New messages did not fit behind the hole and were dropped.
     HoldFull,
     /// A heartbeat or an end of session.

@@ -9,6 +9,7 @@
 //! * Runs leave in sequence: each starts where the one before ended, no message twice.
 //! * A message that is skipped was named before in [`Event::GapLost`], with a reason.
 //! * A packet that is next in line is handed on from the caller's buffer, without a copy.
+//! * One packet that is implausibly far ahead moves nothing; see [`Config::max_jump_messages`].
 //! * Data behind a hole is held in slots allocated at construction. When they are full, the
 //!   newest packet is dropped and counted; it is not forgotten: what follows reveals it as a
 //!   later gap.
@@ -54,6 +55,7 @@ mod counters;
 mod gaps;
 mod hold;
 mod io;
+mod jumps;
 mod lines;
 mod pieces;
 mod ranges;

@@ -76,13 +76,13 @@ impl LineBook {
             self.skip(span.end, start, counters);
             self.start = Some(span.first);
         }
-        counters.lost -= self.skipped.remove(span);
+        counters.lost = counters.lost.saturating_sub(self.skipped.remove(span));
         self.next = self.next.max(span.end);
     }
 
     fn skip(&mut self, first: u64, end: u64, counters: &mut LineCounters) {
         let span = Span { first, end };
-        counters.lost += span.len();
+        counters.lost = counters.lost.saturating_add(span.len());
         self.skipped.insert(span);
     }
 }

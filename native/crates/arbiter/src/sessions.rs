@@ -2,12 +2,15 @@
 //!
 //! A stray packet must not end a session, and a new session must not wait for an operator. So
 //! another session takes over only when the current one has ended and is complete, or has been
-//! silent for the takeover time, or was resumed and never heard. What of the new session was
-//! refused until then is not lost: its stream begins before it.
+//! silent for the takeover time; for a resumed one that time runs from the start. A session that
+//! was left comes back only after such a silence, and one that had ended only with more than it
+//! had then. What of the new session was refused until then is not lost: its stream begins
+//! before it.
 
 use tickdeck_wire::moldudp64::Session;
 
 use crate::config::Start;
+use crate::ranges::Span;
 
 /// Sessions remembered after they were left.
 const REMEMBERED_SESSIONS: usize = 8;
@@ -33,7 +36,8 @@ pub(crate) struct Sessions {
     takeover_ns: u64,
     current: Option<Session>,
     heard: bool,
-    last_heard_ns: u64,
+    /// When the current session was last heard, or listening for it began.
+    last_heard_ns: Option<u64>,
     ended_ns: Option<u64>,
     /// A refused session and the lowest sequence number it has shown.
     candidate: Option<(Session, u64)>,
@@ -59,7 +63,7 @@ impl Sessions {
             takeover_ns,
             current,
             heard: false,
-            last_heard_ns: 0,
+            last_heard_ns: None,
             ended_ns: None,
             candidate: None,
             past: Vec::with_capacity(REMEMBERED_SESSIONS),
@@ -79,20 +83,33 @@ impl Sessions {
         self.ended_ns.get_or_insert(now_ns);
     }
 
+    /// The end was none: the session goes on.
+    pub(crate) fn reopen(&mut self) {
+        self.ended_ns = None;
+    }
+
+    /// Begins to listen, if that has not begun: silence counts from here.
+    #[inline]
+    pub(crate) fn watch(&mut self, now_ns: u64) {
+        if self.last_heard_ns.is_none() {
+            self.last_heard_ns = Some(now_ns);
+        }
+    }
+
     /// Decides about a packet from a line. `complete`: nothing of the current session is missing.
     #[inline]
     pub(crate) fn admit(
         &mut self,
         session: Session,
-        first: u64,
+        span: Span,
         now_ns: u64,
         complete: bool,
     ) -> Admission {
         if self.heard && self.current == Some(session) {
-            self.last_heard_ns = now_ns;
+            self.last_heard_ns = Some(now_ns);
             return Admission::Current;
         }
-        self.admit_other(session, first, now_ns, complete)
+        self.admit_other(session, span, now_ns, complete)
     }
 
     /// Makes `session` the current one; `left_at` is where the stream of the old one stands.
@@ -110,7 +127,7 @@ impl Sessions {
         }
         self.current = Some(session);
         self.heard = true;
-        self.last_heard_ns = now_ns;
+        self.last_heard_ns = Some(now_ns);
         self.ended_ns = None;
         self.candidate = None;
     }
@@ -119,13 +136,14 @@ impl Sessions {
     fn admit_other(
         &mut self,
         session: Session,
-        first: u64,
+        span: Span,
         now_ns: u64,
         complete: bool,
     ) -> Admission {
+        self.watch(now_ns);
         let Some(current) = self.current else {
             let start = match self.start {
-                Start::FirstSeen => first,
+                Start::FirstSeen => span.first,
                 Start::SessionStart | Start::Resume { .. } => 1,
             };
             return Admission::First { start };
@@ -134,12 +152,13 @@ impl Sessions {
             return Admission::Resumed;
         }
         let past = self.past.iter().find(|past| past.session == session);
-        if past.is_some_and(|past| past.ended) {
+        if past.is_some_and(|past| past.ended && span.end <= past.next) {
             return Admission::Refused;
         }
+        let complete = complete && past.is_none();
         let start = match (past, self.start) {
             (Some(past), _) => past.next,
-            (None, Start::FirstSeen) => self.lowest_shown(session, first),
+            (None, Start::FirstSeen) => self.lowest_shown(session, span.first),
             (None, Start::SessionStart | Start::Resume { .. }) => 1,
         };
         if self.may_be_left(now_ns, complete) {
@@ -154,7 +173,7 @@ impl Sessions {
         let over = self
             .ended_ns
             .is_some_and(|ended_ns| complete || since(ended_ns));
-        over || !self.heard || since(self.last_heard_ns)
+        over || self.last_heard_ns.is_some_and(since)
     }
 
     /// The lowest sequence number that a session other than the current one has shown.

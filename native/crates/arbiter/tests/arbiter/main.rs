@@ -1,6 +1,7 @@
 //! What the arbiter promises, tested from outside.
 
 mod gaps;
+mod hostile;
 mod limits;
 mod lines;
 mod merge;

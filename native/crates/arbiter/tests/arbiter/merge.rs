@@ -127,19 +127,19 @@ fn stamps_belong_to_their_copy() {
     assert_eq!(stamps.0, [(1, 10, 1), (2, 30, 2), (3, 20, 0)]);
 }
 
-/// The numbers up to the largest that a packet may carry work like any other.
+/// The numbers up to the largest that is not refused work like any other.
 #[test]
 fn largest_sequence_numbers() {
-    let last = u64::MAX - 1;
+    let last = (1 << 62) - 1;
     let mut rig = Rig::starting(Start::FirstSeen);
     rig.data(A, last - 5, last - 4);
     rig.data(A, last, last);
     assert_eq!(rig.holes(1), [(last - 3, last - 1)]);
-    rig.heartbeat(B, u64::MAX);
+    rig.heartbeat(B, 1 << 62);
     rig.data(B, last - 3, last - 1);
-    rig.end(A, u64::MAX);
+    rig.end(A, 1 << 62);
     assert_eq!(rig.runs().last(), Some(&(last, last)));
-    assert_eq!(rig.arbiter.next_sequence(), u64::MAX);
+    assert_eq!(rig.arbiter.next_sequence(), 1 << 62);
     assert_eq!(rig.data(B, last, last), Disposition::Duplicate);
     let sources: Vec<_> = rig
         .take()

@@ -145,11 +145,16 @@ fn resumed_session_continues() {
     assert_eq!(rig.holes(1), [(5, 8)]);
 }
 
-/// Nothing was heard of the resumed session: another one is taken at once, from its start.
+/// Nothing was heard of the resumed session: another one is taken after the takeover time,
+/// from its start.
 #[test]
 fn new_session_after_a_restart() {
     let mut rig = resume(5);
+    rig.advance(0);
     rig.session = session(b'2');
+    rig.advance(TAKEOVER_NS - 1);
+    assert_eq!(rig.data(A, 2, 2), Disposition::WrongSession);
+    rig.advance(1);
     assert_eq!(rig.data(A, 3, 3), Disposition::Held);
     assert_eq!(told(&rig), [(Changed, b'2', 1)]);
     assert_eq!(rig.holes(1), [(1, 2)]);

@@ -108,7 +108,7 @@ pub(crate) struct Rig {
     pub(crate) checked: Checked,
     pub(crate) session: Session,
     pub(crate) now_ns: u64,
-    /// Messages of the packets that were not refused for their session.
+    /// Messages of the packets that were not refused.
     pub(crate) fed: u64,
 }
 
@@ -140,7 +140,13 @@ impl Rig {
             now_ns: self.now_ns,
         };
         let disposition = self.arbiter.on_packet(arrival, &mut self.checked);
-        if disposition != Disposition::WrongSession {
+        let refused = matches!(
+            disposition,
+            Disposition::WrongSession
+                | Disposition::ImplausibleJump
+                | Disposition::SequenceOverflow
+        );
+        if !refused {
             self.fed += u64::from(packet.count());
         }
         disposition

@@ -87,6 +87,7 @@ impl Output for Checked {
             } => {
                 assert!(self.open.is_empty(), "a session that is left has no gap");
                 self.current = Some(session);
+                self.ended.retain(|ended| *ended != session);
                 let stream = self.streams.entry(session).or_insert(Stream {
                     next: next_sequence,
                     ..Stream::default()

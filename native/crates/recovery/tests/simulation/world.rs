@@ -15,6 +15,9 @@ pub(crate) const MS: u64 = 1_000_000;
 /// No run may take longer.
 const LIMIT_NS: u64 = 3_600_000 * MS;
 
+/// Further ahead than any real packet ever is.
+const MAX_JUMP: u64 = 5_000;
+
 /// What happened in a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Report {
@@ -36,6 +39,8 @@ pub(crate) struct Report {
     pub(crate) bad_answers: u64,
     pub(crate) injections_dropped: u64,
     pub(crate) slo_violations: u64,
+    pub(crate) forged_jumps: u64,
+    pub(crate) forged_ends: u64,
 }
 
 enum Thing {
@@ -77,6 +82,9 @@ pub(crate) struct World {
     last_request_ns: Option<u64>,
     checked: Checked,
     fed: u64,
+    forgery_permille: u64,
+    /// The line that has not been heard since a forged packet came on it.
+    forged_on: Option<u8>,
     hold_capacity: u64,
     gap_capacity: usize,
     report: Report,
@@ -112,6 +120,7 @@ impl World {
             gap_capacity,
             max_packet_bytes: 8000,
             session_takeover_ns: 3_000 * MS,
+            max_jump_messages: MAX_JUMP,
             start,
             lines: 2,
         };
@@ -127,6 +136,7 @@ impl World {
                 ends: true,
             });
         }
+        let forgery_permille = random.pick(&[0, 0, 5, 50]);
         Self {
             lines: (0..2)
                 .map(|_| Line::new(&mut random, duration_ns))
@@ -149,6 +159,8 @@ impl World {
             last_request_ns: None,
             checked: Checked::default(),
             fed: 0,
+            forgery_permille,
+            forged_on: None,
             hold_capacity: hold_capacity as u64,
             gap_capacity,
             report: Report::default(),
@@ -180,7 +192,12 @@ impl World {
         match thing {
             Thing::Send => self.send(),
             Thing::Quiet => self.quiet(),
-            Thing::FromLine(line, bytes) => self.arrive(Source::Line(line), &bytes),
+            Thing::FromLine(line, bytes) => {
+                if self.random.chance(self.forgery_permille) {
+                    self.forge(line);
+                }
+                self.arrive(Source::Line(line), &bytes);
+            }
             Thing::Injected(bytes) => self.arrive(Source::Retransmit, &bytes),
             Thing::FromServer(bytes) => self.judge(bytes),
             Thing::Timer => self.timer_ns = None,
@@ -241,8 +258,44 @@ impl World {
             now_ns: self.now_ns,
         };
         let disposition = self.arbiter.on_packet(arrival, &mut self.checked);
-        if disposition != Disposition::WrongSession {
-            self.fed += u64::from(packet.count());
+        match disposition {
+            Disposition::WrongSession
+            | Disposition::SequenceOverflow
+            | Disposition::ImplausibleJump => {}
+            _ => {
+                self.fed += u64::from(packet.count());
+                if matches!(source, Source::Line(line) if self.forged_on == Some(line)) {
+                    self.forged_on = None;
+                }
+            }
+        }
+    }
+
+    /// A packet of the current session that nobody sent: far ahead, or an end that is none. One
+    /// far ahead comes only while no other is unanswered by its line, as two agree.
+    fn forge(&mut self, line: u8) {
+        let Some(session) = self.arbiter.session() else {
+            return;
+        };
+        if self.random.chance(500) {
+            let known = self.checked.streams.get(&session).map_or(1, |s| s.next);
+            // Of the last session only: one that another follows may never be heard to go on.
+            if self.part + 1 == self.parts.len() && session == self.parts[self.part].session {
+                let end = self.random.between(known.saturating_sub(5).max(1), known);
+                self.report.forged_ends += 1;
+                self.arrive(Source::Line(line), &end_of_session(session, end));
+            }
+        } else if self.forged_on.is_none() {
+            let ahead = [1_000 + 2 * MAX_JUMP, 1 << 40, 1 << 61, u64::MAX - 200];
+            let far = self.random.pick(&ahead) + self.random.between(0, 100);
+            let bytes = match self.random.between(0, 2) {
+                0 => heartbeat(session, far).to_vec(),
+                1 => end_of_session(session, far).to_vec(),
+                _ => packet(session, session, far, 3),
+            };
+            self.forged_on = Some(line);
+            self.report.forged_jumps += 1;
+            self.arrive(Source::Line(line), &bytes);
         }
     }
 
@@ -414,7 +467,7 @@ impl World {
 }
 
 impl Report {
-    fn fields(&mut self) -> [(&'static str, &mut u64); 18] {
+    fn fields(&mut self) -> [(&'static str, &mut u64); 20] {
         [
             ("steps", &mut self.steps),
             ("delivered", &mut self.delivered),
@@ -434,6 +487,8 @@ impl Report {
             ("bad_answers", &mut self.bad_answers),
             ("injections_dropped", &mut self.injections_dropped),
             ("slo_violations", &mut self.slo_violations),
+            ("forged_jumps", &mut self.forged_jumps),
+            ("forged_ends", &mut self.forged_ends),
         ]
     }
 

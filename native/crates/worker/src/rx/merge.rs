@@ -8,7 +8,9 @@ use tickdeck_wire::record::stamp;
 
 use super::gap_rows::GapRows;
 use super::link::{Command, Feedback};
-use super::metrics::{LineMetrics, MergeMetrics, OVERSIZE, WRONG_SESSION};
+use super::metrics::{
+    IMPLAUSIBLE_JUMP, LineMetrics, MergeMetrics, OVERSIZE, SEQUENCE_OVERFLOW, WRONG_SESSION,
+};
 use super::publisher::Publisher;
 use super::recovery_port::RecoveryPort;
 use crate::exit::{Code, Failure};
@@ -65,6 +67,8 @@ impl Merge {
         };
         match self.arbiter.on_packet(arrival, &mut self.publisher) {
             Disposition::WrongSession => metrics.rejected.count(WRONG_SESSION),
+            Disposition::ImplausibleJump => metrics.rejected.count(IMPLAUSIBLE_JUMP),
+            Disposition::SequenceOverflow => metrics.rejected.count(SEQUENCE_OVERFLOW),
             Disposition::Control => {
                 if packet.kind() == PacketKind::Heartbeat {
                     metrics.heartbeats.add(1);

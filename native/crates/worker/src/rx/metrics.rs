@@ -63,7 +63,7 @@ pub(super) struct RingMetrics {
 
 /// Packets refused, by reason; nothing else changes for them.
 pub(super) struct Rejected {
-    by_reason: [(&'static str, Counter); 7],
+    by_reason: [(&'static str, Counter); REASONS.len()],
 }
 
 /// What the recovery thread writes.
@@ -227,17 +227,22 @@ impl JournalMetrics {
 }
 
 /// Why a packet is refused.
-const REASONS: [&str; 7] = [
+const REASONS: [&str; 8] = [
     "truncated",
     "zero_sequence",
     "block_beyond_end",
     "trailing_bytes",
-    "sequence_overflow",
-    "wrong_session",
+    SEQUENCE_OVERFLOW,
+    IMPLAUSIBLE_JUMP,
+    WRONG_SESSION,
     OVERSIZE,
 ];
 
 /// The reason of a packet that is longer than allowed.
 pub(super) const OVERSIZE: &str = "oversize";
+/// The reason of a packet with a number that no session reaches.
+pub(super) const SEQUENCE_OVERFLOW: &str = "sequence_overflow";
+/// The reason of a packet too far ahead to be believed on its own.
+pub(super) const IMPLAUSIBLE_JUMP: &str = "implausible_jump";
 /// The reason of a packet of another session.
 pub(super) const WRONG_SESSION: &str = "wrong_session";

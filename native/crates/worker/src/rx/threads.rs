@@ -331,6 +331,7 @@ fn make_merge(
         gap_capacity: GAP_CAPACITY,
         session_takeover_ns: exchange.arbiter.session_takeover_ms * NS_PER_MS,
         start,
+        ..tickdeck_arbiter::Config::default()
     })
     .map_err(|error| Failure::new(Code::Config, format!("exchange.arbiter: {error}")))?;
     Ok(Merge {

@@ -21,13 +21,14 @@ fn bad_packets_are_counted() {
     let worker = plant.start();
     plant.send(0, 1, 3);
     worker.wait_for("arbiter_next_sequence", "", 4);
-    let cases: [(&str, Vec<u8>); 7] = [
+    let cases: [(&str, Vec<u8>); 8] = [
         ("truncated", raw(4, 1, &[])[..19].to_vec()),
         ("zero_sequence", raw(0, 1, &[0, 1, 7])),
         ("block_beyond_end", raw(4, 1, &[0, 9, 7])),
         ("trailing_bytes", raw(4, 1, &[0, 1, 7, 7])),
         ("sequence_overflow", raw(u64::MAX, 1, &[0, 1, 7])),
         ("wrong_session", packet(Session(*b"STRANGER  "), 4, 5)),
+        ("implausible_jump", raw(1 << 40, 0, &[])),
         ("oversize", vec![7; 1501]),
     ];
     for (reason, bytes) in &cases {
@@ -38,7 +39,7 @@ fn bad_packets_are_counted() {
             0
         );
     }
-    assert_eq!(worker.value("rx_packets_total", "line=B"), 7);
+    assert_eq!(worker.value("rx_packets_total", "line=B"), 8);
     assert_eq!(worker.value("rx_messages_total", "line=B"), 0);
     assert_eq!(worker.value("arbiter_next_sequence", ""), 4);
     assert_eq!(worker.value("gaps_opened_total", ""), 0);

@@ -102,7 +102,8 @@ fn stopped_and_started_again() {
     assert_eq!(plant.journalled_messages(), 40);
 }
 
-/// The venue's next session began while the worker was down: it is taken from its start.
+/// The venue's next session began while the worker was down: it is taken from its start,
+/// once the one before has been silent for the takeover time.
 #[test]
 fn next_session_after_a_restart() {
     let mut plant = Plant::new();
@@ -111,8 +112,15 @@ fn next_session_after_a_restart() {
     worker.wait_for("arbiter_next_sequence", "", 6);
     worker.stop();
     plant.session = Session(*b"DEMO000002");
+    plant.set("/exchange/arbiter/session_takeover_ms", json!(300));
     let worker = plant.start();
     plant.send_both(3, 4);
+    worker.wait_for("rx_rejected_total", "line=A,reason=wrong_session", 1);
+    let start = std::time::Instant::now();
+    while worker.value("session_changes_total", "") == 0 {
+        assert!(start.elapsed().as_secs() < 10, "the session is taken");
+        plant.send(0, 3, 4);
+    }
     assert_eq!(plant.answer(2), (1, 2));
     worker.wait_for("arbiter_next_sequence", "", 5);
     worker.stop();
