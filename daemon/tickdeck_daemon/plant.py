@@ -15,22 +15,22 @@ from typing import Any
 
 import structlog
 
-from tickdeck_daemon.board import Board
-from tickdeck_daemon.checks import CheckRunner
-from tickdeck_daemon.collect import Collector, Disk
 from tickdeck_daemon.errors import WrongStateError
-from tickdeck_daemon.events import EventLog
-from tickdeck_daemon.exchanges import ExchangeStore
-from tickdeck_daemon.facts import ExchangeFacts, WorkerFacts
-from tickdeck_daemon.gaps import GapLedger, details
-from tickdeck_daemon.health import ExchangeHealth, HealthTracker
-from tickdeck_daemon.idempotency import IdempotencyStore
-from tickdeck_daemon.operations import OperationStore
-from tickdeck_daemon.replays import LiveLine, Replay, ReplayManager
-from tickdeck_daemon.sampler import SAMPLE_INTERVAL_S, Sample, Sampler, Series, Target
+from tickdeck_daemon.exchanges.store import ExchangeStore
+from tickdeck_daemon.observe.board import Board
+from tickdeck_daemon.observe.checks import CheckRunner
+from tickdeck_daemon.observe.collect import Collector, Disk
+from tickdeck_daemon.observe.events import EventLog
+from tickdeck_daemon.observe.facts import ExchangeFacts, WorkerFacts
+from tickdeck_daemon.observe.gaps import GapLedger, details
+from tickdeck_daemon.observe.health import ExchangeHealth, HealthTracker
+from tickdeck_daemon.observe.sampler import SAMPLE_INTERVAL_S, Sample, Sampler, Series, Target
+from tickdeck_daemon.operate.idempotency import IdempotencyStore
+from tickdeck_daemon.operate.operations import OperationStore
+from tickdeck_daemon.operate.replays import LiveLine, Replay, ReplayManager
 from tickdeck_daemon.settings import Settings
-from tickdeck_daemon.supervisor import Supervisor
-from tickdeck_daemon.views import AdoptionResult, WorkerChange, WorkerState, WorkerView
+from tickdeck_daemon.workers.supervisor import Supervisor
+from tickdeck_daemon.workers.views import AdoptionResult, WorkerChange, WorkerState, WorkerView
 
 _log = structlog.stdlib.get_logger(__name__)
 

@@ -306,7 +306,7 @@ async def test_operations_are_watched_to_their_end(
         await gate.wait()
         raise UnavailableError("nobody", reason="NOBODY")
 
-    from tickdeck_daemon.journals import VerifyRun
+    from tickdeck_daemon.operate.journals import VerifyRun
 
     operation = served.plant.operations.start("test", VerifyRun("XNAS", "/j"), work)
     request = operation_service_pb2.WatchOperationRequest(name=f"operations/{operation.id}")

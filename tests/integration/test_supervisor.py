@@ -12,9 +12,9 @@ import pytest
 
 from fake_plant import QUICK, Plant, pid_of, start, state, until, view
 from tickdeck_daemon.errors import NotFoundError, UnavailableError, WrongStateError
-from tickdeck_daemon.exchanges import DesiredState
-from tickdeck_daemon.machine import MILLISECOND, SECOND
-from tickdeck_daemon.supervisor import Supervisor, WorkerChange, WorkerState
+from tickdeck_daemon.exchanges.store import DesiredState
+from tickdeck_daemon.workers.machine import MILLISECOND, SECOND
+from tickdeck_daemon.workers.supervisor import Supervisor, WorkerChange, WorkerState
 
 RUNNING, STOPPED = WorkerState.RUNNING, WorkerState.STOPPED
 

@@ -15,8 +15,8 @@ import pytest
 
 from fake_plant import Plant, pid_of, start, state, until, view
 from tickdeck_daemon.errors import UnavailableError, WrongStateError
-from tickdeck_daemon.exchanges import DesiredState
-from tickdeck_daemon.supervisor import Supervisor, WorkerState
+from tickdeck_daemon.exchanges.store import DesiredState
+from tickdeck_daemon.workers.supervisor import Supervisor, WorkerState
 
 FAKE_DAEMON = Path(__file__).parents[1] / "data" / "fake_daemon.py"
 RUNNING = WorkerState.RUNNING

@@ -6,8 +6,8 @@ from typing_extensions import override
 
 from tickdeck.v1 import book_service_pb2 as pb
 from tickdeck.v1 import book_service_pb2_grpc
-from tickdeck_daemon.config import worker_id
 from tickdeck_daemon.errors import InvalidError, UnavailableError, WrongStateError
+from tickdeck_daemon.exchanges.config import worker_id
 from tickdeck_daemon.plant import Plant
 from tickdeck_daemon.services.guard import Context
 from tickdeck_daemon.services.names import parse

@@ -16,11 +16,10 @@ from tickdeck.v1 import (
     replay_service_pb2,
     worker_pb2,
 )
-from tickdeck_daemon.checks import ExchangeCheck, Verdict
-from tickdeck_daemon.commands import RecoveryProgress
-from tickdeck_daemon.events import Event
-from tickdeck_daemon.exchanges import DesiredState, ExchangeRecord
-from tickdeck_daemon.facts import (
+from tickdeck_daemon.exchanges.store import DesiredState, ExchangeRecord
+from tickdeck_daemon.observe.checks import ExchangeCheck, Verdict
+from tickdeck_daemon.observe.events import Event
+from tickdeck_daemon.observe.facts import (
     SESSION_ENDED,
     BookFacts,
     ExchangeFacts,
@@ -28,18 +27,19 @@ from tickdeck_daemon.facts import (
     LineFacts,
     WorkerFacts,
 )
-from tickdeck_daemon.gaps import STAGES, Gap
-from tickdeck_daemon.health import Data, ExchangeHealth, Finding, State, Transport
-from tickdeck_daemon.journals import JournalProblem, VerifyReport, VerifyRun
-from tickdeck_daemon.operations import Operation
+from tickdeck_daemon.observe.gaps import STAGES, Gap
+from tickdeck_daemon.observe.health import Data, ExchangeHealth, Finding, State, Transport
+from tickdeck_daemon.observe.sampler import Sample
+from tickdeck_daemon.operate.commands import RecoveryProgress
+from tickdeck_daemon.operate.journals import JournalProblem, VerifyReport, VerifyRun
+from tickdeck_daemon.operate.operations import Operation
+from tickdeck_daemon.operate.replays import Replay
 from tickdeck_daemon.plant import Plant, Totals
-from tickdeck_daemon.replays import Replay
-from tickdeck_daemon.sampler import Sample
 from tickdeck_daemon.services.google_types import operations_pb2
 from tickdeck_daemon.services.names import exchange_name
 from tickdeck_daemon.services.status import to_rpc_status
 from tickdeck_daemon.stats import HistogramView, Kind, Metric
-from tickdeck_daemon.views import WorkerView
+from tickdeck_daemon.workers.views import WorkerView
 
 WorkerStats = observe_service_pb2.WorkerStats
 

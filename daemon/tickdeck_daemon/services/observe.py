@@ -9,12 +9,12 @@ from typing_extensions import override
 
 from tickdeck.v1 import observe_pb2, observe_service_pb2_grpc
 from tickdeck.v1 import observe_service_pb2 as pb
-from tickdeck_daemon.collect import source_of, stage_of
 from tickdeck_daemon.errors import NotFoundError
-from tickdeck_daemon.events import Event
-from tickdeck_daemon.health import ExchangeHealth
+from tickdeck_daemon.observe.collect import source_of, stage_of
+from tickdeck_daemon.observe.events import Event
+from tickdeck_daemon.observe.health import ExchangeHealth
+from tickdeck_daemon.observe.sampler import Sample
 from tickdeck_daemon.plant import Plant, runbook_names
-from tickdeck_daemon.sampler import Sample
 from tickdeck_daemon.services import convert
 from tickdeck_daemon.services.guard import Context
 from tickdeck_daemon.services.names import exchange_name, parse, parse_optional

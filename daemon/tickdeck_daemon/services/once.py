@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
 
-from tickdeck_daemon.idempotency import check_request_id
+from tickdeck_daemon.operate.idempotency import check_request_id
 from tickdeck_daemon.plant import Plant
 
 

@@ -10,7 +10,7 @@ from typing_extensions import override
 from tickdeck.v1 import operation_service_pb2 as pb
 from tickdeck.v1 import operation_service_pb2_grpc
 from tickdeck_daemon.errors import TickdeckError
-from tickdeck_daemon.operations import Operation
+from tickdeck_daemon.operate.operations import Operation
 from tickdeck_daemon.plant import Plant
 from tickdeck_daemon.services import convert
 from tickdeck_daemon.services.google_types import operations_pb2, to_grpc_status

@@ -4,9 +4,9 @@ from typing_extensions import override
 
 from tickdeck.v1 import recovery_service_pb2 as pb
 from tickdeck.v1 import recovery_service_pb2_grpc
-from tickdeck_daemon.commands import Commands, Order
 from tickdeck_daemon.errors import InvalidError
-from tickdeck_daemon.gaps import Gap
+from tickdeck_daemon.observe.gaps import Gap
+from tickdeck_daemon.operate.commands import Commands, Order
 from tickdeck_daemon.plant import Plant
 from tickdeck_daemon.services import convert
 from tickdeck_daemon.services.guard import Context

@@ -17,8 +17,8 @@ from tickdeck.v1 import (
     system_service_pb2_grpc,
     worker_service_pb2_grpc,
 )
-from tickdeck_daemon.commands import Commands
-from tickdeck_daemon.health import State
+from tickdeck_daemon.observe.health import State
+from tickdeck_daemon.operate.commands import Commands
 from tickdeck_daemon.plant import Plant
 from tickdeck_daemon.services.access import services
 from tickdeck_daemon.services.book import BookService

@@ -6,10 +6,10 @@ from typing_extensions import override
 
 from tickdeck.v1 import replay_service_pb2 as pb
 from tickdeck.v1 import replay_service_pb2_grpc
-from tickdeck_daemon.commands import Commands, Order
 from tickdeck_daemon.errors import InvalidError
+from tickdeck_daemon.operate.commands import Commands, Order
+from tickdeck_daemon.operate.replays import ReplayRequest, ReplayState
 from tickdeck_daemon.plant import Plant
-from tickdeck_daemon.replays import ReplayRequest, ReplayState
 from tickdeck_daemon.services import convert
 from tickdeck_daemon.services.guard import Context
 from tickdeck_daemon.services.names import parse

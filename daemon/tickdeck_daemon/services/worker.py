@@ -8,15 +8,15 @@ from typing_extensions import override
 
 from tickdeck.v1 import worker_pb2, worker_service_pb2_grpc
 from tickdeck.v1 import worker_service_pb2 as pb
-from tickdeck_daemon.commands import Commands, Order
 from tickdeck_daemon.errors import NotFoundError
-from tickdeck_daemon.logtail import LogTail
+from tickdeck_daemon.operate.commands import Commands, Order
 from tickdeck_daemon.plant import Plant
 from tickdeck_daemon.services import convert
 from tickdeck_daemon.services.guard import Context
 from tickdeck_daemon.services.names import parse, parse_optional
 from tickdeck_daemon.services.once import once
-from tickdeck_daemon.views import WorkerView
+from tickdeck_daemon.workers.logtail import LogTail
+from tickdeck_daemon.workers.views import WorkerView
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tickdeck_daemon import binaries
 from tickdeck_daemon.errors import UnavailableError
+from tickdeck_daemon.workers import binaries
 
 
 def make(path: Path, *, mode: int = 0o755) -> Path:

@@ -10,7 +10,8 @@ import pytest
 
 from fake_plant import until
 from healthy_facts import MS, NOW, SECOND, facts, gap, line, worker
-from tickdeck_daemon.checks import (
+from tickdeck_daemon.errors import NotFoundError, UnavailableError
+from tickdeck_daemon.observe.checks import (
     CheckRunner,
     ClockState,
     Evidence,
@@ -20,8 +21,7 @@ from tickdeck_daemon.checks import (
     judge,
     kernel_clock,
 )
-from tickdeck_daemon.errors import NotFoundError, UnavailableError
-from tickdeck_daemon.facts import SESSION_ENDED, BookFacts, ExchangeFacts, JournalFacts
+from tickdeck_daemon.observe.facts import SESSION_ENDED, BookFacts, ExchangeFacts, JournalFacts
 
 GOOD_CLOCK = ClockState(True, 40)
 JOURNAL = JournalFacts(directory="/j", disk_free_bytes=50 << 30, disk_used_ratio=0.4)

@@ -9,10 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fake_plant import exchange_toml
-from tickdeck_daemon.config import Host, Settings, parse_exchange, spec_hash, to_spec
 from tickdeck_daemon.errors import InvalidError, Violation
-from tickdeck_daemon.exchange_config import ExchangeConfig, Line, Table
-from tickdeck_daemon.toml_lines import key_lines, line_of
+from tickdeck_daemon.exchanges.config import Host, Settings, parse_exchange, spec_hash, to_spec
+from tickdeck_daemon.exchanges.model import ExchangeConfig, Line, Table
+from tickdeck_daemon.exchanges.toml_lines import key_lines, line_of
 
 HOST = Host(2, {"lo": ("127.0.0.1",), "eth0": ("192.0.2.2",), "idle0": ()})
 SETTINGS = Settings(Path("/r"), Path("/s"), Path("/c"), Path("/l"), Path("/r/d.sock"))

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from fake_plant import private_directory, until
-from tickdeck_daemon.control import ANSWER_LENGTH_MAX, ControlClient, ControlProtocolError
 from tickdeck_daemon.errors import (
     InvalidError,
     NotFoundError,
@@ -20,6 +19,7 @@ from tickdeck_daemon.errors import (
     UnavailableError,
     WrongStateError,
 )
+from tickdeck_daemon.workers.control import ANSWER_LENGTH_MAX, ControlClient, ControlProtocolError
 
 HELLO = b'{"hello":1,"worker":"X-rx","incarnation":"i","build_id":"b","ops":["a"]}\n'
 Answer = Callable[[dict[str, Any]], bytes | None]

@@ -11,7 +11,7 @@ import pytest
 
 from fake_plant import until
 from tickdeck_daemon.errors import CursorExpiredError
-from tickdeck_daemon.events import Event, EventLimits, EventLog
+from tickdeck_daemon.observe.events import Event, EventLimits, EventLog
 
 DAY = 86_400 * 1_000_000_000
 

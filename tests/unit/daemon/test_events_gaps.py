@@ -5,8 +5,8 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickdeck_daemon.events import Event
-from tickdeck_daemon.gaps import CLOSED_STAGES, Gap, GapEvent, GapLedger, details
+from tickdeck_daemon.observe.events import Event
+from tickdeck_daemon.observe.gaps import CLOSED_STAGES, Gap, GapEvent, GapLedger, details
 
 NOW = 1_700_000_000_000_000_000
 SECOND = 1_000_000_000

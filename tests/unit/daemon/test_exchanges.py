@@ -8,7 +8,6 @@ import pytest
 
 from fake_plant import exchange_toml
 from tickdeck_daemon import files
-from tickdeck_daemon.config import Host
 from tickdeck_daemon.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -16,7 +15,8 @@ from tickdeck_daemon.errors import (
     NotFoundError,
     WrongStateError,
 )
-from tickdeck_daemon.exchanges import DesiredState, ExchangeStore
+from tickdeck_daemon.exchanges.config import Host
+from tickdeck_daemon.exchanges.store import DesiredState, ExchangeStore
 
 HOST = Host(2, {"lo": ("127.0.0.1",)})
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthy_facts import MS, NOW, SECOND, facts, gap, line, worker
-from tickdeck_daemon.facts import (
+from tickdeck_daemon.observe.facts import (
     SESSION_ENDED,
     SESSION_NONE,
     SESSION_OPEN,
@@ -18,7 +18,7 @@ from tickdeck_daemon.facts import (
     ExchangeFacts,
     JournalFacts,
 )
-from tickdeck_daemon.health import (
+from tickdeck_daemon.observe.health import (
     SEVERITY,
     Data,
     HealthTracker,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tickdeck_daemon.errors import InvalidError, WrongStateError
-from tickdeck_daemon.idempotency import KEEP_NS, IdempotencyStore, check_request_id
+from tickdeck_daemon.operate.idempotency import KEEP_NS, IdempotencyStore, check_request_id
 
 ID = str(uuid.UUID(int=7))
 

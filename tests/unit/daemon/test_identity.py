@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickdeck_daemon.exits import ExitFacts, ExitSource, child_exit, stranger_exit
-from tickdeck_daemon.identity import (
+from tickdeck_daemon.workers.exits import ExitFacts, ExitSource, child_exit, stranger_exit
+from tickdeck_daemon.workers.identity import (
     Pidfd,
     Standing,
     WorkerIdentity,

@@ -7,7 +7,7 @@ import pytest
 
 from fake_plant import until
 from tickdeck_daemon.errors import NotFoundError, UnavailableError
-from tickdeck_daemon.operations import DONE_KEPT, OperationStore
+from tickdeck_daemon.operate.operations import DONE_KEPT, OperationStore
 
 Progress = Callable[[object], None]
 

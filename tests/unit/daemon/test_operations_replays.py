@@ -15,7 +15,7 @@ import pytest
 from fake_journal_binary import FakeJournal
 from fake_plant import private_directory, until
 from tickdeck_daemon.errors import InvalidError, NotFoundError, UnavailableError, WrongStateError
-from tickdeck_daemon.replays import (
+from tickdeck_daemon.operate.replays import (
     LiveLine,
     Replay,
     ReplayManager,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fake_stats import StatsWriter
-from tickdeck_daemon.sampler import Sampler, Series, Target
+from tickdeck_daemon.observe.sampler import Sampler, Series, Target
 
 SECOND = 1_000_000_000
 FIRST = str(uuid.UUID(int=1))

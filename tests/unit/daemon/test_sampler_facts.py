@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from fake_stats import BOOK_HISTOGRAMS, BOOK_METRICS, StatsWriter
-from tickdeck_daemon.collect import Collector, Disk, source_of, stage_of
-from tickdeck_daemon.config import parse_exchange
-from tickdeck_daemon.exchanges import DesiredState, ExchangeRecord
-from tickdeck_daemon.facts import SESSION_OPEN, ExchangeFacts
-from tickdeck_daemon.gaps import GapLedger
-from tickdeck_daemon.sampler import Sampler, Target
+from tickdeck_daemon.exchanges.config import parse_exchange
+from tickdeck_daemon.exchanges.store import DesiredState, ExchangeRecord
+from tickdeck_daemon.observe.collect import Collector, Disk, source_of, stage_of
+from tickdeck_daemon.observe.facts import SESSION_OPEN, ExchangeFacts
+from tickdeck_daemon.observe.gaps import GapLedger
+from tickdeck_daemon.observe.sampler import Sampler, Target
 from tickdeck_daemon.settings import Settings
-from tickdeck_daemon.views import WorkerState, WorkerView
+from tickdeck_daemon.workers.views import WorkerState, WorkerView
 
 TOML = """
 name = "XNAS"

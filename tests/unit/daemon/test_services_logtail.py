@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tickdeck_daemon.logtail import CHUNK_BYTES, LINE_LENGTH_MAX, Batch, LogTail
+from tickdeck_daemon.workers.logtail import CHUNK_BYTES, LINE_LENGTH_MAX, Batch, LogTail
 
 
 @pytest.fixture

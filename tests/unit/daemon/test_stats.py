@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickdeck_daemon import stats
-from tickdeck_daemon.identity import boot_id, process_stat
 from tickdeck_daemon.stats import (
     DamagedError,
     ExitReason,
@@ -27,7 +26,8 @@ from tickdeck_daemon.stats import (
     State,
     StatsFile,
 )
-from tickdeck_daemon.stats_histogram import BUCKETS, LIMIT, bucket_high, bucket_low, bucket_of
+from tickdeck_daemon.stats.histogram import BUCKETS, LIMIT, bucket_high, bucket_low, bucket_of
+from tickdeck_daemon.workers.identity import boot_id, process_stat
 
 INCARNATION = "00010203-0405-0607-0809-0a0b0c0d0e0f"
 GOLDEN = Path(__file__).parents[2] / f"data/stats_v1/stats.{INCARNATION}.dat"

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickdeck_daemon.bell import Bell
-from tickdeck_daemon.board import REMOVED_KEPT, Board
 from tickdeck_daemon.errors import InvalidError
+from tickdeck_daemon.observe.board import REMOVED_KEPT, Board
 from tickdeck_daemon.services.pacing import INTERVAL_S, Pacer, interval_s
 
 

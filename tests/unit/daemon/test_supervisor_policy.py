@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tickdeck_daemon.budget import SpawnBudget
-from tickdeck_daemon.exits import PERMANENT_CODES, ExitFacts
-from tickdeck_daemon.machine import (
+from tickdeck_daemon.workers.budget import SpawnBudget
+from tickdeck_daemon.workers.exits import PERMANENT_CODES, ExitFacts
+from tickdeck_daemon.workers.machine import (
     MILLISECOND,
     SECOND,
     Action,
@@ -29,8 +29,8 @@ from tickdeck_daemon.machine import (
     Unblocked,
     Want,
 )
-from tickdeck_daemon.policy import advance, backoff_ns
-from tickdeck_daemon.views import WorkerState
+from tickdeck_daemon.workers.policy import advance, backoff_ns
+from tickdeck_daemon.workers.views import WorkerState
 
 LIMITS = Limits()
 CRASH = Exited(ExitFacts(signal=9))

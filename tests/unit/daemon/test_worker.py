@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from fake_plant import Plant, exchange_toml, private_directory, until
-from tickdeck_daemon.adoption import Presence, survey
-from tickdeck_daemon.config import parse_exchange
-from tickdeck_daemon.exits import ExitFacts, ExitSource
-from tickdeck_daemon.identity import WorkerIdentity, boot_id
-from tickdeck_daemon.launch import launch, prepare
-from tickdeck_daemon.probe import Probe
-from tickdeck_daemon.process import Process
-from tickdeck_daemon.statefile import StateFile
+from tickdeck_daemon.exchanges.config import parse_exchange
+from tickdeck_daemon.workers.adoption import Presence, survey
+from tickdeck_daemon.workers.exits import ExitFacts, ExitSource
+from tickdeck_daemon.workers.identity import WorkerIdentity, boot_id
+from tickdeck_daemon.workers.launch import launch, prepare
+from tickdeck_daemon.workers.probe import Probe
+from tickdeck_daemon.workers.process import Process
+from tickdeck_daemon.workers.statefile import StateFile
 
 STATE = StateFile(
     worker="X-rx",

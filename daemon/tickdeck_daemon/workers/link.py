@@ -3,9 +3,9 @@
 import asyncio
 from pathlib import Path
 
-from tickdeck_daemon.control import ControlClient
 from tickdeck_daemon.errors import UnavailableError
-from tickdeck_daemon.identity import WorkerIdentity
+from tickdeck_daemon.workers.control import ControlClient
+from tickdeck_daemon.workers.identity import WorkerIdentity
 
 
 class ControlLink:

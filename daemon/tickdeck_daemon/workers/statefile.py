@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from tickdeck_daemon.files import write_atomic
-from tickdeck_daemon.identity import WorkerIdentity
+from tickdeck_daemon.workers.identity import WorkerIdentity
 
 SCHEMA = "tickdeck.worker-state/v1"
 INCARNATIONS_MAX = 4

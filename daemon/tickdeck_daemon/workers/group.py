@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Callable
 
-from tickdeck_daemon.config import worker_kinds
-from tickdeck_daemon.exchanges import ExchangeRecord
-from tickdeck_daemon.views import WorkerKind, WorkerState
-from tickdeck_daemon.worker import Worker
+from tickdeck_daemon.exchanges.config import worker_kinds
+from tickdeck_daemon.exchanges.store import ExchangeRecord
+from tickdeck_daemon.workers.views import WorkerKind, WorkerState
+from tickdeck_daemon.workers.worker import Worker
 
 _ARRIVED = (
     WorkerState.RUNNING,

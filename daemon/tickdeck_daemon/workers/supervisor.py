@@ -12,21 +12,21 @@ from typing import Any
 
 import structlog
 
-from tickdeck_daemon.adoption import Presence
-from tickdeck_daemon.budget import SpawnBudget
 from tickdeck_daemon.errors import NotFoundError, WrongStateError
-from tickdeck_daemon.exchanges import ExchangeRecord
-from tickdeck_daemon.group import Group
-from tickdeck_daemon.machine import Limits
+from tickdeck_daemon.exchanges.store import ExchangeRecord
 from tickdeck_daemon.settings import Settings
-from tickdeck_daemon.views import (
+from tickdeck_daemon.workers.adoption import Presence
+from tickdeck_daemon.workers.budget import SpawnBudget
+from tickdeck_daemon.workers.group import Group
+from tickdeck_daemon.workers.machine import Limits
+from tickdeck_daemon.workers.views import (
     AdoptionResult,
     WorkerChange,
     WorkerKind,
     WorkerState,
     WorkerView,
 )
-from tickdeck_daemon.worker import Worker
+from tickdeck_daemon.workers.worker import Worker
 
 __all__ = [
     "AdoptionResult",

@@ -21,8 +21,8 @@ and shown as CRASH_LOOP until it was ready for `healthy_ns`.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tickdeck_daemon.exits import ExitFacts
-from tickdeck_daemon.machine import (
+from tickdeck_daemon.workers.exits import ExitFacts
+from tickdeck_daemon.workers.machine import (
     SECOND,
     Action,
     Adopted,
@@ -42,7 +42,7 @@ from tickdeck_daemon.machine import (
     Unblocked,
     Want,
 )
-from tickdeck_daemon.views import WorkerState
+from tickdeck_daemon.workers.views import WorkerState
 
 Step = tuple[Machine, Sequence[Action]]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import structlog
 
-from tickdeck_daemon.exits import ExitFacts, child_exit, stranger_exit
-from tickdeck_daemon.identity import Pidfd, WorkerIdentity, identify_child
+from tickdeck_daemon.workers.exits import ExitFacts, child_exit, stranger_exit
+from tickdeck_daemon.workers.identity import Pidfd, WorkerIdentity, identify_child
 
 READY_FD = 3
 """The worker writes a newline here once it is ready."""

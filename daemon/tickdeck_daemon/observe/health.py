@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from tickdeck_daemon.facts import (
+from tickdeck_daemon.observe.facts import (
     SESSION_ENDED,
     ExchangeFacts,
     JournalFacts,

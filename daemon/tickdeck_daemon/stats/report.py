@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tickdeck_daemon.identity import boot_id, process_stat
-from tickdeck_daemon.stats_file import StatsFile
-from tickdeck_daemon.stats_types import GapRow, GapState, Identity, NotReadyError, StatsError
+from tickdeck_daemon.stats.file import StatsFile
+from tickdeck_daemon.stats.types import GapRow, GapState, Identity, NotReadyError, StatsError
+from tickdeck_daemon.workers.identity import boot_id, process_stat
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 """What is told of a distribution."""

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tickdeck_daemon.exchange_config import Line
-from tickdeck_daemon.exchanges import ExchangeRecord
-from tickdeck_daemon.facts import (
+from tickdeck_daemon.exchanges.model import Line
+from tickdeck_daemon.exchanges.store import ExchangeRecord
+from tickdeck_daemon.observe.facts import (
     BOOK_TRUST,
     JOURNAL_STATES,
     BookFacts,
@@ -19,11 +19,11 @@ from tickdeck_daemon.facts import (
     OpenGap,
     WorkerFacts,
 )
-from tickdeck_daemon.gaps import REASONS, STAGES, Gap, GapLedger
-from tickdeck_daemon.sampler import Sampler, Series
+from tickdeck_daemon.observe.gaps import REASONS, STAGES, Gap, GapLedger
+from tickdeck_daemon.observe.sampler import Sampler, Series
 from tickdeck_daemon.settings import Settings
 from tickdeck_daemon.stats import GapRow
-from tickdeck_daemon.views import WorkerKind, WorkerView
+from tickdeck_daemon.workers.views import WorkerKind, WorkerView
 
 ERROR_COUNTERS: Mapping[WorkerKind, tuple[str, ...]] = {
     "rx": (

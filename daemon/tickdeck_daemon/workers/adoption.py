@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from tickdeck_daemon.identity import (
+from tickdeck_daemon.stats import NotReadyError, StatsError, StatsFile
+from tickdeck_daemon.workers.identity import (
     Pidfd,
     Standing,
     WorkerIdentity,
     lock_holder,
     verify,
 )
-from tickdeck_daemon.statefile import StateFile
-from tickdeck_daemon.stats import NotReadyError, StatsError, StatsFile
+from tickdeck_daemon.workers.statefile import StateFile
 
 
 class Presence(Enum):

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from tickdeck_daemon.errors import TickdeckError
-from tickdeck_daemon.facts import SESSION_ENDED, ExchangeFacts, LineFacts, WorkerFacts
-from tickdeck_daemon.health import DEFAULT_THRESHOLDS, Thresholds, seconds
+from tickdeck_daemon.observe.facts import SESSION_ENDED, ExchangeFacts, LineFacts, WorkerFacts
+from tickdeck_daemon.observe.health import DEFAULT_THRESHOLDS, Thresholds, seconds
 
 
 class Verdict(IntEnum):

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-from tickdeck_daemon.exchange_config import (
+from tickdeck_daemon.exchanges.model import (
     Arbiter,
     Book,
     ExchangeConfig,
@@ -15,9 +15,9 @@ from tickdeck_daemon.exchange_config import (
     Recovery,
     Ring,
 )
-from tickdeck_daemon.exchange_text import Host, host_faults, parse_exchange
+from tickdeck_daemon.exchanges.text import Host, host_faults, parse_exchange
 from tickdeck_daemon.settings import Settings
-from tickdeck_daemon.views import WorkerKind
+from tickdeck_daemon.workers.views import WorkerKind
 
 __all__ = [
     "SPEC_SCHEMA",

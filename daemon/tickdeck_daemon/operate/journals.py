@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from tickdeck_daemon import binaries
 from tickdeck_daemon.errors import TickdeckError, TimedOutError
+from tickdeck_daemon.workers import binaries
 
 INFO_TIMEOUT_S = 20.0
 

@@ -20,7 +20,6 @@ from typing import Any
 
 import structlog
 
-from tickdeck_daemon import binaries, identity
 from tickdeck_daemon.bell import Bell
 from tickdeck_daemon.errors import (
     InvalidError,
@@ -30,11 +29,12 @@ from tickdeck_daemon.errors import (
     Violation,
     WrongStateError,
 )
-from tickdeck_daemon.exits import ExitFacts
 from tickdeck_daemon.files import write_atomic
-from tickdeck_daemon.process import Process
 from tickdeck_daemon.settings import Settings
 from tickdeck_daemon.stats import StatsError, StatsFile, newest_files
+from tickdeck_daemon.workers import binaries, identity
+from tickdeck_daemon.workers.exits import ExitFacts
+from tickdeck_daemon.workers.process import Process
 
 _log = structlog.stdlib.get_logger(__name__)
 

@@ -17,14 +17,15 @@ from typing import Any
 
 import structlog
 
-from tickdeck_daemon.adoption import Presence, Survey, stats_path, survey
-from tickdeck_daemon.config import ExchangeConfig, spec_hash, worker_id
 from tickdeck_daemon.errors import TickdeckError, UnavailableError
-from tickdeck_daemon.exits import ExitFacts
-from tickdeck_daemon.identity import Pidfd, WorkerIdentity, lock_holder
-from tickdeck_daemon.launch import launch, prepare
-from tickdeck_daemon.link import ControlLink
-from tickdeck_daemon.machine import (
+from tickdeck_daemon.exchanges.config import ExchangeConfig, spec_hash, worker_id
+from tickdeck_daemon.settings import Settings
+from tickdeck_daemon.workers.adoption import Presence, Survey, stats_path, survey
+from tickdeck_daemon.workers.exits import ExitFacts
+from tickdeck_daemon.workers.identity import Pidfd, WorkerIdentity, lock_holder
+from tickdeck_daemon.workers.launch import launch, prepare
+from tickdeck_daemon.workers.link import ControlLink
+from tickdeck_daemon.workers.machine import (
     Action,
     Adopted,
     Blocked,
@@ -42,12 +43,11 @@ from tickdeck_daemon.machine import (
     Unblocked,
     Want,
 )
-from tickdeck_daemon.policy import advance
-from tickdeck_daemon.probe import Probe
-from tickdeck_daemon.process import Process
-from tickdeck_daemon.settings import Settings
-from tickdeck_daemon.statefile import INCARNATIONS_MAX, StateFile
-from tickdeck_daemon.views import WorkerChange, WorkerKind, WorkerState, WorkerView
+from tickdeck_daemon.workers.policy import advance
+from tickdeck_daemon.workers.probe import Probe
+from tickdeck_daemon.workers.process import Process
+from tickdeck_daemon.workers.statefile import INCARNATIONS_MAX, StateFile
+from tickdeck_daemon.workers.views import WorkerChange, WorkerKind, WorkerState, WorkerView
 
 _SIGNALS = {
     Action.TERMINATE: signal.SIGTERM,

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from tickdeck_daemon.events import Event
+from tickdeck_daemon.observe.events import Event
 
 STAGES = ("", "DETECTED", "WAITING", "REQUESTED", "PARTIAL", "FILLED", "UNRECOVERABLE")
 """Names of the states of a gap table's rows."""

@@ -5,13 +5,13 @@ import json
 import os
 from pathlib import Path
 
-from tickdeck_daemon import binaries
-from tickdeck_daemon.adoption import stats_path
-from tickdeck_daemon.config import ExchangeConfig, to_spec, worker_id
+from tickdeck_daemon.exchanges.config import ExchangeConfig, to_spec, worker_id
 from tickdeck_daemon.files import write_atomic
-from tickdeck_daemon.process import READY_FD, Process
 from tickdeck_daemon.settings import Settings
-from tickdeck_daemon.views import WorkerKind
+from tickdeck_daemon.workers import binaries
+from tickdeck_daemon.workers.adoption import stats_path
+from tickdeck_daemon.workers.process import READY_FD, Process
+from tickdeck_daemon.workers.views import WorkerKind
 
 _STATS_FILES_KEPT = 3
 """Stats files of former incarnations that are kept for a look back."""

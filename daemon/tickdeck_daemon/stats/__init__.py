@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tickdeck_daemon.stats_file import StatsFile
-from tickdeck_daemon.stats_histogram import HistogramView
-from tickdeck_daemon.stats_report import newest_files, render, to_json
-from tickdeck_daemon.stats_types import (
+from tickdeck_daemon.stats.file import StatsFile
+from tickdeck_daemon.stats.histogram import HistogramView
+from tickdeck_daemon.stats.report import newest_files, render, to_json
+from tickdeck_daemon.stats.types import (
     DamagedError,
     ExitReason,
     ExitRecord,

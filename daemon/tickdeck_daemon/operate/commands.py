@@ -10,14 +10,13 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tickdeck_daemon.config import ExchangeConfig, spec_hash, worker_id, worker_kinds
 from tickdeck_daemon.errors import InvalidError, NotFoundError, TimedOutError, WrongStateError
-from tickdeck_daemon.exchanges import DesiredState, ExchangeRecord
-from tickdeck_daemon.gaps import Gap
-from tickdeck_daemon.journals import VerifyReport, VerifyRun, verify
-from tickdeck_daemon.operations import Operation
-from tickdeck_daemon.plant import Plant
-from tickdeck_daemon.replays import (
+from tickdeck_daemon.exchanges.config import ExchangeConfig, spec_hash, worker_id, worker_kinds
+from tickdeck_daemon.exchanges.store import DesiredState, ExchangeRecord
+from tickdeck_daemon.observe.gaps import Gap
+from tickdeck_daemon.operate.journals import VerifyReport, VerifyRun, verify
+from tickdeck_daemon.operate.operations import Operation
+from tickdeck_daemon.operate.replays import (
     LiveLine,
     Replay,
     ReplayRequest,
@@ -25,6 +24,7 @@ from tickdeck_daemon.replays import (
     check_replay,
     error_of,
 )
+from tickdeck_daemon.plant import Plant
 
 RECOVERY_CALL_TIMEOUT_S = 5.0
 RECOVERY_LIMIT_S = 600.0

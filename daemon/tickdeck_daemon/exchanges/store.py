@@ -13,7 +13,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from tickdeck_daemon.config import ExchangeConfig, Host, host_faults, parse_exchange
 from tickdeck_daemon.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -22,7 +21,8 @@ from tickdeck_daemon.errors import (
     Violation,
     WrongStateError,
 )
-from tickdeck_daemon.exchange_text import peek_name
+from tickdeck_daemon.exchanges.config import ExchangeConfig, Host, host_faults, parse_exchange
+from tickdeck_daemon.exchanges.text import peek_name
 from tickdeck_daemon.files import sync_directory, write_atomic
 
 ManagedBy = Literal["file", "api"]

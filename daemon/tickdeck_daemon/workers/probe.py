@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tickdeck_daemon.adoption import stats_path
-from tickdeck_daemon.exits import ExitFacts, ExitSource
-from tickdeck_daemon.identity import WorkerIdentity, process_stat
 from tickdeck_daemon.stats import NotReadyError, State, StatsError, StatsFile
+from tickdeck_daemon.workers.adoption import stats_path
+from tickdeck_daemon.workers.exits import ExitFacts, ExitSource
+from tickdeck_daemon.workers.identity import WorkerIdentity, process_stat
 
 _STOPPED_LETTERS = {"T": "stopped by a signal", "t": "stopped by a debugger"}
 

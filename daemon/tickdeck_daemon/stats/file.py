@@ -17,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tickdeck_daemon.stats_histogram import BUCKETS, HistogramView
-from tickdeck_daemon.stats_types import (
+from tickdeck_daemon.stats.histogram import BUCKETS, HistogramView
+from tickdeck_daemon.stats.types import (
     DamagedError,
     ExitReason,
     ExitRecord,

@@ -6,8 +6,8 @@
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-from tickdeck_daemon.exits import ExitFacts
-from tickdeck_daemon.views import WorkerState
+from tickdeck_daemon.workers.exits import ExitFacts
+from tickdeck_daemon.workers.views import WorkerState
 
 MILLISECOND = 1_000_000
 SECOND = 1_000 * MILLISECOND

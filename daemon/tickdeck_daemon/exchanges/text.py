@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tickdeck_daemon.errors import InvalidError, Violation
-from tickdeck_daemon.exchange_config import ExchangeConfig, Line, Table
-from tickdeck_daemon.toml_lines import KeyPath, key_lines, line_of
+from tickdeck_daemon.exchanges.model import ExchangeConfig, Line, Table
+from tickdeck_daemon.exchanges.toml_lines import KeyPath, key_lines, line_of
 
 TEXT_LENGTH_MAX = 256 * 1024
 """Longest exchange file, in characters."""

@@ -1,0 +1,1 @@
+"""The exchanges that are wanted: their files, checked and kept."""

@@ -1,0 +1,1 @@
+"""What is seen of the plant: samples, facts, health, gaps, events."""

@@ -1,0 +1,1 @@
+"""What an operator may have done: commands, operations, replays, verifications."""
