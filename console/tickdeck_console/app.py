@@ -54,6 +54,7 @@ class TickdeckApp(OperatorApp, inherit_bindings=False):
         ascii_only: No block characters.
         quiet: No bell.
         theme_name: One of `themes`.
+        slow_s: Lateness from which the console says that it lags.
     """
 
     CSS_PATH = "app.tcss"
@@ -76,6 +77,7 @@ class TickdeckApp(OperatorApp, inherit_bindings=False):
         ascii_only: bool = False,
         quiet: bool = False,
         theme_name: str = "ops-dark",
+        slow_s: float = SLOW_S,
     ) -> None:
         """Nothing is connected before the app runs."""
         super().__init__()
@@ -94,6 +96,7 @@ class TickdeckApp(OperatorApp, inherit_bindings=False):
             self.register_theme(theme)
         self.theme = theme_name
         self._quiet = quiet
+        self._slow_s = slow_s
         self._dirty: set[str] | None = set()
         self._flush_timer: Timer | None = None
         self._flushed_s = float("-inf")
@@ -263,7 +266,7 @@ class TickdeckApp(OperatorApp, inherit_bindings=False):
         now_s = self.desk.now_s
         late_s = now_s - self._ticked_s - TICK_S if self._ticked_s is not None else 0.0
         self._ticked_s = now_s
-        self.desk.slow = late_s > SLOW_S
+        self.desk.slow = late_s > self._slow_s
         screen = self._live_screen()
         if screen is not None and self.is_running:
             screen.tick()
@@ -291,10 +294,15 @@ class TickdeckApp(OperatorApp, inherit_bindings=False):
 
     def command(self, action: str) -> Callable[[], object]:
         """The callback of an action from the palette, on the screen below it."""
+        name = action.partition("(")[0]
 
         def run() -> None:
             screen = self._live_screen()
-            self.run_worker(self.run_action(action, screen or self), group="palette")
+            own = screen is not None and hasattr(screen, f"action_{name}")
+            if not own and not hasattr(self, f"action_{name}"):
+                self.tell(f"Not on this screen: {name.replace('_', ' ')}.", error=True)
+                return
+            self.run_worker(self.run_action(action, screen if own else self), group="palette")
 
         return run
 

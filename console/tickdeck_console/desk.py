@@ -28,6 +28,14 @@ class SystemClock:
         return time.time_ns()
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Exchanges as they were, and when each had last been heard of."""
+
+    exchanges: dict[str, Exchange]
+    received_s: dict[str, float]
+
+
 @dataclass(slots=True)
 class Desk:
     """The state, and filter, order, choice and hold of the fleet view."""
@@ -43,8 +51,8 @@ class Desk:
     problems_only: bool = False
     selected: str = ""
     """Key of the exchange under the cursor."""
-    held: dict[str, Exchange] | None = None
-    """The exchanges as they were when the view was held; None while it is not."""
+    held: "Held | None" = None
+    """What was shown when the view was held; None while it is not."""
     slow: bool = False
     """The console itself lags behind."""
 
@@ -61,7 +69,7 @@ class Desk:
     @property
     def exchanges(self) -> dict[str, Exchange]:
         """The exchanges to show: held or live."""
-        return self.state.exchanges if self.held is None else self.held
+        return self.state.exchanges if self.held is None else self.held.exchanges
 
     @property
     def visible(self) -> list[Exchange]:
@@ -70,7 +78,15 @@ class Desk:
 
     def hold(self) -> None:
         """Hold the view as it is, or let it go on."""
-        self.held = dict(self.state.exchanges) if self.held is None else None
+        state = self.state
+        held = Held(dict(state.exchanges), dict(state.received_s))
+        self.held = held if self.held is None else None
+
+    def age_s(self, exchange: Exchange) -> float:
+        """Age of what is shown, counting on also while the view is held."""
+        received_s = self.state.received_s if self.held is None else self.held.received_s
+        told_s = received_s.get(exchange.key, self.now_s)
+        return exchange.age_ns / 1e9 + max(self.now_s - told_s, 0.0)
 
     def neighbour(self, key: str, step: int) -> str:
         """The next (1) or previous (-1) problem seen from `key`; empty when there is none."""

@@ -42,13 +42,12 @@ def print_effects(effects: Iterable[str], *, dry_run: bool) -> None:
         click.echo(f"- {text.safe(effect)}")
 
 
-def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> None:
-    """Aligned columns, the first `left` of them to the left; nothing but titles without rows."""
-    lines = [list(titles), *(list(map(text.safe, row)) for row in rows)]
-    widths = [max(text.width(line[i]) for line in lines) for i in range(len(titles))]
-    for line in lines:
-        cells = (text.fit(cell, widths[i], right=i >= left) for i, cell in enumerate(line))
-        click.echo("  ".join(cells).rstrip())
+def print_table(
+    titles: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1, tail: int = 0
+) -> None:
+    """A table as `text.table` aligns it; the rows may hold foreign texts."""
+    for line in text.table(titles, [list(map(text.safe, row)) for row in rows], left, tail):
+        click.echo(line)
 
 
 def terminal_width() -> int:

@@ -46,7 +46,7 @@ def _exchange(desk: Desk, entry: Exchange, now_s: float) -> list[str]:
             lines.append(f"    runbook: {text.safe(cause.runbook)}")
     lines.append(
         f"  session {text.safe(entry.session) or '-'}, next sequence {entry.next_sequence}, "
-        f"age {text.age(desk.state.age_s(entry, now_s))}"
+        f"age {text.age(desk.age_s(entry))}"
     )
     lines.append(
         f"  gaps: {entry.gaps_open} open, {entry.gaps_filled} filled, "

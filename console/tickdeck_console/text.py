@@ -7,6 +7,7 @@ line use it too.
 
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -122,6 +123,26 @@ def size(octets: float) -> str:
             return f"{octets:.0f} {unit}" if unit == "B" else f"{octets:.1f} {unit}"
         octets /= 1024
     return f"{octets:.1f} TiB"
+
+
+def table(
+    titles: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1, tail: int = 0
+) -> list[str]:
+    """Lines of an aligned table of safe texts, its titles first.
+
+    Args:
+        titles: Of the columns.
+        rows: One text per column.
+        left: Columns at the beginning that stand to the left; the others stand to the right.
+        tail: Columns at the end that stand to the left.
+    """
+    lines = [list(titles), *map(list, rows)]
+    widths = [max(width(line[i]) for line in lines) for i in range(len(titles))]
+    numbers = range(left, len(titles) - tail)
+    return [
+        "  ".join(fit(cell, widths[i], right=i in numbers) for i, cell in enumerate(line)).rstrip()
+        for line in lines
+    ]
 
 
 def trend(values: tuple[int, ...], cells: int, *, ascii_only: bool = False) -> str:

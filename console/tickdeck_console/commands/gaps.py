@@ -50,7 +50,7 @@ def list_gaps(options: Options, exchange: str, open_only: bool, limit: int, as_j
         return
     titles = ("EXCHANGE", "GAP", "STAGE", "FROM", "TO", "MESSAGES", "MISSING", "DETECTED", "TOOK")
     rows = [_row(decode.gap(entry)) for entry in response.gaps]
-    print_table((*titles, "FILLED BY OR REASON"), rows, left=3)
+    print_table((*titles, "FILLED BY OR REASON"), rows, left=3, tail=1)
     if response.overflowed:
         click.echo(f"{response.overflowed} more no longer fit the workers' tables")
 

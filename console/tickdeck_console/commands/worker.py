@@ -50,7 +50,7 @@ def list_workers(options: Options, exchange: str, as_json: bool) -> None:
         print_json(response)
         return
     titles = ("WORKER", "KIND", "STATE", "PID", "CORE", "RESTARTS", "RSS", "BEAT", "LAST EXIT")
-    print_table(titles, (_row(decode.worker(entry)) for entry in response.workers), left=3)
+    print_table(titles, (_row(decode.worker(entry)) for entry in response.workers), left=3, tail=1)
 
 
 @worker.command()

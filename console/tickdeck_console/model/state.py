@@ -42,10 +42,6 @@ class State:
     ignored_frames: int = 0
     """Frames of another epoch or of a revision already seen."""
 
-    def age_s(self, exchange: Exchange, now_s: float) -> float:
-        """Since the exchange's last in-sequence message or heartbeat, counting on while cut off."""
-        return exchange.age_ns / 1e9 + max(now_s - self.received_s.get(exchange.key, now_s), 0.0)
-
     def server_now_ns(self, now_s: float) -> int:
         """The daemon's clock now; 0 before it was ever told."""
         if not self.server_time_ns:

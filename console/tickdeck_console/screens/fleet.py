@@ -29,6 +29,10 @@ BELOW_FROM = 100
 """Width from which the detail stands below the table, where that has few rows."""
 BELOW_LINES = 18
 """Free lines that the detail below needs."""
+LISTED_EVENTS = 4
+"""Lines more for which the newest events are listed below the detail."""
+LOST_FROM = 22
+"""Height from which there is room to say what can still be done beside the rows."""
 CHROME_LINES = 7
 """Lines of the screen that are not rows."""
 EVENTS_FROM = (100, 30)
@@ -88,6 +92,7 @@ class FleetScreen(LiveScreen):
         super().__init__(desk)
         self._detailed = False
         self._below = False
+        self._listed = False
 
     def compose(self) -> ComposeResult:
         """Three lines, the table and its detail, events, keys."""
@@ -124,9 +129,11 @@ class FleetScreen(LiveScreen):
         self._place_detail()
         events = self.query_one("#events", Line)
         roomy = size.width >= EVENTS_FROM[0] and size.height >= EVENTS_FROM[1]
-        events.display = roomy and not self._below
+        events.display = roomy and not self._listed
         self.query_one("#empty").display = desk.state.synced and not desk.exchanges and not old
-        self.query_one("#lost").display = desk.freshness is Freshness.LOST
+        self.query_one("#lost").display = desk.freshness is Freshness.LOST and (
+            size.height >= LOST_FROM or not desk.exchanges
+        )
         self.draw_head()
         self._draw_rows(dirty)
         if events.display:
@@ -140,15 +147,19 @@ class FleetScreen(LiveScreen):
         self._detailed = (self._beside or below) and bool(self.desk.exchanges)
         if self.desk.freshness is Freshness.LOST and below:
             self._detailed = below = False  # what can still be done stands there instead
+        moved = self._below != (below and self._detailed)
         self._below = below and self._detailed
+        if moved:
+            self.call_after_refresh(self.draw)  # once the new places have their sizes
         self.query_one("#detail").display = self._detailed
-        self.query_one("#recent").display = self._below
+        self._listed = self._below and free >= BELOW_LINES + LISTED_EVENTS
+        self.query_one("#recent").display = self._listed
         self.query_one("#body").set_class(self._below, "below")
 
     def _draw_detail(self) -> None:
         if self._detailed:
             self.query_one("#detail", Detail).draw()
-        if self._below:
+        if self._listed:
             recent = self.query_one("#recent", Static)
             recent.update(recent_events(self.desk, self.size.width, recent.size.height))
 
@@ -177,9 +188,7 @@ class FleetScreen(LiveScreen):
         return self.size.width >= BESIDE_FROM
 
     def _row(self, entry: Exchange, shown: tuple[columns.Column, ...], *, old: bool) -> Row:
-        context = columns.Context(
-            self.desk.state.age_s(entry, self.desk.now_s), old, self.desk.ascii_only
-        )
+        context = columns.Context(self.desk.age_s(entry), old, self.desk.ascii_only)
         mark, *cells = columns.row(entry, shown, context)
         hot = frozenset(i for i, column in enumerate(shown) if not old and column.hot(entry))
         return Row(mark, tuple(cells), "old" if old else _ROLES[entry.health], hot)

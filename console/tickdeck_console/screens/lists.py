@@ -18,7 +18,6 @@ from tickdeck_console.keys import Scope
 from tickdeck_console.model.facts import Replay, Worker
 from tickdeck_console.screens.base import LiveScreen, bindings
 from tickdeck_console.widgets.lines import Line, utc
-from tickdeck_console.widgets.texts import table
 
 FETCH_INTERVAL_S = 1.0
 TITLES = {
@@ -142,7 +141,7 @@ class ListScreen(LiveScreen):
             )
             for event in events
         ]
-        return table(("TIME", "WHAT", "WHERE", "MESSAGE", "BY"), rows, left=5) if rows else []
+        return text.table(("TIME", "WHAT", "WHERE", "MESSAGE", "BY"), rows, left=5) if rows else []
 
     def _replay_lines(self) -> list[str]:
         rows = [
@@ -157,7 +156,7 @@ class ListScreen(LiveScreen):
             for index, replay in enumerate(self._replays)
         ]
         titles = (" REPLAY", "STATE", "SOURCE", "TARGET", "DONE", "MESSAGES")
-        return table(titles, rows, left=4) if rows else []
+        return text.table(titles, rows, left=4) if rows else []
 
     def _worker_lines(self) -> list[str]:
         rows = [
@@ -176,4 +175,4 @@ class ListScreen(LiveScreen):
             for worker in self._workers
         ]
         titles = ("WORKER", "KIND", "STATE", "PID", "CORE", "RESTARTS", "RSS", "BEAT")
-        return table((*titles, "", "LAST EXIT"), rows, left=3) if rows else []
+        return text.table((*titles, "", "LAST EXIT"), rows, left=3, tail=2) if rows else []

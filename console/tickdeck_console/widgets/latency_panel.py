@@ -18,7 +18,7 @@ from tickdeck_console.model.frame import Exchange
 from tickdeck_console.model.histogram import difference, percentile
 from tickdeck_console.widgets.panel import Panel
 from tickdeck_console.widgets.plot import Plot
-from tickdeck_console.widgets.texts import Part, table
+from tickdeck_console.widgets.texts import Part
 
 WINDOW_S = 10.0
 """Length of the recent window."""
@@ -72,7 +72,7 @@ class LatencyPanel(Panel):
         if not rows:
             return Content.assemble("\n", (" No message within the last 10 s.\n", "$quiet"))
         titles = ("STAGE, LAST 10 S", "STAMP", "COUNT", "p50", "p99", "p99.9", "MAX")
-        header, *lines = table(titles, rows, left=2)
+        header, *lines = text.table(titles, rows, left=2)
         parts += [(f" {header}\n", "$quiet"), *(f" {line}\n" for line in lines)]
         if self._readings:
             whole = _stage(self._readings[-1][1])

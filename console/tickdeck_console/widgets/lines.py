@@ -97,17 +97,17 @@ def counts_line(desk: Desk, cells: int) -> Content:
     """Line 2: how many are in which state; on wide terminals also the plant's rates."""
     exchanges = desk.exchanges.values()
     numbers = severity.census(exchanges)
-    parts: list[Part] = [f" {len(desk.exchanges)} exch:"]
+    line = Content(f" {len(desk.exchanges)} exch:")
     for health in (Health.OK, *sorted(severity.WORDS)):
         if numbers[health]:
-            style = STYLES[health]
             mark = severity.MARKS[health].strip()
             word = f"{mark} {_SHORT_WORDS[health]}".strip()
-            parts += [f" {numbers.pop(health)} ", (word, style), " "]
+            count = Content.assemble(f" {numbers.pop(health)} ", (word, STYLES[health]), " ")
+            if line.cell_length + count.cell_length <= cells:
+                line += count
     if desk.problems_only:
-        parts += [("  problems only", "bold")]
-    blocks = _plant_blocks(desk) if cells >= 110 else ()
-    return _as_fits(parts, blocks, cells)
+        line += Content.styled("  problems only", "bold")
+    return _as_fits(line, _plant_blocks(desk) if cells >= 110 else (), cells)
 
 
 def banner_lines(desk: Desk, cells: int) -> tuple[Content, Content]:
@@ -218,9 +218,8 @@ def _plant_blocks(desk: Desk) -> tuple[str, ...]:
     )
 
 
-def _as_fits(parts: list[Part], blocks: Iterable[str], cells: int) -> Content:
-    """`parts`, then as many of the blocks as there is room for."""
-    line = Content.assemble(*parts)
+def _as_fits(line: Content, blocks: Iterable[str], cells: int) -> Content:
+    """`line`, then as many of the blocks as there is room for."""
     separator = Content.styled("| ", "$rule")
     for block in blocks:
         longer = line + separator + Content(block)
@@ -232,7 +231,7 @@ def _as_fits(parts: list[Part], blocks: Iterable[str], cells: int) -> Content:
 
 def recent_events(desk: Desk, cells: int, lines: int) -> Content:
     """The newest events, one on each line, newest first."""
-    shown = list(desk.state.events)[-max(lines - 1, 0) :]
+    shown = list(desk.state.events)[-lines + 1 :] if lines > 1 else []
     parts: list[Part] = [(" EVENTS, newest first\n", "bold $quiet")]
     for event in reversed(shown):
         entry = f"{text.safe(event.resource)}  {text.safe(event.message)}"

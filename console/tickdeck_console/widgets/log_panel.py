@@ -58,7 +58,7 @@ class LogPanel(Panel):
         if at_end:
             self.call_after_refresh(self.scroll_end, animate=False)
         # Lines without a time stay where they arrived: after the ones before them.
-        ordered = sorted(self._lines, key=lambda entry: entry[1].stamp or "~")
+        ordered = sorted(self._lines, key=lambda entry: (entry[1].stamp or "~", entry[0]))
         return Content("\n").join([_content(kind, line) for kind, line in ordered])
 
     async def _tail(self, worker: str, kind: str) -> None:

@@ -1,7 +1,5 @@
 """Pieces of text that several panels share."""
 
-from collections.abc import Iterable
-
 from textual.content import Content
 
 from tickdeck_console import text
@@ -63,18 +61,6 @@ def stage_bar(gap: Gap, *, short: bool = False) -> Content:
             parts.clear()
         parts.append((f"[{stage}]", "bold $recovering") if current else (stage, "$quiet"))
     return Content.assemble(*parts)
-
-
-def table(titles: Iterable[str], rows: Iterable[Iterable[str]], left: int = 1) -> list[str]:
-    """Lines of an aligned table, the first `left` columns to the left; all texts are safe."""
-    lines = [list(titles), *map(list, rows)]
-    widths = [max(text.width(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return [
-        "  ".join(
-            text.fit(cell, widths[i], right=i >= left) for i, cell in enumerate(line)
-        ).rstrip()
-        for line in lines
-    ]
 
 
 def _node(node: Node) -> list[Part]:

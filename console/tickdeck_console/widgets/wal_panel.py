@@ -8,7 +8,7 @@ from tickdeck_console.model.chain import Verdict, journal_node
 from tickdeck_console.model.facts import Segment
 from tickdeck_console.model.frame import Exchange, Journal
 from tickdeck_console.widgets.panel import Panel
-from tickdeck_console.widgets.texts import Part, heading, table
+from tickdeck_console.widgets.texts import Part, heading
 
 SHOWN = 200
 
@@ -45,7 +45,7 @@ class WalPanel(Panel):
             for segment in sorted(self._segments, key=lambda s: -s.number)[:SHOWN]
         ]
         if rows:
-            header, *lines = table(("SEGMENT", "FIRST SEQ", "SIZE", "STATE"), rows)
+            header, *lines = text.table(("SEGMENT", "FIRST SEQ", "SIZE", "STATE"), rows)
             parts += [(f" {header}\n", "$quiet"), *(f" {line}\n" for line in lines)]
         return Content.assemble(*parts)
 
