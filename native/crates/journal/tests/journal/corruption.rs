@@ -397,6 +397,13 @@ fn damage_before_valid_blocks_is_not_torn() {
         assert!(opening_is_refused(dir.path()));
         flip(&file, 128 + block + offset, 3);
     }
+    // With the last block damaged as well, neither is called torn.
+    flip(&file, 128 + 80, 3);
+    flip(&file, 128 + 2 * block + 80, 3);
+    assert_eq!(classes(&check(dir.path())), ["bad_payload", "bad_payload"]);
+    assert!(opening_is_refused(dir.path()));
+    flip(&file, 128 + 80, 3);
+    flip(&file, 128 + 2 * block + 80, 3);
     // The same in the last block is a torn tail.
     flip(&file, 128 + 2 * block + 80, 3);
     assert_eq!(classes(&check(dir.path())), ["torn_tail"]);
