@@ -168,7 +168,7 @@ async def test_pid_used_again_is_not_signalled(plant: Plant) -> None:
         supervisor = await start(plant)
         await supervisor.close()
         plant.kill_all()
-        # The kernel counts start times in ticks of 10 ms: the stranger and the worker may share one.
+        # Start times come in ticks of 10 ms: the stranger and the worker may share one.
         older = recorded_start(plant) - 1000
         edit_state(plant, pid=stranger.pid, start_time_ticks=older)
         second = await start(plant)
