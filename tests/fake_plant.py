@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 
-from tickdeck_daemon.config import Settings, parse_exchange
-from tickdeck_daemon.exchanges import DesiredState, ExchangeRecord
-from tickdeck_daemon.machine import MILLISECOND, SECOND, Limits
-from tickdeck_daemon.supervisor import Supervisor, WorkerChange, WorkerState, WorkerView
+from tickdeck_daemon.exchanges.config import Settings, parse_exchange
+from tickdeck_daemon.exchanges.store import DesiredState, ExchangeRecord
+from tickdeck_daemon.workers.machine import MILLISECOND, SECOND, Limits
+from tickdeck_daemon.workers.supervisor import Supervisor, WorkerChange, WorkerState, WorkerView
 
 FAKE_WORKER = Path(__file__).parent / "data" / "fake_worker.py"
 

@@ -1,6 +1,6 @@
 """Writes a worker's stats file, so that tests need no native worker.
 
-Layout version 1 as `tickdeck_daemon.stats_file` reads it; each metric has a slot of its own.
+Layout version 1 as `tickdeck_daemon.stats.file` reads it; each metric has a slot of its own.
 """
 
 import mmap
@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tickdeck_daemon.stats_histogram import BUCKETS, bucket_of
+from tickdeck_daemon.stats.histogram import BUCKETS, bucket_of
 
 COUNTER, GAUGE, STATE, HISTOGRAM = 1, 2, 4, 5
 DESC, VALUES, HIST, GAPS = 1, 2, 3, 5

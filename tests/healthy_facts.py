@@ -5,7 +5,7 @@
 from dataclasses import replace
 from typing import Any
 
-from tickdeck_daemon.facts import (
+from tickdeck_daemon.observe.facts import (
     SESSION_OPEN,
     BookFacts,
     ExchangeFacts,
