@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from fake_stats import BOOK_HISTOGRAMS, BOOK_METRICS, StatsWriter
-from tickdeck_daemon.exchanges.config import worker_kinds
 from tickdeck_daemon.errors import NotFoundError, TickdeckError, UnavailableError, WrongStateError
+from tickdeck_daemon.exchanges.config import worker_kinds
 from tickdeck_daemon.exchanges.store import ExchangeRecord
 from tickdeck_daemon.settings import Settings
 from tickdeck_daemon.workers.supervisor import Supervisor

@@ -27,7 +27,7 @@ from tickdeck_daemon.observe.health import ExchangeHealth, HealthTracker
 from tickdeck_daemon.observe.sampler import SAMPLE_INTERVAL_S, Sample, Sampler, Series, Target
 from tickdeck_daemon.operate.idempotency import IdempotencyStore
 from tickdeck_daemon.operate.operations import OperationStore
-from tickdeck_daemon.operate.replays import LiveLine, Replay, ReplayManager
+from tickdeck_daemon.operate.replays import LiveLine, Replay, ReplayManager, ReplayState
 from tickdeck_daemon.settings import Settings
 from tickdeck_daemon.workers.supervisor import Supervisor
 from tickdeck_daemon.workers.views import AdoptionResult, WorkerChange, WorkerState, WorkerView
@@ -323,8 +323,12 @@ class Plant:
     def _replay_changed(self, replay: Replay) -> None:
         request = replay.request
         text = f"replay of {request.source} to {request.target} {replay.state}"
-        text += f": {replay.error}" if replay.error else ""
-        self.events.append(f"replay.{replay.state.lower()}", f"replays/{replay.id}", text)
+        ordered = replay.state is ReplayState.RUNNING
+        told = request.reason if ordered else replay.error
+        text += f": {told}" if told else ""
+        actor = request.actor if ordered else "daemon"
+        kind = f"replay.{replay.state.lower()}"
+        self.events.append(kind, f"replays/{replay.id}", text, actor=actor)
 
     async def _ping(self, worker: str) -> dict[str, Any]:
         return await self.supervisor.call(worker, "status", {}, timeout_s=PING_TIMEOUT_S)

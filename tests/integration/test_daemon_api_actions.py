@@ -216,7 +216,9 @@ async def test_a_replay_is_started_watched_and_done(served: Served, tmp_path: Pa
     got = await served.replay.GetReplay(replay_pb.GetReplayRequest(name=name))
     assert got.replay.source_kind == "journal"
     types = await event_types(served)
-    assert {"replay.ordered", "replay.running", "replay.stopped"} <= set(types)
+    assert types.index("replay.running") < types.index("replay.stopped")
+    (begun,) = [e for e in served.plant.events.recent if e.type == "replay.running"]
+    assert begun.actor.startswith("uid:")
 
 
 async def test_a_replay_onto_a_live_line_is_refused(served: Served) -> None:

@@ -167,7 +167,7 @@ def _event(type_: str, gap: Gap, time_ns: int) -> GapEvent:
     where = f"gap {gap.id} on {gap.exchange}, {size} messages {gap.first}..{gap.last}"
     took_ms = (gap.closed_ns - gap.detected_ns) / 1e6
     messages = {
-        "gap.opened": f"{where}: missing on all lines",
+        "gap.opened": f"{where}: missing",
         "gap.filled": f"{where}: filled by {', '.join(gap.sources) or '?'} in {took_ms:.1f} ms",
         "gap.unrecoverable": f"{where}: {gap.missing} lost for good ({gap.reason})",
         "gap.superseded": f"{where}: no longer followed, {gap.reason}",

@@ -389,7 +389,7 @@ def _open_gap(facts: ExchangeFacts, gap: OpenGap) -> Finding:
         "gap.open",
         State.DOWN if late else State.RECOVERING,
         50,
-        f"{count} open on all lines, {missing} messages missing",
+        f"{count} open, {missing} messages missing",
         evidence,
         "FeedGapUnrecovered.runbook.md",
     )

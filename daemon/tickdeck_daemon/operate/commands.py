@@ -8,7 +8,7 @@ the supervisor is told, so that a daemon that dies in between comes back to what
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tickdeck_daemon.errors import InvalidError, NotFoundError, TimedOutError, WrongStateError
 from tickdeck_daemon.exchanges.config import ExchangeConfig, spec_hash, worker_id, worker_kinds
@@ -276,13 +276,8 @@ class Commands:
         ]
         if order.validate_only:
             return None, None, effects
-        replay = plant.replays.start(request, lines)
-        plant.events.append(
-            "replay.ordered",
-            f"replays/{replay.id}",
-            _with_reason(f"replay of {request.source} to {request.target} ordered", order),
-            actor=order.actor,
-        )
+        wanted = replace(request, actor=order.actor, reason=order.reason)
+        replay = plant.replays.start(wanted, lines)
         operation = plant.operations.start(
             "replay",
             replay,

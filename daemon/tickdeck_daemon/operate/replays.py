@@ -76,6 +76,10 @@ class ReplayRequest:
     """Journal sequence, 0 for the first."""
     to_seq: int = 0
     """Inclusive; 0 for the last."""
+    actor: str = "daemon"
+    """Who wants it."""
+    reason: str = ""
+    """Why, in the words of who wants it."""
 
 
 @dataclass(frozen=True, slots=True)
