@@ -1,9 +1,10 @@
 //! The state machine of the recovery.
 //!
-//! A gap is either waiting until it may be asked for, or asked for and waiting for an answer.
-//! The lowest gap goes first, because the output stands before it. After an answer the next
-//! request for the rest waits for a quiet moment, as some servers answer one request with many
-//! packets and others with one.
+//! The lowest gap goes first, because the output stands before it. While the server answers, its
+//! answers set the pace: each makes room for the next requests in a bounded window of disjoint
+//! ranges, each as long as an answer is. While it does not, one request per least interval is all
+//! it gets, and a round of silence counts for every gap that was due in it: were each gap to
+//! wait for its own requests, many gaps would hold the output up for ever.
 
 use thiserror::Error;
 use tickdeck_wire::moldudp64::{MAX_REQUEST_COUNT, Packet, Request, Session};
@@ -11,10 +12,7 @@ use tickdeck_wire::record::LossReason;
 
 use crate::config::Config;
 use crate::missing::Missing;
-
-/// Quiet moment after an answer before the rest is asked for: packets of one answer follow one
-/// another faster than that.
-const QUIET_NS: u64 = 1_000_000;
+use crate::window::{Flight, Window};
 
 /// Decides what to ask for; see the crate's documentation.
 #[derive(Debug)]
@@ -22,7 +20,9 @@ pub struct Engine {
     config: Config,
     /// In order of their first missing message.
     gaps: Vec<OpenGap>,
-    last_request_ns: Option<u64>,
+    window: Window,
+    /// When the server last sent something that was asked for.
+    last_answer_ns: Option<u64>,
     /// The session last asked for, and the lowest and highest number asked for in it.
     asked: Option<(Session, u64, u64)>,
     counters: Counters,
@@ -116,20 +116,19 @@ struct OpenGap {
     session: Session,
     missing: Missing,
     detected_ns: u64,
-    state: State,
-    /// What the last request covers, inclusive.
+    /// When it may be asked for.
+    due_ns: u64,
+    /// The lowest and the highest number asked for.
     asked: Option<(u64, u64)>,
-    /// Requests in a row that nothing wanted came back for.
+    /// Rounds in a row in which nothing wanted came back for a request of its own.
     unanswered: u32,
+    /// Rounds in a row, besides those, in which the server was silent altogether.
+    silent: u32,
+    /// When a round was counted last.
+    counted_ns: u64,
     requests: u32,
     answers: u32,
     slo_told: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum State {
-    Waiting { due_ns: u64 },
-    Asked { until_ns: u64, answered: bool },
 }
 
 impl Engine {
@@ -138,7 +137,8 @@ impl Engine {
         Self {
             config,
             gaps: Vec::with_capacity(config.gap_capacity.min(4096)),
-            last_request_ns: None,
+            window: Window::new(),
+            last_answer_ns: None,
             asked: None,
             counters: Counters::default(),
         }
@@ -175,11 +175,11 @@ impl Engine {
             session,
             missing,
             detected_ns,
-            state: State::Waiting {
-                due_ns: detected_ns,
-            },
+            due_ns: detected_ns,
             asked: None,
             unanswered: 0,
+            silent: 0,
+            counted_ns: 0,
             requests: 0,
             answers: 0,
             slo_told: false,
@@ -193,8 +193,11 @@ impl Engine {
     pub fn narrowed(&mut self, id: u64, first: u64, last: u64, now_ns: u64) -> Option<Closed> {
         let gap = self.gaps.iter_mut().find(|gap| gap.id == id)?;
         if gap.missing.remove(first, last) {
-            gap.unanswered = 0;
+            (gap.unanswered, gap.silent) = (0, 0);
         }
+        let missing = &gap.missing;
+        self.window
+            .retain(|flight| flight.id != id || missing.overlaps(flight.first, flight.last));
         let complete = gap.missing.is_empty();
         complete.then(|| self.closed(id, now_ns)).flatten()
     }
@@ -202,7 +205,7 @@ impl Engine {
     /// Nothing of this gap is wanted any more. `None` when it is not known.
     pub fn closed(&mut self, id: u64, now_ns: u64) -> Option<Closed> {
         let index = self.gaps.iter().position(|gap| gap.id == id)?;
-        let gap = self.gaps.remove(index);
+        let gap = self.remove(index);
         if gap.answers > 0 {
             self.counters.fetched_ranges += 1;
         }
@@ -215,6 +218,7 @@ impl Engine {
     /// Forgets every gap: the caller is about to tell all of them anew.
     pub fn forget_all(&mut self) {
         self.gaps.clear();
+        self.window.retain(|_| false);
     }
 
     /// Judges a packet from the server. Only one that is [`Verdict::Wanted`] may be merged.
@@ -234,15 +238,13 @@ impl Engine {
         if let Some(id) = self.next_slo_miss(now_ns) {
             return Some(Action::SloMissed { id });
         }
-        if let Some(id) = self.expire(now_ns) {
+        self.expire(now_ns);
+        if let Some(id) = self.exhausted() {
             self.counters.unrecoverable_gaps += 1;
             return Some(Action::GiveUp {
                 id,
                 reason: LossReason::AttemptsExhausted,
             });
-        }
-        if now_ns < self.next_request_ns() {
-            return None;
         }
         self.ask(now_ns)
     }
@@ -250,16 +252,11 @@ impl Engine {
     /// Asks again without regard to backoff and past attempts; returns how many gaps that are.
     /// The least interval between requests still holds.
     pub fn retry_now(&mut self, id: Option<u64>, now_ns: u64) -> usize {
-        let wanted = self
-            .gaps
-            .iter_mut()
-            .filter(|gap| id.is_none_or(|id| gap.id == id));
-        wanted
-            .map(|gap| {
-                gap.unanswered = 0;
-                gap.state = State::Waiting { due_ns: now_ns };
-            })
-            .count()
+        let is_meant = |gap_id: u64| id.is_none_or(|id| gap_id == id);
+        self.window
+            .retain(|flight| flight.answered || !is_meant(flight.id));
+        let wanted = self.gaps.iter_mut().filter(|gap| is_meant(gap.id));
+        wanted.map(|gap| gap.renew(now_ns)).count()
     }
 
     /// The last request could not be sent; its timeout runs as if it had been.
@@ -269,20 +266,19 @@ impl Engine {
 
     /// When [`Engine::poll`] may have something to do, monotonic ns.
     pub fn next_deadline_ns(&self) -> Option<u64> {
-        let next_request_ns = self.next_request_ns();
+        let next_request_ns = self
+            .window
+            .next_request_ns(self.config.min_request_interval_ns);
+        let room = !self.window.is_full();
         let deadline = |gap: &OpenGap| {
             let slo_ns = gap.detected_ns.saturating_add(self.config.slo_ns);
-            let state_ns = match gap.state {
-                State::Waiting { due_ns } => due_ns.max(next_request_ns),
-                State::Asked { until_ns, .. } => until_ns,
-            };
-            if gap.slo_told {
-                state_ns
-            } else {
-                state_ns.min(slo_ns)
-            }
+            let slo_ns = Some(slo_ns).filter(|_| !gap.slo_told);
+            let ask_ns =
+                (room && self.free_of(gap).is_some()).then_some(gap.due_ns.max(next_request_ns));
+            slo_ns.into_iter().chain(ask_ns).min()
         };
-        self.gaps.iter().map(deadline).min()
+        let of_gaps = self.gaps.iter().filter_map(deadline).min();
+        of_gaps.into_iter().chain(self.window.deadline_ns()).min()
     }
 
     /// Gaps known now.
@@ -307,26 +303,31 @@ impl Engine {
             return Verdict::NotAsked;
         }
         let (first, last) = (packet.first_sequence(), packet.next_sequence() - 1);
-        let quiet_ns = self.quiet_ns();
         let mut wanted = false;
         for gap in &mut self.gaps {
             if gap.session == packet.session() && gap.wants(first, last) {
                 wanted = true;
                 gap.answers += 1;
                 // The server works, also when the merge has no room for what it brought yet.
-                gap.unanswered = 0;
-                gap.state = State::Asked {
-                    until_ns: now_ns.saturating_add(quiet_ns),
-                    answered: true,
-                };
+                gap.renew(now_ns);
             }
+        }
+        if wanted {
+            self.last_answer_ns = Some(now_ns);
+            self.gaps.iter_mut().for_each(|gap| gap.silent = 0);
+            let until_ns = now_ns.saturating_add(self.config.injection_wait_ns());
+            self.window
+                .answered(packet.session(), first, last, until_ns);
         }
         let was_asked = |(session, low, high): (Session, u64, u64)| {
             session == packet.session() && first <= high && last >= low
         };
         match (wanted, self.asked.is_some_and(was_asked)) {
             (true, _) => Verdict::Wanted,
-            (false, true) => Verdict::Stale,
+            (false, true) => {
+                self.last_answer_ns = Some(now_ns);
+                Verdict::Stale
+            }
             (false, false) => Verdict::NotAsked,
         }
     }
@@ -341,60 +342,105 @@ impl Engine {
         Some(gap.id)
     }
 
-    /// Ends the waits for answers that are over; returns a gap that has no attempt left.
-    fn expire(&mut self, now_ns: u64) -> Option<u64> {
-        for index in 0..self.gaps.len() {
-            let gap = &mut self.gaps[index];
-            let State::Asked { until_ns, answered } = gap.state else {
-                continue;
-            };
-            if now_ns < until_ns {
-                continue;
+    /// Ends the waits that are over and counts those for answers.
+    fn expire(&mut self, now_ns: u64) {
+        while let Some(flight) = self.window.expire(now_ns) {
+            if !flight.answered {
+                self.counters.failures += 1;
+                self.count_round(&flight, now_ns);
             }
-            if answered {
-                gap.state = State::Waiting { due_ns: now_ns };
-                continue;
-            }
-            gap.unanswered += 1;
-            self.counters.failures += 1;
-            if gap.unanswered >= self.config.retry_attempts {
-                return Some(self.gaps.remove(index).id);
-            }
-            let backoff_ns = self.config.retry_backoff_ns;
-            let wait_ns = backoff_ns.saturating_mul(u64::from(gap.unanswered));
-            gap.state = State::Waiting {
-                due_ns: now_ns.saturating_add(wait_ns),
-            };
         }
-        None
+    }
+
+    /// A request was not answered: a round for its gap, and for all that were due with it if the
+    /// server has said nothing since. Requests of the same round count once.
+    fn count_round(&mut self, flight: &Flight, now_ns: u64) {
+        let is_silent = self
+            .last_answer_ns
+            .is_none_or(|answer_ns| answer_ns < flight.sent_ns);
+        for gap in &mut self.gaps {
+            let is_own = gap.id == flight.id;
+            let was_due = gap.due_ns <= flight.sent_ns && gap.counted_ns <= flight.sent_ns;
+            if !was_due || !(is_own || is_silent) {
+                continue;
+            }
+            if is_own {
+                gap.unanswered = gap.unanswered.saturating_add(1);
+            } else {
+                gap.silent = gap.silent.saturating_add(1);
+            }
+            gap.counted_ns = now_ns;
+            let backoff_ns = self.config.retry_backoff_ns;
+            let wait_ns = backoff_ns.saturating_mul(u64::from(gap.rounds()));
+            gap.due_ns = now_ns.saturating_add(wait_ns);
+        }
+    }
+
+    /// Forgets and returns a gap that has no attempt left.
+    fn exhausted(&mut self) -> Option<u64> {
+        let most = self.config.retry_attempts.max(1);
+        let index = self.gaps.iter().position(|gap| gap.rounds() >= most)?;
+        Some(self.remove(index).id)
+    }
+
+    fn remove(&mut self, index: usize) -> OpenGap {
+        let gap = self.gaps.remove(index);
+        self.window.retain(|flight| flight.id != gap.id);
+        gap
+    }
+
+    /// What of a gap may be asked for next. Without an answer that allows more, a gap has one
+    /// request at a time.
+    fn free_of(&self, gap: &OpenGap) -> Option<(u64, u64)> {
+        if !self.window.has_credit() && self.window.awaits(gap.id) {
+            return None;
+        }
+        self.window.first_free(gap.id, gap.missing.ranges())
     }
 
     /// The request for the lowest gap that is due.
     fn ask(&mut self, now_ns: u64) -> Option<Action> {
-        let is_due =
-            |gap: &&mut OpenGap| matches!(gap.state, State::Waiting { due_ns } if due_ns <= now_ns);
-        let gap = self.gaps.iter_mut().find(is_due)?;
-        let (first, last) = gap.missing.first_range()?;
+        let interval_ns = self.config.min_request_interval_ns;
+        if self.window.is_full() || now_ns < self.window.next_request_ns(interval_ns) {
+            return None;
+        }
+        let due = (0..)
+            .zip(&self.gaps)
+            .filter(|(_, gap)| gap.due_ns <= now_ns);
+        let (index, (first, last)) = due
+            .filter_map(|(index, gap)| Some((index, self.free_of(gap)?)))
+            .next()?;
         let most = self
             .config
             .max_messages_per_request
             .clamp(1, MAX_REQUEST_COUNT);
-        let count = u64::from(most).min(last - first + 1);
-        gap.asked = Some((first, first + count - 1));
-        gap.requests += 1;
-        gap.state = State::Asked {
+        let count = self
+            .window
+            .next_count(u64::from(most))
+            .min(last - first + 1);
+        let last = first + (count - 1);
+        let gap: &mut OpenGap = &mut self.gaps[index];
+        let (low, high) = gap.asked.unwrap_or((first, last));
+        gap.asked = Some((low.min(first), high.max(last)));
+        gap.requests = gap.requests.saturating_add(1);
+        self.counters.requests += 1;
+        self.counters.retries += u64::from(gap.unanswered > 0);
+        let (id, session, requests) = (gap.id, gap.session, gap.requests);
+        let flight = Flight {
+            id,
+            session,
+            first,
+            last,
+            sent_ns: now_ns,
             until_ns: now_ns.saturating_add(self.config.request_timeout_ns),
             answered: false,
         };
-        self.counters.requests += 1;
-        self.counters.retries += u64::from(gap.unanswered > 0);
-        self.last_request_ns = Some(now_ns);
-        let (id, session, requests) = (gap.id, gap.session, gap.requests);
+        self.window.sent(flight, interval_ns);
         let (low, high) = match self.asked {
             Some((known, low, high)) if known == session => (low, high),
             _ => (first, first),
         };
-        self.asked = Some((session, low.min(first), high.max(first + count - 1)));
+        self.asked = Some((session, low.min(first), high.max(last)));
         Some(Action::Request {
             id,
             requests,
@@ -405,19 +451,20 @@ impl Engine {
             },
         })
     }
-
-    fn next_request_ns(&self) -> u64 {
-        let interval_ns = self.config.min_request_interval_ns;
-        self.last_request_ns
-            .map_or(0, |last_ns| last_ns.saturating_add(interval_ns))
-    }
-
-    fn quiet_ns(&self) -> u64 {
-        QUIET_NS.min(self.config.request_timeout_ns)
-    }
 }
 
 impl OpenGap {
+    /// Rounds in a row without an answer.
+    fn rounds(&self) -> u32 {
+        self.unanswered.saturating_add(self.silent)
+    }
+
+    /// Begins anew, due now.
+    fn renew(&mut self, now_ns: u64) {
+        (self.unanswered, self.silent) = (0, 0);
+        self.due_ns = self.due_ns.min(now_ns);
+    }
+
     /// Whether `first..=last` has something that was asked for and is missing.
     fn wants(&self, first: u64, last: u64) -> bool {
         self.asked.is_some_and(|(low, high)| {

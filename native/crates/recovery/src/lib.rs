@@ -25,6 +25,7 @@
 mod config;
 mod engine;
 mod missing;
+mod window;
 
 pub use config::Config;
 pub use engine::{Action, Closed, Counters, Engine, OpenError, Verdict};

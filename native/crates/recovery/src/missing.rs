@@ -54,8 +54,8 @@ impl Missing {
         self.0.iter().any(|&(f, l)| f <= last && l >= first)
     }
 
-    pub(crate) fn first_range(&self) -> Option<(u64, u64)> {
-        self.0.first().copied()
+    pub(crate) fn ranges(&self) -> &[(u64, u64)] {
+        &self.0
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -61,24 +61,24 @@ fn asks_in_pieces_and_not_too_often() {
     assert_eq!(asked(&mut engine, 5 * MS), Some((2, 900, 11)));
 }
 
-/// A partial answer: after a quiet moment the rest is asked for, from where it is missing.
+/// A partial answer: the rest is asked for at once, in portions of what an answer brings, two of
+/// them for each answer.
 #[test]
 fn asks_for_the_rest() {
     let mut engine = Engine::new(config());
     open(&mut engine, 1, 10, 60, 0);
     assert_eq!(asked(&mut engine, 0), Some((1, 10, 51)));
-    assert_eq!(answer(&mut engine, 10, 20, 7 * MS), Verdict::Wanted);
-    assert_eq!(engine.narrowed(1, 10, 29, 7 * MS), None);
-    assert_eq!(answer(&mut engine, 30, 5, 9 * MS), Verdict::Wanted);
-    assert_eq!(engine.narrowed(1, 30, 34, 9 * MS), None);
-    assert_eq!(
-        asked(&mut engine, 10 * MS - 1),
-        None,
-        "more of the answer may be on its way"
-    );
-    assert_eq!(asked(&mut engine, 10 * MS), Some((1, 35, 26)));
+    assert_eq!(answer(&mut engine, 10, 20, MS), Verdict::Wanted);
+    assert_eq!(asked(&mut engine, MS), Some((1, 30, 20)));
+    assert_eq!(asked(&mut engine, MS), Some((1, 50, 11)));
+    assert_eq!(asked(&mut engine, MS), None, "all of it is on its way");
+    assert_eq!(engine.narrowed(1, 10, 29, MS), None);
+    assert_eq!(answer(&mut engine, 30, 5, 2 * MS), Verdict::Wanted);
+    assert_eq!(engine.narrowed(1, 30, 34, 2 * MS), None);
+    assert_eq!(asked(&mut engine, 2 * MS), Some((1, 35, 5)));
+    assert_eq!(asked(&mut engine, 2 * MS), Some((1, 40, 5)));
     let closed = engine.narrowed(1, 35, 60, 20 * MS).expect("complete");
-    assert_eq!((closed.latency_ns, closed.requests), (20 * MS, 2));
+    assert_eq!((closed.latency_ns, closed.requests), (20 * MS, 5));
     assert_eq!((engine.open_gaps(), engine.next_deadline_ns()), (0, None));
     assert_eq!(engine.counters().fetched_ranges, 1);
     assert_eq!(engine.counters().failures, 0);
@@ -91,7 +91,8 @@ fn lost_injection_is_asked_again() {
     open(&mut engine, 1, 10, 12, 0);
     assert_eq!(asked(&mut engine, 0), Some((1, 10, 3)));
     assert_eq!(answer(&mut engine, 10, 3, MS), Verdict::Wanted);
-    assert_eq!(asked(&mut engine, 20 * MS), Some((1, 10, 3)));
+    assert_eq!(asked(&mut engine, 21 * MS - 1), None);
+    assert_eq!(asked(&mut engine, 21 * MS), Some((1, 10, 3)));
 }
 
 /// A silent server: linear backoff, then the gap is given up, and only that one.
@@ -296,7 +297,7 @@ fn largest_sequence_numbers() {
 
 proptest! {
     /// Whatever holes there are, and however little each answer brings, every missing message
-    /// is asked for, nothing else is, and requests keep their distance.
+    /// is asked for, nothing else is, and requests that no answer allows keep their distance.
     #[test]
     fn asks_for_all_and_only_what_is_missing(
         holes in proptest::collection::vec((1..200u64, 1..20u64), 1..4),
@@ -309,7 +310,7 @@ proptest! {
             missing.extend(first..first + count);
         }
         let mut portions = portions.into_iter().cycle();
-        let (mut now_ns, mut last_ns) = (0, None);
+        let (mut now_ns, mut last_ns, mut early, mut answers) = (0, None, 0, 0);
         while !missing.is_empty() {
             let Some(action) = engine.poll(now_ns) else {
                 now_ns = engine.next_deadline_ns().expect("something is missing");
@@ -318,7 +319,9 @@ proptest! {
             let Action::Request { request, .. } = action else {
                 panic!("{action:?} from a server that answers");
             };
-            prop_assert!(last_ns.is_none_or(|last_ns| now_ns - last_ns >= 5 * MS));
+            early += u64::from(last_ns.is_some_and(|last_ns| now_ns - last_ns < 5 * MS));
+            prop_assert!(early <= 2 * answers);
+            answers += 1;
             last_ns = Some(now_ns);
             let (first, count) = (request.first_sequence, u64::from(request.count));
             prop_assert!((first..first + count).all(|n| missing.contains(&n)));
@@ -329,4 +332,91 @@ proptest! {
         }
         prop_assert_eq!(engine.open_gaps(), 0);
     }
+}
+
+/// A long gap and a server that answers each request with one small packet: its answers set the
+/// pace, and the requests in flight stay bounded.
+#[test]
+fn catches_up_at_the_pace_of_the_answers() {
+    let mut engine = Engine::new(Config {
+        max_messages_per_request: 2000,
+        ..config()
+    });
+    open(&mut engine, 1, 1, 300_000, 0);
+    let mut flying = std::collections::VecDeque::new();
+    let (mut now_ns, mut most) = (0, 0);
+    while engine.open_gaps() > 0 {
+        match engine.poll(now_ns) {
+            Some(Action::Request { request, .. }) => flying.push_back((now_ns + MS, request)),
+            Some(other) => panic!("{other:?} though the server answers"),
+            None => {
+                most = most.max(flying.len());
+                let answer_ns = flying.front().map_or(u64::MAX, |(at_ns, _)| *at_ns);
+                let deadline_ns = engine.next_deadline_ns().unwrap_or(u64::MAX);
+                now_ns = answer_ns.min(deadline_ns);
+                if answer_ns <= deadline_ns {
+                    let (_, request) = flying.pop_front().expect("one is due");
+                    let count = u64::from(request.count).min(8);
+                    answer(&mut engine, request.first_sequence, count, now_ns);
+                    let last = request.first_sequence + count - 1;
+                    engine.narrowed(1, request.first_sequence, last, now_ns);
+                }
+            }
+        }
+    }
+    let rate = 300_000 * 1000 * MS / now_ns;
+    assert!(
+        rate > 100_000,
+        "{rate} messages/s with an answer after 1 ms"
+    );
+    assert!((8..=32).contains(&most), "{most} requests in flight");
+    assert_eq!(engine.counters().failures, 0);
+}
+
+/// Many gaps and a dead server: a round of silence counts for all of them, so that they go
+/// together, and the requests keep their distance.
+#[test]
+fn silence_counts_for_all_gaps() {
+    let mut engine = Engine::new(Config {
+        gap_capacity: 1000,
+        ..config()
+    });
+    for id in 1..=1000 {
+        open(&mut engine, id, id * 10, id * 10, 0);
+    }
+    let (mut now_ns, mut requests) = (0, 0);
+    while engine.open_gaps() > 0 {
+        match engine.poll(now_ns) {
+            Some(Action::Request { .. }) => requests += 1,
+            Some(_) => {}
+            None => now_ns = engine.next_deadline_ns().expect("a gap is open"),
+        }
+    }
+    assert!(
+        now_ns <= 300 * MS,
+        "a single gap takes 210 ms, all took {} ms",
+        now_ns / MS
+    );
+    assert!(requests <= now_ns / (5 * MS) + 1, "{requests} requests");
+    assert_eq!(engine.counters().unrecoverable_gaps, 1000);
+}
+
+/// A server that answers for some gaps is not silent: a gap is given up for its own requests only.
+#[test]
+fn answers_for_others_end_a_silence() {
+    let mut engine = Engine::new(config());
+    open(&mut engine, 1, 10, 10, 0);
+    open(&mut engine, 2, 20, 20, 0);
+    let (mut now_ns, mut given_up) = (0, Vec::new());
+    while now_ns < 2_000 * MS && !given_up.contains(&1) {
+        match engine.poll(now_ns) {
+            Some(Action::Request { id: 2, .. }) => {
+                assert_eq!(answer(&mut engine, 20, 1, now_ns), Verdict::Wanted);
+            }
+            Some(Action::GiveUp { id, .. }) => given_up.push(id),
+            Some(_) => {}
+            None => now_ns = engine.next_deadline_ns().expect("a gap is open"),
+        }
+    }
+    assert_eq!(given_up, [1]);
 }
