@@ -23,6 +23,8 @@ from tickdeck_console.errors import CommandError, ExitCode
 NAME = f"exchanges/{EXCHANGE}"
 READY_TIMEOUT_S = 30.0
 FAULT_LEASE_MS = 3_600_000
+CAP_NET_ADMIN = 12
+"""With it a socket buffer may exceed net.core.rmem_max."""
 
 
 class DemoPlant:
@@ -244,7 +246,18 @@ def _exchange_file(lines: dict[str, str], request_address: str) -> str:
         group, port = address.split(":")
         parts += ["", "[[line]]", f'name = "{name}"', f'group = "{group}"', f"port = {port}"]
         parts += ['interface = "127.0.0.1"', 'receive = "recvmmsg"']
+    parts += ["", "[receive]", f"rcvbuf_bytes = {_socket_buffer_bytes()}"]
     parts += ["", "[recovery]", 'replay_protocol = "moldudp64"']
     parts += [f"request_address = {json.dumps(request_address)}"]
     parts += ["", "[book]", "snapshot_interval_ms = 500", ""]
     return "\n".join(parts)
+
+
+def _socket_buffer_bytes() -> int:
+    """The default of an exchange file, or the most that this host gives without CAP_NET_ADMIN."""
+    wanted = 8 << 20
+    status = Path("/proc/self/status").read_text()
+    capabilities = int(status.split("CapEff:")[1].split()[0], 16)
+    if capabilities & 1 << CAP_NET_ADMIN:
+        return wanted
+    return min(wanted, int(Path("/proc/sys/net/core/rmem_max").read_text()))
