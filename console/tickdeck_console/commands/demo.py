@@ -1,13 +1,17 @@
 """`tickdeck demo`: a whole plant on the loopback interface, from multicast to the console."""
 
 import asyncio
+import signal
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from tickdeck_console.demo.options import KNOWN_INPUT, DemoOptions
 
+Result = TypeVar("Result")
 PROBABILITY = click.FloatRange(0, 1)
 
 
@@ -93,10 +97,26 @@ def demo(
     if headless:
         from tickdeck_console.demo.headless import is_good, print_report, run_headless
 
-        report = asyncio.run(run_headless(options, click.echo))
+        report = _run(run_headless(options, click.echo))
         print_report(report)
         sys.exit(0 if is_good(report) else 1)
     else:
         from tickdeck_console.demo.interactive import run_interactive
 
-        asyncio.run(run_interactive(options))
+        _run(run_interactive(options))
+
+
+def _run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run to the end; SIGTERM and SIGHUP end it as Ctrl-C does, with everything cleaned up."""
+
+    async def cancellable() -> Result:
+        task = asyncio.current_task()
+        assert task is not None, "inside asyncio.run"
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        return await work
+
+    try:
+        return asyncio.run(cancellable())
+    except asyncio.CancelledError:
+        raise click.Abort from None
