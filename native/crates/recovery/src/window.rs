@@ -105,9 +105,12 @@ impl Window {
             matched = true;
             if first <= flight.first {
                 let brought = high - low + 1;
-                let is_short = high < flight.last;
-                let known = self.stride.filter(|_| !is_short);
-                self.stride = Some(known.unwrap_or(0).max(brought));
+                // A whole answer might have been longer, had more been asked for.
+                self.stride = if high < flight.last {
+                    Some(brought)
+                } else {
+                    self.stride.map(|stride| stride.max(brought))
+                };
             }
             (flight.first, flight.last) = (low, high);
             flight.until_ns = until_ns;

@@ -84,6 +84,17 @@ fn asks_for_the_rest() {
     assert_eq!(engine.counters().failures, 0);
 }
 
+/// A whole answer to a small request says nothing about how long an answer may be.
+#[test]
+fn small_gap_does_not_make_small_requests() {
+    let mut engine = Engine::new(config());
+    open(&mut engine, 1, 10, 10, 0);
+    assert_eq!(asked(&mut engine, 0), Some((1, 10, 1)));
+    assert_eq!(answer(&mut engine, 10, 1, MS), Verdict::Wanted);
+    open(&mut engine, 2, 20, 99, MS);
+    assert_eq!(asked(&mut engine, MS), Some((2, 20, 80)));
+}
+
 /// What an answer brought but the merge did not take is asked for again.
 #[test]
 fn lost_injection_is_asked_again() {
