@@ -1,7 +1,7 @@
 //! The ops of the control socket.
 
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
 
 use rtrb::{Producer, PushError};
 use serde_json::{Value, json};
@@ -14,6 +14,9 @@ use crate::lifecycle::StopFlag;
 
 /// What the hello line names.
 pub(super) const OPS: &[&str] = &["status", "drain", "recovery.start", "journal.seal"];
+
+/// How often a wait looks whether the other thread is still there.
+const SLICE: Duration = Duration::from_millis(50);
 
 /// Answers calls; other threads take their orders from queues, one per cycle.
 pub(super) struct Ops {
@@ -68,7 +71,7 @@ impl Ops {
         let (reply, answer) = sync_channel(1);
         push(orders, RetryNow { id, reply }, "recovery")?;
         wake.wake();
-        let gaps = wait_for(&answer, call)?;
+        let gaps = wait_for(&answer, call, || orders.is_abandoned())?;
         match id {
             Some(id) if gaps == 0 => Err(ControlError::new(
                 "NOT_FOUND",
@@ -81,7 +84,7 @@ impl Ops {
     fn seal(&mut self, call: &Call<'_>) -> Result<Value, ControlError> {
         let (reply, answer) = sync_channel(1);
         push(&mut self.journal, Seal { reply }, "journal")?;
-        match wait_for(&answer, call)? {
+        match wait_for(&answer, call, || self.journal.is_abandoned())? {
             Ok((segments, durable_seq)) => {
                 Ok(json!({"segments": segments, "durable_seq": durable_seq}))
             }
@@ -97,19 +100,64 @@ fn push<T>(orders: &mut Producer<T>, order: T, thread: &str) -> Result<(), Contr
     })
 }
 
-fn wait_for<T>(answer: &std::sync::mpsc::Receiver<T>, call: &Call<'_>) -> Result<T, ControlError> {
-    answer
-        .recv_timeout(Duration::from_millis(call.deadline_ms))
-        .map_err(|error| match error {
-            RecvTimeoutError::Timeout => ControlError::new(
-                "DEADLINE_EXCEEDED",
-                format!(
+/// Waits in slices: an order in the queue of a thread that has ended is never dropped, so only
+/// the queue itself tells that nobody will answer.
+fn wait_for<T>(
+    answer: &Receiver<T>,
+    call: &Call<'_>,
+    is_abandoned: impl Fn() -> bool,
+) -> Result<T, ControlError> {
+    let ending = || ControlError::new("WRONG_STATE", format!("{}: the worker is ending", call.op));
+    let deadline = Instant::now() + Duration::from_millis(call.deadline_ms);
+    loop {
+        // Looked at before the wait: an answer that was given before the end is still taken.
+        let was_abandoned = is_abandoned();
+        let left = deadline.saturating_duration_since(Instant::now());
+        match answer.recv_timeout(left.min(SLICE)) {
+            Ok(answer) => return Ok(answer),
+            Err(RecvTimeoutError::Disconnected) => return Err(ending()),
+            Err(RecvTimeoutError::Timeout) if was_abandoned => return Err(ending()),
+            Err(RecvTimeoutError::Timeout) if left > SLICE => {}
+            Err(RecvTimeoutError::Timeout) => {
+                let text = format!(
                     "{}: no answer within {} ms; it may still happen",
                     call.op, call.deadline_ms
-                ),
-            ),
-            RecvTimeoutError::Disconnected => {
-                ControlError::new("WRONG_STATE", format!("{}: the worker is ending", call.op))
+                );
+                return Err(ControlError::new("DEADLINE_EXCEEDED", text));
             }
-        })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rtrb::RingBuffer;
+
+    use super::*;
+
+    /// An order to a thread that has ended is refused soon, one to a busy thread at the deadline.
+    #[test]
+    fn order_to_an_ended_thread_is_refused() {
+        let (mut orders, inbox) = RingBuffer::new(1);
+        let (reply, answer) = sync_channel(1);
+        push(&mut orders, Seal { reply }, "journal").expect("room");
+        let wait = |deadline_ms| {
+            let (op, args) = ("journal.seal", &json!({}));
+            let call = Call {
+                op,
+                args,
+                deadline_ms,
+            };
+            let start = Instant::now();
+            let error = wait_for(&answer, &call, || orders.is_abandoned()).expect_err("no answer");
+            (error.code, start.elapsed())
+        };
+        let (code, took) = wait(120);
+        assert_eq!(code, "DEADLINE_EXCEEDED");
+        assert!(took >= Duration::from_millis(120), "{took:?}");
+        drop(inbox);
+        let (code, took) = wait(60_000);
+        assert_eq!(code, "WRONG_STATE");
+        assert!(took < Duration::from_secs(10), "{took:?}");
+    }
 }
