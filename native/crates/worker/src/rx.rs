@@ -87,7 +87,7 @@ fn run(args: &RunArgs) -> Result<Code, Failure> {
     match &result {
         Ok(code) => header.exit(ExitReason::Drained, *code as i32, "drained and sealed"),
         Err(failure) => header.exit(
-            reason_of(failure.code),
+            failure.code.reason(),
             failure.code as i32,
             &failure.message,
         ),
@@ -161,16 +161,4 @@ fn leave_last_words_on_panic(header: &Header) {
     lifecycle::on_panic(move |message, location| {
         header.exit_at(ExitReason::Panic, Code::Failed as i32, 0, message, location);
     });
-}
-
-fn reason_of(code: Code) -> ExitReason {
-    match code {
-        Code::Clean | Code::Stopped => ExitReason::Drained,
-        Code::Failed => ExitReason::Failed,
-        Code::Unavailable => ExitReason::Absent,
-        Code::Layout => ExitReason::Layout,
-        Code::Permission => ExitReason::Capability,
-        Code::Config => ExitReason::Config,
-        Code::Locked => ExitReason::Locked,
-    }
 }

@@ -23,12 +23,21 @@ pub(super) struct Drained {
 }
 
 /// Copies what the old ring holds behind the journal's end into the journal. A ring that is
-/// absent, of another log or unreadable holds nothing for this journal.
+/// absent, of another log or no ring holds nothing for this journal; one that cannot be read is an
+/// error.
 pub(super) fn drain_old_ring(path: &Path, writer: &mut Writer) -> Result<Drained, JournalError> {
     let ring = match tickdeck_ring::Reader::open(path) {
         Ok(ring) => ring,
         Err(RingError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             return Ok(Drained::default());
+        }
+        // What it holds may have been handed out: to go on would give its numbers out again.
+        Err(RingError::Io { source, .. }) => {
+            return Err(JournalError::Io {
+                context: "cannot read the old ring",
+                path: path.to_owned(),
+                source,
+            });
         }
         Err(error) => {
             tracing::warn!(
@@ -247,6 +256,17 @@ mod tests {
             nothing
         );
         assert_eq!(writer.next_seq(), 1);
+    }
+
+    /// A ring that the system does not let us read may hold records: nothing goes on without it.
+    #[test]
+    fn unreadable_ring_is_an_error() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let mut writer = open(directory.path());
+        let path = directory.path().join("ring");
+        std::os::unix::fs::symlink(&path, &path).expect("a link to itself");
+        let error = drain_old_ring(&path, &mut writer).expect_err("refused");
+        assert!(error.to_string().contains("old ring"), "{error}");
     }
 
     /// The stream goes on behind the last message or loss of the last session, and before the
