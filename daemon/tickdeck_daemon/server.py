@@ -6,11 +6,11 @@ binds. The socket is made with mode 0600: its owner is the only user who gets in
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import signal
 import socket
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,6 +26,8 @@ from tickdeck_daemon.settings import Settings
 
 _log = structlog.stdlib.get_logger(__name__)
 
+HEALTH_INTERVAL_S = 0.5
+"""Longest time between two looks of the standard health service."""
 STOP_GRACE_S = 1.0
 """How long calls that are under way may go on after a stop was requested."""
 COMMAND_GRACE_S = 10.0
@@ -99,7 +101,7 @@ class Server:
         """Prepare; nothing is locked or opened yet."""
         self._settings = settings
         self._make_supervisor = make_supervisor
-        self._locks = ExitStack()
+        self._locks = contextlib.ExitStack()
         self._guard = Guard(actor=f"uid:{os.getuid()}", write_limit_s=write_limit_s)
         self._grpc: aio.Server | None = None
         self._plant: Plant | None = None
@@ -173,7 +175,10 @@ class Server:
 
     async def _bridge_health(self, bridge: HealthBridge) -> None:
         while True:
-            await self._health_due.wait()
+            # Also without a change of health: a drain is told as well.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HEALTH_INTERVAL_S):
+                    await self._health_due.wait()
             self._health_due.clear()
             await bridge.update()
 

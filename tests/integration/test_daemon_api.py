@@ -146,6 +146,8 @@ async def test_validate_only_tells_the_effects_and_does_nothing(served: Served) 
     effects = (await served.exchange.UpdateExchange(update)).effects
     assert any("restart worker XNAS-rx" in effect for effect in effects)
     assert not any("XNAS-book" in effect for effect in effects)
+    stale = exchange_pb.UpdateExchangeRequest(name=NAME, etag='"x"', toml=toml, validate_only=True)
+    assert (await failure(served.exchange.UpdateExchange(stale))).code is Code.ABORTED
     restart = worker_pb.RestartWorkerRequest(name="workers/XNAS-rx", validate_only=True)
     assert (await served.worker.RestartWorker(restart)).effects
     assert served.supervisor.orders == orders

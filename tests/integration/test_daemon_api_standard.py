@@ -62,6 +62,12 @@ async def test_a_drain_refuses_new_work_and_ends_the_daemon(served: Served) -> N
     info = await served.system.GetServerInfo(system_pb.GetServerInfoRequest())
     assert info.draining
     assert not served.supervisor.drained
+    health = health_pb2.HealthCheckRequest().SerializeToString()
+    async with asyncio.timeout(15):
+        status = health_pb2.HealthCheckResponse.SERVING
+        while status != health_pb2.HealthCheckResponse.NOT_SERVING:
+            answer = await raw_call(served, "/grpc.health.v1.Health/Check", health)
+            status = health_pb2.HealthCheckResponse.FromString(answer).status
     async with asyncio.timeout(5):
         await served.plant.stop_requested.wait()
 

@@ -196,10 +196,11 @@ async def test_a_second_daemon_refuses(plant: Plant) -> None:
         await daemon.running()
 
 
-async def test_two_daemons_never_share_a_state_directory(plant: Plant) -> None:
-    """Another runtime directory is not enough: the event log has one writer."""
+@pytest.mark.parametrize("own", ["--runtime-dir", "--state-dir"])
+async def test_two_daemons_share_neither_workers_nor_state(plant: Plant, own: str) -> None:
+    """A directory and a socket of one's own are not enough: both directories have one owner."""
     async with running(plant):
-        other = ["--runtime-dir", str(plant.root / "r"), "--socket", str(plant.root / "r/s")]
+        other = [own, str(plant.root / "r"), "--socket", str(plant.root / "s")]
         second = await spawn(plant, *arguments(plant), *other)
         assert await second.ended() == 125
 

@@ -117,8 +117,8 @@ class Collector:
             messages_received=rx.total(delivered),
             bytes_received=rx.total_of_all("rx_bytes_total"),
             duplicates=rx.total("arbiter_duplicates_total"),
-            errors=sum(rx.total_of_all(counter) for counter in ERROR_COUNTERS["rx"])
-            + sum(book.total_of_all(counter) for counter in ERROR_COUNTERS["book"]),
+            errors=rx.total_of_all(*ERROR_COUNTERS["rx"])
+            + book.total_of_all(*ERROR_COUNTERS["book"]),
             next_sequence=rx.value("arbiter_next_sequence"),
             last_delivery_ns=rx.value("arbiter_last_delivery_ns"),
             session=_session(rx),

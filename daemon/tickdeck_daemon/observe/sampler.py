@@ -136,11 +136,11 @@ class Series:
         """A counter of the running incarnation and of those that ended before it."""
         return self.value(name, **labels) + self._carried[key_of(name, labels)]
 
-    def total_of_all(self, name: str) -> int:
-        """`total` summed over all labels."""
-        metrics = self.latest.metrics.values() if self.latest else ()
-        present = sum(metric.value for metric in metrics if metric.name == name)
-        return present + sum(count for (found, _), count in self._carried.items() if found == name)
+    def total_of_all(self, *names: str) -> int:
+        """`total` summed over some counters and all their labels."""
+        metrics = self.latest.metrics.items() if self.latest else ()
+        present = sum(metric.value for (name, _), metric in metrics if name in names)
+        return present + sum(count for (name, _), count in self._carried.items() if name in names)
 
     def delta(self, name: str, window_s: float, **labels: str) -> int:
         """Growth of a counter within the window, never below 0."""
@@ -203,6 +203,16 @@ class _Opener(Protocol):
     def __call__(self, path: Path, /) -> StatsFile: ...
 
 
+class _OpenFile:
+    """A mapped file with the keys of its metrics, whose order never changes."""
+
+    def __init__(self, path: Path, file: StatsFile) -> None:
+        """Take over an open file."""
+        self.path = path
+        self.file = file
+        self.keys = [key_of(metric.name, metric.labels) for metric in file.metrics()]
+
+
 class Sampler:
     """All series of the plant."""
 
@@ -217,7 +227,7 @@ class Sampler:
         self._open_file = open_file
         self._mono_ns = mono_ns
         self._clock_ns = clock_ns
-        self._files: dict[str, tuple[Path, StatsFile]] = {}
+        self._files: dict[str, _OpenFile] = {}
         self._series: dict[str, Series] = {}
         self.failures: Counter[str] = Counter()
         """Failed readings by reason."""
@@ -250,11 +260,11 @@ class Sampler:
         if target.path is None or target.incarnation is None:
             raise FileNotFoundError(2, "no process yet")
         known = self._files.get(target.worker)
-        if known is None or known[0] != target.path:
+        if known is None or known.path != target.path:
             self._close(target.worker)
-            known = (target.path, self._open_file(target.path))
+            known = _OpenFile(target.path, self._open_file(target.path))
             self._files[target.worker] = known
-        file = known[1]
+        file = known.file
         if file.identity.incarnation != target.incarnation:
             self._close(target.worker)
             raise ForeignFileError(target.path, file.identity.incarnation, target.incarnation)
@@ -266,7 +276,7 @@ class Sampler:
             mono_ns=now,
             time_ns=self._clock_ns(),
             incarnation=target.incarnation,
-            metrics={key_of(metric.name, metric.labels): metric for metric in file.metrics()},
+            metrics=dict(zip(known.keys, file.metrics(), strict=True)),
             histograms=histograms,
             gaps=tuple(file.gaps()),
             heartbeat_age_ns=file.heartbeat_age_ns(now),
@@ -282,7 +292,7 @@ class Sampler:
     def _close(self, worker: str) -> None:
         known = self._files.pop(worker, None)
         if known is not None:
-            known[1].close()
+            known.file.close()
 
 
 class ForeignFileError(StatsError):
@@ -295,6 +305,8 @@ class ForeignFileError(StatsError):
 
 def key_of(name: str, labels: Mapping[str, str]) -> Key:
     """Key of a metric: labels in order of their names."""
+    if not labels:
+        return name, ""
     return name, ",".join(f"{key}={labels[key]}" for key in sorted(labels))
 
 
