@@ -27,6 +27,7 @@ BAD_PACKETS: dict[str, tuple[str, bytes]] = {
     "heartbeat with a tail": ("trailing_bytes", SESSION + struct.pack(">QH", 1, 0) + b"tail"),
     "end with a tail": ("trailing_bytes", SESSION + struct.pack(">QH", 1, 0xFFFF) + b"tail"),
     "sequence overflow": ("sequence_overflow", SESSION + struct.pack(">QHHx", 2**64 - 1, 1, 1)),
+    "heartbeat beyond any session": ("sequence_overflow", SESSION + struct.pack(">QH", 2**63, 0)),
     "wrong session": ("wrong_session", b"OTHER00001" + struct.pack(">QHHx", 1, 1, 1)),
     "wrong session, heartbeat": ("wrong_session", b"OTHER00001" + struct.pack(">QH", 99, 0)),
     "too long": ("oversize", SESSION + struct.pack(">QHH", 1, 1, 3000) + bytes(3000)),
@@ -57,8 +58,12 @@ async def test_bad_packets_are_counted_and_change_nothing(day: Path) -> None:
         for address in plant.lines.values():
             for _ in range(TIMES):
                 send(address, [payload for _, payload in BAD_PACKETS.values()])
+        # One only: a second one that agrees would be taken for the truth.
+        send(plant.lines["A"], [SESSION + struct.pack(">QH", 10**12, 0)])
         books = await follow(plant, lambda _: None)
         stats = await metrics(plant, "rx")
+    assert stats["rx_rejected_total{line=A,reason=implausible_jump}"] == 1
+    assert stats["gap_messages_lost_total"] == 0
     wanted = Counter(reason for reason, _ in BAD_PACKETS.values())
     for line in "AB":
         for reason, kinds in wanted.items():

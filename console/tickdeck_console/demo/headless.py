@@ -71,9 +71,10 @@ async def follow(plant: DemoPlant, say: Callable[[str], None]) -> ListBooksRespo
 
 
 async def _settled(plant: DemoPlant) -> bool:
-    """Whether every gap is closed and everything accepted is durable."""
+    """Whether the receiver's sample is of the end, every gap is closed and all is durable."""
     health = await _health(plant)
-    return health.gaps_open == 0 and health.journal.durable_seq == health.journal.appended_seq
+    is_of_the_end = health.next_sequence > plant.messages and health.gaps_open == 0
+    return is_of_the_end and health.journal.durable_seq == health.journal.appended_seq
 
 
 async def _kill(plant: DemoPlant, say: Callable[[str], None]) -> None:
