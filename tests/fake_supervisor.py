@@ -1,5 +1,6 @@
 """A supervisor without processes: views that the test sets, stats files that it writes."""
 
+import asyncio
 import time
 import uuid
 from collections.abc import Callable, Iterable
@@ -45,6 +46,7 @@ class FakeSupervisor(Supervisor):
         if self.drained:
             raise WrongStateError("drained")
         self.orders.append(f"apply {record.name} {record.desired}")
+        await asyncio.sleep(0)
         self.records[record.name] = record
         for kind in worker_kinds(record.config):
             view = self.views.get(f"{record.name}-{kind}") or self._new(record, kind)
@@ -55,6 +57,10 @@ class FakeSupervisor(Supervisor):
 
     async def remove(self, name: str) -> None:
         self.orders.append(f"remove {name}")
+        if name not in self.records:
+            raise NotFoundError(f"no exchange {name}")
+        for _ in range(5):  # a drain takes a while, in which others may come
+            await asyncio.sleep(0)
         self.records.pop(name, None)
         for worker in [view.id for view in self.views.values() if view.exchange == name]:
             del self.views[worker]

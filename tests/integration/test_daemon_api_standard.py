@@ -241,6 +241,9 @@ async def test_racing_commands_leave_one_consistent_outcome(served: Served) -> N
         known = {record.name for record in served.plant.store.list()}
         running = {view.exchange for view in served.supervisor.workers()}
         assert running == known
+        told = served.supervisor.records
+        for record in served.plant.store.list():
+            assert told[record.name].generation == record.generation
         files = {path.stem for path in served.settings.exchanges_dir.glob("*.toml")}
         assert files == known
     served.plant.tick()
