@@ -15,6 +15,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from tickdeck_console import text
+from tickdeck_console.deferred import live_feed, live_plant
 from tickdeck_console.desk import Desk, SystemClock
 from tickdeck_console.keys import Scope
 from tickdeck_console.messages import Clock, Feed, Plant
@@ -31,6 +32,7 @@ from tickdeck_console.screens.help import HelpBox
 from tickdeck_console.screens.lists import ListScreen
 from tickdeck_console.screens.replay import ReplayBox
 from tickdeck_console.summary import summary
+from tickdeck_console.target import default_target
 from tickdeck_console.themes import OPS_DARK, THEMES
 
 FLUSH_S = 0.05
@@ -81,17 +83,10 @@ class TickdeckApp(OperatorApp, inherit_bindings=False):
     ) -> None:
         """Nothing is connected before the app runs."""
         super().__init__()
-        if feed is None or plant is None:
-            # Only the live console needs grpc.
-            from tickdeck_console.client import default_target
-            from tickdeck_console.feed.live import LiveFeed
-            from tickdeck_console.feed.live_plant import LivePlant
-
-            target = target or default_target()
-            feed = feed or LiveFeed(target)
-            plant = plant or LivePlant(target)
-        self.feed = feed
-        self.desk = Desk(plant, clock or SystemClock(), target or "fake plant", ascii_only)
+        target = target or default_target()
+        self.feed: Feed = feed or live_feed(target)
+        acting: Plant = plant or live_plant(target)
+        self.desk = Desk(acting, clock or SystemClock(), target, ascii_only)
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = theme_name
@@ -114,7 +109,8 @@ class TickdeckApp(OperatorApp, inherit_bindings=False):
     def on_mount(self) -> None:
         """Begin to follow the feed."""
         self.set_interval(TICK_S, self._tick)
-        self.run_worker(self._follow(), name="feed")
+        # The first picture does not wait for the connection and its libraries.
+        self.call_after_refresh(lambda: self.run_worker(self._follow(), name="feed"))
 
     async def _follow(self) -> None:
         async for frame in self.feed.frames():
@@ -268,7 +264,8 @@ class TickdeckApp(OperatorApp, inherit_bindings=False):
         self._ticked_s = now_s
         self.desk.slow = late_s > self._slow_s
         screen = self._live_screen()
-        if screen is not None and self.is_running:
+        # A stream that flows has drawn the ages already.
+        if screen is not None and self.is_running and now_s - self._flushed_s > TICK_S * 0.8:
             screen.tick()
 
     def _ring(self, dirty: set[str]) -> None:
@@ -288,7 +285,7 @@ class TickdeckApp(OperatorApp, inherit_bindings=False):
         missed = sum(event.seq > outage.last_event_seq for event in events)
         restarted = "yes" if outage.restarted else "no"
         self.tell(
-            f"Back after {outage.seconds:.1f} s, {missed} events missed, "
+            f"Back after {outage.seconds:.1f} s, {missed} event{'s' * (missed != 1)} missed, "
             f"daemon restarted: {restarted}"
         )
 

@@ -6,11 +6,9 @@ exit code for scripts.
 """
 
 import importlib
-import os
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
@@ -29,6 +27,7 @@ from tickdeck.v1.replay_service_pb2_grpc import ReplayServiceStub
 from tickdeck.v1.system_service_pb2_grpc import SystemServiceStub
 from tickdeck.v1.worker_service_pb2_grpc import WorkerServiceStub
 from tickdeck_console.errors import CommandError, ExitCode
+from tickdeck_console.target import default_target, normalised
 
 __all__ = [
     "CURSOR_EXPIRED",
@@ -64,7 +63,7 @@ class Client:
 
     def __init__(self, target: str | None = None) -> None:
         """Prepare the channel; it connects with the first call."""
-        self.target = _normalised(target) if target else default_target()
+        self.target = normalised(target) if target else default_target()
         self._channel = aio.insecure_channel(self.target, options=_CHANNEL_OPTIONS)
         channel = cast(aio.Channel, _MappedChannel(self._channel, self.target))
         self.system = SystemServiceStub(channel)
@@ -138,32 +137,9 @@ async def finished(client: Client, started: Message) -> Any:  # noqa: ANN401
     return operation.response
 
 
-def default_target() -> str:
-    """Where the daemon listens on this host.
-
-    `TICKDECK_SOCKET`, else `tickdeckd.sock` in `TICKDECK_RUNTIME_DIR`, else in `/run/tickdeck`
-    for root, and in `tickdeck` below `$XDG_RUNTIME_DIR` or `/tmp/tickdeck-UID` for a user.
-    """
-    socket = os.environ.get("TICKDECK_SOCKET")
-    if socket:
-        return _normalised(socket)
-    runtime_dir = os.environ.get("TICKDECK_RUNTIME_DIR")
-    if not runtime_dir:
-        runtime_dir = "/run/tickdeck"
-        if os.geteuid() != 0:
-            base = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/tickdeck-{os.getuid()}"
-            runtime_dir = f"{base}/tickdeck"
-    return f"unix:{Path(runtime_dir) / 'tickdeckd.sock'}"
-
-
 def new_request_id() -> str:
     """A fresh id for a mutation, so that sending it twice does it once."""
     return str(uuid.uuid4())
-
-
-def _normalised(target: str) -> str:
-    """`target` with the `unix:` scheme added to a bare path."""
-    return f"unix:{target}" if target.startswith(("/", "./", "../")) else target
 
 
 class _MappedChannel:

@@ -107,7 +107,7 @@ async def test_back_after_an_outage() -> None:
             if "Back after" in bench.text():
                 break
             await pilot.pause(0.05)
-        for words in ("Back after 6.2 s, 1 events missed", "daemon restarted: yes"):
+        for words in ("Back after 6.2 s, 1 event missed", "daemon restarted: yes"):
             assert words in bench.text()
 
 

@@ -6,6 +6,7 @@ tells which. The event stream resumes from its cursor, so that nothing is missed
 """
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -23,6 +24,8 @@ WATCHDOG_S = 3.0
 """Silence of the health stream after which it is given up."""
 PING_TIMEOUT_S = 3.0
 """How long a daemon may take to say that it lives."""
+SOCKET_LOOK_S = 0.25
+"""How often a pause looks whether a daemon has made its socket."""
 PAUSES_S = (0.25, 0.5, 1.0, 2.0, 5.0)
 """Pauses between tries; the last one for ever. Each varies by a fifth, so that the consoles of
 one plant do not come back in step."""
@@ -73,10 +76,18 @@ class LiveFeed:
             tries = 1 if self._was_up else tries + 1
             pause_s = PAUSES_S[min(tries, len(PAUSES_S)) - 1] * self._jitter()
             await self._frames.put(LinkChange(link, reason, tries, pause_s))
-            self._wake.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
-                    await self._wake.wait()
+            await self._pause(pause_s)
+
+    async def _pause(self, pause_s: float) -> None:
+        """Wait for the next try: it comes early when asked for, or when a daemon shows up."""
+        self._wake.clear()
+        before = _socket_identity(self.target)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                while not self._wake.is_set() and _socket_identity(self.target) == before:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(SOCKET_LOOK_S):
+                            await self._wake.wait()
 
     async def _session(self) -> tuple[Link, str]:
         """Serve one connection until it fails; returns what went wrong."""
@@ -152,3 +163,13 @@ class LiveFeed:
 
 async def _ping(client: Client) -> GetServerInfoResponse:
     return await client.system.GetServerInfo(GetServerInfoRequest(), timeout=PING_TIMEOUT_S)
+
+
+def _socket_identity(target: str) -> tuple[int, int] | None:
+    """Which socket file there is now; None for none, and for a target that is no file."""
+    path = target.removeprefix("unix:")
+    try:
+        found = os.stat(path) if path != target else None
+    except OSError:
+        return None
+    return (found.st_ino, found.st_mtime_ns) if found else None

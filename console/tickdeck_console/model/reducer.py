@@ -90,9 +90,8 @@ def _synced(state: State, now_s: float, changes: Changes) -> None:
     for entry in fresh.values():
         _store(state, entry, now_s, changes)
     if state.cut_off_s is not None:
-        last_event = state.events[-1].seq if state.events else 0
         restarted = state.epoch != state.cut_off_epoch
-        changes.outage = Outage(now_s - state.cut_off_s, restarted, last_event)
+        changes.outage = Outage(now_s - state.cut_off_s, restarted, state.cut_off_event)
         state.cut_off_s = None
     state.synced = True
     state.last_frame_s = now_s
@@ -133,6 +132,7 @@ def _link(state: State, frame: LinkChange, now_s: float, changes: Changes) -> No
         state.pending = None
         if was_up and state.cut_off_s is None and state.last_frame_s is not None:
             state.cut_off_s, state.cut_off_epoch = state.last_frame_s, state.epoch
+            state.cut_off_event = state.events[-1].seq if state.events else 0
             for history in state.history.values():
                 history.hole(now_s)
 

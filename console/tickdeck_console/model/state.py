@@ -34,6 +34,8 @@ class State:
     cut_off_s: float | None = None
     """When the last frame before a lost connection came; None while it stands."""
     cut_off_epoch: str = ""
+    cut_off_event: int = 0
+    """Newest event known by then."""
     server: Server | None = None
     events: deque[Event] = field(default_factory=lambda: deque[Event](maxlen=EVENTS_KEPT))
     event_epoch: str = ""

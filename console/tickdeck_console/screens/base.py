@@ -10,8 +10,8 @@ from textual.screen import Screen
 from tickdeck_console.desk import Desk
 from tickdeck_console.keys import Key, Scope, keys_of
 from tickdeck_console.model.severity import Freshness
+from tickdeck_console.widgets.block import Line
 from tickdeck_console.widgets.lines import (
-    Line,
     banner_lines,
     cause_line,
     counts_line,

@@ -16,12 +16,18 @@ from tickdeck_console.keys import Scope
 from tickdeck_console.model.frame import Exchange, Health
 from tickdeck_console.model.severity import MARKS, WORDS, Freshness
 from tickdeck_console.screens.base import LiveScreen, bindings
+from tickdeck_console.widgets.block import Line
 from tickdeck_console.widgets.book_panel import BookPanel
 from tickdeck_console.widgets.cause_panel import CausePanel
 from tickdeck_console.widgets.feeds_panel import FeedsPanel
 from tickdeck_console.widgets.gap_panel import GapPanel
 from tickdeck_console.widgets.latency_panel import LatencyPanel
-from tickdeck_console.widgets.lines import STYLES, Line, banner_lines, footer_line, status_line
+from tickdeck_console.widgets.lines import (
+    STYLES,
+    banner_lines,
+    footer_line,
+    status_line,
+)
 from tickdeck_console.widgets.log_panel import LogPanel
 from tickdeck_console.widgets.panel import Panel
 from tickdeck_console.widgets.texts import Part

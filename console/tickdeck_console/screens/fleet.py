@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from tickdeck_console.desk import Desk
 from tickdeck_console.keys import Scope
@@ -19,9 +19,14 @@ from tickdeck_console.model.frame import Exchange, Health
 from tickdeck_console.model.order import SORTS
 from tickdeck_console.model.severity import Freshness
 from tickdeck_console.screens.base import LiveScreen, bindings
+from tickdeck_console.widgets.block import Block, Line
 from tickdeck_console.widgets.detail import Detail
 from tickdeck_console.widgets.fleet_table import FleetTable, Row
-from tickdeck_console.widgets.lines import Line, event_line, recent_events, table_foot
+from tickdeck_console.widgets.lines import (
+    event_line,
+    recent_events,
+    table_foot,
+)
 
 BESIDE_FROM = 198
 """Width from which the detail stands beside the table."""
@@ -103,11 +108,11 @@ class FleetScreen(LiveScreen):
             with Vertical(id="fleet"):
                 yield Line(id="header")
                 yield FleetTable(id="table")
-                yield Static(Content.assemble(*_EMPTY), id="empty", markup=False)
-                yield Static(Content.assemble(*_LOST), id="lost", markup=False)
+                yield Block(Content.assemble(*_EMPTY), id="empty")
+                yield Block(Content.assemble(*_LOST), id="lost")
                 yield Line(id="foot")
             yield Detail(self.desk, id="detail")
-            yield Static(id="recent", markup=False)
+            yield Block(id="recent")
         yield FilterInput(placeholder="text  !text  state:down  drops>0", id="filter")
         yield Line(id="events")
         yield Line(id="keys")
@@ -160,8 +165,8 @@ class FleetScreen(LiveScreen):
         if self._detailed:
             self.query_one("#detail", Detail).draw()
         if self._listed:
-            recent = self.query_one("#recent", Static)
-            recent.update(recent_events(self.desk, self.size.width, recent.size.height))
+            recent = self.query_one("#recent", Block)
+            recent.show(recent_events(self.desk, self.size.width, recent.size.height))
 
     def _draw_rows(self, dirty: Iterable[str] | None) -> None:
         desk = self.desk

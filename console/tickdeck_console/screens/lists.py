@@ -9,7 +9,6 @@ from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Static
 
 from tickdeck_console import text
 from tickdeck_console.desk import Desk
@@ -17,7 +16,10 @@ from tickdeck_console.errors import CommandError
 from tickdeck_console.keys import Scope
 from tickdeck_console.model.facts import Replay, Worker
 from tickdeck_console.screens.base import LiveScreen, bindings
-from tickdeck_console.widgets.lines import Line, utc
+from tickdeck_console.widgets.block import Block, Line
+from tickdeck_console.widgets.lines import (
+    utc,
+)
 
 FETCH_INTERVAL_S = 1.0
 TITLES = {
@@ -60,7 +62,7 @@ class ListScreen(LiveScreen):
         yield Line(id="second")
         yield Line(id="third")
         with VerticalScroll(id="list", can_focus=False):
-            yield Static("", id="rows", markup=False)
+            yield Block(id="rows")
         yield Line(id="keys")
 
     def on_mount(self) -> None:
@@ -79,7 +81,7 @@ class ListScreen(LiveScreen):
         """Draw the list."""
         del dirty  # a list is short: it is drawn whole
         self.draw_head(TITLES[self.kind])
-        self.query_one("#rows", Static).update(self._content())
+        self.query_one("#rows", Block).show(self._content())
 
     def fetch(self) -> None:
         """Ask the plant, unless it is being asked."""

@@ -3,12 +3,12 @@
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
 
 from tickdeck_console import text
 from tickdeck_console.desk import Desk
 from tickdeck_console.model.facts import BookRow, Depth, Level
 from tickdeck_console.model.frame import Exchange
+from tickdeck_console.widgets.block import Block
 from tickdeck_console.widgets.panel import Panel
 from tickdeck_console.widgets.texts import Part, heading
 
@@ -33,12 +33,12 @@ class BookPanel(Panel):
 
     def compose(self) -> ComposeResult:
         """A line, then list and ladder side by side."""
-        yield Static("", classes="panel-text", markup=False)
+        yield Block(classes="panel-text")
         with Horizontal(id="book-body"):
             with VerticalScroll(id="book-list", can_focus=False):
-                yield Static("", id="book-rows", markup=False)
+                yield Block(id="book-rows")
             with VerticalScroll(id="book-ladder", can_focus=False):
-                yield Static("", id="book-depth", markup=False)
+                yield Block(id="book-depth")
 
     async def fetch(self, key: str) -> None:
         """Ask for the books, and for the depth of the chosen one."""
@@ -67,8 +67,8 @@ class BookPanel(Panel):
 
     def content(self, exchange: Exchange) -> Content:
         """The line above; also fills list and ladder."""
-        self.query_one("#book-rows", Static).update(self._rows())
-        self.query_one("#book-depth", Static).update(self._ladder())
+        self.query_one("#book-rows", Block).show(self._rows())
+        self.query_one("#book-depth", Block).show(self._ladder())
         book = exchange.book
         good = book.trust == "GOOD"
         parts: list[Part] = ["\n", heading("TRUST")]

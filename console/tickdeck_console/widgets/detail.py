@@ -3,12 +3,12 @@
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
-from textual.widgets import Static
 
 from tickdeck_console import text
 from tickdeck_console.desk import Desk
 from tickdeck_console.model.frame import Exchange, Line
-from tickdeck_console.widgets.lines import STYLES, problem_head
+from tickdeck_console.widgets.block import Block
+from tickdeck_console.widgets.lines import problem_head
 from tickdeck_console.widgets.plot import Plot
 from tickdeck_console.widgets.texts import Part, chain_parts, heading
 
@@ -26,19 +26,19 @@ class Detail(Vertical):
 
     def compose(self) -> ComposeResult:
         """Text above a plot."""
-        yield Static(id="detail-text", markup=False)
+        yield Block(id="detail-text")
         yield Plot(id="detail-plot")
 
     def draw(self) -> None:
         """Show the exchange under the cursor."""
         desk = self._desk
         exchange = desk.exchanges.get(desk.selected)
-        static, plot = self.query_one("#detail-text", Static), self.query_one("#detail-plot", Plot)
+        block, plot = self.query_one("#detail-text", Block), self.query_one("#detail-plot", Plot)
         if exchange is None:
-            static.update("")
+            block.show(Content(""))
             plot.clear()
             return
-        static.update(_text(desk, exchange))
+        block.show(_text(desk, exchange))
         key, plotted_s = self._plotted
         if key != exchange.key or desk.now_s - plotted_s >= PLOT_INTERVAL_S:
             self._plotted = (exchange.key, desk.now_s)
@@ -55,7 +55,7 @@ def _text(desk: Desk, exchange: Exchange) -> Content:
     more: list[Part] = ["\n"]
     for number, cause in enumerate(exchange.causes[:4], start=1):
         label = heading("cause") if number == 1 else heading("")
-        style = STYLES[exchange.health] if number == 1 else "$ok"
+        style = "bold" if number == 1 else "$ok"
         more += [label, (text.fit(f"{number} {text.safe(cause.summary)}", 40), style), "\n"]
     more += [heading("session"), f"{text.safe(exchange.session) or '-'}"]
     more += [f"  next {text.grouped(exchange.next_sequence)}\n"]

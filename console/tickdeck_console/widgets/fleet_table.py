@@ -69,6 +69,7 @@ class FleetTable(Widget, can_focus=True):
         """Index of the first row in sight."""
         self._rows: dict[str, Row] = {}
         self._strips: dict[str, Strip] = {}
+        self._styles: dict[str, Style] = {}
 
     @property
     def cursor_index(self) -> int:
@@ -116,13 +117,13 @@ class FleetTable(Widget, can_focus=True):
         index = self.top + y
         width = self.size.width
         if index >= len(self.keys):
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self._style(""))
         key = self.keys[index]
         strip = self._strips.get(key)
         if strip is None or strip.cell_length != width:
             strip = self._strips[key] = self._strip(self._rows[key], width)
         if key == self.cursor_key:
-            cursor = self.get_component_rich_style("fleet--cursor")
+            cursor = self._style("fleet--cursor")
             strip = _highlighted(strip, cursor, self.background_colors[1])
         return strip.apply_offsets(0, y)
 
@@ -135,6 +136,7 @@ class FleetTable(Widget, can_focus=True):
         """Forget strips of another theme."""
         super().notify_style_update()
         self._strips.clear()
+        self._styles.clear()
 
     def on_resize(self, _: events.Resize) -> None:
         """Keep the cursor in sight."""
@@ -192,19 +194,29 @@ class FleetTable(Widget, can_focus=True):
             if 0 <= y < self.size.height:
                 self.refresh(Region(0, y, self.size.width, 1))
 
+    def _style(self, component: str) -> Style:
+        """A style of the theme; the widget's own for the empty name."""
+        style = self._styles.get(component)
+        if style is None:
+            style = self.get_component_rich_style(component) if component else self.rich_style
+            self._styles[component] = style
+        return style
+
     def _strip(self, row: Row, width: int) -> Strip:
-        base = self.rich_style
-        role = self.get_component_rich_style(f"fleet--{row.role}")
-        quiet = self.get_component_rich_style("fleet--quiet")
+        base, role = self._style(""), self._style(f"fleet--{row.role}")
+        quiet = self._style("fleet--quiet")
         plain = quiet if row.role in ("ok", "closed", "old") else base
         bold = base + Style(bold=True)
         name = role if row.role in ("ok", "closed", "old") else bold
         segments = [Segment(row.mark, role)]
         for index, cell in enumerate(row.cells):
-            style = (name, role)[index] if index <= 1 else bold if index in row.hot else plain
-            # The space between stays plain, so that a coloured state is a block of its own.
-            space = [] if index == 0 else [Segment(" ", base)]
-            segments += [*space, Segment(cell, style)]
+            if index == 1:
+                # Its space stays plain, so that a coloured state is a block of its own.
+                segments += [Segment(" ", plain), Segment(cell, role)]
+                continue
+            style = name if index == 0 else bold if index in row.hot else plain
+            # Runs of one style are one run of bytes for the terminal.
+            segments.append(Segment(cell if index == 0 else f" {cell}", style))
         return Strip(segments).adjust_cell_length(width, base).simplify()
 
 

@@ -9,13 +9,13 @@ from collections import deque
 
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.widgets import Static
 
 from tickdeck_console import text
 from tickdeck_console.desk import Desk
 from tickdeck_console.model.facts import Histogram
 from tickdeck_console.model.frame import Exchange
 from tickdeck_console.model.histogram import difference, percentile
+from tickdeck_console.widgets.block import Block
 from tickdeck_console.widgets.panel import Panel
 from tickdeck_console.widgets.plot import Plot
 from tickdeck_console.widgets.texts import Part
@@ -36,7 +36,7 @@ class LatencyPanel(Panel):
 
     def compose(self) -> ComposeResult:
         """Percentiles, then the plot."""
-        yield Static("", classes="panel-text", markup=False)
+        yield Block(classes="panel-text")
         yield Plot(id="histogram")
 
     async def fetch(self, key: str) -> None:

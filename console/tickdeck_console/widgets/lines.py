@@ -1,13 +1,12 @@
 """The lines above and below the screens: trust, counts, the worst problem, keys, events.
 
-Each function makes the text of one line for a width; `Line` shows it.
+Each function makes the text of one line for a width.
 """
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from textual.content import Content
-from textual.widgets import Static
 
 from tickdeck_console import text
 from tickdeck_console.desk import Desk
@@ -38,23 +37,6 @@ _SHORT_WORDS = {
     Health.CLOSED: "closed",
     Health.UNKNOWN: "unknown",
 }
-
-
-class Line(Static):
-    """One line of text; drawn again only when it changes."""
-
-    DEFAULT_CSS = "Line { height: 1; width: 1fr; text-wrap: nowrap; text-overflow: clip; }"
-
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        """Begin empty."""
-        super().__init__("", markup=False, id=id, classes=classes)
-        self._shown: Content | None = None
-
-    def show(self, content: Content) -> None:
-        """Show another text."""
-        if self._shown is None or not self._shown.is_same(content):
-            self._shown = content
-            self.update(content)
 
 
 def utc(time_ns: int) -> str:

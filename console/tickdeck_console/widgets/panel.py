@@ -3,12 +3,12 @@
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
 
 from tickdeck_console.desk import Desk
 from tickdeck_console.errors import CommandError
 from tickdeck_console.model.frame import Exchange
 from tickdeck_console.text import age, safe
+from tickdeck_console.widgets.block import Block
 
 
 class Panel(VerticalScroll, can_focus=False):
@@ -23,7 +23,7 @@ class Panel(VerticalScroll, can_focus=False):
 
     def compose(self) -> ComposeResult:
         """A text; panels with more override this."""
-        yield Static("", classes="panel-text", markup=False)
+        yield Block(classes="panel-text")
 
     def content(self, exchange: Exchange) -> Content:
         """The text of the panel."""
@@ -37,7 +37,7 @@ class Panel(VerticalScroll, can_focus=False):
             body = Content.styled(f"\n ? as it was, {self._age()} ago\n{body.plain}", "$quiet")
         if self._error:
             body = Content.styled(f" {safe(self._error)}\n\n", "bold $stale") + body
-        self.query_one(".panel-text", Static).update(body)
+        self.query_one(".panel-text", Block).show(body)
 
     def _age(self) -> str:
         age_s = self.desk.state.stream_age_s(self.desk.now_s)

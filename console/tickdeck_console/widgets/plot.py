@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from rich.text import Text
-from textual_plotext import PlotextPlot
+from textual.widget import Widget
 
 from tickdeck_console import text
 from tickdeck_console.model.facts import Histogram
@@ -22,8 +22,12 @@ SHARE_FLOOR = 1e-5
 """Least share on the logarithmic axis."""
 
 
-class Plot(PlotextPlot):
-    """A plot in the colours of the theme; the last call decides what it shows."""
+class Plot(Widget):
+    """A plot in the colours of the theme; the last call decides what it shows.
+
+    plotext is imported with the first plot that is drawn, since it would take a fifth of the time
+    to the first picture on screen.
+    """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "plot--good",
@@ -47,6 +51,7 @@ class Plot(PlotextPlot):
         super().__init__(id=id)
         self._title = ""
         self._draw_on: Any = None
+        self._figure: Any = None
 
     def histogram(self, title: str, whole: Histogram, recent: Histogram | None) -> None:
         """Shares of all values and of the recent ones, both axes logarithmic."""
@@ -105,7 +110,11 @@ class Plot(PlotextPlot):
         width, height = self.size
         if self._draw_on is None or width < MIN_SIZE[0] or height < MIN_SIZE[1]:
             return Text("")
-        plt: Any = self.plt
+        if self._figure is None:
+            from textual_plotext.plot import Plot as Figure
+
+            self._figure = Figure()
+        plt = self._figure
         plt.clear_figure()
         plt.plotsize(width, height)
         plt._set_size(width, height)  # or plotext keeps to the size of its own terminal

@@ -47,7 +47,10 @@ def test_the_difference_is_what_was_counted_since() -> None:
     assert difference(new, old).count == 5
 
 
-@pytest.mark.parametrize("new", [histogram((10, 20, 2)), histogram((10, 20, 3), (30, 40, 5))])
+@pytest.mark.parametrize(
+    "new",
+    [histogram((10, 20, 2)), histogram((10, 20, 3), (30, 40, 5)), histogram((30, 40, 3))],
+)
 def test_a_restarted_worker_counts_from_zero(new: Histogram) -> None:
     """Counts that shrank are those of a new incarnation, not negative ones."""
     assert difference(new, histogram((10, 20, 5))) == new

@@ -158,10 +158,23 @@ async def test_reconnect_ends_the_pause(
     """Ctrl+R does not wait for the next try."""
     del health
     monkeypatch.setattr(live, "PAUSES_S", (3600.0,))
+    monkeypatch.setattr(live, "SOCKET_LOOK_S", 3600.0)
     async with following(fake_daemon) as follower:
         await follower.until(lambda: follower.state.link.tries == 1)
         fake_daemon.start()
         follower.feed.reconnect()
+        await follower.until(lambda: follower.state.synced)
+
+
+async def test_a_daemon_that_shows_up_ends_the_pause(
+    fake_daemon: FakeDaemon, health: HealthStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new socket is seen within a second, however long the pause is."""
+    del health
+    monkeypatch.setattr(live, "PAUSES_S", (3600.0,))
+    async with following(fake_daemon) as follower:
+        await follower.until(lambda: follower.state.link.tries == 1)
+        fake_daemon.start()
         await follower.until(lambda: follower.state.synced)
 
 

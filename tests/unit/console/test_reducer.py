@@ -140,6 +140,17 @@ def test_an_outage_tells_a_restart_of_the_daemon() -> None:
     assert outage.restarted
 
 
+def test_an_outage_remembers_the_last_event_before_it() -> None:
+    """Events that arrive before the new snapshot count as missed too."""
+    state = synced(OK)
+    fold(state, Events("log", 8, (Event(7, 0, "x", "X", "before"),)))
+    fold(state, LinkChange(Link.REFUSED, "", 1), LinkChange(Link.UP))
+    fold(state, Events("log", 9, (Event(8, 0, "x", "X", "during"),)), Snapshot("e1", 9, (OK,)))
+    outage = fold(state, Synced()).outage
+    assert outage is not None
+    assert outage.last_event_seq == 7
+
+
 def test_the_first_connection_is_no_outage() -> None:
     """A console that waited for its daemon missed nothing."""
     state = State()

@@ -48,6 +48,11 @@ def test_fitted_text_takes_exactly_its_cells(foreign: str, cells: int, right: bo
     assert text.width(text.fit(text.safe(foreign), cells, right=right)) == cells
 
 
+def test_escape_sequences_leave_nothing_behind() -> None:
+    """The letters of a colour or title sequence are no text."""
+    assert text.safe("\x1b[1;31mred\x1b[0m \x1b]0;title\x07and \x9b2Jmore") == "red and more"
+
+
 def test_long_text_is_cut() -> None:
     """A name of 10 kB cannot fill the screen."""
     assert len(text.safe("x" * 10_000)) == 500
