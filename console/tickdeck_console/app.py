@@ -239,9 +239,15 @@ class TickdeckApp(OperatorApp, inherit_bindings=False):
         live = (screen for screen in reversed(self.screen_stack) if isinstance(screen, LiveScreen))
         return next(live, None)
 
-    def _checked_name(self) -> str:
-        screen = self._live_screen()
-        return self.selected_key if isinstance(screen, ExchangeScreen) else ""
+    @property
+    def checked_keys(self) -> tuple[str, ...]:
+        """The exchange shown, else those that the filter leaves."""
+        if isinstance(self._live_screen(), ExchangeScreen):
+            return (self.selected_key,)
+        visible = self.desk.visible
+        if len(visible) == len(self.desk.exchanges):
+            return ("",)
+        return tuple(sorted(entry.key for entry in visible))
 
     def _draw_soon(self) -> None:
         """Draw now, or as soon as the last draw is `FLUSH_S` old."""

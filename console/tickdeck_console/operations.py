@@ -5,6 +5,7 @@ focus on Cancel, and only then the command is sent. Nothing is sent while the fa
 old.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from tickdeck_console.desk import Desk
 from tickdeck_console.errors import CommandError
 from tickdeck_console.keys import Level
 from tickdeck_console.model.exchange_file import ExchangeForm, FieldError, exchange_toml
-from tickdeck_console.model.facts import ReplayOrder, Verdict
+from tickdeck_console.model.facts import CheckReport, ReplayOrder, Verdict
 from tickdeck_console.screens.check import CheckBox
 from tickdeck_console.screens.choose import Choice, ChooseBox
 from tickdeck_console.screens.confirm import ConfirmBox, Question
@@ -49,7 +50,7 @@ class OperatorApp(App[None]):
 
     def action_check(self) -> None:
         """Health check of the exchange shown, or of all that the filter leaves."""
-        self._begin(self._check(self._checked_name()))
+        self._begin(self._check(self.checked_keys))
 
     def action_add(self) -> None:
         """Add an exchange."""
@@ -81,9 +82,10 @@ class OperatorApp(App[None]):
         if self._may_change(self.selected_key):
             self._begin(self._collect(self.selected_key, run=run))
 
-    def _checked_name(self) -> str:
-        """One exchange by name; the empty name means all of them."""
-        return self.selected_key
+    @property
+    def checked_keys(self) -> tuple[str, ...]:
+        """What a health check looks at; one empty name means all exchanges."""
+        return (self.selected_key,)
 
     def _begin(self, command: Coroutine[Any, Any, None]) -> None:
         self.run_worker(self._guarded(command), group="command")
@@ -116,12 +118,17 @@ class OperatorApp(App[None]):
             return None
         return reason
 
-    async def _check(self, key: str) -> None:
+    async def _check(self, keys: tuple[str, ...]) -> None:
         if self.desk.freshness.old:
             self.tell("The daemon cannot be asked: the console is cut off.", error=True)
             return
-        self.tell(f"Health check of {key or 'all exchanges'} runs ...")
-        report = await self.desk.plant.check(key)
+        self.tell(f"Health check of {', '.join(keys) or 'all exchanges'} runs ...")
+        reports = await asyncio.gather(*map(self.desk.plant.check, keys))
+        report = CheckReport(
+            tuple(entry for one in reports for entry in one.exchanges),
+            max((one.time_ns for one in reports), default=0),
+            any(one.shared for one in reports),
+        )
         if report.verdict is Verdict.FAIL:
             self.bell()
         self.clear_notifications()

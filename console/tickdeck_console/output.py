@@ -26,12 +26,12 @@ PLAIN_WIDTH = 146
 def print_json(value: Message | dict[str, Any] | list[Any]) -> None:
     """One JSON document, indented."""
     plain = jsonable(value) if isinstance(value, Message) else value
-    click.echo(json.dumps(plain, indent=2, ensure_ascii=False))
+    click.echo(json.dumps(plain, indent=2))
 
 
 def print_json_line(message: Message) -> None:
     """One JSON document on one line, at once."""
-    click.echo(json.dumps(jsonable(message), ensure_ascii=False))
+    click.echo(json.dumps(jsonable(message)))
 
 
 def print_effects(effects: Iterable[str], *, dry_run: bool) -> None:

@@ -259,6 +259,11 @@ async def test_health_check_shows_evidence() -> None:
         await bench.settle(pilot)
         assert "XEUR" in bench.text()
         assert "OSE" not in bench.text()
+        await pilot.press("escape", "escape", "slash", *"state:recover", "enter", "h")
+        await eventually(pilot, shows(bench, CheckBox))
+        await bench.settle(pilot)
+        assert "NYSE" in bench.text()
+        assert "XEUR" not in bench.text(), "the filter had left one exchange"
 
 
 async def test_while_cut_off_nothing_can_be_changed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,22 +184,21 @@ _COLUMNS = {
     "trend": Column("GAP 60s", 9, _gap_trend, right=False, bracketed=False, hot=_gap_seen),
     "cause": Column("CAUSE", 9, _always(_cause), right=False, bracketed=False),
 }
+# Width class: the columns in their order, each with its cells.
 _CLASSES: dict[int, dict[str, int]] = {
-    60: {"name": 7, "state": 9, "age": 6, "cause": 9},
-    80: {
-        **{"name": 7, "state": 9, "age": 6, "gaps": 5, "recovery": 11, "drops": 8, "p99": 7},
-        **{"wal": 7, "path": 9, "trend": 9},
-    },
-    120: {
-        **{"name": 7, "state": 9, "age": 7, "sequence": 12, "rate": 8, "gaps": 5, "recovery": 11},
-        **{"lines": 6, "drops": 8, "lag": 7, "p50": 7, "p99": 7, "wal": 6, "path": 9, "trend": 9},
-    },
-    146: {
-        **{"name": 7, "state": 9, "age": 7, "sequence": 12, "rate": 8, "mbit": 7, "gaps": 5},
-        **{"recovery": 11, "lines": 6, "drops": 8, "lag": 7, "lost": 6, "p50": 7, "p99": 7},
-        **{"p999": 7, "wal": 6, "path": 9, "book": 8, "trend": 9},
-    },
-}
+    60: dict(name=7, state=9, age=6, cause=9),
+    80: dict(
+        name=7, state=9, age=6, gaps=5, recovery=11, drops=8, p99=7, wal=7, path=9, trend=9
+    ),
+    120: dict(
+        name=7, state=9, age=7, sequence=12, rate=8, gaps=5, recovery=11, lines=6, drops=8,
+        lag=7, p50=7, p99=7, wal=6, path=9, trend=9,
+    ),
+    146: dict(
+        name=7, state=9, age=7, sequence=12, rate=8, mbit=7, gaps=5, recovery=11, lines=6,
+        drops=8, lag=7, lost=6, p50=7, p99=7, p999=7, wal=6, path=9, book=8, trend=9,
+    ),
+}  # fmt: skip
 # Dropped in this order where long names need room.
 _GIVING_WAY = ("p999", "p50", "trend", "wal", "mbit", "lines", "lost", "path")
 _SHORT_WORDS = {
