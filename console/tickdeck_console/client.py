@@ -6,11 +6,16 @@ exit code for scripts.
 """
 
 import importlib
+import os
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
+
+# grpc's own log goes to the terminal, into the middle of the console's screen; what matters comes
+# back as an error of the call. It reads this when it is imported.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 from google.protobuf.message import Message
@@ -208,9 +213,11 @@ def _command_error(error: aio.AioRpcError, target: str) -> CommandError:
     text = error.details() or code.name
     if code in _UNREACHABLE and not info.reason:
         return _unreachable(code, text, target)
-    lines = [f"{v.field}: {v.description}" for v in violations.field_violations]
+    # What the text says already is not said again.
+    news = [v for v in violations.field_violations if v.description not in text]
+    lines = [f"{v.field}: {v.description}" for v in news]
     return CommandError(
-        "\n  ".join([text, *(line for line in lines if line not in text)]),
+        "\n  ".join([text, *lines]),
         "; ".join(f"{link.description} {link.url}".strip() for link in hints.links),
         _EXIT_CODES.get(code, ExitCode.FAILED),
         info.reason,

@@ -24,7 +24,7 @@ def check(options: Options, exchange: str, as_json: bool) -> None:
     """Run a health check of all exchanges, or of EXCHANGE.
 
     The daemon watches for progress, so this takes a few seconds. Exits with 1 when a check fails
-    or cannot be decided; a warning exits with 0.
+    or cannot be decided, or when there is no exchange to check; a warning exits with 0.
     """
 
     async def ask(client: Client) -> RunHealthCheckResponse:
@@ -35,13 +35,15 @@ def check(options: Options, exchange: str, as_json: bool) -> None:
     report = decode.report(response)
     if as_json:
         print_json(response)
+    elif not report.exchanges:
+        click.echo("no exchange to check")
     else:
         for entry in sorted(report.exchanges, key=lambda e: (-e.verdict, e.exchange)):
             click.echo(f"{text.safe(entry.exchange)}  {entry.verdict.name}")
             for one in sorted(entry.checks, key=lambda c: -c.verdict):
                 _print(one)
         click.echo(f"verdict: {report.verdict.name}")
-    if report.verdict >= Verdict.UNKNOWN:
+    if not report.exchanges or report.verdict >= Verdict.UNKNOWN:
         raise SystemExit(ExitCode.FAILED)
 
 
