@@ -106,7 +106,8 @@ class Bench:
         lines = self.app.screen._compositor.render_strips()  # pyright: ignore[reportPrivateUsage]
         styles = [style for strip in lines for _, style, _ in strip if style is not None]
         both = (color for style in styles for color in (style.color, style.bgcolor))
-        return {tuple(color.get_truecolor()) for color in both if color is not None}
+        found = (color.get_truecolor() for color in both if color is not None)
+        return {(color.red, color.green, color.blue) for color in found}
 
     async def settle(self, pilot: Pilot[None]) -> None:
         """Draw everything now, and wait until it is drawn."""
