@@ -23,12 +23,12 @@ def look(bench: Bench, *keys: str, lost_s: float = 0.0) -> Callable[[Pilot[None]
     """Let four seconds pass, press keys, perhaps lose the daemon, and draw."""
 
     async def run(pilot: Pilot[None]) -> None:
-        for time_s in (1.0, 2.0, 3.0, 4.0):
-            bench.play(time_s)
-            await bench.settle(pilot)
+        bench.play(4.0)
+        await bench.settle(pilot)
         for key in keys:
             await pilot.press(key)
             await pilot.pause()
+            await _answered(bench, pilot)
             await _fetched(bench, pilot)
         if lost_s:
             bench.app.receive(LinkChange(Link.REFUSED, "connection refused", 5, 1.7))
@@ -38,6 +38,15 @@ def look(bench: Bench, *keys: str, lost_s: float = 0.0) -> Callable[[Pilot[None]
         await bench.settle(pilot)
 
     return run
+
+
+async def _answered(bench: Bench, pilot: Pilot[None]) -> None:
+    """Wait until a command that was begun shows its dialog."""
+    for _ in range(200):
+        begun = [w for w in bench.app.workers if w.group == "command" and w.is_running]
+        if not begun or bench.app.screen is not bench.fleet:
+            return
+        await pilot.pause(0.02)
 
 
 async def _fetched(bench: Bench, pilot: Pilot[None]) -> None:
