@@ -86,11 +86,7 @@ fn run(args: &RunArgs) -> Result<Code, Failure> {
     let result = serve(&spec, args, &file, metrics, &stop);
     match &result {
         Ok(code) => header.exit(ExitReason::Drained, *code as i32, "drained and sealed"),
-        Err(failure) => header.exit(
-            failure.code.reason(),
-            failure.code as i32,
-            &failure.message,
-        ),
+        Err(failure) => header.exit(failure.code.reason(), failure.code as i32, &failure.message),
     };
     header.set_state(State::Stopped);
     result
