@@ -38,7 +38,13 @@ async def eventually(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
 
 
 def shows(bench: Bench, kind: type[Any]) -> Callable[[], bool]:
-    return lambda: isinstance(bench.app.screen, kind)
+    """A screen of that kind is on top, with its widgets."""
+
+    def shown() -> bool:
+        screen = bench.app.screen
+        return isinstance(screen, kind) and screen.is_mounted and bool(screen.query("Static"))
+
+    return shown
 
 
 class Recorder:
