@@ -80,6 +80,22 @@ async def test_a_removed_exchange_passes_the_cursor_to_its_neighbour() -> None:
         assert bench.app.selected_key == after
 
 
+async def test_a_row_that_comes_back_is_drawn_whatever_changed() -> None:
+    """A row that the filter hid and shows again needs no change of its own."""
+    bench = Bench()
+    async with bench.app.run_test(size=(80, 24)) as pilot:
+        bench.play(1.0)
+        await bench.settle(pilot)
+        bench.app.desk.problems_only = True
+        bench.fleet.draw(())
+        assert "XNAS" not in bench.table.keys
+        bench.app.desk.problems_only = False
+        bench.app.desk.order.reset()
+        bench.fleet.draw(())
+        await pilot.pause()
+        assert "XNAS   ok" in bench.text()
+
+
 async def test_only_changed_rows_are_drawn() -> None:
     """A frame that changes one row asks for one line again."""
     bench = Bench(script=())

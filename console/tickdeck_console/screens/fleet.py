@@ -180,7 +180,8 @@ class FleetScreen(LiveScreen):
         # those whose text changed.
         first, height = table.top, max(table.size.height, 1)
         in_sight = desk.order.keys[first : first + height]
-        wanted = desk.order.keys if dirty is None else {*in_sight, *dirty}
+        lacking = table.lacks(desk.order.keys)
+        wanted = desk.order.keys if dirty is None else {*in_sight, *dirty, *lacking}
         rows = {key: self._row(visible[key], shown, old=old) for key in wanted if key in visible}
         table.show(desk.order.keys, rows)
         if not table.cursor_key and desk.order.keys:

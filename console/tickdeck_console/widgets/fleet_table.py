@@ -81,6 +81,10 @@ class FleetTable(Widget, can_focus=True):
         """Rows after the last one in sight."""
         return max(len(self.keys) - self.top - max(self.size.height, 1), 0)
 
+    def lacks(self, keys: Sequence[str]) -> set[str]:
+        """Those of the keys whose row was never shown."""
+        return {key for key in keys if key not in self._rows}
+
     def show(self, keys: Sequence[str], rows: dict[str, Row]) -> None:
         """Draw `rows`, which may be only the changed ones, in the order of `keys`."""
         changed = {key for key, row in rows.items() if self._rows.get(key) != row}
