@@ -3,58 +3,77 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::ptr;
 
+use socket2::{Domain, Socket, Type};
+
 use crate::error::NetError;
+use crate::line::Interface;
+
+/// The interface given by name, or by one of its addresses.
+///
+/// # Errors
+///
+/// No such interface; the text lists what the host has. An interface without an IPv4 address is
+/// found by its name.
+pub fn find_interface(name_or_ip: &str) -> Result<Interface, NetError> {
+    let entries = entries().map_err(|error| NetError::io("list the interfaces", error))?;
+    let wanted: Option<Ipv4Addr> = name_or_ip.parse().ok();
+    let found = match wanted {
+        Some(address) => entries.iter().find(|entry| entry.address == Some(address)),
+        None => entries.iter().find(|entry| entry.name == name_or_ip),
+    };
+    let Some(entry) = found else {
+        return Err(absent(&entries, name_or_ip, wanted));
+    };
+    let ipv4 = entry.address.or_else(|| {
+        let same = entries.iter().filter(|other| other.name == entry.name);
+        same.filter_map(|other| other.address).next()
+    });
+    Ok(Interface {
+        name: entry.name.clone(),
+        index: index_of(&entry.name)?,
+        ipv4,
+    })
+}
 
 /// The IPv4 address of an interface given by name, or by one of its addresses.
 ///
 /// # Errors
 ///
-/// No such interface, no IPv4 address on it, or no interface with that address; the text lists what
-/// the host has.
+/// As [`find_interface`], or the interface has no IPv4 address.
 pub fn interface_address(name_or_ip: &str) -> Result<Ipv4Addr, NetError> {
-    let interfaces = interfaces().map_err(|error| NetError::io("list the interfaces", error))?;
-    if let Ok(address) = name_or_ip.parse() {
-        return with_address(&interfaces, address);
-    }
-    let mut named = interfaces
-        .iter()
-        .filter(|interface| interface.name == name_or_ip)
-        .peekable();
-    if named.peek().is_none() {
-        let available = listed(interfaces.iter().map(|interface| interface.name.clone()));
-        return Err(NetError::NoInterface {
-            name: name_or_ip.to_owned(),
-            available,
-        });
-    }
-    named
-        .find_map(|interface| interface.address)
-        .ok_or_else(|| NetError::NoAddress {
-            name: name_or_ip.to_owned(),
-        })
+    let interface = find_interface(name_or_ip)?;
+    interface.ipv4.ok_or(NetError::NoAddress {
+        name: interface.name,
+    })
 }
 
 /// One entry of the system's list: an interface appears once per address, also of other families.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Interface {
+struct Entry {
     name: String,
     address: Option<Ipv4Addr>,
 }
 
-fn with_address(interfaces: &[Interface], address: Ipv4Addr) -> Result<Ipv4Addr, NetError> {
-    if interfaces
-        .iter()
-        .any(|interface| interface.address == Some(address))
-    {
-        return Ok(address);
+fn absent(entries: &[Entry], name: &str, address: Option<Ipv4Addr>) -> NetError {
+    match address {
+        Some(address) => {
+            let addresses = entries.iter().filter_map(|entry| entry.address);
+            let available = listed(addresses.map(|address| address.to_string()));
+            NetError::NotLocal { address, available }
+        }
+        None => NetError::NoInterface {
+            name: name.to_owned(),
+            available: listed(entries.iter().map(|entry| entry.name.clone())),
+        },
     }
-    let available = listed(
-        interfaces
-            .iter()
-            .filter_map(|i| i.address)
-            .map(|a| a.to_string()),
-    );
-    Err(NetError::NotLocal { address, available })
+}
+
+fn index_of(name: &str) -> Result<u32, NetError> {
+    // A socket of any kind serves to ask.
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)
+        .map_err(|error| NetError::io("open a socket to ask for an interface's number", error))?;
+    rustix::net::netdevice::name_to_index(&socket, name)
+        .map_err(|error| NetError::io("read an interface's number", error))
 }
 
 fn listed(items: impl Iterator<Item = String>) -> String {
@@ -64,7 +83,7 @@ fn listed(items: impl Iterator<Item = String>) -> String {
     items.join(", ")
 }
 
-fn interfaces() -> io::Result<Vec<Interface>> {
+fn entries() -> io::Result<Vec<Entry>> {
     let mut list = ptr::null_mut();
     // The standard library and rustix cannot list interfaces.
     // SAFETY: `list` is a valid place for the result; on success it is a list that is ours until
@@ -72,14 +91,14 @@ fn interfaces() -> io::Result<Vec<Interface>> {
     if unsafe { libc::getifaddrs(&raw mut list) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    let mut interfaces = Vec::new();
+    let mut entries = Vec::new();
     let mut entry = list;
     while !entry.is_null() {
         // SAFETY: `entry` is a non-null element of the list, which is freed only below.
         let current = unsafe { &*entry };
         // SAFETY: getifaddrs(3) gives every entry a NUL-terminated name within the same list.
         let name = unsafe { CStr::from_ptr(current.ifa_name) };
-        interfaces.push(Interface {
+        entries.push(Entry {
             name: name.to_string_lossy().into_owned(),
             address: ipv4_of(current),
         });
@@ -88,7 +107,7 @@ fn interfaces() -> io::Result<Vec<Interface>> {
     // SAFETY: `list` came from getifaddrs, is freed once, and no reference into it is left: names
     // and addresses were copied.
     unsafe { libc::freeifaddrs(list) };
-    Ok(interfaces)
+    Ok(entries)
 }
 
 fn ipv4_of(entry: &libc::ifaddrs) -> Option<Ipv4Addr> {

@@ -1,35 +1,44 @@
 //! Sockets of the plant: multicast in and out, and the few other things that only the kernel can do
 //! for a receive thread (waiting, pinning, locking memory, clocks).
 //!
-//! - [`Receiver`]: one trait for every receive path; [`UdpReceiver`] is the recvmmsg path. Other
-//!   paths come beside it behind the same trait, and each names itself truthfully.
+//! - [`Receiver`]: one trait for every receive path; [`UdpReceiver`] is the recvmmsg path.
+//!   [`AnyReceiver`] is one of them, chosen at run time; each names itself truthfully ([`Rung`]).
+//! - [`frame`]: from an Ethernet frame to its UDP datagram.
 //! - [`MulticastSender`]: one group, one interface.
-//! - [`interface_address`]: a name or address of the configuration, resolved or refused.
-//! - [`wait_readable`], [`pin_current_thread`], [`lock_memory`], [`clock`].
+//! - [`find_interface`]: a name or address of the configuration, resolved or refused.
+//! - [`WaitSet`], [`wait_readable`], [`pin_current_thread`], [`lock_memory`], [`clock`].
 //!
 //! A requested option that cannot be applied is an error that names the option, the value and the
 //! remedy; nothing is quietly left out. Nothing here allocates after a receiver is open.
 
 pub mod clock;
+pub mod frame;
 
+mod any;
 mod batch;
+mod counters;
 mod error;
 mod interface;
+mod line;
 mod option;
+mod rung;
 mod sender;
 mod thread;
 mod udp;
 mod wait;
 
-use std::net::SocketAddrV4;
-use std::os::fd::AsFd;
+use std::net::SocketAddr;
 
+pub use any::AnyReceiver;
+pub use counters::PathCounters;
 pub use error::NetError;
-pub use interface::interface_address;
+pub use interface::{find_interface, interface_address};
+pub use line::{Interface, LineConfig};
+pub use rung::Rung;
 pub use sender::MulticastSender;
 pub use thread::{lock_memory, pin_current_thread};
-pub use udp::{ReceiverConfig, UdpReceiver};
-pub use wait::{WAIT_CAPACITY, wait_readable};
+pub use udp::{SocketConfig, UdpReceiver};
+pub use wait::{WAIT_CAPACITY, WaitSet, wait_readable};
 
 /// Where a receive time comes from. A stamp is labelled by what was really present on its packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,6 +54,8 @@ pub enum Stamp {
 /// One received datagram; valid during the handler's call.
 #[derive(Debug, Clone, Copy)]
 pub struct Datagram<'a> {
+    /// The line it belongs to ([`LineConfig::line`]).
+    pub line: u8,
     /// UDP payload; the first `max_packet_bytes` bytes when it was truncated.
     pub payload: &'a [u8],
     /// Receive time, UTC nanoseconds.
@@ -54,31 +65,51 @@ pub struct Datagram<'a> {
     /// The datagram was longer than `max_packet_bytes`.
     pub truncated: bool,
     /// Who sent it.
-    pub source: SocketAddrV4,
+    pub source: SocketAddr,
 }
 
-/// A receive path for one group and port. The descriptor can be waited for ([`wait_readable`]).
-pub trait Receiver: AsFd + Send {
-    /// Takes what is there, at most one batch, without waiting; calls `handler` for each datagram in
-    /// order of arrival and returns how many there were.
+/// A receive path for one line, or for the lines of one interface.
+///
+/// The handler is a type parameter, not an object: it is compiled into each path, since a call
+/// through a pointer costs a tenth of the cheapest path's packet.
+pub trait Receiver: Send {
+    /// Takes what is there, at most one batch, without waiting; calls `handler` for each datagram
+    /// in order of arrival and returns how many packets were taken, also those that were refused.
     ///
     /// # Errors
     ///
     /// The system refused to receive; what was handled before stays handled.
-    fn receive(&mut self, handler: &mut dyn FnMut(Datagram<'_>)) -> Result<usize, NetError>;
+    fn receive(&mut self, handler: &mut impl FnMut(Datagram<'_>)) -> Result<usize, NetError>;
 
-    /// Datagrams that the kernel dropped on this path since it was opened, as far as they were
-    /// noticed: news travels with the next datagram that is received.
-    fn kernel_drops(&self) -> u64;
+    /// Takes what came through a kernel socket held beside a bypass path: datagrams that were
+    /// fragmented, or all of them while the bypass cannot take them. A system call, so for a wait
+    /// that was ended by no packet, and for idle moments. Paths without such a socket take nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Receiver::receive`].
+    fn receive_beside(
+        &mut self,
+        _handler: &mut impl FnMut(Datagram<'_>),
+    ) -> Result<usize, NetError> {
+        Ok(0)
+    }
 
-    /// As [`Receiver::kernel_drops`], but asks the kernel now: one system call, for idle moments and
-    /// the control thread's interval.
+    /// Adds the descriptors that become readable when something can be received.
+    ///
+    /// # Errors
+    ///
+    /// The set is full.
+    fn register<'a>(&'a self, set: &mut WaitSet<'a>) -> Result<(), NetError>;
+
+    /// What was counted since the path was opened. Asks the kernel: system calls, for idle moments
+    /// and the interval of whoever shows the numbers.
     ///
     /// # Errors
     ///
     /// The system cannot tell.
-    fn refresh_kernel_drops(&mut self) -> Result<u64, NetError>;
+    fn counters(&mut self) -> Result<PathCounters, NetError>;
 
-    /// The path's true name: `recvmmsg`.
-    fn path(&self) -> &'static str;
+    /// The path's true name.
+    fn rung(&self) -> Rung;
 }

@@ -1,24 +1,17 @@
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::batch::Batch;
 use crate::error::NetError;
+use crate::line::LineConfig;
 use crate::option::{drop_count, set_int, set_receive_buffer};
-use crate::{Datagram, Receiver, Stamp, clock};
+use crate::{Datagram, PathCounters, Receiver, Rung, Stamp, WaitSet, clock};
 
-/// One multicast line to receive.
+/// How a UDP socket receives.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReceiverConfig {
-    /// Multicast group.
-    pub group: Ipv4Addr,
-    /// UDP port.
-    pub port: u16,
-    /// Address of the interface to join on ([`crate::interface_address`]).
-    pub interface: Ipv4Addr,
-    /// Only datagrams from this sender (source-specific multicast), or from any.
-    pub source: Option<Ipv4Addr>,
+pub struct SocketConfig {
     /// Receive buffer of the socket, in bytes as the administrator counts them.
     pub rcvbuf_bytes: usize,
     /// Datagrams taken by one system call, 1 to 1,024 (UIO_MAXIOV).
@@ -34,6 +27,7 @@ pub struct ReceiverConfig {
 /// itself (IP_MULTICAST_ALL off), on that interface: neither another group on the same port nor
 /// another process's memberships reach it. Memberships end when it is dropped.
 pub struct UdpReceiver {
+    line: u8,
     socket: Socket,
     batch: Batch,
     drops: DropCounter,
@@ -46,19 +40,23 @@ impl UdpReceiver {
     ///
     /// A value out of range, an option that cannot be applied, a receive buffer that the kernel
     /// capped, an interface that is gone. Nothing stays open then.
-    pub fn open(config: &ReceiverConfig) -> Result<Self, NetError> {
-        check(config)?;
+    pub fn open(line: &LineConfig, config: &SocketConfig) -> Result<Self, NetError> {
+        check(line, config)?;
+        let IpAddr::V4(group) = line.group else {
+            return Err(NetError::config("group", line.group, "an IPv4 group"));
+        };
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))
             .map_err(|error| NetError::io("open a UDP socket", error))?;
         prepare(&socket, config)?;
-        let address = SocketAddrV4::new(config.group, config.port);
+        let address = SocketAddrV4::new(group, line.port);
         socket.bind(&address.into()).map_err(NetError::option(
             "the bound address",
             address,
             "another socket holds it without SO_REUSEADDR (`ss -lunp`)",
         ))?;
-        join(&socket, config)?;
+        join(&socket, line, group)?;
         Ok(Self {
+            line: line.line,
             socket,
             batch: Batch::new(config.batch, config.max_packet_bytes),
             drops: DropCounter::default(),
@@ -67,7 +65,8 @@ impl UdpReceiver {
 }
 
 impl Receiver for UdpReceiver {
-    fn receive(&mut self, handler: &mut dyn FnMut(Datagram<'_>)) -> Result<usize, NetError> {
+    #[inline]
+    fn receive(&mut self, handler: &mut impl FnMut(Datagram<'_>)) -> Result<usize, NetError> {
         let count = self
             .batch
             .receive(&self.socket)
@@ -83,29 +82,33 @@ impl Receiver for UdpReceiver {
                 None => (*user_ns.get_or_insert_with(clock::realtime_ns), Stamp::User),
             };
             handler(Datagram {
+                line: self.line,
                 payload: message.payload,
                 rx_ns,
                 stamp,
                 truncated: message.is_truncated,
-                source: message.source,
+                source: SocketAddr::V4(message.source),
             });
         }
         Ok(count)
     }
 
-    fn kernel_drops(&self) -> u64 {
-        self.drops.total
+    fn register<'a>(&'a self, set: &mut WaitSet<'a>) -> Result<(), NetError> {
+        set.add(self.socket.as_fd())
     }
 
-    fn refresh_kernel_drops(&mut self) -> Result<u64, NetError> {
+    fn counters(&mut self) -> Result<PathCounters, NetError> {
         let reading = drop_count(&self.socket)
             .map_err(|error| NetError::io("read the drop counter (SO_MEMINFO)", error))?;
         self.drops.observe(reading);
-        Ok(self.drops.total)
+        Ok(PathCounters {
+            socket_drops: self.drops.total,
+            ..PathCounters::default()
+        })
     }
 
-    fn path(&self) -> &'static str {
-        "recvmmsg"
+    fn rung(&self) -> Rung {
+        Rung::Recvmmsg
     }
 }
 
@@ -115,17 +118,8 @@ impl AsFd for UdpReceiver {
     }
 }
 
-fn check(config: &ReceiverConfig) -> Result<(), NetError> {
-    if !config.group.is_multicast() {
-        return Err(NetError::config(
-            "group",
-            config.group,
-            "an address of 224.0.0.0/4",
-        ));
-    }
-    if config.port == 0 {
-        return Err(NetError::config("port", 0, "1 to 65535"));
-    }
+fn check(line: &LineConfig, config: &SocketConfig) -> Result<(), NetError> {
+    line.check()?;
     if !(1..=BATCH_MAX).contains(&config.batch) {
         return Err(NetError::config("batch", config.batch, "1 to 1,024"));
     }
@@ -140,7 +134,7 @@ fn check(config: &ReceiverConfig) -> Result<(), NetError> {
 }
 
 /// Everything that must hold before the first datagram can arrive.
-fn prepare(socket: &Socket, config: &ReceiverConfig) -> Result<(), NetError> {
+fn prepare(socket: &Socket, config: &SocketConfig) -> Result<(), NetError> {
     const KERNEL: &str = "this kernel must support it";
     socket
         .set_nonblocking(true)
@@ -160,21 +154,28 @@ fn prepare(socket: &Socket, config: &ReceiverConfig) -> Result<(), NetError> {
         .map_err(NetError::option("IP_MULTICAST_ALL", 0, KERNEL))
 }
 
-fn join(socket: &Socket, config: &ReceiverConfig) -> Result<(), NetError> {
+fn join(socket: &Socket, line: &LineConfig, group: Ipv4Addr) -> Result<(), NetError> {
     const REMEDY: &str = "the interface must be up and have this address (`ip -4 address`); \
                           net.ipv4.igmp_max_memberships limits the groups of a socket";
-    let place = format!("{} on {}", config.group, config.interface);
-    match config.source {
-        None => socket
-            .join_multicast_v4(&config.group, &config.interface)
+    let Some(interface) = line.interface.ipv4 else {
+        return Err(NetError::NoAddress {
+            name: line.interface.name.clone(),
+        });
+    };
+    let place = format!("{group} on {interface}");
+    match line.source {
+        Some(IpAddr::V4(source)) => {
+            socket
+                .join_ssm_v4(&source, &group, &interface)
+                .map_err(NetError::option(
+                    "IP_ADD_SOURCE_MEMBERSHIP",
+                    format!("{place} from {source}"),
+                    REMEDY,
+                ))
+        }
+        _ => socket
+            .join_multicast_v4(&group, &interface)
             .map_err(NetError::option("IP_ADD_MEMBERSHIP", place, REMEDY)),
-        Some(source) => socket
-            .join_ssm_v4(&source, &config.group, &config.interface)
-            .map_err(NetError::option(
-                "IP_ADD_SOURCE_MEMBERSHIP",
-                format!("{place} from {source}"),
-                REMEDY,
-            )),
     }
 }
 

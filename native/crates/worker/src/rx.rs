@@ -29,6 +29,7 @@ mod failure;
 mod gap_rows;
 mod journal;
 mod journal_state;
+mod lines;
 mod link;
 mod merge;
 mod metrics;

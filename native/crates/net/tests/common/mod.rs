@@ -1,46 +1,62 @@
 //! Lines on the loopback interface, one group and port per test.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use tickdeck_net::{
-    Datagram, MulticastSender, Receiver, ReceiverConfig, UdpReceiver, wait_readable,
+    Datagram, LineConfig, MulticastSender, Receiver, SocketConfig, UdpReceiver, find_interface,
+    wait_readable,
 };
 
 pub(crate) const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 /// A line that nobody else uses: the system chooses a free port, the test a group.
-pub(crate) fn line() -> ReceiverConfig {
+pub(crate) fn line() -> LineConfig {
     static NEXT_GROUP: AtomicU8 = AtomicU8::new(1);
     let probe = UdpSocket::bind((LOOPBACK, 0)).unwrap();
     let process = std::process::id().to_be_bytes();
-    ReceiverConfig {
-        group: Ipv4Addr::new(
-            239,
-            process[2],
-            process[3],
-            NEXT_GROUP.fetch_add(1, Relaxed),
-        ),
+    let group = [
+        239,
+        process[2],
+        process[3],
+        NEXT_GROUP.fetch_add(1, Relaxed),
+    ];
+    LineConfig {
+        line: 1,
+        group: Ipv4Addr::from(group).into(),
         port: probe.local_addr().unwrap().port(),
-        interface: LOOPBACK,
+        interface: find_interface("lo").unwrap(),
         source: None,
+    }
+}
+
+/// Small batches, a buffer for a thousand packets.
+pub(crate) fn socket() -> SocketConfig {
+    SocketConfig {
         rcvbuf_bytes: 1 << 20,
         batch: 8,
         max_packet_bytes: 1_500,
     }
 }
 
-pub(crate) fn sender(line: &ReceiverConfig) -> MulticastSender {
-    MulticastSender::open(line.group, line.port, LOOPBACK, 1).unwrap()
+pub(crate) fn group_of(line: &LineConfig) -> Ipv4Addr {
+    match line.group {
+        IpAddr::V4(group) => group,
+        IpAddr::V6(_) => panic!("the line is of IPv4"),
+    }
+}
+
+pub(crate) fn sender(line: &LineConfig) -> MulticastSender {
+    MulticastSender::open(group_of(line), line.port, LOOPBACK, 1).unwrap()
 }
 
 /// Receives batch by batch until `count` datagrams came, or fails after some seconds.
 pub(crate) fn receive(
     receiver: &mut UdpReceiver,
     count: usize,
-    handler: &mut dyn FnMut(Datagram<'_>),
+    handler: &mut impl FnMut(Datagram<'_>),
 ) {
     let deadline = Instant::now() + Duration::from_secs(10);
     let mut received = 0;

@@ -42,7 +42,8 @@ pub(super) struct Merge {
 impl Merge {
     /// A datagram of a line.
     #[inline]
-    pub(super) fn on_datagram(&mut self, line: u8, datagram: &Datagram<'_>, now_ns: u64) {
+    pub(super) fn on_datagram(&mut self, datagram: &Datagram<'_>, now_ns: u64) {
+        let line = datagram.line;
         let metrics = &self.lines[usize::from(line)];
         metrics.packets.add(1);
         metrics.bytes.add(datagram.payload.len() as u64);

@@ -10,10 +10,11 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use tickdeck_net::clock::monotonic_ns;
-use tickdeck_net::{NetError, Receiver, wait_readable};
+use tickdeck_net::{Datagram, NetError, Receiver, WaitSet};
 use tickdeck_stats::Header;
 
 use super::failure::net_failure;
+use super::lines::OpenLines;
 use super::merge::{ANSWERS_PER_PASS, Merge};
 use crate::exit::Failure;
 use crate::lifecycle::StopFlag;
@@ -26,11 +27,8 @@ const DROPS_INTERVAL_NS: u64 = 1_000_000_000;
 /// How old the numbers in the stats file may be while nothing comes.
 const SHOW_INTERVAL_NS: u64 = 1_000_000;
 
-/// A line's number in the merge, and its receiver.
-pub(super) type LineReceiver = (u8, Box<dyn Receiver>);
-
 pub(super) struct ReceiveThread {
-    pub(super) lines: [LineReceiver; 2],
+    pub(super) lines: Vec<OpenLines>,
     pub(super) merge: Merge,
     pub(super) header: Header,
     pub(super) wait: Wait,
@@ -85,13 +83,16 @@ impl ReceiveThread {
     fn pass(&mut self, now_ns: u64) -> Result<bool, NetError> {
         let merge = &mut self.merge;
         let (mut packets, mut is_behind) = (0, false);
-        for (line, receiver) in &mut self.lines {
-            let line = *line;
-            let count = receiver.receive(&mut |datagram| {
-                merge.on_datagram(line, &datagram, now_ns);
-            })?;
+        // A kernel socket beside a bypass costs a system call, so not in every pass of a spin.
+        let is_beside_due = self.woken || now_ns >= self.show_due_ns;
+        for lines in &mut self.lines {
+            let mut handler = |datagram: Datagram<'_>| merge.on_datagram(&datagram, now_ns);
+            let mut count = lines.receiver.receive(&mut handler)?;
+            is_behind |= count >= self.batch;
+            if count == 0 && is_beside_due {
+                count = lines.receiver.receive_beside(&mut handler)?;
+            }
             packets += count;
-            is_behind |= count == self.batch;
         }
         if std::mem::take(&mut self.woken) && packets == 0 {
             // No packet ended the wait, so it was the recovery. Cleared before its queue is looked
@@ -116,20 +117,26 @@ impl ReceiveThread {
     fn sleep(&mut self, now_ns: u64) -> Result<(), NetError> {
         let deadline_ns = self.merge.arbiter.next_deadline_ns().unwrap_or(u64::MAX);
         let wait_ns = deadline_ns.saturating_sub(now_ns).min(LONGEST_WAIT_NS);
-        let [(_, a), (_, b)] = &self.lines;
         let timeout = Duration::from_nanos(wait_ns);
-        let lines = [a.as_fd(), b.as_fd()];
-        self.woken = match &self.merge.port {
-            Some(port) => wait_readable(&[lines[0], lines[1], port.wake().as_fd()], timeout)?,
-            None => wait_readable(&lines, timeout)?,
-        };
+        let mut set = WaitSet::default();
+        for lines in &self.lines {
+            lines.receiver.register(&mut set)?;
+        }
+        if let Some(port) = &self.merge.port {
+            set.add(port.wake().as_fd())?;
+        }
+        self.woken = set.wait(timeout)?;
         Ok(())
     }
 
     fn show_drops(&mut self) -> Result<(), NetError> {
-        for (line, receiver) in &mut self.lines {
-            let drops = receiver.refresh_kernel_drops()?;
-            self.merge.lines[usize::from(*line)].kernel_drops.set(drops);
+        for lines in &mut self.lines {
+            let counters = lines.receiver.counters()?;
+            // Of a path that several lines share the kernel cannot tell whose packet was lost.
+            if let [line] = lines.numbers[..] {
+                let drops = &self.merge.lines[usize::from(line)].kernel_drops;
+                drops.set(counters.lost());
+            }
         }
         Ok(())
     }

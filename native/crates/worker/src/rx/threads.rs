@@ -1,6 +1,5 @@
 //! Makes the parts, starts the threads, watches them and stops them in order.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -11,20 +10,20 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use tickdeck_arbiter::{Arbiter, Start};
 use tickdeck_journal::{SyncPolicy, Writer, WriterConfig};
 use tickdeck_net::clock::monotonic_ns;
-use tickdeck_net::{Receiver, ReceiverConfig, UdpReceiver};
 use tickdeck_recovery::Engine;
 use tickdeck_ring::RingConfig;
 use tickdeck_stats::Header;
 
 use super::Metrics;
-use super::failure::{journal_failure, net_failure};
+use super::failure::journal_failure;
 use super::gap_rows::GapRows;
 use super::journal::{JournalThread, STILL_GROWING, Seal};
+use super::lines::open_lines;
 use super::link::{ReceiveEnd, RecoveryEnd, link};
 use super::merge::Merge;
 use super::metrics::{ReceiveMetrics, RecoveryMetrics};
 use super::publisher::Publisher;
-use super::receive::{LineReceiver, ReceiveThread};
+use super::receive::ReceiveThread;
 use super::recovery::{RecoveryThread, RetryNow, connect};
 use super::recovery_port::RecoveryPort;
 use super::resume::{drain_old_ring, start_of};
@@ -273,46 +272,6 @@ fn create_ring(spec: &Spec, writer: &Writer) -> Result<tickdeck_ring::Writer, Fa
     };
     tickdeck_ring::Writer::create(&spec.ring_path, &config)
         .map_err(|error| Failure::failed(chain(&error)))
-}
-
-fn open_lines(spec: &Spec) -> Result<[LineReceiver; 2], Failure> {
-    let [first, second] = spec.exchange.lines.as_slice() else {
-        return Err(Failure::new(
-            Code::Config,
-            "exchange.lines must be one line A and one line B",
-        ));
-    };
-    Ok([open_line(spec, first)?, open_line(spec, second)?])
-}
-
-fn open_line(spec: &Spec, line: &spec::Line) -> Result<LineReceiver, Failure> {
-    let receive = &spec.exchange.receive;
-    let spec::ReceivePath::Recvmmsg = line.receive;
-    let interface: Ipv4Addr =
-        tickdeck_net::interface_address(&line.interface).map_err(|error| in_line(line, &error))?;
-    let receiver = UdpReceiver::open(&ReceiverConfig {
-        group: line.group,
-        port: line.port,
-        interface,
-        source: line.source,
-        rcvbuf_bytes: receive.rcvbuf_bytes,
-        batch: receive.batch,
-        max_packet_bytes: receive.max_packet_bytes,
-    })
-    .map_err(|error| in_line(line, &error))?;
-    tracing::info!(
-        line = line.name.label(),
-        group = %line.group,
-        port = line.port,
-        path = receiver.path(),
-        "line joined"
-    );
-    Ok((line.name.index(), Box::new(receiver)))
-}
-
-fn in_line(line: &spec::Line, error: &tickdeck_net::NetError) -> Failure {
-    let Failure { code, message } = net_failure(error);
-    Failure::new(code, format!("line {}: {message}", line.name.label()))
 }
 
 fn make_merge(

@@ -1,0 +1,131 @@
+//! From an Ethernet frame to its UDP datagram, by the lengths that the headers give: IP total
+//! length and UDP length decide where the payload ends, never the length of the frame, which may
+//! be padded. Every length is checked against the bytes that are there. Pure.
+//!
+//! At most two VLAN tags (802.1Q, 802.1ad) are passed over; IPv4 with options; IPv6 without
+//! extension headers, which market data does not use.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// A UDP datagram of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UdpFrame<'a> {
+    /// Who sent it.
+    pub source: SocketAddr,
+    /// Where to.
+    pub destination: SocketAddr,
+    /// Its payload, without padding.
+    pub payload: &'a [u8],
+}
+
+/// Why a frame holds no datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Neither IPv4 nor IPv6, or not UDP.
+    NotUdp,
+    /// A part of a datagram.
+    Fragment,
+    /// Headers or lengths that contradict one another or the bytes that are there.
+    Malformed,
+}
+
+/// Finds the UDP datagram of an Ethernet II frame.
+///
+/// # Errors
+///
+/// See [`Refusal`].
+#[inline]
+pub fn parse(frame: &[u8]) -> Result<UdpFrame<'_>, Refusal> {
+    let mut at = ETHERNET_TYPE_AT;
+    for _ in 0..=VLAN_TAGS_MAX {
+        let kind = u16_at(frame, at).ok_or(Refusal::Malformed)?;
+        match kind {
+            TYPE_IPV4 => return ipv4(&frame[at + 2..]),
+            TYPE_IPV6 => return ipv6(&frame[at + 2..]),
+            TYPE_VLAN | TYPE_VLAN_OUTER => at += VLAN_TAG_BYTES,
+            _ => return Err(Refusal::NotUdp),
+        }
+    }
+    Err(Refusal::NotUdp)
+}
+
+#[inline]
+fn ipv4(packet: &[u8]) -> Result<UdpFrame<'_>, Refusal> {
+    let header: &[u8; IPV4_BYTES_MIN] = packet.first_chunk().ok_or(Refusal::Malformed)?;
+    let header_bytes = usize::from(header[0] & 0x0F) * 4;
+    let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    if header[0] >> 4 != 4 || header_bytes < IPV4_BYTES_MIN {
+        return Err(Refusal::Malformed);
+    }
+    if header[9] != PROTOCOL_UDP {
+        return Err(Refusal::NotUdp);
+    }
+    // More fragments follow, or this is not the first.
+    if u16::from_be_bytes([header[6], header[7]]) & 0x3FFF != 0 {
+        return Err(Refusal::Fragment);
+    }
+    let body = packet.get(header_bytes..total).ok_or(Refusal::Malformed)?;
+    let address = |at: usize| {
+        let octets = [header[at], header[at + 1], header[at + 2], header[at + 3]];
+        IpAddr::V4(Ipv4Addr::from(octets))
+    };
+    udp(body, address(12), address(16))
+}
+
+#[inline]
+fn ipv6(packet: &[u8]) -> Result<UdpFrame<'_>, Refusal> {
+    let header: &[u8; IPV6_BYTES] = packet.first_chunk().ok_or(Refusal::Malformed)?;
+    if header[0] >> 4 != 6 {
+        return Err(Refusal::Malformed);
+    }
+    match header[6] {
+        PROTOCOL_UDP => {}
+        NEXT_HEADER_FRAGMENT => return Err(Refusal::Fragment),
+        _ => return Err(Refusal::NotUdp),
+    }
+    let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
+    let body = packet[IPV6_BYTES..]
+        .get(..length)
+        .ok_or(Refusal::Malformed)?;
+    let address = |at: usize| {
+        let mut octets = [0; 16];
+        octets.copy_from_slice(&header[at..at + 16]);
+        IpAddr::V6(Ipv6Addr::from(octets))
+    };
+    udp(body, address(8), address(24))
+}
+
+#[inline]
+fn udp(body: &[u8], source: IpAddr, destination: IpAddr) -> Result<UdpFrame<'_>, Refusal> {
+    let header: &[u8; UDP_BYTES] = body.first_chunk().ok_or(Refusal::Malformed)?;
+    let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
+    let payload = body.get(UDP_BYTES..length).ok_or(Refusal::Malformed)?;
+    let port = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    Ok(UdpFrame {
+        source: SocketAddr::new(source, port(0)),
+        destination: SocketAddr::new(destination, port(2)),
+        payload,
+    })
+}
+
+#[inline]
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    let pair = bytes.get(at..at + 2)?;
+    Some(u16::from_be_bytes([pair[0], pair[1]]))
+}
+
+const ETHERNET_TYPE_AT: usize = 12;
+const TYPE_IPV4: u16 = 0x0800;
+const TYPE_IPV6: u16 = 0x86DD;
+const TYPE_VLAN: u16 = 0x8100;
+const TYPE_VLAN_OUTER: u16 = 0x88A8;
+const VLAN_TAG_BYTES: usize = 4;
+const VLAN_TAGS_MAX: usize = 2;
+const IPV4_BYTES_MIN: usize = 20;
+const IPV6_BYTES: usize = 40;
+const UDP_BYTES: usize = 8;
+const PROTOCOL_UDP: u8 = 17;
+const NEXT_HEADER_FRAGMENT: u8 = 44;
+
+#[cfg(test)]
+mod tests;
