@@ -70,6 +70,30 @@ pub enum NetError {
         /// The system's reason.
         source: io::Error,
     },
+    /// Another XDP program is on the interface; it is left alone.
+    #[error(
+        "interface {interface:?} has an XDP program of somebody else, id {program_id}: see \
+         `bpftool prog show id {program_id}`; end its owner, or run \
+         `ip link set dev {interface} xdp off`, or choose another receive path"
+    )]
+    ForeignProgram {
+        /// The interface.
+        interface: String,
+        /// The kernel's id of the program.
+        program_id: u32,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A BPF program or map was refused.
+    #[error("cannot {doing}: {detail}")]
+    Bpf {
+        /// What was being done.
+        doing: &'static str,
+        /// What the loader or the kernel's verifier said.
+        detail: String,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// Any other operation that failed.
     #[error("cannot {doing}")]
     Io {
@@ -81,6 +105,22 @@ pub enum NetError {
 }
 
 impl NetError {
+    /// The system's error number, where the system refused.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Option { source, .. }
+            | Self::Permission { source, .. }
+            | Self::ForeignProgram { source, .. }
+            | Self::Bpf { source, .. }
+            | Self::Io { source, .. } => source.raw_os_error(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is(&self, errno: rustix::io::Errno) -> bool {
+        self.errno() == Some(errno.raw_os_error())
+    }
+
     pub(crate) fn config(
         field: &'static str,
         value: impl ToString,

@@ -14,13 +14,17 @@
 pub mod clock;
 pub mod frame;
 
+mod af_xdp;
 mod any;
 mod batch;
 mod counters;
 mod error;
 mod interface;
 mod line;
+mod link;
+mod memory;
 mod option;
+mod prefetch;
 mod rung;
 mod sender;
 mod thread;
@@ -29,6 +33,7 @@ mod wait;
 
 use std::net::SocketAddr;
 
+pub use af_xdp::{AfXdpConfig, AfXdpReceiver};
 pub use any::AnyReceiver;
 pub use counters::PathCounters;
 pub use error::NetError;
