@@ -394,22 +394,23 @@ fn a_forced_detach_falls_back_to_the_kernel() {
     });
 }
 
+/// Detaches the program of the receiving interface as an administrator can.
 fn force_detach(testbed: &Testbed) -> Result<(), String> {
-    let links = testbed
-        .command_rx("bpftool -j link show")
-        .map_err(|error| error.to_string())?;
-    let links: Vec<&str> = links.split("{\"id\":").skip(1).collect();
-    let ours = links
-        .iter()
-        .find(|link| link.contains("\"type\":\"xdp\"") && link.contains("rx0"));
+    let run = |line: &str| testbed.command_rx(line).map_err(|error| error.to_string());
+    let shown = run("ip -d link show rx0")?;
+    let program = shown
+        .split("prog/xdp id ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
+    let program = program.ok_or_else(|| format!("no program in {shown}"))?;
+    let links = run("bpftool -j link show")?;
+    let wanted = format!("\"prog_id\":{program}");
+    let mut entries = links.split("{\"id\":").skip(1);
+    let ours = entries.find(|link| link.split(['}', ',']).any(|part| part == wanted));
     let id = ours
         .and_then(|link| link.split(',').next())
-        .ok_or("no link of rx0")?;
-    let detach = format!("bpftool link detach id {id}");
-    testbed
-        .command_rx(&detach)
-        .map(drop)
-        .map_err(|error| error.to_string())
+        .ok_or("no link of it")?;
+    run(&format!("bpftool link detach id {id}")).map(drop)
 }
 
 /// With two receive queues both have a socket, so nothing depends on where the card puts a flow.

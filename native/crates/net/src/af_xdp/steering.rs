@@ -39,7 +39,7 @@ impl Steering {
     pub(super) fn attach(interface: &Interface, rung: Rung) -> Result<Self, NetError> {
         let mut program = EbpfLoader::new()
             .load(OBJECT)
-            .map_err(|error| bpf_error("load the steering program", error.into()))?;
+            .map_err(|error| bpf_error("load the steering program", error))?;
         let link = attach(&mut program, interface, rung)?;
         Ok(Self {
             lines: taken(&mut program, "lines")?,
