@@ -1,3 +1,4 @@
+use crate::af_xdp::AfXdpReceiver;
 use crate::error::NetError;
 use crate::{Datagram, PathCounters, Receiver, Rung, UdpReceiver, WaitSet};
 
@@ -6,6 +7,8 @@ use crate::{Datagram, PathCounters, Receiver, Rung, UdpReceiver, WaitSet};
 pub enum AnyReceiver {
     /// Kernel UDP sockets.
     Udp(UdpReceiver),
+    /// AF_XDP sockets.
+    AfXdp(Box<AfXdpReceiver>),
 }
 
 /// The same call on whichever path it is.
@@ -13,6 +16,7 @@ macro_rules! each {
     ($any:expr, $receiver:ident => $call:expr) => {
         match $any {
             AnyReceiver::Udp($receiver) => $call,
+            AnyReceiver::AfXdp($receiver) => $call,
         }
     };
 }
