@@ -101,6 +101,21 @@ class Receive(Table):
     """Longest packet taken; longer ones are counted and refused."""
 
 
+class Afxdp(Table):
+    """`[afxdp]`: the AF_XDP path."""
+
+    enable: bool | None = None
+    """Must agree with the lines' `receive`; false keeps `auto` from it. Absent: as the lines say."""
+    require: Literal["zerocopy", "native", "any"] = "any"
+    """The worst rung that is taken; a worse one is a failure to start, or the next path of `auto`."""
+    frame_count: Annotated[int, Field(ge=64, le=1 << 20), AfterValidator(_power_of_two)] = 16384
+    """Frames of 2,048 bytes for each receive queue."""
+    rx_ring: Annotated[int, Field(ge=64, le=1 << 20), AfterValidator(_power_of_two)] = 16384
+    """Places of the RX ring of each receive queue."""
+    huge_pages: bool = False
+    """Frames on huge pages; enough of them must be free."""
+
+
 class Line(Table):
     """`[[line]]`: one multicast line."""
 
@@ -114,8 +129,8 @@ class Line(Table):
     """Local interface, by name or by IPv4 address."""
     source: Unicast | None = None
     """Sender's address for a source-specific join; absent: any source."""
-    receive: Literal["recvmmsg"] = "recvmmsg"
-    """Receive path."""
+    receive: Literal["recvmmsg", "af_xdp", "auto"] = "recvmmsg"
+    """Receive path; "auto" takes the best that the host can and reports why not a better one."""
 
 
 class Arbiter(Table):
@@ -198,6 +213,7 @@ class ExchangeConfig(Table):
     """Channel number in ring and journal records."""
     general: General = General()
     receive: Receive = Receive()
+    afxdp: Afxdp = Afxdp()
     line: Annotated[tuple[Line, ...], Field(strict=False)]
     """Line A and line B."""
     arbiter: Arbiter = Arbiter()

@@ -231,6 +231,7 @@ def _rules(raw: dict[str, Any]) -> Iterator[Fault]:
     """Rules over several keys. Values of the wrong type are skipped: they have their fault."""
     if isinstance(raw.get("line"), list) or "line" not in raw:
         yield from _line_rules(_tables(raw, "line"), given="line" in raw)
+    yield from _path_rules(raw)
     yield from _recovery_rules(_table(raw, "recovery"))
 
 
@@ -252,6 +253,29 @@ def _line_rules(lines: list[dict[str, Any]], *, given: bool) -> Iterator[Fault]:
         yield ("line",), f'missing [[line]] with name = "{missing[-1]}"; an exchange has two lines'
     elif len(lines) > 2:
         yield ("line", 2), f"{len(lines)} [[line]] tables; an exchange has two, A and B"
+
+
+def _path_rules(raw: dict[str, Any]) -> Iterator[Fault]:
+    """The lines' `receive` and the tables of the paths must say the same."""
+    lines = _tables(raw, "line")
+    wishes = [line.get("receive", "recvmmsg") for line in lines]
+    enabled = [table for table in ("afxdp", "packet_mmap") if _table(raw, table).get("enable")]
+    if len(enabled) > 1:
+        text = "afxdp.enable and packet_mmap.enable exclude each other; set one of them"
+        yield ("packet_mmap", "enable"), text
+    for table, path in (("afxdp", "af_xdp"), ("packet_mmap", "packet_mmap")):
+        enable = _table(raw, table).get("enable")
+        if enable is True and not {path, "auto"} & set(wishes):
+            text = f'{table}.enable = true needs a line with receive = "{path}" or "auto"'
+            yield (table, "enable"), text
+        for index, wish in enumerate(wishes):
+            if enable is False and wish == path:
+                text = f'receive = "{path}" contradicts {table}.enable = false'
+                yield ("line", index, "receive"), text
+    for index, line in enumerate(lines):
+        if line.get("receive") == "af_xdp" and ":" in str(line.get("group")):
+            text = "AF_XDP takes IPv4 groups only; use packet_mmap, recvmmsg or auto"
+            yield ("line", index, "receive"), text
 
 
 def _recovery_rules(recovery: dict[str, Any]) -> Iterator[Fault]:

@@ -64,6 +64,8 @@ pub struct Exchange {
     pub general: General,
     /// Settings of the receive thread.
     pub receive: Receive,
+    /// Settings of the AF_XDP path.
+    pub afxdp: Afxdp,
     /// Two lines, A and B.
     pub lines: Vec<Line>,
     /// Settings of the merge.
@@ -128,6 +130,34 @@ pub enum Wait {
     Spin,
 }
 
+/// Settings of the AF_XDP path.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Afxdp {
+    /// False: `auto` passes over it.
+    pub enable: Option<bool>,
+    /// The worst rung that is taken.
+    pub require: AfxdpRequire,
+    /// Frames of 2,048 bytes for each receive queue; a power of two.
+    pub frame_count: u32,
+    /// Places of the RX ring of each receive queue; a power of two.
+    pub rx_ring: u32,
+    /// Frames on huge pages.
+    pub huge_pages: bool,
+}
+
+/// The worst rung of AF_XDP that is taken.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum AfxdpRequire {
+    /// The driver must write into our memory.
+    Zerocopy,
+    /// The driver's hook must run the program.
+    Native,
+    /// Also the kernel's generic hook.
+    Any,
+}
+
 /// One multicast line.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -175,10 +205,14 @@ impl LineName {
 
 /// Receive paths.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum ReceivePath {
     /// Kernel UDP sockets.
     Recvmmsg,
+    /// AF_XDP sockets.
+    AfXdp,
+    /// The best that the host can.
+    Auto,
 }
 
 /// Settings of the merge.

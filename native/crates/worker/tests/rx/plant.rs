@@ -74,6 +74,8 @@ impl Plant {
             "exchange": {
                 "name": "TEST", "protocol": "moldudp64", "decoder": "itch50", "channel": 7,
                 "general": {"mlock_all": false},
+                "afxdp": {"enable": null, "require": "any", "frame_count": 1024, "rx_ring": 1024,
+                          "huge_pages": false},
                 "receive": {"cpu": null, "wait": "block", "rcvbuf_bytes": 1_048_576, "batch": 32,
                             "max_packet_bytes": 1500},
                 "lines": [line("A", groups[0]), line("B", groups[1])],
