@@ -4,7 +4,7 @@
 //! - [`Receiver`]: one trait for every receive path; [`UdpReceiver`] is the recvmmsg path.
 //!   [`AnyReceiver`] is one of them, chosen at run time; each names itself truthfully ([`Rung`]).
 //! - [`frame`]: from an Ethernet frame to its UDP datagram.
-//! - [`MulticastSender`]: one group, one interface.
+//! - [`MulticastSender`]: one group, one interface. [`FrameSender`]: whole Ethernet frames.
 //! - [`find_interface`]: a name or address of the configuration, resolved or refused.
 //! - [`WaitSet`], [`wait_readable`], [`pin_current_thread`], [`lock_memory`], [`clock`].
 //!
@@ -16,8 +16,10 @@ pub mod frame;
 
 mod any;
 mod batch;
+mod batch_send;
 mod counters;
 mod error;
+mod frame_sender;
 mod interface;
 mod line;
 mod option;
@@ -32,6 +34,7 @@ use std::net::SocketAddr;
 pub use any::AnyReceiver;
 pub use counters::PathCounters;
 pub use error::NetError;
+pub use frame_sender::FrameSender;
 pub use interface::{find_interface, interface_address};
 pub use line::{Interface, LineConfig};
 pub use rung::Rung;

@@ -2,6 +2,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::batch_send::send_all;
 use crate::error::NetError;
 
 /// Sends to one multicast group through one interface; its own host hears it too.
@@ -68,6 +69,17 @@ impl MulticastSender {
             .send(payload)
             .map_err(|error| NetError::io("send a datagram", error))?;
         Ok(())
+    }
+
+    /// Sends many datagrams in order by few system calls and no allocation; waits while the socket's
+    /// send buffer is full, and at most a second while the device's queue is. Returns how often the
+    /// latter made it ask again.
+    ///
+    /// # Errors
+    ///
+    /// As [`MulticastSender::send`]; the datagrams before the refused one are sent.
+    pub fn send_batch(&self, payloads: &[&[u8]]) -> Result<u64, NetError> {
+        send_all(&self.socket, payloads)
     }
 
     /// The address that datagrams come from.
