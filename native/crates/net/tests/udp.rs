@@ -6,18 +6,18 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use common::{LOOPBACK, line, receive, sender};
+use common::{LOOPBACK, group_of, line, receive, sender, socket};
 use tickdeck_net::{
-    MulticastSender, NetError, Receiver, ReceiverConfig, Stamp, UdpReceiver, WAIT_CAPACITY, clock,
-    interface_address, wait_readable,
+    Interface, LineConfig, MulticastSender, NetError, Receiver, Rung, SocketConfig, Stamp,
+    UdpReceiver, WAIT_CAPACITY, clock, find_interface, wait_readable,
 };
 
 /// What was sent arrives whole and in order over several batches, each datagram with its sender and
 /// a kernel time that lies between sending and receiving.
 #[test]
 fn datagrams_arrive_with_kernel_times() {
-    let line = ReceiverConfig { batch: 4, ..line() };
-    let mut receiver = UdpReceiver::open(&line).unwrap();
+    let line = line();
+    let mut receiver = UdpReceiver::open(&line, &batches_of_four()).unwrap();
     let sender = sender(&line);
     settle(&mut receiver, &sender);
     let payloads: Vec<Vec<u8>> = (0..10u8).map(|n| vec![n; usize::from(n) * 100]).collect();
@@ -29,7 +29,7 @@ fn datagrams_arrive_with_kernel_times() {
     let (mut received, mut last_ns) = (Vec::new(), before_ns);
     receive(&mut receiver, 10, &mut |datagram| {
         assert_eq!((datagram.stamp, datagram.truncated), (Stamp::Kernel, false));
-        assert_eq!(datagram.source, sender.local_address().unwrap());
+        assert_eq!(datagram.source, sender.local_address().unwrap().into());
         assert!(
             (last_ns..=sent_ns).contains(&datagram.rx_ns),
             "a time within the send"
@@ -38,14 +38,14 @@ fn datagrams_arrive_with_kernel_times() {
         received.push(datagram.payload.to_vec());
     });
     assert_eq!(received, payloads);
-    assert_eq!((receiver.kernel_drops(), receiver.path()), (0, "recvmmsg"));
+    assert_eq!((drops(&mut receiver), receiver.rung()), (0, Rung::Recvmmsg));
 }
 
 /// One call takes at most a batch and never waits.
 #[test]
 fn a_call_takes_one_batch_and_does_not_wait() {
-    let line = ReceiverConfig { batch: 4, ..line() };
-    let mut receiver = UdpReceiver::open(&line).unwrap();
+    let line = line();
+    let mut receiver = UdpReceiver::open(&line, &batches_of_four()).unwrap();
     assert_eq!(
         receiver
             .receive(&mut |_| panic!("nothing was sent"))
@@ -73,20 +73,19 @@ fn a_call_takes_one_batch_and_does_not_wait() {
 #[test]
 fn drops_are_counted_exactly() {
     const SENT: usize = 3_000;
-    let line = ReceiverConfig {
+    let line = line();
+    let config = SocketConfig {
         rcvbuf_bytes: 4_096,
-        ..line()
+        ..socket()
     };
     for asks_kernel in [true, false] {
-        let mut receiver = UdpReceiver::open(&line).unwrap();
+        let mut receiver = UdpReceiver::open(&line, &config).unwrap();
         let sender = sender(&line);
         for _ in 0..SENT {
             sender.send(&[7; 200]).unwrap();
         }
         let mut received = drain(&mut receiver);
-        if asks_kernel {
-            receiver.refresh_kernel_drops().unwrap();
-        } else {
+        if !asks_kernel {
             sender.send(&[8; 200]).unwrap();
             receive(&mut receiver, 1, &mut |datagram| {
                 assert_eq!(datagram.payload[0], 8)
@@ -96,25 +95,20 @@ fn drops_are_counted_exactly() {
             received > 0 && received < SENT / 2,
             "the buffer overflowed: {received}"
         );
-        received += receiver.kernel_drops() as usize;
+        received += drops(&mut receiver) as usize;
         assert_eq!(received, SENT, "asks_kernel: {asks_kernel}");
-        let drops = receiver.kernel_drops();
-        assert_eq!(
-            receiver.refresh_kernel_drops().unwrap(),
-            drops,
-            "both ways count the same"
-        );
     }
 }
 
 /// A datagram that is longer than the buffer is flagged and cut; its neighbours are untouched.
 #[test]
 fn a_truncated_datagram_is_flagged() {
-    let line = ReceiverConfig {
+    let line = line();
+    let config = SocketConfig {
         max_packet_bytes: 100,
-        ..line()
+        ..socket()
     };
-    let mut receiver = UdpReceiver::open(&line).unwrap();
+    let mut receiver = UdpReceiver::open(&line, &config).unwrap();
     let sender = sender(&line);
     for length in [100u8, 101, 250, 99, 0] {
         sender.send(&vec![length; usize::from(length)]).unwrap();
@@ -149,11 +143,11 @@ fn a_truncated_datagram_is_flagged() {
 #[test]
 fn groups_do_not_mix_and_receivers_share() {
     let first = line();
-    let second = ReceiverConfig {
+    let second = LineConfig {
         group: line().group,
         ..first.clone()
     };
-    let mut receivers = [&first, &first, &second].map(|line| UdpReceiver::open(line).unwrap());
+    let mut receivers = [&first, &first, &second].map(|line| open(line));
     let stranger = UdpSocket::bind((LOOPBACK, 0)).unwrap();
     stranger
         .send_to(b"to the port, not to the group", (LOOPBACK, first.port))
@@ -183,14 +177,14 @@ fn another_interface_does_not_leak_in() {
         return;
     };
     let line = line();
-    let mut ours = UdpReceiver::open(&line).unwrap();
-    let mut theirs = UdpReceiver::open(&ReceiverConfig {
+    let mut ours = open(&line);
+    let address = other.ipv4.unwrap();
+    let mut theirs = open(&LineConfig {
         interface: other,
-        ..line
-    })
-    .unwrap();
+        ..line.clone()
+    });
     // A TTL of 0 keeps the datagram on this host.
-    let sender = MulticastSender::open(line.group, line.port, other, 0).unwrap();
+    let sender = MulticastSender::open(group_of(&line), line.port, address, 0).unwrap();
     sender.send(b"x").unwrap();
     receive(&mut theirs, 1, &mut |_| {});
     assert_eq!(
@@ -204,16 +198,15 @@ fn another_interface_does_not_leak_in() {
 #[test]
 fn a_source_specific_line_takes_only_its_source() {
     let line = line();
-    let open = |source| {
-        UdpReceiver::open(&ReceiverConfig {
-            source,
+    let from = |source: Option<Ipv4Addr>| {
+        open(&LineConfig {
+            source: source.map(Into::into),
             ..line.clone()
         })
-        .unwrap()
     };
-    let mut any = open(None);
-    let mut right = open(Some(LOOPBACK));
-    let mut wrong = open(Some(Ipv4Addr::new(127, 0, 0, 99)));
+    let mut any = from(None);
+    let mut right = from(Some(LOOPBACK));
+    let mut wrong = from(Some(Ipv4Addr::new(127, 0, 0, 99)));
     let sender = sender(&line);
     for _ in 0..3 {
         sender.send(b"x").unwrap();
@@ -231,14 +224,14 @@ fn a_source_specific_line_takes_only_its_source() {
 fn the_group_is_left_on_drop() {
     let line = line();
     // The kernel prints the group as a little-endian number.
-    let group = format!("{:08X}", u32::from_le_bytes(line.group.octets()));
+    let group = format!("{:08X}", u32::from_le_bytes(group_of(&line).octets()));
     let is_joined = || {
         std::fs::read_to_string("/proc/net/igmp")
             .unwrap()
             .contains(&group)
     };
     assert!(!is_joined());
-    let receiver = UdpReceiver::open(&line).unwrap();
+    let receiver = open(&line);
     assert!(is_joined());
     drop(receiver);
     assert!(!is_joined());
@@ -247,77 +240,55 @@ fn the_group_is_left_on_drop() {
 /// Values out of range are refused by name before a socket exists.
 #[test]
 fn wrong_values_are_refused_by_name() {
-    let line = line();
-    let wrong = [
+    let wrong_lines = [
         (
             "group",
-            ReceiverConfig {
-                group: LOOPBACK,
-                ..line.clone()
+            LineConfig {
+                group: LOOPBACK.into(),
+                ..line()
             },
         ),
+        ("port", LineConfig { port: 0, ..line() }),
         (
-            "port",
-            ReceiverConfig {
-                port: 0,
-                ..line.clone()
-            },
-        ),
-        (
-            "batch",
-            ReceiverConfig {
-                batch: 0,
-                ..line.clone()
-            },
-        ),
-        (
-            "batch",
-            ReceiverConfig {
-                batch: 1_025,
-                ..line.clone()
-            },
-        ),
-        (
-            "max_packet_bytes",
-            ReceiverConfig {
-                max_packet_bytes: 0,
-                ..line.clone()
-            },
-        ),
-        (
-            "max_packet_bytes",
-            ReceiverConfig {
-                max_packet_bytes: 65_508,
-                ..line.clone()
-            },
-        ),
-        (
-            "rcvbuf_bytes",
-            ReceiverConfig {
-                rcvbuf_bytes: 0,
-                ..line.clone()
-            },
-        ),
-        (
-            "rcvbuf_bytes",
-            ReceiverConfig {
-                rcvbuf_bytes: 1 << 40,
-                ..line.clone()
+            "source",
+            LineConfig {
+                source: Some("::1".parse().unwrap()),
+                ..line()
             },
         ),
     ];
-    for (name, config) in wrong {
-        let error = UdpReceiver::open(&config).err().unwrap();
-        assert!(
-            matches!(error, NetError::Config { field, .. } if field == name),
-            "{error}"
-        );
+    for (name, line) in wrong_lines {
+        refused(name, UdpReceiver::open(&line, &socket()));
     }
-    let error = MulticastSender::open(LOOPBACK, 1, LOOPBACK, 1)
-        .err()
-        .unwrap();
+    let with = |change: fn(&mut SocketConfig)| {
+        let mut config = socket();
+        change(&mut config);
+        config
+    };
+    let wrong_sockets = [
+        ("batch", with(|config| config.batch = 0)),
+        ("batch", with(|config| config.batch = 1_025)),
+        (
+            "max_packet_bytes",
+            with(|config| config.max_packet_bytes = 0),
+        ),
+        (
+            "max_packet_bytes",
+            with(|config| config.max_packet_bytes = 65_508),
+        ),
+        ("rcvbuf_bytes", with(|config| config.rcvbuf_bytes = 0)),
+        ("rcvbuf_bytes", with(|config| config.rcvbuf_bytes = 1 << 40)),
+    ];
+    for (name, config) in wrong_sockets {
+        refused(name, UdpReceiver::open(&line(), &config));
+    }
+    refused("group", MulticastSender::open(LOOPBACK, 1, LOOPBACK, 1));
+}
+
+fn refused<T>(name: &str, result: Result<T, NetError>) {
+    let error = result.err().unwrap();
     assert!(
-        matches!(error, NetError::Config { field: "group", .. }),
+        matches!(error, NetError::Config { field, .. } if field == name),
         "{error}"
     );
 }
@@ -327,13 +298,17 @@ fn wrong_values_are_refused_by_name() {
 #[test]
 fn an_absent_interface_is_named() {
     let absent = Ipv4Addr::new(203, 0, 113, 9);
-    let line = ReceiverConfig {
-        interface: absent,
+    let line = LineConfig {
+        interface: Interface {
+            name: "gone0".to_owned(),
+            index: 1 << 30,
+            ipv4: Some(absent),
+        },
         ..line()
     };
     let errors = [
-        UdpReceiver::open(&line).err().unwrap(),
-        MulticastSender::open(line.group, line.port, absent, 1)
+        UdpReceiver::open(&line, &socket()).err().unwrap(),
+        MulticastSender::open(group_of(&line), line.port, absent, 1)
             .err()
             .unwrap(),
     ];
@@ -352,7 +327,7 @@ fn an_absent_interface_is_named() {
 #[test]
 fn waiting_ends_with_data_or_time() {
     let (quiet, busy) = (line(), line());
-    let receivers = [&quiet, &busy].map(|line| UdpReceiver::open(line).unwrap());
+    let receivers = [&quiet, &busy].map(|line| open(line));
     let both = [receivers[0].as_fd(), receivers[1].as_fd()];
     assert!(!wait_readable(&both, Duration::from_millis(1)).unwrap());
     assert!(!wait_readable(&[], Duration::from_millis(1)).unwrap());
@@ -382,12 +357,27 @@ fn settle(receiver: &mut UdpReceiver, sender: &MulticastSender) {
 
 const SETTLE_ATTEMPTS: usize = 100_000;
 
-fn another_interface() -> Option<Ipv4Addr> {
+fn open(line: &LineConfig) -> UdpReceiver {
+    UdpReceiver::open(line, &socket()).unwrap()
+}
+
+fn batches_of_four() -> SocketConfig {
+    SocketConfig {
+        batch: 4,
+        ..socket()
+    }
+}
+
+fn drops(receiver: &mut UdpReceiver) -> u64 {
+    receiver.counters().unwrap().socket_drops
+}
+
+fn another_interface() -> Option<Interface> {
     let names = std::fs::read_dir("/sys/class/net").unwrap();
     let names = names.filter_map(|entry| entry.unwrap().file_name().into_string().ok());
     names
-        .filter_map(|name| interface_address(&name).ok())
-        .find(|address| !address.is_loopback())
+        .filter_map(|name| find_interface(&name).ok())
+        .find(|other| other.ipv4.is_some_and(|address| !address.is_loopback()))
 }
 
 fn drain(receiver: &mut UdpReceiver) -> usize {
