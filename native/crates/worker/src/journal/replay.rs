@@ -127,8 +127,13 @@ fn open_source(args: &ReplayArgs) -> Result<Box<dyn Source>, Failure> {
 fn open_sender(args: &ReplayArgs) -> Result<MulticastSender, Failure> {
     let unavailable = |error: NetError| Failure::new(Code::Unavailable, chain(&error));
     let interface = find_interface(&args.interface).map_err(unavailable)?;
-    MulticastSender::open((*args.target.ip()).into(), args.target.port(), &interface, args.ttl)
-        .map_err(|error| Failure::new(Code::Config, chain(&error)))
+    MulticastSender::open(
+        (*args.target.ip()).into(),
+        args.target.port(),
+        &interface,
+        args.ttl,
+    )
+    .map_err(|error| Failure::new(Code::Config, chain(&error)))
 }
 
 fn send_all(

@@ -1,6 +1,8 @@
 //! Opens the receive paths of the lines.
 
-use tickdeck_net::{AnyReceiver, LineConfig, NetError, Receiver, SocketConfig, Timestamps, UdpReceiver};
+use tickdeck_net::{
+    AnyReceiver, LineConfig, NetError, Receiver, SocketConfig, Timestamps, UdpReceiver,
+};
 
 use super::failure::net_failure;
 use crate::exit::Failure;
