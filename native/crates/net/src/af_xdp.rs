@@ -61,11 +61,7 @@ impl Default for AfXdpConfig {
             busy_poll_budget: 64,
             batch: 64,
             max_packet_bytes: 2_048,
-            beside: SocketConfig {
-                rcvbuf_bytes: 1 << 20,
-                batch: 64,
-                max_packet_bytes: 2_048,
-            },
+            beside: SocketConfig::default(),
         }
     }
 }

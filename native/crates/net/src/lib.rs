@@ -4,6 +4,7 @@
 //! - [`Receiver`]: one trait for every receive path; [`UdpReceiver`] is the recvmmsg path.
 //!   [`AnyReceiver`] is one of them, chosen at run time; each names itself truthfully ([`Rung`]).
 //! - [`frame`]: from an Ethernet frame to its UDP datagram.
+//! - [`GroupMembership`]: a group joined for a path that takes its frames elsewhere.
 //! - [`MulticastSender`]: one group, one interface. [`FrameSender`]: whole Ethernet frames.
 //! - [`find_interface`]: a name or address of the configuration, resolved or refused.
 //! - [`WaitSet`], [`wait_readable`], [`pin_current_thread`], [`lock_memory`], [`clock`].
@@ -47,7 +48,7 @@ pub use open::{NoPath, Opened, PathSettings, PathWish, open_lines, rungs_of};
 pub use rung::{NetErrorText, Rung, RungReport};
 pub use sender::MulticastSender;
 pub use thread::{lock_memory, pin_current_thread};
-pub use udp::{SocketConfig, UdpReceiver};
+pub use udp::{GroupMembership, SocketConfig, Timestamps, UdpReceiver};
 pub use wait::{WAIT_CAPACITY, WaitSet, wait_readable};
 
 /// Where a receive time comes from. A stamp is labelled by what was really present on its packet.

@@ -325,11 +325,7 @@ fn the_kernel_takes_over_and_gives_back() {
     };
     testbed.in_rx(|| {
         let lines = lines();
-        let socket = SocketConfig {
-            rcvbuf_bytes: 1 << 20,
-            batch: 64,
-            max_packet_bytes: 2_048,
-        };
+        let socket = SocketConfig::default();
         let mut kernel = UdpReceiver::open(&lines[0], &socket).unwrap();
         let (mix, quiet) = (
             Mix {

@@ -5,11 +5,7 @@ use crate::Interface;
 
 fn settings(worst_af_xdp: Rung, disabled: &[Rung]) -> PathSettings {
     PathSettings {
-        socket: SocketConfig {
-            rcvbuf_bytes: 1 << 16,
-            batch: 8,
-            max_packet_bytes: 1_500,
-        },
+        socket: SocketConfig::default(),
         af_xdp: AfXdpConfig::default(),
         worst_af_xdp,
         disabled: disabled.to_vec(),

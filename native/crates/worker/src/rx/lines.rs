@@ -2,12 +2,12 @@
 
 use tickdeck_net::{
     AfXdpConfig, AnyReceiver, LineConfig, NetError, NoPath, Opened, PathSettings, PathWish,
-    Receiver, Rung, RungReport, SocketConfig,
+    Receiver, Rung, RungReport, SocketConfig, Timestamps,
 };
 
 use super::failure::net_failure;
 use crate::exit::Failure;
-use crate::spec::{AfxdpRequire, Line, LineName, ReceivePath, Spec};
+use crate::spec::{self, AfxdpRequire, Line, LineName, ReceivePath, Spec};
 
 /// One receiver, the lines that it serves, and how it was chosen.
 pub(super) struct OpenLines {
@@ -39,6 +39,13 @@ pub(super) fn settings(spec: &Spec) -> PathSettings {
         rcvbuf_bytes: receive.rcvbuf_bytes,
         batch: receive.batch,
         max_packet_bytes: receive.max_packet_bytes,
+        busy_poll_us: receive.busy_poll_us,
+        busy_poll_budget: receive.busy_poll_budget,
+        timestamps: match receive.timestamps {
+            spec::Timestamps::HardwareOrKernel => Timestamps::HardwareOrKernel,
+            spec::Timestamps::Off => Timestamps::Off,
+        },
+        ..SocketConfig::default()
     };
     let is_off = |rung: &Rung| rung.is_af_xdp() && afxdp.enable == Some(false);
     PathSettings {
@@ -46,6 +53,8 @@ pub(super) fn settings(spec: &Spec) -> PathSettings {
             frame_count: afxdp.frame_count,
             rx_ring: afxdp.rx_ring,
             huge_pages: afxdp.huge_pages,
+            busy_poll_us: receive.busy_poll_us,
+            busy_poll_budget: receive.busy_poll_budget,
             batch: receive.batch,
             max_packet_bytes: receive.max_packet_bytes,
             beside: socket.clone(),
@@ -67,10 +76,10 @@ pub(super) fn wish(line: &Line) -> Result<(LineConfig, PathWish), Failure> {
         .map_err(|error| in_line(line.name, &error))?;
     let config = LineConfig {
         line: line.name.index(),
-        group: line.group.into(),
+        group: line.group,
         port: line.port,
         interface,
-        source: line.source.map(Into::into),
+        source: line.source,
     };
     let wish = match line.receive {
         ReceivePath::Recvmmsg => PathWish::Recvmmsg,
