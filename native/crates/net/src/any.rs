@@ -1,11 +1,13 @@
 use crate::error::NetError;
-use crate::{Datagram, PathCounters, Receiver, Rung, UdpReceiver, WaitSet};
+use crate::{Datagram, PacketMmapReceiver, PathCounters, Receiver, Rung, UdpReceiver, WaitSet};
 
 /// A receive path that was chosen at run time.
 #[non_exhaustive]
 pub enum AnyReceiver {
     /// Kernel UDP sockets.
     Udp(UdpReceiver),
+    /// A packet ring.
+    PacketMmap(PacketMmapReceiver),
 }
 
 /// The same call on whichever path it is.
@@ -13,6 +15,7 @@ macro_rules! each {
     ($any:expr, $receiver:ident => $call:expr) => {
         match $any {
             AnyReceiver::Udp($receiver) => $call,
+            AnyReceiver::PacketMmap($receiver) => $call,
         }
     };
 }

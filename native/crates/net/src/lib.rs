@@ -1,7 +1,8 @@
 //! Sockets of the plant: multicast in and out, and the few other things that only the kernel can do
 //! for a receive thread (waiting, pinning, locking memory, clocks).
 //!
-//! - [`Receiver`]: one trait for every receive path; [`UdpReceiver`] is the recvmmsg path.
+//! - [`Receiver`]: one trait for every receive path; [`UdpReceiver`] is the recvmmsg path,
+//!   [`PacketMmapReceiver`] the packet ring.
 //!   [`AnyReceiver`] is one of them, chosen at run time; each names itself truthfully ([`Rung`]).
 //! - [`frame`]: from an Ethernet frame to its UDP datagram.
 //! - [`MulticastSender`]: one group, one interface. [`FrameSender`]: whole Ethernet frames.
@@ -23,6 +24,7 @@ mod frame_sender;
 mod interface;
 mod line;
 mod option;
+mod packet_mmap;
 mod rung;
 mod sender;
 mod thread;
@@ -37,6 +39,7 @@ pub use error::NetError;
 pub use frame_sender::FrameSender;
 pub use interface::{find_interface, interface_address};
 pub use line::{Interface, LineConfig};
+pub use packet_mmap::{PacketMmapConfig, PacketMmapReceiver};
 pub use rung::Rung;
 pub use sender::MulticastSender;
 pub use thread::{lock_memory, pin_current_thread};
