@@ -1,6 +1,6 @@
 use crate::af_xdp::AfXdpReceiver;
 use crate::error::NetError;
-use crate::{Datagram, PathCounters, Receiver, Rung, UdpReceiver, WaitSet};
+use crate::{Datagram, PacketMmapReceiver, PathCounters, Receiver, Rung, UdpReceiver, WaitSet};
 
 /// A receive path that was chosen at run time.
 #[non_exhaustive]
@@ -9,6 +9,8 @@ pub enum AnyReceiver {
     Udp(UdpReceiver),
     /// AF_XDP sockets.
     AfXdp(Box<AfXdpReceiver>),
+    /// A packet ring.
+    PacketMmap(PacketMmapReceiver),
 }
 
 /// The same call on whichever path it is.
@@ -17,6 +19,7 @@ macro_rules! each {
         match $any {
             AnyReceiver::Udp($receiver) => $call,
             AnyReceiver::AfXdp($receiver) => $call,
+            AnyReceiver::PacketMmap($receiver) => $call,
         }
     };
 }

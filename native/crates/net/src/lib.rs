@@ -1,7 +1,8 @@
 //! Sockets of the plant: multicast in and out, and the few other things that only the kernel can do
 //! for a receive thread (waiting, pinning, locking memory, clocks).
 //!
-//! - [`Receiver`]: one trait for every receive path; [`UdpReceiver`] is the recvmmsg path.
+//! - [`Receiver`]: one trait for every receive path; [`UdpReceiver`] is the recvmmsg path,
+//!   [`PacketMmapReceiver`] the packet ring.
 //!   [`AnyReceiver`] is one of them, chosen at run time; each names itself truthfully ([`Rung`]).
 //! - [`frame`]: from an Ethernet frame to its UDP datagram.
 //! - [`GroupMembership`]: a group joined for a path that takes its frames elsewhere.
@@ -28,6 +29,7 @@ mod link;
 mod memory;
 mod open;
 mod option;
+mod packet_mmap;
 mod prefetch;
 mod rung;
 mod sender;
@@ -45,6 +47,7 @@ pub use frame_sender::FrameSender;
 pub use interface::{find_interface, interface_address};
 pub use line::{Interface, LineConfig};
 pub use open::{NoPath, Opened, PathSettings, PathWish, open_lines, rungs_of};
+pub use packet_mmap::{PacketMmapConfig, PacketMmapReceiver};
 pub use rung::{NetErrorText, Rung, RungReport};
 pub use sender::MulticastSender;
 pub use thread::{lock_memory, pin_current_thread};

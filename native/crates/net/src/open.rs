@@ -8,6 +8,7 @@ use crate::af_xdp::{AfXdpConfig, AfXdpReceiver};
 use crate::any::AnyReceiver;
 use crate::error::NetError;
 use crate::line::LineConfig;
+use crate::packet_mmap::{PacketMmapConfig, PacketMmapReceiver};
 use crate::rung::{NetErrorText, Rung, RungReport};
 use crate::udp::{SocketConfig, UdpReceiver};
 
@@ -29,6 +30,8 @@ pub enum PathWish {
 pub struct PathSettings {
     /// Kernel UDP sockets.
     pub socket: SocketConfig,
+    /// Packet rings.
+    pub packet_mmap: PacketMmapConfig,
     /// AF_XDP.
     pub af_xdp: AfXdpConfig,
     /// The worst rung of AF_XDP that is still taken: [`Rung::ZeroCopy`], [`Rung::NativeCopy`] or
@@ -165,6 +168,10 @@ fn open_apart(
 ) -> Result<AnyReceiver, NetError> {
     match rung {
         Rung::Recvmmsg => UdpReceiver::open(line, &settings.socket).map(AnyReceiver::Udp),
+        Rung::PacketMmap => {
+            let receiver = PacketMmapReceiver::open(line, &settings.packet_mmap)?;
+            Ok(AnyReceiver::PacketMmap(receiver))
+        }
         _ => Err(NetError::config("rung", rung, "a path of one line")),
     }
 }

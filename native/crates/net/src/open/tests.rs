@@ -6,6 +6,7 @@ use crate::Interface;
 fn settings(worst_af_xdp: Rung, disabled: &[Rung]) -> PathSettings {
     PathSettings {
         socket: SocketConfig::default(),
+        packet_mmap: PacketMmapConfig::default(),
         af_xdp: AfXdpConfig::default(),
         worst_af_xdp,
         disabled: disabled.to_vec(),
