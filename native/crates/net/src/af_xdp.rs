@@ -15,7 +15,7 @@ use std::os::fd::AsFd;
 
 use crate::error::NetError;
 use crate::frame::{self, Refusal};
-use crate::line::LineConfig;
+use crate::line::{Interface, LineConfig};
 use crate::link::queues_in_use;
 use crate::rung::Rung;
 use crate::udp::{SocketConfig, UdpReceiver};
@@ -117,11 +117,9 @@ impl AfXdpReceiver {
             .map(|line| Line::join(line, &config.beside))
             .collect::<Result<_, _>>()?;
         let mut steering = Steering::attach(interface, rung)?;
-        let mut queues = Vec::new();
-        for queue in 0..queues_in_use(interface)? {
-            let socket = XskSocket::open(interface.index, queue, rung, config)?;
-            steering.bind_queue(queue, &socket)?;
-            queues.push(socket);
+        let queues = bind_queues(interface, rung, config)?;
+        for (queue, socket) in (0..).zip(&queues) {
+            steering.bind_queue(queue, socket)?;
         }
         for line in &lines {
             steering.add_line(&line.config)?;
@@ -139,6 +137,22 @@ impl AfXdpReceiver {
         })
     }
 
+    /// Whether [`AfXdpReceiver::open`] could have this rung on the interface now. Everything is tried
+    /// but steering: no packet goes another way meanwhile, so a plant that receives there is not
+    /// disturbed by us. Some drivers restart their queues when a program is attached natively.
+    ///
+    /// # Errors
+    ///
+    /// As [`AfXdpReceiver::open`].
+    pub fn probe(interface: &Interface, rung: Rung, config: &AfXdpConfig) -> Result<(), NetError> {
+        check_config(rung, config)?;
+        let steering = Steering::attach(interface, rung)?;
+        let queues = bind_queues(interface, rung, config)?;
+        drop(queues);
+        drop(steering);
+        Ok(())
+    }
+
     /// Receives one more line of the same interface from now on. The running lines do not notice.
     ///
     /// # Errors
@@ -146,7 +160,7 @@ impl AfXdpReceiver {
     /// As [`AfXdpReceiver::open`]; nothing changes then.
     pub fn add_line(&mut self, line: &LineConfig) -> Result<(), NetError> {
         line.check()?;
-        if line.interface != self.lines_interface().clone() {
+        if line.interface != *self.lines_interface() {
             let expected = "the interface of the receiver's other lines";
             return Err(NetError::config(
                 "interface",
@@ -197,7 +211,7 @@ impl AfXdpReceiver {
         waiting.min().unwrap_or(0)
     }
 
-    fn lines_interface(&self) -> &crate::Interface {
+    fn lines_interface(&self) -> &Interface {
         &self.lines[0].config.interface
     }
 }
@@ -384,6 +398,10 @@ fn check(lines: &[LineConfig], rung: Rung, config: &AfXdpConfig) -> Result<(), N
             ));
         }
     }
+    check_config(rung, config)
+}
+
+fn check_config(rung: Rung, config: &AfXdpConfig) -> Result<(), NetError> {
     if !rung.is_af_xdp() {
         return Err(NetError::config("rung", rung, "a rung of AF_XDP"));
     }
@@ -405,8 +423,20 @@ fn check(lines: &[LineConfig], rung: Rung, config: &AfXdpConfig) -> Result<(), N
     Ok(())
 }
 
+/// A socket for every receive queue in use: a frame that comes to a queue without one is not lost,
+/// but it takes the kernel's way.
+fn bind_queues(
+    interface: &Interface,
+    rung: Rung,
+    config: &AfXdpConfig,
+) -> Result<Vec<XskSocket>, NetError> {
+    (0..queues_in_use(interface)?)
+        .map(|queue| XskSocket::open(interface.index, queue, rung, config))
+        .collect()
+}
+
 /// AF_XDP is steered by IPv4 only.
-fn only_ipv4(line: &LineConfig) -> NetError {
+pub(crate) fn only_ipv4(line: &LineConfig) -> NetError {
     let expected = "an IPv4 group: AF_XDP takes no IPv6; use packet_mmap or recvmmsg";
     NetError::config("group", line.group, expected)
 }

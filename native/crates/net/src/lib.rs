@@ -46,7 +46,7 @@ pub use error::NetError;
 pub use frame_sender::FrameSender;
 pub use interface::{find_interface, interface_address};
 pub use line::{Interface, LineConfig};
-pub use open::{NoPath, Opened, PathSettings, PathWish, open_lines, rungs_of};
+pub use open::{NoPath, Opened, PathSettings, PathWish, open_lines, probe, rungs_of};
 pub use packet_mmap::{PacketMmapConfig, PacketMmapReceiver};
 pub use rung::{NetErrorText, Rung, RungReport};
 pub use sender::MulticastSender;

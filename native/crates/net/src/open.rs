@@ -4,7 +4,7 @@
 //! never quietly a worse one than it could be. AF_XDP serves all lines of an interface together;
 //! the other paths open one receiver for a line.
 
-use crate::af_xdp::{AfXdpConfig, AfXdpReceiver};
+use crate::af_xdp::{AfXdpConfig, AfXdpReceiver, only_ipv4};
 use crate::any::AnyReceiver;
 use crate::error::NetError;
 use crate::line::LineConfig;
@@ -80,6 +80,21 @@ pub fn open_lines(
         opened.extend(open_group(&configs, wish, settings)?);
     }
     Ok(opened)
+}
+
+/// Which rungs this host has for a line now, each with its refusal. Opens and closes each of them;
+/// no packet goes another way meanwhile (see [`AfXdpReceiver::probe`]).
+pub fn probe(line: &LineConfig, settings: &PathSettings) -> Vec<RungReport> {
+    let attempt = |rung: Rung| match rung {
+        _ if !rung.is_af_xdp() => open_apart(line, rung, settings).map(drop),
+        _ if !line.group.is_ipv4() => Err(only_ipv4(line)),
+        _ => AfXdpReceiver::probe(&line.interface, rung, &settings.af_xdp),
+    };
+    let report = |rung: Rung| RungReport {
+        rung,
+        refusal: attempt(rung).err().map(|error| NetErrorText::from(&error)),
+    };
+    Rung::ALL.into_iter().map(report).collect()
 }
 
 /// The rungs that a wish may end on, in order of trial.

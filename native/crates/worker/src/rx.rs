@@ -13,6 +13,7 @@
 //! journal (with what the ring of the incarnation before still holds), ring, sockets, READY. The
 //! stop runs the other way round: the groups are left, the ring's rest is journalled and sealed.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +34,7 @@ mod lines;
 mod link;
 mod merge;
 mod metrics;
+mod probe;
 mod publisher;
 mod receive;
 mod recovery;
@@ -47,9 +49,12 @@ use metrics::{JournalMetrics, ReceiveMetrics, RecoveryMetrics};
 
 /// Runs the command line and returns the exit code.
 pub fn main() -> ExitCode {
-    let Command::Run(args) = Cli::parse().command;
+    let command = Cli::parse().command;
     logging::start();
-    exit::finish(run(&args))
+    exit::finish(match command {
+        Command::Run(args) => run(&args),
+        Command::Probe { spec } => probe::run(&spec),
+    })
 }
 
 /// Receives, merges, recovers and journals one exchange.
@@ -64,6 +69,12 @@ struct Cli {
 enum Command {
     /// Runs a worker from its spec file until SIGTERM.
     Run(RunArgs),
+    /// Tells which receive paths this host has for the lines of a spec file.
+    Probe {
+        /// The worker's spec file.
+        #[arg(long)]
+        spec: PathBuf,
+    },
 }
 
 /// The metrics, by the thread that writes them.

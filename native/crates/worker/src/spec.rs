@@ -345,6 +345,17 @@ pub struct Book {
     pub initial_orders: usize,
 }
 
+impl ReceivePath {
+    /// As the file writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Recvmmsg => "recvmmsg",
+            Self::AfXdp => "af_xdp",
+            Self::Auto => "auto",
+        }
+    }
+}
+
 impl Spec {
     /// Reads and checks a spec for `kind`; errors name the file and the key.
     pub fn load(path: &Path, kind: Kind) -> Result<Self, Failure> {

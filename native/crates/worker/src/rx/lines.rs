@@ -1,8 +1,8 @@
 //! Opens the receive paths of the lines.
 
 use tickdeck_net::{
-    AfXdpConfig, AnyReceiver, LineConfig, NetError, NoPath, Opened, PathSettings, PathWish,
-    Receiver, Rung, RungReport, SocketConfig, Timestamps,
+    AfXdpConfig, AnyReceiver, LineConfig, NetError, NoPath, Opened, PacketMmapConfig, PathSettings,
+    PathWish, Receiver, Rung, RungReport, SocketConfig, Timestamps,
 };
 
 use super::failure::net_failure;
@@ -60,6 +60,7 @@ pub(super) fn settings(spec: &Spec) -> PathSettings {
             beside: socket.clone(),
             ..AfXdpConfig::default()
         },
+        packet_mmap: PacketMmapConfig::default(),
         socket,
         worst_af_xdp: match afxdp.require {
             AfxdpRequire::Zerocopy => Rung::ZeroCopy,

@@ -55,6 +55,8 @@ pub(super) struct RingMetrics {
     pub(super) published: Counter,
     pub(super) next_seq: Gauge,
     pub(super) oversize: Counter,
+    /// From the card's stamp to the ring.
+    pub(super) latency_hardware: Histogram,
     /// From the kernel's stamp to the ring.
     pub(super) latency_kernel: Histogram,
     /// The same for packets that were stamped by this process: answers, and late stamps.
@@ -159,6 +161,7 @@ impl RingMetrics {
             published: builder.counter("ring_published_total", "records", ""),
             next_seq: builder.gauge("ring_next_seq", "sequence", ""),
             oversize: builder.counter("ring_oversize_total", "records", ""),
+            latency_hardware: builder.histogram(latency, "ns", "source=hardware"),
             latency_kernel: builder.histogram(latency, "ns", "source=kernel"),
             latency_user: builder.histogram(latency, "ns", "source=user"),
         }

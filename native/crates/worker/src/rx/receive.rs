@@ -102,6 +102,7 @@ impl ReceiveThread {
         let answers = merge.take_feedback(now_ns);
         is_behind |= answers == ANSWERS_PER_PASS;
         merge.poll(now_ns);
+        merge.publisher.settle_latencies();
         if packets + answers > 0 || now_ns >= self.show_due_ns {
             merge.show();
             self.show_due_ns = now_ns + SHOW_INTERVAL_NS;
