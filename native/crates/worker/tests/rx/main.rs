@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod losses;
+mod paths;
 mod plant;
 mod restart;
 mod stream;
