@@ -18,14 +18,15 @@ use crate::frame::{self, Refusal};
 use crate::line::{Interface, LineConfig};
 use crate::link::queues_in_use;
 use crate::rung::Rung;
-use crate::udp::{SocketConfig, UdpReceiver};
-use crate::{Datagram, PathCounters, Receiver, Stamp, WaitSet, clock};
+use crate::udp::{Control, SocketConfig, Timestamps, UdpReceiver, stamp};
+use crate::{Datagram, PathCounters, Receiver, WaitSet, clock};
 
 use socket::XskSocket;
 use steering::Steering;
 
 mod ring;
 mod socket;
+mod stamped;
 mod steering;
 mod umem;
 
@@ -66,6 +67,13 @@ impl Default for AfXdpConfig {
     }
 }
 
+impl AfXdpConfig {
+    /// The sockets beside say which times are asked for.
+    fn wants_stamps(&self) -> bool {
+        self.beside.timestamps == Timestamps::HardwareOrKernel
+    }
+}
+
 /// A receiver for the lines of one interface.
 pub struct AfXdpReceiver {
     queues: Vec<XskSocket>,
@@ -97,6 +105,7 @@ struct Counted {
     fragments: u64,
     beside: u64,
     beside_drops_of_removed: u64,
+    hardware_stamps_refused: u64,
 }
 
 impl AfXdpReceiver {
@@ -116,7 +125,7 @@ impl AfXdpReceiver {
             .iter()
             .map(|line| Line::join(line, &config.beside))
             .collect::<Result<_, _>>()?;
-        let mut steering = Steering::attach(interface, rung)?;
+        let mut steering = Steering::attach(interface, rung, config.wants_stamps())?;
         let queues = bind_queues(interface, rung, config)?;
         for (queue, socket) in (0..).zip(&queues) {
             steering.bind_queue(queue, socket)?;
@@ -146,7 +155,7 @@ impl AfXdpReceiver {
     /// As [`AfXdpReceiver::open`].
     pub fn probe(interface: &Interface, rung: Rung, config: &AfXdpConfig) -> Result<(), NetError> {
         check_config(rung, config)?;
-        let steering = Steering::attach(interface, rung)?;
+        let steering = Steering::attach(interface, rung, config.wants_stamps())?;
         let queues = bind_queues(interface, rung, config)?;
         drop(queues);
         drop(steering);
@@ -205,6 +214,11 @@ impl AfXdpReceiver {
         Ok(true)
     }
 
+    /// Whether the program fetches the card's receive time; a packet without one is stamped here.
+    pub fn has_hardware_stamps(&self) -> bool {
+        self.steering.has_stamps()
+    }
+
     /// Frames that the kernel can still fill, of the queue that has fewest; 0: it drops.
     pub fn frames_waiting_min(&self) -> u32 {
         let waiting = self.queues.iter().map(XskSocket::frames_waiting);
@@ -225,28 +239,34 @@ impl Receiver for AfXdpReceiver {
             counted,
             ..
         } = self;
-        let max_packet_bytes = self.max_packet_bytes;
+        let (max_packet_bytes, has_stamps) = (self.max_packet_bytes, self.steering.has_stamps());
         let mut now_ns = 0;
         let (mut taken, count) = (0, queues.len());
         for step in 0..count {
             let queue = &mut queues[(self.first_queue + step) % count];
-            let on_frame = |bytes: &[u8], _: Option<u64>| {
+            let on_frame = |bytes: &[u8], word: Option<u64>| {
                 let Some((line, found)) = classify(bytes, lines, counted) else {
                     return;
                 };
                 if now_ns == 0 {
                     now_ns = clock::realtime_ns();
                 }
+                let control = Control {
+                    hardware_ns: word.filter(|ns| *ns != 0),
+                    ..Control::default()
+                };
+                let stamped = stamp(&control, || now_ns);
+                counted.hardware_stamps_refused += u64::from(stamped.is_hardware_refused);
                 handler(Datagram {
                     line,
                     payload: &found.payload[..found.payload.len().min(max_packet_bytes)],
-                    rx_ns: now_ns,
-                    stamp: Stamp::User,
+                    rx_ns: stamped.rx_ns,
+                    stamp: stamped.stamp,
                     truncated: found.payload.len() > max_packet_bytes,
                     source: found.source,
                 });
             };
-            taken += queue.receive(self.batch - taken, on_frame, false)?;
+            taken += queue.receive(self.batch - taken, on_frame, has_stamps)?;
             if taken == self.batch {
                 break;
             }
@@ -292,6 +312,7 @@ impl Receiver for AfXdpReceiver {
             fragments: self.counted.fragments,
             beside: self.counted.beside,
             socket_drops: self.counted.beside_drops_of_removed,
+            hardware_stamps_refused: self.counted.hardware_stamps_refused,
             ..PathCounters::default()
         };
         for queue in &self.queues {

@@ -15,7 +15,7 @@ use self::drops::DropCounter;
 pub use self::membership::GroupMembership;
 pub(crate) use self::socket::KERNEL;
 use self::socket::{open_joined, prepare_receiving};
-use self::stamp::stamp;
+pub(crate) use self::stamp::stamp;
 use crate::batch::Batch;
 use crate::error::NetError;
 use crate::line::LineConfig;

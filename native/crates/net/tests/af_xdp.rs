@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use common::traffic::{Mix, Tally, lines};
 use tickdeck_net::{
     AfXdpConfig, AfXdpReceiver, LineConfig, NetError, PathCounters, Receiver, Rung, SocketConfig,
-    UdpReceiver, WaitSet,
+    Timestamps, UdpReceiver, WaitSet,
 };
 use tickdeck_testbed::{RX_INTERFACE, Testbed, or_skip};
 
@@ -453,6 +453,48 @@ fn the_group_is_joined() {
         assert!(is_joined());
         drop(receiver);
         assert!(!is_joined());
+    });
+}
+
+/// In the driver's hook the program asks for the card's time (this kernel's veth answers, with
+/// none); where the time is missing, or nobody asks, packets are stamped by this process.
+#[test]
+fn stamps_are_labelled_by_what_is_there() {
+    let Some(testbed) = or_skip("stamps_are_labelled_by_what_is_there", 1) else {
+        return;
+    };
+    testbed.in_rx(|| {
+        let lines = lines();
+        let mut without = AfXdpConfig::default();
+        without.beside.timestamps = Timestamps::Off;
+        let cases = [
+            (Rung::NativeCopy, AfXdpConfig::default(), true),
+            (Rung::NativeCopy, without, false),
+            (Rung::Generic, AfXdpConfig::default(), false),
+        ];
+        for (rung, config, has_hardware_stamps) in cases {
+            let mut receiver = AfXdpReceiver::open(&lines, rung, &config).unwrap();
+            assert_eq!(
+                receiver.has_hardware_stamps(),
+                has_hardware_stamps,
+                "{rung}"
+            );
+            let (mix, quiet) = (
+                Mix {
+                    packets: 100,
+                    ..PLAIN
+                },
+                Duration::from_millis(100),
+            );
+            let mut tally = Tally::new(mix);
+            send(&testbed, mix, destinations(&lines));
+            assert_eq!(
+                receive(&mut receiver, &mut tally, 100, quiet),
+                100,
+                "{rung}"
+            );
+            assert_eq!(tally.stamps, [0, 0, 100], "{rung}");
+        }
     });
 }
 
