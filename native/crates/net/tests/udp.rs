@@ -230,6 +230,29 @@ fn the_group_is_left_on_drop() {
     assert!(!is_joined(&line));
 }
 
+/// Bytes in the receive queue and drop count of the one socket that is bound to the line's group.
+fn queued_and_dropped(line: &LineConfig) -> (u64, u64) {
+    let IpAddr::V4(group) = line.group else {
+        panic!("a group of IPv4");
+    };
+    let address = format!(
+        "{:08X}:{:04X}",
+        u32::from_ne_bytes(group.octets()),
+        line.port
+    );
+    let table = std::fs::read_to_string("/proc/net/udp").unwrap();
+    // sl local remote state tx:rx timer retransmits uid timeout inode references pointer drops
+    let rows = table
+        .lines()
+        .map(|row| row.split_whitespace().collect::<Vec<_>>());
+    let mut rows = rows.filter(|row| row[1] == address);
+    let row = rows.next().expect("a socket is bound to the group");
+    assert!(rows.next().is_none(), "one socket");
+    let (_, queued) = row[4].split_once(':').unwrap();
+    let dropped = row.last().unwrap().parse().unwrap();
+    (u64::from_str_radix(queued, 16).unwrap(), dropped)
+}
+
 fn is_joined(line: &LineConfig) -> bool {
     let IpAddr::V4(group) = line.group else {
         panic!("a group of IPv4");
@@ -391,15 +414,21 @@ fn busy_polling_changes_nothing_but_the_wait() {
     receive(&mut receiver, 20, &mut |_| {});
 }
 
-/// A membership holds the group like a receiver, takes nothing away from one, and ends on drop.
+/// A membership holds the group like a receiver, drops every datagram instead of keeping it, takes
+/// nothing away from a receiver, and ends on drop.
 #[test]
 fn a_membership_joins_and_takes_nothing() {
     let line = line();
     assert!(!is_joined(&line));
     let membership = GroupMembership::join(&line).unwrap();
     assert!(is_joined(&line));
+    let sender = sender(&line);
+    for _ in 0..3 {
+        sender.send(b"x").unwrap();
+    }
+    assert_eq!(queued_and_dropped(&line), (0, 3));
     let mut receiver = open(&line);
-    sender(&line).send(b"x").unwrap();
+    sender.send(b"x").unwrap();
     receive(&mut receiver, 1, &mut |_| {});
     drop(receiver);
     assert!(is_joined(&line));
