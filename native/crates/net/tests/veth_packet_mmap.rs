@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use ring::{GROUP, PORT, flow, flow_from, frame_sender, line, line_on, open, take, wait};
 use tickdeck_net::{
@@ -64,38 +65,24 @@ fn the_lines_datagrams_come() {
     assert_eq!(receiver.counters().unwrap(), Default::default());
 }
 
-/// The kernel puts fragments together before the ring, in whatever order they come, tagged or not.
+/// Fragments are counted, each, and refused; a frame behind them comes.
 #[test]
-fn fragments_come_as_one_datagram() {
-    let Some(testbed) = or_skip("fragments_come_as_one_datagram", 1) else {
+fn fragments_are_counted() {
+    let Some(testbed) = or_skip("fragments_are_counted", 1) else {
         return;
     };
     let line = line(&testbed, GROUP.into());
-    let config = PacketMmapConfig {
-        max_packet_bytes: 65_507,
-        ..PacketMmapConfig::default()
-    };
-    let mut receiver = open(&testbed, &line, &config);
+    let mut receiver = open(&testbed, &line, &PacketMmapConfig::default());
     let mut sender = frame_sender(&testbed);
-    let payload: Vec<u8> = (0..65_507u32).map(|n| (n * 7) as u8).collect();
-    for (number, (tagged, bytes)) in [(false, 3_000), (true, 3_000), (false, 65_507)]
-        .into_iter()
-        .enumerate()
-    {
-        let mut builder = flow().identification(number as u16 + 1);
-        if tagged {
-            builder = builder.vlan(5);
+    let tagged = flow().vlan(7);
+    for builder in [flow(), tagged] {
+        for fragment in builder.fragments(&[1; 3_000], 1_024) {
+            sender.send(&fragment).unwrap();
         }
-        let mut fragments = builder.fragments(&payload[..bytes], 1_024);
-        fragments.reverse();
-        for fragment in &fragments {
-            sender.send(fragment).unwrap();
-        }
-        let found = take(&mut receiver, 1);
-        assert!(found[0].payload == payload[..bytes], "{bytes} bytes");
-        assert!(!found[0].truncated);
     }
-    assert_eq!(receiver.counters().unwrap(), Default::default());
+    sender.send(&flow().build(b"whole")).unwrap();
+    assert_eq!(take(&mut receiver, 7)[0].payload, b"whole");
+    assert_eq!(receiver.counters().unwrap().fragments, 6);
 }
 
 /// What is longer than the limit is cut and flagged; headers that lie are counted, not delivered.
@@ -248,7 +235,12 @@ fn two_rings_share_the_flows() {
         }
     };
     let mut fitted = |queues| {
-        let mut receiver = open(&testbed, &line, &tiny(queues));
+        // Long enough that blocks are handed over full.
+        let config = PacketMmapConfig {
+            retire_ms: 500,
+            ..tiny(queues)
+        };
+        let mut receiver = open(&testbed, &line, &config);
         send(400);
         let mut taken = 0;
         loop {
@@ -260,7 +252,7 @@ fn two_rings_share_the_flows() {
         }
     };
     let (one, two) = (fitted(1), fitted(2));
-    assert!(two > one + one / 2, "{one} in one ring, {two} in two");
+    assert!(two > one, "{one} in one ring, {two} in two");
 
     let config = PacketMmapConfig {
         queues: 2,
@@ -286,9 +278,13 @@ fn a_foreign_fanout_group_is_never_shared() {
         return;
     };
     let line = line(&testbed, GROUP.into());
+    let free = PacketMmapConfig {
+        queues: 2,
+        ..PacketMmapConfig::default()
+    };
     let fixed = PacketMmapConfig {
         fanout_group: Some(7),
-        ..PacketMmapConfig::default()
+        ..free.clone()
     };
     let mut first = open(&testbed, &line, &fixed);
     let error = testbed.in_rx(|| PacketMmapReceiver::open(&line, &fixed).err().unwrap());
@@ -304,8 +300,8 @@ fn a_foreign_fanout_group_is_never_shared() {
         "{text}"
     );
     assert!(text.contains("to 7: another program"), "{text}");
-    let mut second = open(&testbed, &line, &PacketMmapConfig::default());
-    let mut third = open(&testbed, &line, &PacketMmapConfig::default());
+    let mut second = open(&testbed, &line, &free);
+    let mut third = open(&testbed, &line, &free);
     let mut sender = frame_sender(&testbed);
     for number in 0..50u64 {
         sender.send(&flow().build(&number.to_be_bytes())).unwrap();
@@ -338,7 +334,7 @@ fn nothing_is_left_behind() {
         );
         assert!(is_joined(&testbed));
         drop(receiver);
-        assert_eq!(packet_sockets(&testbed), [""; 0]);
+        wait_until_closed(&testbed);
         assert!(
             !inodes
                 .iter()
@@ -355,7 +351,7 @@ fn nothing_is_left_behind() {
     };
     let error = testbed.in_rx(|| PacketMmapReceiver::open(&gone, &config).err());
     assert!(error.is_some());
-    assert_eq!(packet_sockets(&testbed), [""; 0]);
+    wait_until_closed(&testbed);
 }
 
 /// A killed process leaves nothing either: its fanout group can be had at once.
@@ -398,7 +394,7 @@ fn a_killed_process_leaves_nothing() {
     assert!(testbed.in_rx(|| PacketMmapReceiver::open(&line, &config).is_err()));
     holder.kill().unwrap();
     holder.wait().unwrap();
-    assert_eq!(packet_sockets(&testbed), [""; 0]);
+    wait_until_closed(&testbed);
     let mut receiver = open(&testbed, &line, &config);
     frame_sender(&testbed).send(&flow().build(b"on")).unwrap();
     assert_eq!(take(&mut receiver, 1)[0].payload, b"on");
@@ -525,6 +521,16 @@ fn packet_sockets(testbed: &Testbed) -> Vec<String> {
         .skip(1)
         .map(|row| row.split_whitespace().last());
     inodes.map(|inode| inode.unwrap().to_owned()).collect()
+}
+
+/// Another test's thread that starts a command has all descriptors for a moment, until the command
+/// runs.
+fn wait_until_closed(testbed: &Testbed) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !packet_sockets(testbed).is_empty() {
+        assert!(Instant::now() < deadline, "a packet socket stayed open");
+        std::thread::yield_now();
+    }
 }
 
 fn is_mapped(inode: &str) -> bool {
