@@ -4,7 +4,7 @@
 //! Unknown keys are errors.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -116,6 +116,22 @@ pub struct Receive {
     pub batch: usize,
     /// Longest packet that is taken.
     pub max_packet_bytes: usize,
+    /// How long the kernel may poll the card for a socket, in µs; 0: not at all.
+    pub busy_poll_us: u32,
+    /// Packets that one such poll may take.
+    pub busy_poll_budget: u16,
+    /// Receive times that are asked of the kernel.
+    pub timestamps: Timestamps,
+}
+
+/// Receive times that are asked of the kernel.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Timestamps {
+    /// The card's where a packet has one, else the kernel's.
+    HardwareOrKernel,
+    /// None: the time of the call that took the packet.
+    Off,
 }
 
 /// What the receive thread does when no packet is there.
@@ -135,13 +151,13 @@ pub struct Line {
     /// `A` or `B`.
     pub name: LineName,
     /// Multicast group.
-    pub group: Ipv4Addr,
+    pub group: IpAddr,
     /// UDP port.
     pub port: u16,
-    /// Local interface, by name or by IPv4 address.
+    /// Local interface, by name or by address.
     pub interface: String,
     /// Source for a source-specific join.
-    pub source: Option<Ipv4Addr>,
+    pub source: Option<IpAddr>,
     /// Receive path.
     pub receive: ReceivePath,
 }

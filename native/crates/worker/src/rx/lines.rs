@@ -1,6 +1,8 @@
 //! Opens the receive paths of the lines.
 
-use tickdeck_net::{AnyReceiver, LineConfig, NetError, Receiver, SocketConfig, UdpReceiver};
+use tickdeck_net::{
+    AnyReceiver, LineConfig, NetError, Receiver, SocketConfig, Timestamps, UdpReceiver,
+};
 
 use super::failure::net_failure;
 use crate::exit::Failure;
@@ -26,15 +28,22 @@ fn open_line(spec: &Spec, line: &spec::Line) -> Result<OpenLines, Failure> {
         tickdeck_net::find_interface(&line.interface).map_err(|error| in_line(line, &error))?;
     let config = LineConfig {
         line: line.name.index(),
-        group: line.group.into(),
+        group: line.group,
         port: line.port,
         interface,
-        source: line.source.map(Into::into),
+        source: line.source,
     };
     let socket = SocketConfig {
         rcvbuf_bytes: receive.rcvbuf_bytes,
         batch: receive.batch,
         max_packet_bytes: receive.max_packet_bytes,
+        busy_poll_us: receive.busy_poll_us,
+        busy_poll_budget: receive.busy_poll_budget,
+        timestamps: match receive.timestamps {
+            spec::Timestamps::HardwareOrKernel => Timestamps::HardwareOrKernel,
+            spec::Timestamps::Off => Timestamps::Off,
+        },
+        ..SocketConfig::default()
     };
     let receiver = UdpReceiver::open(&config, &socket).map_err(|error| in_line(line, &error))?;
     tracing::info!(

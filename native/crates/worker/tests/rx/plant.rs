@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tickdeck_journal::Reader;
-use tickdeck_net::MulticastSender;
+use tickdeck_net::{MulticastSender, find_interface};
 use tickdeck_wire::moldudp64::{
     Blocks, PacketBuilder, Request, Session, end_of_session, heartbeat,
 };
@@ -60,8 +60,9 @@ impl Plant {
             .expect("read timeout");
         let port = free_port();
         let groups = [1, 2].map(|line| Ipv4Addr::new(239, 192, fresh_number(), line));
+        let loopback = find_interface("lo").expect("loopback interface");
         let lines = groups.map(|group| {
-            MulticastSender::open(group, port, Ipv4Addr::LOCALHOST, 0).expect("multicast sender")
+            MulticastSender::open(group.into(), port, &loopback, 0).expect("multicast sender")
         });
         let line = |name: &str, group: Ipv4Addr| {
             json!({"name": name, "group": group.to_string(), "port": port,
@@ -75,7 +76,8 @@ impl Plant {
                 "name": "TEST", "protocol": "moldudp64", "decoder": "itch50", "channel": 7,
                 "general": {"mlock_all": false},
                 "receive": {"cpu": null, "wait": "block", "rcvbuf_bytes": 1_048_576, "batch": 32,
-                            "max_packet_bytes": 1500},
+                            "max_packet_bytes": 1500, "busy_poll_us": 0, "busy_poll_budget": 64,
+                            "timestamps": "hardware_or_kernel"},
                 "lines": [line("A", groups[0]), line("B", groups[1])],
                 "arbiter": {"reorder_window_ns": 1_000_000, "hold_capacity_packets": 4096,
                             "session_takeover_ms": 3000},
