@@ -16,20 +16,18 @@
 mod block;
 mod fanout;
 mod filter;
-mod membership;
 mod ring;
 mod socket;
 
 use std::os::fd::AsFd;
 
 use block::{BLOCK_HEADER_BYTES, Broken, FRAME_OVERHEAD_BYTES, Frame};
-use membership::Membership;
 use ring::Ring;
 
 use crate::error::NetError;
 use crate::frame::{Refusal, parse_cut};
 use crate::line::LineConfig;
-use crate::{Datagram, PathCounters, Receiver, Rung, Stamp, WaitSet};
+use crate::{Datagram, GroupMembership, PathCounters, Receiver, Rung, Stamp, WaitSet};
 
 /// Geometry and limits of a line's rings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +74,7 @@ pub struct PacketMmapReceiver {
     first: usize,
     batch: usize,
     reader: Reader,
-    _membership: Membership,
+    _membership: GroupMembership,
 }
 
 impl PacketMmapReceiver {
@@ -97,7 +95,7 @@ impl PacketMmapReceiver {
             })
             .collect();
         let rings = rings?;
-        let membership = Membership::join(line)?;
+        let membership = GroupMembership::join(line)?;
         // Bound behind a filter that lets nothing in: until all rings share the frames, each would
         // get them all.
         for ring in &rings {

@@ -168,7 +168,7 @@ fn a_looped_frame_comes_once() {
     let line = line_on(&testbed, "lo", GROUP.into());
     let mut receiver = open(&testbed, &line, &PacketMmapConfig::default());
     let sender = testbed
-        .in_rx(|| MulticastSender::open(GROUP, PORT, Ipv4Addr::LOCALHOST, 1))
+        .in_rx(|| MulticastSender::open(GROUP.into(), PORT, &line.interface, 1))
         .unwrap();
     let before = clock::realtime_ns();
     for number in 0..100u8 {
