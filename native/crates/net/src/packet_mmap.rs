@@ -10,7 +10,7 @@
 //!   behind it, the card's frame check is what there is.
 //! - A VLAN tag of any number is accepted and ignored, also where no VLAN interface exists. To
 //!   receive one VLAN alone, name its interface.
-//! - Fragments of IPv4 are put together by the kernel ([`fanout`]); those of IPv6 are counted.
+//! - Fragments are counted and refused: nothing below puts them together ([`fanout`]).
 //! - What this host sends itself is not seen, except on the loopback interface.
 
 mod block;
@@ -45,7 +45,7 @@ pub struct PacketMmapConfig {
     pub batch: usize,
     /// Longest payload; more is truncated and flagged.
     pub max_packet_bytes: usize,
-    /// Number of the line's fanout group; `None`: one made of interface, group and port.
+    /// Number of the fanout group of several rings; `None`: made of interface, group and port.
     pub fanout_group: Option<u16>,
 }
 
@@ -101,8 +101,10 @@ impl PacketMmapReceiver {
         for ring in &rings {
             socket::bind(ring.socket(), &line.interface)?;
         }
-        let sockets: Vec<_> = rings.iter().map(Ring::socket).collect();
-        fanout::join(&sockets, line, config.fanout_group)?;
+        if rings.len() > 1 {
+            let sockets: Vec<_> = rings.iter().map(Ring::socket).collect();
+            fanout::join(&sockets, line, config.fanout_group)?;
+        }
         let program = filter::of_line(line, config.captured_bytes() as u32);
         for ring in &rings {
             socket::attach_and_lock(ring.socket(), &program)?;

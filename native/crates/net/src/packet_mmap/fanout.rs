@@ -1,10 +1,13 @@
-//! The fanout group of a line (PACKET_FANOUT): its rings share the frames, and the kernel puts
-//! IPv4 fragments together before it asks which ring gets a datagram. So a single ring is in a
-//! group too.
+//! The fanout group of a line with several rings (PACKET_FANOUT): they share its frames.
 //!
 //! The group's number is made of interface, group and port, the same at each start. The group takes
 //! as many members as the line has rings: a foreign socket cannot take a share, and two lines whose
 //! numbers collide do not mix. The second then takes one of the next free numbers.
+//!
+//! Not PACKET_FANOUT_FLAG_DEFRAG: all groups of a network namespace put fragments together in one
+//! place. With two groups on one interface the first to see the last fragment gets the datagram,
+//! whosever it is; the other loses it uncounted, and what it leaves there is mixed with the next
+//! datagram of that number. So fragments are counted and refused.
 
 use std::io;
 
@@ -21,7 +24,7 @@ pub(super) fn join(
     line: &LineConfig,
     number: Option<u16>,
 ) -> Result<(), NetError> {
-    let Some((first, others)) = sockets.split_first() else {
+    let [first, others @ ..] = sockets else {
         return Ok(());
     };
     let (wanted, attempts) = match number {
@@ -65,13 +68,11 @@ fn is_taken(error: &io::Error) -> bool {
 
 /// Adds a socket to a group of `members` sockets; the first one makes it.
 fn add(socket: &Socket, number: u16, members: u32) -> io::Result<()> {
-    // One flow is one ring, so its order is kept. With a single ring there is nothing to choose,
-    // and the core's number is the cheapest to ask for.
-    let mode = match members {
-        1 => libc::PACKET_FANOUT_CPU,
-        _ => libc::PACKET_FANOUT_HASH,
-    };
-    let flags = libc::PACKET_FANOUT_FLAG_DEFRAG | libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
+    // One flow is one ring, so its order is kept.
+    let (mode, flags) = (
+        libc::PACKET_FANOUT_HASH,
+        libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING,
+    );
     let arguments = fanout_args {
         id: number,
         type_flags: (mode | flags) as u16,
