@@ -55,11 +55,13 @@ def _line(gap: Gap, now_ns: int, *, short: bool) -> Content:
     end_ns = gap.closed_ns or (now_ns if gap.stage.open else 0)
     took = text.latency(end_ns - gap.detected_ns) if end_ns > gap.detected_ns else "-"
     slo: Part = (" SLO", "bold $degraded") if gap.slo_violated else ""
+    lost_at: Part = (f"  lost at: {text.safe(gap.lost_at)}", "$quiet") if gap.lost_at else ""
     head = f" {gap.id:>5} {gap.first_seq:>14} {gap.last_seq:>14} {text.count(gap.messages):>7} "
     return Content.assemble(
         (head, "bold" if gap.stage.open else ""),
         f"{utc(gap.detected_ns)}  {took:>7}  ",
         stage_bar(gap, short=short),
         slo,
+        lost_at,
         "\n",
     )

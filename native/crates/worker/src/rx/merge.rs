@@ -8,7 +8,7 @@ use tickdeck_wire::record::stamp;
 
 use super::gap_rows::{GapRows, monotonic_of};
 use super::ladder::link::Asker;
-use super::ladder::own::{MergeCounts, PATH_LAYERS, own_counts};
+use super::ladder::own::{MergeCounts, Own, PATH_LAYERS};
 use super::link::{Command, Feedback};
 use super::metrics::{
     IMPLAUSIBLE_JUMP, LineMetrics, MergeMetrics, OVERSIZE, SEQUENCE_OVERFLOW, WRONG_SESSION,
@@ -126,7 +126,7 @@ impl Merge {
     }
 
     /// Tells the ladder what the paths and the merge have counted by `at_ns`.
-    pub(super) fn tell_counts(&mut self, at_ns: u64, paths: &PathCounters) {
+    pub(super) fn tell_counts(&mut self, at_ns: u64, paths: PathCounters) {
         let counters = self.arbiter.counters();
         let lines = self.lines.iter();
         let merge = MergeCounts {
@@ -137,7 +137,7 @@ impl Merge {
             stale: counters.stale,
             oversize: self.publisher.oversize(),
         };
-        self.asker.tell(at_ns, own_counts(paths, &merge));
+        self.asker.tell(at_ns, Own { paths, merge });
         self.metrics.verdicts_skipped.set(self.asker.skipped);
     }
 

@@ -160,7 +160,7 @@ impl ReceiveThread {
                 drops.set(counters.lost());
             }
         }
-        self.merge.tell_counts(monotonic_ns(), &sum);
+        self.merge.tell_counts(monotonic_ns(), sum);
         Ok(())
     }
 }

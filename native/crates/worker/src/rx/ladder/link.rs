@@ -8,7 +8,7 @@
 use rtrb::{Consumer, Producer, RingBuffer};
 use tickdeck_stats::gaps::SLOTS;
 
-use super::own::OwnCounts;
+use super::own::Own;
 
 /// Least time between two readings at gaps.
 const ASK_INTERVAL_NS: u64 = 100_000_000;
@@ -19,7 +19,7 @@ const NOTES: usize = SLOTS + 128;
 #[derive(Debug)]
 pub(in crate::rx) enum Note {
     /// A reading of its own counters, complete at `at_ns`.
-    Counts { at_ns: u64, counts: OwnCounts },
+    Counts { at_ns: u64, own: Own },
     /// A gap that belongs to the reading told last.
     Gap(GapNote),
 }
@@ -132,8 +132,8 @@ impl Asker {
     }
 
     /// Tells a reading, and the gaps that waited for it.
-    pub(in crate::rx) fn tell(&mut self, at_ns: u64, counts: OwnCounts) {
-        if self.notes.push(Note::Counts { at_ns, counts }).is_err() {
+    pub(in crate::rx) fn tell(&mut self, at_ns: u64, own: Own) {
+        if self.notes.push(Note::Counts { at_ns, own }).is_err() {
             // Gaps must not be judged by an older reading: they wait for the next.
             return;
         }
@@ -167,14 +167,7 @@ fn slot(id: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use tickdeck_net::PathCounters;
-
     use super::*;
-    use crate::rx::ladder::own::{MergeCounts, own_counts};
-
-    fn counts() -> OwnCounts {
-        own_counts(&PathCounters::default(), &MergeCounts::default())
-    }
 
     fn told(end: &mut WatchEnd) -> Vec<Option<GapNote>> {
         let notes = std::iter::from_fn(|| end.notes.pop().ok());
@@ -196,11 +189,11 @@ mod tests {
         assert!(!asker.wants_counts(u64::MAX));
         asker.missed(1);
         assert!(asker.wants_counts(5));
-        asker.tell(5, counts());
+        asker.tell(5, Own::default());
         asker.missed(3);
         assert!(!asker.wants_counts(5 + ASK_INTERVAL_NS - 1));
         assert!(asker.wants_counts(5 + ASK_INTERVAL_NS));
-        asker.tell(5 + ASK_INTERVAL_NS, counts());
+        asker.tell(5 + ASK_INTERVAL_NS, Own::default());
         let gap = |id, since_ns| {
             Some(GapNote {
                 id,
@@ -219,7 +212,7 @@ mod tests {
         asker.closed();
         asker.opened(2, 70, asker.is_any_open());
         asker.missed(2);
-        asker.tell(80, counts());
+        asker.tell(80, Own::default());
         assert_eq!(told(&mut end)[1].expect("a gap").chain_ns, 70);
     }
 
@@ -233,7 +226,7 @@ mod tests {
             asker.missed(id);
             asker.closed();
             if id % 500 == 0 {
-                asker.tell(id, counts());
+                asker.tell(id, Own::default());
             }
         }
         let gaps = told(&mut end).into_iter().flatten().count() as u64;

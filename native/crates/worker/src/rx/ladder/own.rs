@@ -27,8 +27,21 @@ pub(in crate::rx) struct MergeCounts {
     pub(in crate::rx) oversize: u64,
 }
 
-/// The reading, from the sums over all paths and from the merge.
-pub(in crate::rx) fn own_counts(paths: &PathCounters, merge: &MergeCounts) -> OwnCounts {
+/// What a reading is made of: the sums over all paths, and the merge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::rx) struct Own {
+    pub(in crate::rx) paths: PathCounters,
+    pub(in crate::rx) merge: MergeCounts,
+}
+
+impl Own {
+    /// The reading.
+    pub(in crate::rx) fn counts(&self) -> OwnCounts {
+        own_counts(&self.paths, &self.merge)
+    }
+}
+
+fn own_counts(paths: &PathCounters, merge: &MergeCounts) -> OwnCounts {
     use Layer::{Arbiter, PacketRing, Receiver, Ring, Socket, XdpProgram, Xsk};
     [
         Count::info(XdpProgram, "redirected", "frames", paths.program_redirected),

@@ -96,7 +96,7 @@ fn subtract(lost: &mut Option<u64>, counted_twice: Option<(u64, u64)>) {
 }
 
 impl Verdict {
-    /// The code in the gap table; 0 is no verdict. The daemon's `observe/gaps.py` has the words.
+    /// The code in the gap table; 0 is no verdict. The daemon's `stats/types.py` has the words.
     pub(in crate::rx) fn code(self) -> u64 {
         match self {
             Self::Upstream => 1,

@@ -102,7 +102,8 @@ impl Watcher {
         let mut is_read = false;
         while let Ok(note) = self.end.notes.pop() {
             match note {
-                Note::Counts { at_ns, counts } => {
+                Note::Counts { at_ns, own } => {
+                    let counts = own.counts();
                     self.first_own.get_or_insert(counts);
                     self.owns.add(at_ns, counts);
                 }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use tickdeck_net::PathCounters;
 
 use super::*;
-use crate::rx::ladder::own::{MergeCounts, own_counts};
+use crate::rx::ladder::own::Own;
 
 const LAYERS: usize = Layer::ALL.len();
 
@@ -80,15 +80,15 @@ fn nothing_counts_twice() {
     assert_eq!(of(30, 30).verdict(), Verdict::Lost { layer, lost: 30 });
     assert_eq!(of(30, 30).of(Layer::Nic), Some(0));
     assert_eq!(of(31, 10).of(Layer::Nic), Some(21));
-    let merge = MergeCounts::default();
-    let none = own_counts(&PathCounters::default(), &merge);
-    let paths = PathCounters {
+    let mut own = Own::default();
+    let before = own.counts();
+    own.paths = PathCounters {
         xsk_dropped: 40,
         xsk_fill_ring_empty: 40,
         xsk_ring_full: 2,
         ..PathCounters::default()
     };
-    let losses = Losses::between(&[(&none, &own_counts(&paths, &merge))]);
+    let losses = Losses::between(&[(&before, &own.counts())]);
     assert_eq!(losses.of(Layer::Xsk), Some(42));
 }
 
