@@ -6,8 +6,8 @@
 //! | receive | both lines, merge, ring ([`receive`], [`merge`], [`publisher`]) | recovery, by queues |
 //! | recovery | requests and answers ([`recovery`]) | receive, by queues ([`link`]) |
 //! | journal | ring to log ([`journal`]) | nobody: it reads the ring |
-//! | control | the control socket ([`control`]) | recovery and journal, by queues |
-//! | main | heartbeat, start and stop | all |
+//! | control | the control socket ([`control`]) | recovery, journal and main, by queues |
+//! | main | heartbeat, start and stop, the drop ladder ([`ladder`]) | all; receive, by queues |
 //!
 //! The start follows the spawn contract: spec, lock, memory, stats file and control socket,
 //! journal (with what the ring of the incarnation before still holds), ring, sockets, READY. The
@@ -30,6 +30,7 @@ mod failure;
 mod gap_rows;
 mod journal;
 mod journal_state;
+mod ladder;
 mod lines;
 mod link;
 mod merge;
@@ -45,6 +46,7 @@ mod wake;
 
 use control::{OPS, Ops};
 use failure::net_failure;
+use ladder::watch::HostMetrics;
 use metrics::{JournalMetrics, ReceiveMetrics, RecoveryMetrics};
 
 /// Runs the command line and returns the exit code.
@@ -82,6 +84,7 @@ struct Metrics {
     receive: ReceiveMetrics,
     recovery: RecoveryMetrics,
     journal: JournalMetrics,
+    host: HostMetrics,
 }
 
 fn run(args: &RunArgs) -> Result<Code, Failure> {
@@ -121,6 +124,7 @@ fn serve(
         stop: stop.clone(),
         recovery: queues.retry_orders,
         journal: queues.seal_orders,
+        report: queues.report_orders,
     };
     let hello = Hello {
         worker: &spec.worker,
@@ -133,7 +137,7 @@ fn serve(
     let _server = server
         .map_err(|error| Failure::failed(format!("control socket {}: {error}", path.display())))?;
     let header = file.header();
-    let running = threads::start(spec, metrics, queues.inner, &header, stop)?;
+    let mut running = threads::start(spec, metrics, queues.inner, &header, stop)?;
     let ready = running.wait_until_started().and_then(|()| {
         header.set_state(State::Ready);
         lifecycle::announce_ready(args.ready_fd)
@@ -158,6 +162,7 @@ fn create_stats(spec: &Spec) -> Result<(StatsFile, Metrics), Failure> {
         receive: ReceiveMetrics::new(&mut builder),
         recovery: RecoveryMetrics::new(&mut builder),
         journal: JournalMetrics::new(&mut builder),
+        host: HostMetrics::new(&mut builder),
     };
     let created = builder.create(&spec.runtime_dir);
     let file = created.map_err(|error| Failure::failed(chain(&error)))?;

@@ -56,6 +56,11 @@ impl Publisher {
         self.ring.next_seq()
     }
 
+    /// Records that did not fit the ring.
+    pub(super) fn oversize(&self) -> u64 {
+        self.metrics.oversize.get()
+    }
+
     /// Brings the numbers of this stage up to date.
     pub(super) fn show(&self, merge: &MergeMetrics, has_ended: bool) {
         self.metrics.next_seq.set(self.ring.next_seq());

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tickdeck_journal::Reader;
 use tickdeck_net::{MulticastSender, find_interface};
@@ -325,11 +326,16 @@ impl Plant {
 impl Worker {
     /// Waits until a metric has a value.
     pub(crate) fn wait_for(&self, name: &str, labels: &str, value: u64) {
+        self.wait_until(name, labels, |present| present == value);
+    }
+
+    /// Waits until a metric is as wanted.
+    pub(crate) fn wait_until(&self, name: &str, labels: &str, is_wanted: impl Fn(u64) -> bool) {
         let start = Instant::now();
-        while self.value(name, labels) != value {
+        while !is_wanted(self.value(name, labels)) {
             assert!(
                 start.elapsed() < LIMIT,
-                "{name}{{{labels}}} is {} and not {value}",
+                "{name}{{{labels}}} stays {}",
                 self.value(name, labels)
             );
             std::thread::sleep(Duration::from_millis(2));
@@ -359,8 +365,12 @@ impl Worker {
     }
 
     pub(crate) fn terminate(&self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("SIGTERM");
+        self.signal(Signal::TERM);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("the worker is there");
     }
 
     /// SIGKILL, as a crash would end it.
