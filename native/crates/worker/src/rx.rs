@@ -6,7 +6,8 @@
 //! | receive | both lines, merge, ring ([`receive`], [`merge`], [`publisher`]) | recovery, by queues |
 //! | recovery | requests and answers ([`recovery`]) | receive, by queues ([`link`]) |
 //! | journal | ring to log ([`journal`]) | nobody: it reads the ring |
-//! | control | the control socket ([`control`]) | recovery and journal, by queues |
+//! | capture | cuts what the lines brought into files ([`capture`]) | nobody: it reads its own ring |
+//! | control | the control socket ([`control`]) | recovery, journal and capture, by queues |
 //! | main | heartbeat, start and stop | all |
 //!
 //! The start follows the spawn contract: spec, lock, memory, stats file and control socket,
@@ -24,6 +25,7 @@ use crate::lifecycle::{self, Lock, RunArgs, StopFlag};
 use crate::logging;
 use crate::spec::{Kind, Spec};
 
+mod capture;
 mod control;
 mod failure;
 mod gap_rows;
@@ -42,7 +44,7 @@ mod wake;
 
 use control::{OPS, Ops};
 use failure::net_failure;
-use metrics::{JournalMetrics, ReceiveMetrics, RecoveryMetrics};
+use metrics::{CaptureMetrics, JournalMetrics, ReceiveMetrics, RecoveryMetrics};
 
 /// Runs the command line and returns the exit code.
 pub fn main() -> ExitCode {
@@ -70,6 +72,7 @@ struct Metrics {
     receive: ReceiveMetrics,
     recovery: RecoveryMetrics,
     journal: JournalMetrics,
+    capture: CaptureMetrics,
 }
 
 fn run(args: &RunArgs) -> Result<Code, Failure> {
@@ -109,6 +112,7 @@ fn serve(
         stop: stop.clone(),
         recovery: queues.retry_orders,
         journal: queues.seal_orders,
+        capture: queues.capture_orders,
     };
     let hello = Hello {
         worker: &spec.worker,
@@ -146,6 +150,7 @@ fn create_stats(spec: &Spec) -> Result<(StatsFile, Metrics), Failure> {
         receive: ReceiveMetrics::new(&mut builder),
         recovery: RecoveryMetrics::new(&mut builder),
         journal: JournalMetrics::new(&mut builder),
+        capture: CaptureMetrics::new(&mut builder),
     };
     let created = builder.create(&spec.runtime_dir);
     let file = created.map_err(|error| Failure::failed(chain(&error)))?;

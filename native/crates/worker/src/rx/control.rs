@@ -1,11 +1,12 @@
 //! The ops of the control socket.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use rtrb::{Producer, PushError};
 use serde_json::{Value, json};
 
+use super::capture::order::{self, CutOrder};
 use super::journal::Seal;
 use super::recovery::RetryNow;
 use super::wake::Wake;
@@ -13,7 +14,13 @@ use crate::control::{Call, ControlError};
 use crate::lifecycle::StopFlag;
 
 /// What the hello line names.
-pub(super) const OPS: &[&str] = &["status", "drain", "recovery.start", "journal.seal"];
+pub(super) const OPS: &[&str] = &[
+    "status",
+    "drain",
+    "recovery.start",
+    "journal.seal",
+    "capture.cut",
+];
 
 /// How often a wait looks whether the other thread is still there.
 const SLICE: Duration = Duration::from_millis(50);
@@ -28,6 +35,8 @@ pub(super) struct Ops {
     /// `None` when there is nobody to ask.
     pub(super) recovery: Option<(Producer<RetryNow>, Wake)>,
     pub(super) journal: Producer<Seal>,
+    /// `None` when nothing is captured.
+    pub(super) capture: Option<SyncSender<CutOrder>>,
 }
 
 impl Ops {
@@ -40,6 +49,7 @@ impl Ops {
             }
             "recovery.start" => self.start_recovery(call),
             "journal.seal" => self.seal(call),
+            "capture.cut" => order::cut(self.capture.as_ref(), call),
             other => Err(ControlError::unknown_op(other)),
         }
     }
@@ -102,7 +112,7 @@ fn push<T>(orders: &mut Producer<T>, order: T, thread: &str) -> Result<(), Contr
 
 /// Waits in slices: an order in the queue of a thread that has ended is never dropped, so only
 /// the queue itself tells that nobody will answer.
-fn wait_for<T>(
+pub(super) fn wait_for<T>(
     answer: &Receiver<T>,
     call: &Call<'_>,
     is_abandoned: impl Fn() -> bool,

@@ -89,6 +89,8 @@ impl ReceiveThread {
             let line = *line;
             let count = receiver.receive(&mut |datagram| {
                 merge.on_datagram(line, &datagram, now_ns);
+                // Behind the merge, so that it adds nothing to this packet's own latency.
+                merge.capture(line, &datagram);
             })?;
             packets += count;
             is_behind |= count == self.batch;

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tickdeck_ring::RingConfig;
 use tickdeck_stats::Header;
 
 use super::Metrics;
+use super::capture::{self, Tap, order::CutOrder};
 use super::failure::{journal_failure, net_failure};
 use super::gap_rows::GapRows;
 use super::journal::{JournalThread, STILL_GROWING, Seal};
@@ -53,6 +54,7 @@ const NS_PER_MS: u64 = 1_000_000;
 pub(super) struct Queues {
     pub(super) retry_orders: Option<(Producer<RetryNow>, Wake)>,
     pub(super) seal_orders: Producer<Seal>,
+    pub(super) capture_orders: Option<SyncSender<CutOrder>>,
     pub(super) inner: InnerQueues,
 }
 
@@ -60,6 +62,7 @@ pub(super) struct Queues {
 pub(super) struct InnerQueues {
     recovery: Option<(ReceiveEnd, RecoveryEnd, Consumer<RetryNow>)>,
     seal_orders: Consumer<Seal>,
+    capture: Option<capture::Ends>,
 }
 
 impl Queues {
@@ -75,13 +78,16 @@ impl Queues {
             retry_orders = Some((orders, inner.wake.clone()));
             recovery = Some((receive, inner, inbox));
         }
+        let (capture_orders, capture) = capture::link(&exchange.capture).unzip();
         let inner = InnerQueues {
             recovery,
             seal_orders: seal_inbox,
+            capture,
         };
         Ok(Self {
             retry_orders,
             seal_orders,
+            capture_orders,
             inner,
         })
     }
@@ -92,8 +98,10 @@ pub(super) struct Running {
     receive: JoinHandle<(u64, Result<(), Failure>)>,
     recovery: Option<JoinHandle<Result<(), Failure>>>,
     journal: JoinHandle<Result<(), Failure>>,
+    capture: Option<JoinHandle<()>>,
     started: mpsc::Receiver<()>,
     recovery_stop: Arc<AtomicBool>,
+    capture_stop: Arc<AtomicBool>,
     end: Arc<AtomicU64>,
 }
 
@@ -124,9 +132,11 @@ pub(super) fn start(
     let recovery = recovery_end
         .map(|(end, orders)| recovery_thread(spec, end, orders, metrics.recovery, &recovery_stop))
         .transpose()?;
+    let (tap, capture) = capture::open(spec, queues.capture, metrics.capture)?;
+    let capture_stop = Arc::new(AtomicBool::new(false));
     let receive = ReceiveThread {
         lines,
-        merge: make_merge(spec, start, ring, port, metrics.receive)?,
+        merge: make_merge(spec, start, ring, port, tap, metrics.receive)?,
         header: header.clone(),
         wait: spec.exchange.receive.wait,
         cpu: spec.exchange.receive.cpu,
@@ -151,9 +161,16 @@ pub(super) fn start(
         recovery: recovery
             .map(|thread| spawn("recovery", move || thread.run()))
             .transpose()?,
+        capture: capture
+            .map(|thread| {
+                let stop = Arc::clone(&capture_stop);
+                spawn("capture", move || thread.run(&stop))
+            })
+            .transpose()?,
         receive: spawn("receive", move || receive.run(&starting))?,
         started,
         recovery_stop,
+        capture_stop,
         end,
     })
 }
@@ -197,13 +214,16 @@ impl Running {
             Some(thread) => joined("recovery", thread).and_then(|result| result),
             None => Ok(()),
         };
+        self.capture_stop.store(true, Ordering::Release);
         self.end.store(end_seq, Ordering::Release);
-        while !self.journal.is_finished() {
+        let is_cutting = || self.capture.as_ref().is_some_and(|it| !it.is_finished());
+        while !self.journal.is_finished() || is_cutting() {
             header.heartbeat(monotonic_ns());
             thread::sleep(Duration::from_millis(5));
         }
         let journalled = joined("journal", self.journal).and_then(|result| result);
-        received.and(recovered).and(journalled)
+        let captured = self.capture.map_or(Ok(()), |it| joined("capture", it));
+        received.and(recovered).and(journalled).and(captured)
     }
 }
 
@@ -320,6 +340,7 @@ fn make_merge(
     start: Start,
     ring: tickdeck_ring::Writer,
     port: Option<RecoveryPort>,
+    tap: Option<Tap>,
     metrics: ReceiveMetrics,
 ) -> Result<Merge, Failure> {
     let exchange = &spec.exchange;
@@ -346,6 +367,7 @@ fn make_merge(
         hopeless: Vec::with_capacity(GAP_CAPACITY),
         loss_logged_ns: None,
         failure: None,
+        tap,
     })
 }
 

@@ -87,6 +87,9 @@ impl Plant {
                              "unrecoverable_policy": "declare_lost", "start_at": "session_start"},
                 "journal": {"data_dir": path("journal"), "segment_size_bytes": 1_048_576,
                             "sync_policy": "batch", "fsync_interval_ms": 2},
+                "capture": {"enabled": false, "ring_bytes": 1_048_576, "before_ms": 1000,
+                            "after_ms": 50, "cut_on_gap": true, "max_files": 10,
+                            "data_dir": path("captures")},
                 "book": {"enabled": false, "snapshot_interval_ms": 5000, "initial_orders": 16},
             },
         });
