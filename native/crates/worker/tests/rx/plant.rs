@@ -108,6 +108,14 @@ impl Plant {
         *self.spec.pointer_mut(pointer).expect("a key of the spec") = value;
     }
 
+    /// Where line 0 or 1 is sent to.
+    pub(crate) fn destination(&self, line: usize) -> SocketAddr {
+        let line = &self.spec["exchange"]["lines"][line];
+        let text = |key: &str| line[key].to_string().replace('"', "");
+        let address = format!("{}:{}", text("group"), text("port"));
+        address.parse().expect("an address")
+    }
+
     /// Starts a worker and waits until it is ready.
     pub(crate) fn start(&mut self) -> Worker {
         let mut worker = self.spawn();
@@ -300,7 +308,9 @@ impl Worker {
     /// Calls an op of the control socket.
     pub(crate) fn call(&self, op: &str, args: &Value) -> Value {
         let mut stream = UnixStream::connect(&self.control).expect("control socket");
-        let request = json!({"id": op, "op": op, "args": args, "deadline_ms": 10_000});
+        static CALLS: AtomicU32 = AtomicU32::new(0);
+        let id = CALLS.fetch_add(1, Ordering::Relaxed).to_string();
+        let request = json!({"id": id, "op": op, "args": args, "deadline_ms": 10_000});
         writeln!(stream, "{request}").expect("request");
         let mut lines = BufReader::new(stream).lines();
         let hello: Value = parse(lines.next());
