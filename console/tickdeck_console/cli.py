@@ -19,6 +19,7 @@ COMMANDS = {
     "check": "Run a health check and judge by evidence.",
     "gaps": "List gaps, and ask again for open ones.",
     "replay": "Start, list, watch and stop replays.",
+    "capture": "Cut the packets kept of an exchange's lines into a file.",
     "journal": "Show and verify write-ahead journals.",
     "stat": "Read workers' statistics files, without a daemon.",
     "book": "List order books and show their depth.",

@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from tickdeck.v1 import options_pb2 as tickdeck_dot_v1_dot_options__pb2
 from tickdeck.v1 import worker_pb2 as tickdeck_dot_v1_dot_worker__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n tickdeck/v1/worker_service.proto\x12\x0btickdeck.v1\x1a\x19tickdeck/v1/options.proto\x1a\x18tickdeck/v1/worker.proto\"&\n\x12ListWorkersRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\";\n\x13ListWorkersResponse\x12$\n\x07workers\x18\x01 \x03(\x0b\x32\x13.tickdeck.v1.Worker\"_\n\x14RestartWorkerRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"M\n\x15RestartWorkerResponse\x12#\n\x06worker\x18\x01 \x01(\x0b\x32\x13.tickdeck.v1.Worker\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x02 \x03(\t\"D\n\x15TailWorkerLogsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05lines\x18\x02 \x01(\r\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\"8\n\x16TailWorkerLogsResponse\x12\r\n\x05lines\x18\x01 \x03(\t\x12\x0f\n\x07skipped\x18\x02 \x01(\x04\x32\xb0\x02\n\rWorkerService\x12X\n\x0bListWorkers\x12\x1f.tickdeck.v1.ListWorkersRequest\x1a .tickdeck.v1.ListWorkersResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12`\n\rRestartWorker\x12!.tickdeck.v1.RestartWorkerRequest\x1a\".tickdeck.v1.RestartWorkerResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x12\x63\n\x0eTailWorkerLogs\x12\".tickdeck.v1.TailWorkerLogsRequest\x1a#.tickdeck.v1.TailWorkerLogsResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n tickdeck/v1/worker_service.proto\x12\x0btickdeck.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19tickdeck/v1/options.proto\x1a\x18tickdeck/v1/worker.proto\"&\n\x12ListWorkersRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\";\n\x13ListWorkersResponse\x12$\n\x07workers\x18\x01 \x03(\x0b\x32\x13.tickdeck.v1.Worker\"_\n\x14RestartWorkerRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"M\n\x15RestartWorkerResponse\x12#\n\x06worker\x18\x01 \x01(\x0b\x32\x13.tickdeck.v1.Worker\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x02 \x03(\t\"\xa1\x01\n\x11\x43utCaptureRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12-\n\tfrom_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07to_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\xb1\x01\n\x12\x43utCaptureResponse\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0f\n\x07packets\x18\x02 \x01(\x04\x12.\n\nfirst_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x62ytes\x18\x05 \x01(\x04\x12\x0e\n\x06lapped\x18\x06 \x01(\x04\"D\n\x15TailWorkerLogsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05lines\x18\x02 \x01(\r\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\"8\n\x16TailWorkerLogsResponse\x12\r\n\x05lines\x18\x01 \x03(\t\x12\x0f\n\x07skipped\x18\x02 \x01(\x04\x32\x89\x03\n\rWorkerService\x12X\n\x0bListWorkers\x12\x1f.tickdeck.v1.ListWorkersRequest\x1a .tickdeck.v1.ListWorkersResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12`\n\rRestartWorker\x12!.tickdeck.v1.RestartWorkerRequest\x1a\".tickdeck.v1.RestartWorkerResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x12W\n\nCutCapture\x12\x1e.tickdeck.v1.CutCaptureRequest\x1a\x1f.tickdeck.v1.CutCaptureResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x12\x63\n\x0eTailWorkerLogs\x12\".tickdeck.v1.TailWorkerLogsRequest\x1a#.tickdeck.v1.TailWorkerLogsResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,20 +38,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKERSERVICE'].methods_by_name['ListWorkers']._serialized_options = b'\212\265\030\002\010\001'
   _globals['_WORKERSERVICE'].methods_by_name['RestartWorker']._loaded_options = None
   _globals['_WORKERSERVICE'].methods_by_name['RestartWorker']._serialized_options = b'\212\265\030\004\010\002\020\001'
+  _globals['_WORKERSERVICE'].methods_by_name['CutCapture']._loaded_options = None
+  _globals['_WORKERSERVICE'].methods_by_name['CutCapture']._serialized_options = b'\212\265\030\004\010\002\020\001'
   _globals['_WORKERSERVICE'].methods_by_name['TailWorkerLogs']._loaded_options = None
   _globals['_WORKERSERVICE'].methods_by_name['TailWorkerLogs']._serialized_options = b'\212\265\030\002\010\001'
-  _globals['_LISTWORKERSREQUEST']._serialized_start=102
-  _globals['_LISTWORKERSREQUEST']._serialized_end=140
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=142
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=201
-  _globals['_RESTARTWORKERREQUEST']._serialized_start=203
-  _globals['_RESTARTWORKERREQUEST']._serialized_end=298
-  _globals['_RESTARTWORKERRESPONSE']._serialized_start=300
-  _globals['_RESTARTWORKERRESPONSE']._serialized_end=377
-  _globals['_TAILWORKERLOGSREQUEST']._serialized_start=379
-  _globals['_TAILWORKERLOGSREQUEST']._serialized_end=447
-  _globals['_TAILWORKERLOGSRESPONSE']._serialized_start=449
-  _globals['_TAILWORKERLOGSRESPONSE']._serialized_end=505
-  _globals['_WORKERSERVICE']._serialized_start=508
-  _globals['_WORKERSERVICE']._serialized_end=812
+  _globals['_LISTWORKERSREQUEST']._serialized_start=135
+  _globals['_LISTWORKERSREQUEST']._serialized_end=173
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=175
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=234
+  _globals['_RESTARTWORKERREQUEST']._serialized_start=236
+  _globals['_RESTARTWORKERREQUEST']._serialized_end=331
+  _globals['_RESTARTWORKERRESPONSE']._serialized_start=333
+  _globals['_RESTARTWORKERRESPONSE']._serialized_end=410
+  _globals['_CUTCAPTUREREQUEST']._serialized_start=413
+  _globals['_CUTCAPTUREREQUEST']._serialized_end=574
+  _globals['_CUTCAPTURERESPONSE']._serialized_start=577
+  _globals['_CUTCAPTURERESPONSE']._serialized_end=754
+  _globals['_TAILWORKERLOGSREQUEST']._serialized_start=756
+  _globals['_TAILWORKERLOGSREQUEST']._serialized_end=824
+  _globals['_TAILWORKERLOGSRESPONSE']._serialized_start=826
+  _globals['_TAILWORKERLOGSRESPONSE']._serialized_end=882
+  _globals['_WORKERSERVICE']._serialized_start=885
+  _globals['_WORKERSERVICE']._serialized_end=1278
 # @@protoc_insertion_point(module_scope)
