@@ -156,8 +156,10 @@ async def test_a_capture_that_cannot_be_cut(served: Served) -> None:
     """Each mistake and each state has its own reason; the worker is asked for none of them."""
     await capture_of("BATS", 31002, served)
 
-    async def reason(name: str, **times: Timestamp) -> str:
-        request = worker_pb.CutCaptureRequest(name=name, **times)
+    async def reason(
+        name: str, from_time: Timestamp | None = None, to_time: Timestamp | None = None
+    ) -> str:
+        request = worker_pb.CutCaptureRequest(name=name, from_time=from_time, to_time=to_time)
         return (await failure(served.worker.CutCapture(request))).reason
 
     bats = "exchanges/BATS"

@@ -18,7 +18,7 @@ _UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _DURATION = re.compile(r"(\d{1,9})(ms|s|m|h)")
 
 
-class DurationType(click.ParamType):
+class DurationType(click.ParamType[int]):
     """A whole number with its unit, in nanoseconds."""
 
     name = "duration"

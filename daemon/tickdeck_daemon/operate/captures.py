@@ -51,9 +51,13 @@ def cut_of(result: Mapping[str, Any]) -> CaptureCut:
         UnavailableError: it is not of the form that this daemon knows.
     """
     try:
-        numbers = [int(result[key]) for key in ("packets", "first_ns", "last_ns")]
         return CaptureCut(
-            str(result["path"]), *numbers, int(result["bytes"]), int(result["lapped"])
+            path=str(result["path"]),
+            packets=int(result["packets"]),
+            first_ns=int(result["first_ns"]),
+            last_ns=int(result["last_ns"]),
+            bytes=int(result["bytes"]),
+            lapped=int(result["lapped"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         text = f"the worker cut a capture and its answer is not understood: {error!r}"
