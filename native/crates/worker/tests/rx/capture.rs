@@ -110,7 +110,7 @@ fn a_gap_before_the_end_is_cut() {
     plant.send_both(5, 5);
     plant.answer_until(&worker, 6, 1);
     worker.wait_for("capture_cuts_skipped_total", "", 1);
-    assert_eq!(captures(&plant), [PathBuf::new(); 0]);
+    assert!(captures(&plant).is_empty());
     worker.stop();
     let [path] = &captures(&plant)[..] else {
         panic!("one file: {:?}", captures(&plant))
@@ -196,7 +196,7 @@ fn hostile_orders_are_refused() {
     }
     let nothing = worker.call("capture.cut", &json!({"from_ns": u64::MAX}));
     assert_eq!(nothing["error"]["code"], "NOT_FOUND");
-    assert_eq!(captures(&plant), [PathBuf::new(); 0]);
+    assert!(captures(&plant).is_empty());
     assert_eq!(
         worker.call("capture.cut", &json!({}))["result"]["packets"],
         2
