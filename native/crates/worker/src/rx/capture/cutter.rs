@@ -253,3 +253,34 @@ fn packet<'a>(
         comment,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was overwritten before it was read is a loss of the cut, unless the next packet that
+    /// was read is older than the span: then so was that.
+    #[test]
+    fn only_what_may_belong_to_the_span_is_lapped() {
+        let span = Span {
+            from_ns: 100,
+            to_ns: 200,
+        };
+        let mut tally = Tally {
+            overtaken: 5,
+            ..Tally::default()
+        };
+        tally.seen(99, span);
+        assert_eq!((tally.lapped, tally.packets), (0, 0));
+        tally.overtaken = 7;
+        tally.seen(100, span);
+        assert_eq!((tally.lapped, tally.packets), (7, 1));
+        tally.seen(150, span);
+        tally.seen(120, span);
+        tally.seen(201, span);
+        assert_eq!((tally.lapped, tally.packets), (7, 3));
+        assert_eq!((tally.first_ns, tally.last_ns), (100, 150));
+        let held = tally.held;
+        assert_eq!((held.packets, held.first_ns, held.last_ns), (5, 99, 201));
+    }
+}
