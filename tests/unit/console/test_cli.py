@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -561,6 +562,37 @@ def test_workers(fake_daemon: FakeDaemon, run: Run) -> None:
     assert "WARN   gap" in log.stdout
     assert "4 lines left out" in log.stderr
     assert json.loads(run("worker", "logs", "X-rx", "--json").stdout)["message"] == "gap"
+
+
+def test_captures(fake_daemon: FakeDaemon, run: Run) -> None:
+    """The file, what is in it, and what is not; the span is asked for in words."""
+    response = workers.CutCaptureResponse(path="/s/X-cut.pcapng", packets=1200, bytes=4096)
+    response.first_time.FromNanoseconds(1_700_000_000_000_000_000)
+    response.last_time.FromNanoseconds(1_700_000_005_000_000_000)
+    fake_daemon.answers["CutCapture"] = response
+    before_ns = time.time_ns()
+    shown = run("capture", "cut", "X", "--last", "5s", "--reason", "why")
+    assert shown.stdout.splitlines()[0] == "/s/X-cut.pcapng"
+    assert "1,200 packets, 4.0 KiB, 2023-11-14T22:13:20" in shown.stdout
+    assert not shown.stderr
+    asked = fake_daemon.asked("CutCapture")[0]
+    assert (asked.name, asked.reason) == ("exchanges/X", "why")
+    age_ns = before_ns - asked.from_time.ToNanoseconds()
+    assert 0 < age_ns <= 5_000_000_000
+    assert asked.request_id
+    response.lapped = 7
+    shown = run("capture", "cut", "X")
+    assert "7 more were overwritten" in shown.stderr
+    assert not fake_daemon.asked("CutCapture")[1].HasField("from_time")
+    assert json.loads(run("capture", "cut", "X", "--json").stdout)["lapped"] == 7
+
+
+@pytest.mark.parametrize("text", ["", "5", "0s", "-5s", "5 s", "1.5s", "9999999999s", "5d"])
+def test_a_duration_that_is_none_is_refused(run: Run, text: str) -> None:
+    """With what would be right, and exit code 2."""
+    result = run("capture", "cut", "X", "--last", text)
+    assert result.exit_code == 2
+    assert "is no duration such as 500ms, 5s, 2m or 1h" in result.stderr
 
 
 def test_events(fake_daemon: FakeDaemon, run: Run) -> None:

@@ -76,6 +76,8 @@ pub struct Exchange {
     pub recovery: Recovery,
     /// Settings of the journal.
     pub journal: Journal,
+    /// Settings of the rolling capture.
+    pub capture: Capture,
     /// Settings of the book worker.
     pub book: Book,
 }
@@ -333,6 +335,26 @@ pub enum SyncPolicy {
     Always,
 }
 
+/// Settings of the rolling capture: the packets of both lines, cut into pcapng files.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Capture {
+    /// Keep the packets.
+    pub enabled: bool,
+    /// Most bytes of the shared memory that keeps them; the newest stay.
+    pub ring_bytes: u64,
+    /// A cut around a gap begins so long before it was seen.
+    pub before_ms: u64,
+    /// A cut around a gap ends so long after it was seen.
+    pub after_ms: u64,
+    /// Cut a file around each gap that both lines missed, at most one a second.
+    pub cut_on_gap: bool,
+    /// Files kept; the oldest are removed.
+    pub max_files: usize,
+    /// Directory of the files; made when absent.
+    pub data_dir: PathBuf,
+}
+
 /// Settings of the book worker.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -427,5 +449,7 @@ impl Exchange {
     }
 }
 
+#[cfg(test)]
+pub(crate) use tests::WHOLE;
 #[cfg(test)]
 mod tests;
