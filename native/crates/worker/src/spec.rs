@@ -418,7 +418,7 @@ impl Spec {
 
 impl Exchange {
     /// What the types cannot hold: two lines of different names, multicast groups, a ring of a
-    /// power of two, a server where one is needed.
+    /// power of two, a server where one is needed, captures of which one is kept.
     fn check(&self) -> Result<(), String> {
         if self.lines.len() != 2 || self.lines[0].name == self.lines[1].name {
             return Err("exchange.lines must be one line A and one line B".to_owned());
@@ -436,6 +436,9 @@ impl Exchange {
                 "ring.slot_count {} is no power of two",
                 self.ring.slot_count
             ));
+        }
+        if self.capture.max_files == 0 {
+            return Err("capture.max_files must be at least 1".to_owned());
         }
         let needs_server = self.recovery.replay_protocol != ReplayProtocol::None;
         if needs_server != self.recovery.request_address.is_some() {

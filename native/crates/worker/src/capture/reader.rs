@@ -1,6 +1,6 @@
 //! Datagrams out of a capture file, pcap or pcapng, gzip or not; read in pieces.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
@@ -327,12 +327,16 @@ fn ticks_per_second(if_tsresol: u8) -> u64 {
 }
 
 /// Whether the file, unpacked when it is gzip, begins as a capture does. No other input of ours
-/// begins so: as the length of a first message these bytes would be 2,573 or more than 41,000.
+/// begins so: as the length of a first message these bytes would be 2,573 or more than 19,000.
+/// A pipe is never one, since its first bytes could not be read again.
 ///
 /// # Errors
 ///
 /// The file cannot be opened or read.
 pub fn is_capture(path: &Path) -> io::Result<bool> {
+    if !fs::metadata(path)?.is_file() {
+        return Ok(false);
+    }
     let mut magic = Vec::with_capacity(4);
     plain(path)?.take(4).read_to_end(&mut magic)?;
     Ok(MAGICS.iter().any(|known| magic == known))

@@ -56,6 +56,7 @@ fn bad_documents() {
         ),
         ("recvmmsg", "magic", "magic"),
         ("\"max_files\":1", "\"max_file\":1", "max_file"),
+        ("\"max_files\":1", "\"max_files\":0", "max_files"),
         ("}}}", "}}", "EOF"),
     ] {
         let text = WHOLE.replacen(from, to, 1);

@@ -2,7 +2,7 @@
 //! (`tickdeck-journal replay` has its own among its tests.)
 
 use std::fs;
-use std::io::{BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -104,6 +104,34 @@ fn the_sim_plays_a_capture() {
         ],
     );
     assert_eq!(played(&capture), messages[..80]);
+}
+
+/// A pipe is read once, as an ITCH file; its first bytes are not lost to the look for a capture.
+#[test]
+fn a_pipe_is_an_itch_file() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let (file, messages) = generated(dir.path());
+    let target = "239.192.0.1:9".parse().expect("an address");
+    let mut command = play(Path::new("/dev/stdin"), &[], target);
+    let mut child = Killed(
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("tickdeck-sim starts"),
+    );
+    let mut stdin = child.0.stdin.take().expect("a pipe");
+    stdin
+        .write_all(&fs::read(&file).expect("reads"))
+        .expect("writes");
+    drop(stdin);
+    let mut ready = String::new();
+    let stdout = child.0.stdout.take().expect("a pipe");
+    BufReader::new(stdout)
+        .read_line(&mut ready)
+        .expect("a line");
+    let ready: Value = serde_json::from_str(&ready).expect("JSON");
+    assert_eq!(ready["messages"], messages.len());
 }
 
 /// Captures of an exchange, where they stand beside the checkout, are played and built as they are.

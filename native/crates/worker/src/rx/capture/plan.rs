@@ -53,8 +53,8 @@ impl Plan {
     pub(super) fn new(settings: &spec::Capture) -> Self {
         Self {
             cut_on_gap: settings.cut_on_gap,
-            before_ns: settings.before_ms * NS_PER_MS,
-            after_ns: settings.after_ms * NS_PER_MS,
+            before_ns: settings.before_ms.saturating_mul(NS_PER_MS),
+            after_ns: settings.after_ms.saturating_mul(NS_PER_MS),
             waiting: VecDeque::new(),
             last_ns: None,
         }
@@ -77,7 +77,8 @@ impl Plan {
     /// The next gap to cut at `now_ns` (monotonic), or any that waits at the worker's end.
     pub(super) fn next_due(&mut self, now_ns: u64, is_end: bool) -> Option<(GapNotice, Span)> {
         let gap = *self.waiting.front()?;
-        let due_ns = gap.opened_ns.saturating_add(self.after_ns + SETTLE_NS);
+        let wait_ns = self.after_ns.saturating_add(SETTLE_NS);
+        let due_ns = gap.opened_ns.saturating_add(wait_ns);
         if !is_end && now_ns < due_ns {
             return None;
         }
