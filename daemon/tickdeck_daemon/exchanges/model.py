@@ -134,9 +134,9 @@ class Afxdp(Table):
     """`[afxdp]`: the AF_XDP path."""
 
     enable: bool | None = None
-    """Must agree with the lines' `receive`; false keeps `auto` from it. Absent: as the lines say."""
+    """Must agree with the lines' `receive`; false keeps `auto` away. Absent: as the lines say."""
     require: Literal["zerocopy", "native", "any"] = "any"
-    """The worst rung that is taken; a worse one is a failure to start, or the next path of `auto`."""
+    """The worst rung taken; where only a worse one is had, the start fails or `auto` goes on."""
     frame_count: Annotated[int, Field(ge=64, le=1 << 20), AfterValidator(_power_of_two)] = 16384
     """Frames of 2,048 bytes for each receive queue."""
     rx_ring: Annotated[int, Field(ge=64, le=1 << 20), AfterValidator(_power_of_two)] = 16384
