@@ -373,7 +373,7 @@ fn make_watcher(
             });
         }
         let interface = tickdeck_net::find_interface(&line.interface);
-        interfaces.push(interface.map_err(|error| net_failure(&error))?.name);
+        interfaces.push(interface.map_err(|error| net_failure(&error))?);
     }
     let stats = spec
         .runtime_dir
