@@ -64,6 +64,8 @@ pub struct Exchange {
     pub general: General,
     /// Settings of the receive thread.
     pub receive: Receive,
+    /// Settings of the packet rings.
+    pub packet_mmap: PacketMmap,
     /// Two lines, A and B.
     pub lines: Vec<Line>,
     /// Settings of the merge.
@@ -134,6 +136,22 @@ pub enum Timestamps {
     Off,
 }
 
+/// Settings of the packet rings of a line.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct PacketMmap {
+    /// Whether rings may be used; absent: not said.
+    pub enable: Option<bool>,
+    /// Rings of each line.
+    pub queues: usize,
+    /// Bytes of a block; a power of two.
+    pub block_bytes: usize,
+    /// Blocks of each ring.
+    pub block_count: usize,
+    /// A block that is not full is handed over after this time.
+    pub retire_ms: u32,
+}
+
 /// What the receive thread does when no packet is there.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
@@ -191,10 +209,12 @@ impl LineName {
 
 /// Receive paths.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum ReceivePath {
     /// Kernel UDP sockets.
     Recvmmsg,
+    /// A packet ring.
+    PacketMmap,
 }
 
 /// Settings of the merge.

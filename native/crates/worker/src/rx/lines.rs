@@ -1,7 +1,8 @@
 //! Opens the receive paths of the lines.
 
 use tickdeck_net::{
-    AnyReceiver, LineConfig, NetError, Receiver, SocketConfig, Timestamps, UdpReceiver,
+    AnyReceiver, LineConfig, NetError, PacketMmapConfig, PacketMmapReceiver, Receiver,
+    SocketConfig, Timestamps, UdpReceiver,
 };
 
 use super::failure::net_failure;
@@ -22,8 +23,6 @@ pub(super) fn open_lines(spec: &Spec) -> Result<Vec<OpenLines>, Failure> {
 }
 
 fn open_line(spec: &Spec, line: &spec::Line) -> Result<OpenLines, Failure> {
-    let receive = &spec.exchange.receive;
-    let spec::ReceivePath::Recvmmsg = line.receive;
     let interface =
         tickdeck_net::find_interface(&line.interface).map_err(|error| in_line(line, &error))?;
     let config = LineConfig {
@@ -33,6 +32,26 @@ fn open_line(spec: &Spec, line: &spec::Line) -> Result<OpenLines, Failure> {
         interface,
         source: line.source,
     };
+    let receiver = match line.receive {
+        spec::ReceivePath::Recvmmsg => open_udp(spec, &config).map(AnyReceiver::Udp),
+        spec::ReceivePath::PacketMmap => open_ring(spec, &config).map(AnyReceiver::PacketMmap),
+    };
+    let receiver = receiver.map_err(|error| in_line(line, &error))?;
+    tracing::info!(
+        line = line.name.label(),
+        group = %line.group,
+        port = line.port,
+        path = receiver.rung().name(),
+        "line joined"
+    );
+    Ok(OpenLines {
+        receiver,
+        numbers: vec![config.line],
+    })
+}
+
+fn open_udp(spec: &Spec, line: &LineConfig) -> Result<UdpReceiver, NetError> {
+    let receive = &spec.exchange.receive;
     let socket = SocketConfig {
         rcvbuf_bytes: receive.rcvbuf_bytes,
         batch: receive.batch,
@@ -45,18 +64,21 @@ fn open_line(spec: &Spec, line: &spec::Line) -> Result<OpenLines, Failure> {
         },
         ..SocketConfig::default()
     };
-    let receiver = UdpReceiver::open(&config, &socket).map_err(|error| in_line(line, &error))?;
-    tracing::info!(
-        line = line.name.label(),
-        group = %line.group,
-        port = line.port,
-        path = receiver.rung().name(),
-        "line joined"
-    );
-    Ok(OpenLines {
-        receiver: AnyReceiver::Udp(receiver),
-        numbers: vec![config.line],
-    })
+    UdpReceiver::open(line, &socket)
+}
+
+fn open_ring(spec: &Spec, line: &LineConfig) -> Result<PacketMmapReceiver, NetError> {
+    let (receive, ring) = (&spec.exchange.receive, &spec.exchange.packet_mmap);
+    let config = PacketMmapConfig {
+        queues: ring.queues,
+        block_bytes: ring.block_bytes,
+        block_count: ring.block_count,
+        retire_ms: ring.retire_ms,
+        batch: receive.batch,
+        max_packet_bytes: receive.max_packet_bytes,
+        fanout_group: None,
+    };
+    PacketMmapReceiver::open(line, &config)
 }
 
 fn in_line(line: &spec::Line, error: &NetError) -> Failure {
