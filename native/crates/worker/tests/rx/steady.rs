@@ -30,8 +30,14 @@ fn no_page_fault_after_warm_up() {
         let before = faults(&worker);
         play(&plant, &worker, &mut next, COUNTED);
         let after = faults(&worker);
-        assert!(before.0 > 0, "{path}: the warm-up faulted, so the counter counts");
-        assert_eq!(after, before, "{path}: (minor, major) faults of the receive thread");
+        assert!(
+            before.0 > 0,
+            "{path}: the warm-up faulted, so the counter counts"
+        );
+        assert_eq!(
+            after, before,
+            "{path}: (minor, major) faults of the receive thread"
+        );
         worker.stop();
     }
 }
@@ -57,7 +63,12 @@ fn faults(worker: &Worker) -> (u64, u64) {
     let stat = receive.next().expect("a thread named receive");
     // proc(5): behind the name in brackets come state and then numbers; minflt is field 10 of all,
     // majflt field 12.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
     let field = |number: usize| fields[number - 3].parse().expect("a number");
     (field(10), field(12))
 }
