@@ -1,0 +1,145 @@
+//! Socket options and mappings of any type, for the bare loops.
+
+use std::ffi::c_int;
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, AsRawFd};
+use std::ptr::{self, NonNull};
+
+/// A structure that the kernel reads or fills as a socket option.
+///
+/// # Safety
+///
+/// A plain C structure of integers, valid for every bit pattern.
+pub(super) unsafe trait Plain: Copy {}
+
+// SAFETY: an integer.
+unsafe impl Plain for c_int {}
+// SAFETY: all fields are integers, as in linux/if_packet.h.
+unsafe impl Plain for libc::tpacket_req3 {}
+// SAFETY: as above.
+unsafe impl Plain for libc::tpacket_stats_v3 {}
+// SAFETY: all fields are integers, as in linux/if_xdp.h.
+unsafe impl Plain for libc::xdp_umem_reg {}
+// SAFETY: as above.
+unsafe impl Plain for libc::xdp_mmap_offsets {}
+// SAFETY: as above.
+unsafe impl Plain for libc::xdp_statistics {}
+
+pub(super) fn set<T: Plain>(
+    socket: &impl AsFd,
+    level: c_int,
+    name: c_int,
+    value: &T,
+) -> io::Result<()> {
+    // SAFETY: the descriptor is open for the borrow; the pointer is to a value that lives through
+    // the call and the length is its size; the kernel only reads it.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            level,
+            name,
+            ptr::from_ref(value).cast(),
+            mem::size_of::<T>() as libc::socklen_t,
+        )
+    })
+}
+
+pub(super) fn get<T: Plain>(socket: &impl AsFd, level: c_int, name: c_int) -> io::Result<T> {
+    let mut length = mem::size_of::<T>() as libc::socklen_t;
+    // SAFETY: `T` is valid for every bit pattern, all-zero included.
+    let mut value: T = unsafe { mem::zeroed() };
+    // SAFETY: the descriptor is open for the borrow; the pointers are to a value that is valid for
+    // every bit pattern and to its size, both alive through the call; the kernel writes no more.
+    check(unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            level,
+            name,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    })?;
+    Ok(value)
+}
+
+/// Binds to an address of the socket's family.
+pub(super) fn bind<T: Copy>(socket: &impl AsFd, address: &T) -> io::Result<()> {
+    // SAFETY: the descriptor is open for the borrow; the pointer is to an address that lives
+    // through the call, and the length is its size.
+    check(unsafe {
+        libc::bind(
+            socket.as_fd().as_raw_fd(),
+            ptr::from_ref(address).cast(),
+            mem::size_of::<T>() as libc::socklen_t,
+        )
+    })
+}
+
+pub(super) fn check(result: c_int) -> io::Result<()> {
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Memory shared with the kernel; reached through raw pointers only.
+pub(super) struct Map {
+    first: NonNull<u8>,
+    length: usize,
+}
+
+impl Map {
+    /// Memory of ours, touched.
+    pub(super) fn anonymous(length: usize) -> io::Result<Self> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
+        Self::new(length, flags, -1, 0)
+    }
+
+    /// A part of a socket's memory.
+    pub(super) fn of(socket: &impl AsFd, length: usize, offset: i64) -> io::Result<Self> {
+        let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
+        Self::new(length, flags, socket.as_fd().as_raw_fd(), offset)
+    }
+
+    /// Address of a byte of it.
+    ///
+    /// # Panics
+    ///
+    /// The byte is not of it.
+    pub(super) fn at(&self, offset: usize) -> *mut u8 {
+        assert!(offset < self.length, "an offset is within the mapping");
+        self.first.as_ptr().wrapping_add(offset)
+    }
+
+    fn new(length: usize, flags: c_int, descriptor: c_int, offset: i64) -> io::Result<Self> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping where the kernel chooses replaces no memory of this process.
+        let address = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                length,
+                protection,
+                flags,
+                descriptor,
+                offset,
+            )
+        };
+        if address == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let first = NonNull::new(address.cast()).expect("the kernel maps nothing at address 0");
+        Ok(Self { first, length })
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this value's own and whole; nothing points into it any more.
+        unsafe { libc::munmap(self.first.as_ptr().cast(), self.length) };
+    }
+}
+
+// SAFETY: the mapping is memory of the process that this value alone reaches.
+unsafe impl Send for Map {}
