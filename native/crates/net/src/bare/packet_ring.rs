@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Release};
 use rustix::net::netdevice::name_to_index;
 use socket2::{Domain, Socket, Type};
 
-use super::system::{Map, bind, check, get, set};
+use super::system::{bind, check, get, set};
 use super::{HEADER_BYTES, payload_of};
+use crate::memory::Memory;
 
 /// A TPACKET_V3 ring, 128 blocks of 256 KiB, with a filter on the port; a call takes one block.
 ///
@@ -17,7 +18,7 @@ use super::{HEADER_BYTES, payload_of};
 pub struct BarePacketRing {
     socket: Socket,
     _members: Socket,
-    ring: Map,
+    ring: Memory,
     block: usize,
     port: u16,
 }
@@ -53,7 +54,7 @@ impl BarePacketRing {
             tp_feature_req_word: 0,
         };
         set(&socket, libc::SOL_PACKET, libc::PACKET_RX_RING, &request)?;
-        let ring = Map::of(&socket, BLOCKS * BLOCK_BYTES, 0)?;
+        let ring = Memory::shared(socket.as_fd(), 0, BLOCKS * BLOCK_BYTES)?;
         attach_filter(&socket, port)?;
         // SAFETY: a plain C structure of integers; all-zero is a valid value.
         let mut packet_address: libc::sockaddr_ll = unsafe { mem::zeroed() };

@@ -1,10 +1,10 @@
-//! Socket options and mappings of any type, for the bare loops.
+//! Socket options and addresses of any type, for the bare loops.
 
 use std::ffi::c_int;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd};
-use std::ptr::{self, NonNull};
+use std::ptr;
 
 /// A structure that the kernel reads or fills as a socket option.
 ///
@@ -83,63 +83,3 @@ pub(super) fn check(result: c_int) -> io::Result<()> {
         Err(io::Error::last_os_error())
     }
 }
-
-/// Memory shared with the kernel; reached through raw pointers only.
-pub(super) struct Map {
-    first: NonNull<u8>,
-    length: usize,
-}
-
-impl Map {
-    /// Memory of ours, touched.
-    pub(super) fn anonymous(length: usize) -> io::Result<Self> {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
-        Self::new(length, flags, -1, 0)
-    }
-
-    /// A part of a socket's memory.
-    pub(super) fn of(socket: &impl AsFd, length: usize, offset: i64) -> io::Result<Self> {
-        let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
-        Self::new(length, flags, socket.as_fd().as_raw_fd(), offset)
-    }
-
-    /// Address of a byte of it.
-    ///
-    /// # Panics
-    ///
-    /// The byte is not of it.
-    pub(super) fn at(&self, offset: usize) -> *mut u8 {
-        assert!(offset < self.length, "an offset is within the mapping");
-        self.first.as_ptr().wrapping_add(offset)
-    }
-
-    fn new(length: usize, flags: c_int, descriptor: c_int, offset: i64) -> io::Result<Self> {
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: a new mapping where the kernel chooses replaces no memory of this process.
-        let address = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                length,
-                protection,
-                flags,
-                descriptor,
-                offset,
-            )
-        };
-        if address == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let first = NonNull::new(address.cast()).expect("the kernel maps nothing at address 0");
-        Ok(Self { first, length })
-    }
-}
-
-impl Drop for Map {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is this value's own and whole; nothing points into it any more.
-        unsafe { libc::munmap(self.first.as_ptr().cast(), self.length) };
-    }
-}
-
-// SAFETY: the mapping is memory of the process that this value alone reaches.
-unsafe impl Send for Map {}

@@ -5,11 +5,13 @@ use std::slice;
 use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Release};
 
 use rustix::net::netdevice::name_to_index;
+use socket2::{Domain, Socket, Type};
 
 use super::program::Program;
-use super::system::{Map, bind, get, set};
+use super::system::{bind, get, set};
 use super::{BARE_BATCH, payload_of};
 use crate::counters::PathCounters;
+use crate::memory::Memory;
 
 /// Where the program sits that hands frames over; they are copied in either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,15 +22,15 @@ pub enum XskMode {
     Native,
 }
 
-/// AF_XDP on queue 0 in copy mode with need-wakeup: 8,192 frames of 2 KiB, all in the fill ring, an
-/// RX ring of 4,096, batches of 64.
+/// AF_XDP on queue 0 in copy mode with need-wakeup: 16,384 frames of 2 KiB, all in the fill ring,
+/// an RX ring of as many, batches of 64.
 pub struct BareXsk {
     // Fields are dropped in this order: first nothing is handed over any more.
     _program: Program,
     socket: OwnedFd,
     received: Ring,
     fill: Ring,
-    frames: Map,
+    frames: Memory,
     port: u16,
 }
 
@@ -39,11 +41,11 @@ impl BareXsk {
     ///
     /// What the system said.
     pub fn open(interface: &str, port: u16, mode: XskMode) -> io::Result<Self> {
-        let frames = Map::anonymous(FRAMES as usize * FRAME_BYTES)?;
+        let frames = Memory::anonymous(MEMORY_BYTES, false)?;
         let socket = open_socket()?;
         let memory = libc::xdp_umem_reg {
             addr: frames.at(0).addr() as u64,
-            len: (FRAMES as usize * FRAME_BYTES) as u64,
+            len: MEMORY_BYTES as u64,
             chunk_size: FRAME_BYTES as u32,
             headroom: 0,
             flags: 0,
@@ -58,7 +60,7 @@ impl BareXsk {
             set(&socket, libc::SOL_XDP, ring, &entries.cast_signed())?;
         }
         let offsets: libc::xdp_mmap_offsets = get(&socket, libc::SOL_XDP, libc::XDP_MMAP_OFFSETS)?;
-        let place = libc::XDP_UMEM_PGOFF_FILL_RING as i64;
+        let place = libc::XDP_UMEM_PGOFF_FILL_RING;
         let fill = Ring::map(&socket, place, &offsets.fr, FRAMES, mem::size_of::<u64>())?;
         for index in 0..FRAMES {
             let address = u64::from(index) * FRAME_BYTES as u64;
@@ -67,10 +69,12 @@ impl BareXsk {
             unsafe { fill.entry::<u64>(index).write(address) };
         }
         fill.producer().store(FRAMES, Release);
-        let place = libc::XDP_PGOFF_RX_RING;
+        let place = libc::XDP_PGOFF_RX_RING as u64;
         let entry_bytes = mem::size_of::<libc::xdp_desc>();
         let received = Ring::map(&socket, place, &offsets.rx, RECEIVED, entry_bytes)?;
-        let index = name_to_index(&socket, interface)?;
+        // A socket of this family cannot be asked.
+        let any = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+        let index = name_to_index(&any, interface)?;
         let address = libc::sockaddr_xdp {
             sxdp_family: libc::AF_XDP as u16,
             sxdp_flags: libc::XDP_COPY | libc::XDP_USE_NEED_WAKEUP,
@@ -111,10 +115,7 @@ impl BareXsk {
             // SAFETY: an entry between consumer and producer is ours and holds a descriptor.
             let descriptor = unsafe { entry.read() };
             let (address, length) = (descriptor.addr as usize, descriptor.len as usize);
-            assert!(
-                address + length <= FRAMES as usize * FRAME_BYTES,
-                "a frame is in the memory"
-            );
+            assert!(address + length <= MEMORY_BYTES, "a frame is in the memory");
             // SAFETY: `length` bytes from `address` are inside the memory, and the frame is ours
             // until it is in the fill ring again.
             let frame = unsafe { slice::from_raw_parts(self.frames.at(address), length) };
@@ -174,7 +175,7 @@ fn open_socket() -> io::Result<OwnedFd> {
 
 /// A ring of the socket, mapped.
 struct Ring {
-    map: Map,
+    map: Memory,
     producer: usize,
     consumer: usize,
     entries: usize,
@@ -184,14 +185,14 @@ struct Ring {
 impl Ring {
     fn map(
         socket: &OwnedFd,
-        place: i64,
+        place: u64,
         offsets: &libc::xdp_ring_offset,
         count: u32,
         entry_bytes: usize,
     ) -> io::Result<Self> {
         let length = offsets.desc as usize + count as usize * entry_bytes;
         Ok(Self {
-            map: Map::of(socket, length, place)?,
+            map: Memory::shared(socket.as_fd(), place, length)?,
             producer: offsets.producer as usize,
             consumer: offsets.consumer as usize,
             entries: offsets.desc as usize,
@@ -218,6 +219,8 @@ impl Ring {
     }
 }
 
-const FRAMES: u32 = 8_192;
+/// As many as the receiver's default, so that both walk through the same amount of memory.
+const FRAMES: u32 = 16_384;
 const FRAME_BYTES: usize = 2_048;
-const RECEIVED: u32 = 4_096;
+const RECEIVED: u32 = 16_384;
+const MEMORY_BYTES: usize = FRAMES as usize * FRAME_BYTES;
