@@ -32,12 +32,18 @@ RX_METRICS: tuple[tuple[str, int, str], ...] = (
             ("rx_messages_total", COUNTER),
             ("rx_heartbeats_total", COUNTER),
             ("rx_kernel_drops_total", COUNTER),
+            ("rx_path", STATE),
+            ("rx_receiver", STATE),
             ("line_first_total", COUNTER),
             ("line_lost_total", GAUGE),
             ("line_next_sequence", GAUGE),
             ("line_last_packet_ns", GAUGE),
         )
     ),
+    ("rx_layer_drops_total", COUNTER, "layer=packet_ring,receiver=1"),
+    ("rx_layer_drops_total", COUNTER, "layer=socket,receiver=1"),
+    ("rx_layer_drops_total", COUNTER, "layer=socket,receiver=2"),
+    ("rx_layer_drops_total", COUNTER, "layer=nic"),
     ("rx_rejected_total", COUNTER, "line=A,reason=truncated"),
     ("rx_rejected_total", COUNTER, "line=B,reason=wrong_session"),
     ("arbiter_delivered_total", COUNTER, ""),
@@ -161,6 +167,8 @@ class StatsWriter:
         reason: int = 0,
         attempts: int = 0,
         missing: int | None = None,
+        drop_layer: int = 0,
+        drop_count: int = 0,
     ) -> None:
         """Put a row into the gap table."""
         at = self._gaps + GAP_STRIDE * (identity % GAP_SLOTS)
@@ -168,7 +176,7 @@ class StatsWriter:
             missing = 0 if state == 5 else last - first + 1
         detected_ns = time.time_ns() if detected_ns is None else detected_ns
         words = (2, identity, first, last, state, sources, reason, detected_ns, 0, closed_ns)
-        self._pack("<14Q", at, *words, attempts, missing, 3, 0)
+        self._pack("<16Q", at, *words, attempts, missing, 3, 0, drop_layer, drop_count)
 
     def beat(self, mono_ns: int | None = None) -> None:
         """A heartbeat, now unless told otherwise."""

@@ -10,6 +10,7 @@ from tickdeck_daemon.observe.facts import (
     BookFacts,
     ExchangeFacts,
     JournalFacts,
+    LayerDrops,
     LineFacts,
     OpenGap,
     WorkerFacts,
@@ -55,6 +56,7 @@ def facts(**changes: Any) -> ExchangeFacts:
         last_delivery_ns=NOW - MS,
         session="S1",
         session_state=SESSION_OPEN,
+        drops=(LayerDrops("nic", of_host=True), LayerDrops("socket")),
     )
     return replace(base, **changes)
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "exchange": "List, show, add, update, remove, start and stop exchanges.",
     "check": "Run a health check and judge by evidence.",
     "gaps": "List gaps, and ask again for open ones.",
+    "drops": "Show receive paths, and what each layer on the way of a packet lost.",
     "replay": "Start, list, watch and stop replays.",
     "journal": "Show and verify write-ahead journals.",
     "stat": "Read workers' statistics files, without a daemon.",

@@ -241,6 +241,7 @@ async def test_an_unknown_exchange_is_the_same_error_everywhere(served: Served, 
         served.recovery.StartRecovery(recovery_pb.StartRecoveryRequest(exchange=name)),
         served.journal.GetJournal(journal_pb.GetJournalRequest(exchange=name)),
         served.journal.VerifyJournal(journal_pb.VerifyJournalRequest(exchange=name)),
+        served.worker.GetReceiveReport(worker_pb.GetReceiveReportRequest(exchange=name)),
         served.book.ListBooks(book_pb.ListBooksRequest(exchange=name)),
         served.book.GetDepth(book_pb.GetDepthRequest(exchange=name, symbol="X")),
         served.replay.StartReplay(

@@ -27,6 +27,7 @@ from tickdeck.v1 import journal_service_pb2 as journal_pb
 from tickdeck.v1 import recovery_pb2
 from tickdeck.v1 import recovery_service_pb2 as recovery_pb
 from tickdeck.v1 import replay_service_pb2 as replay_pb
+from tickdeck.v1 import worker_service_pb2 as worker_pb
 from tickdeck_daemon.errors import NotFoundError, UnavailableError
 
 OPERATIONS = "/google.longrunning.Operations"
@@ -47,7 +48,17 @@ async def test_gaps_are_listed_open_ones_first(served: Served) -> None:
     """With range, stage, sources and times; filters and page size hold."""
     rx = served.supervisor.stats["XNAS-rx"]
     now = time.time_ns()
-    rx.gap(1, 100, 109, 5, detected_ns=now - 9, closed_ns=now - 5, sources=5)
+    rx.gap(
+        1,
+        100,
+        109,
+        5,
+        detected_ns=now - 9,
+        closed_ns=now - 5,
+        sources=5,
+        drop_layer=8,
+        drop_count=3,
+    )
     rx.gap(2, 200, 219, 4, detected_ns=now - 2, attempts=3, missing=7)
     rx.add("gap_table_overflows_total", 6)
     served.plant.tick()
@@ -59,6 +70,8 @@ async def test_gaps_are_listed_open_ones_first(served: Served) -> None:
     assert filled.stage == recovery_pb2.GAP_STAGE_FILLED
     assert list(filled.sources) == ["A", "retransmit"]
     assert filled.closed_time.ToNanoseconds() == now - 5
+    assert (filled.drop_verdict, filled.drop_count) == ("socket", 3)
+    assert (opened.drop_verdict, opened.drop_count) == ("", 0)
     assert not opened.HasField("closed_time")
     only = recovery_pb.ListGapsRequest(exchange=NAME, open_only=True)
     assert [gap.id for gap in (await served.recovery.ListGaps(only)).gaps] == [2]
@@ -66,6 +79,60 @@ async def test_gaps_are_listed_open_ones_first(served: Served) -> None:
     assert len((await served.recovery.ListGaps(one)).gaps) == 1
     many = recovery_pb.ListGapsRequest(page_size=1001)
     assert (await failure(served.recovery.ListGaps(many))).fields == ["page_size"]
+
+
+REPORT: dict[str, Any] = {
+    "lines": [
+        {
+            "line": "A",
+            "receiver": 1,
+            "path": "recvmmsg",
+            "rungs": [
+                {"path": "packet_mmap", "ok": False, "errno": 1, "error": "not permitted"},
+                {"path": "recvmmsg", "ok": True, "errno": None, "error": ""},
+            ],
+        }
+    ],
+    "layers": [
+        {
+            **{"layer": "nic", "counter": "rx_dropped", "unit": "packets", "loss": True},
+            **{"readable": False, "value": None, "since_start": None, "last_minute": None},
+            "error": "no file",
+        },
+        {
+            **{"layer": "socket", "counter": "drops", "unit": "packets", "loss": True},
+            **{"readable": True, "value": 900, "since_start": 812, "last_minute": 0},
+            "error": "",
+        },
+    ],
+    "last_verdict": {
+        **{"gap_id": 3, "layer": "socket", "lost": 812, "text": "socket 812"},
+        **{"grown": [{"layer": "socket", "lost": 812}], "age_ns": 5, "span_ns": 2_000_000_007},
+    },
+}
+"""What a worker answers to `receive.report`."""
+
+
+async def test_the_receive_report_is_the_workers_own(served: Served) -> None:
+    """Paths with refusals, counters with what could not be read, the last verdict."""
+    request = worker_pb.GetReceiveReportRequest(exchange=NAME)
+    served.supervisor.answers["receive.report"] = REPORT
+    report = await served.worker.GetReceiveReport(request)
+    assert ("XNAS-rx", "receive.report", {}) in served.supervisor.calls
+    [line] = report.lines
+    assert [(rung.ok, rung.errno) for rung in line.rungs] == [(False, 1), (True, 0)]
+    nic, socket = report.layers
+    assert (nic.readable, nic.error, nic.HasField("last_minute")) == (False, "no file", False)
+    assert (socket.value, socket.since_start, socket.HasField("last_minute")) == (900, 812, True)
+    last = report.last_verdict
+    assert (last.layer, last.lost, last.grown[0].layer) == ("socket", 812, "socket")
+    assert last.span.ToNanoseconds() == 2_000_000_007
+    served.supervisor.answers["receive.report"] = {**REPORT, "last_verdict": None}
+    assert not (await served.worker.GetReceiveReport(request)).HasField("last_verdict")
+    for answer in ({}, {**REPORT, "layers": [{"layer": 7}]}):
+        served.supervisor.answers["receive.report"] = answer
+        found = await failure(served.worker.GetReceiveReport(request))
+        assert (found.code, found.reason) == (Code.UNAVAILABLE, "CONTROL_PROTOCOL")
 
 
 async def test_a_recovery_is_followed_to_its_end(served: Served) -> None:

@@ -50,7 +50,7 @@ def list_gaps(options: Options, exchange: str, open_only: bool, limit: int, as_j
         return
     titles = ("EXCHANGE", "GAP", "STAGE", "FROM", "TO", "MESSAGES", "MISSING", "DETECTED", "TOOK")
     rows = [_row(decode.gap(entry)) for entry in response.gaps]
-    print_table((*titles, "FILLED BY OR REASON"), rows, left=3, tail=1)
+    print_table((*titles, "LOST AT", "FILLED BY OR REASON"), rows, left=3, tail=2)
     if response.overflowed:
         click.echo(f"{response.overflowed} more no longer fit the workers' tables")
 
@@ -109,5 +109,6 @@ def _row(gap: Gap) -> tuple[str, ...]:
         str(gap.missing),
         text.iso_time(gap.detected_ns),
         took,
+        gap.lost_at or "-",
         gap.reason or "+".join(gap.sources) or "-",
     )

@@ -166,6 +166,8 @@ def gap(message: recovery_pb.Gap) -> facts.Gap:
         closed_ns=nanoseconds(message.closed_time),
         reason=message.reason,
         slo_violated=message.slo_violated,
+        drop_verdict=message.drop_verdict,
+        drop_count=message.drop_count,
     )
 
 

@@ -14,6 +14,8 @@ from tickdeck_console.model.frame import Exchange
 
 SYMBOLS = ("AAPL", "AMD", "AMZN", "GOOG", "INTC", "META", "MSFT", "NVDA")
 SECOND_NS = 1_000_000_000
+_DROPS = (("upstream", 0), ("socket", 812), ("", 0), ("nic", 3), ("unknown", 0))
+"""Where the closed gaps were lost."""
 
 
 class FakePlant:
@@ -54,6 +56,8 @@ class FakePlant:
                     closed_ns=detected_ns + (550_000_000 if lost else took_ns),
                     reason="attempts_exhausted" if lost else "",
                     slo_violated=lost,
+                    drop_verdict=_DROPS[number % len(_DROPS)][0],
+                    drop_count=_DROPS[number % len(_DROPS)][1],
                 )
             )
         return facts.GapList((*open_gaps, *closed))
@@ -271,6 +275,8 @@ class FakePlant:
             stage=facts.GapStage.PARTIAL if number == 1 else facts.GapStage.REQUESTED,
             missing=780 if number == 1 else 1000,
             attempts=2,
+            drop_verdict="socket",
+            drop_count=1_206,
             detected_ns=self.world.now_ns - row.oldest_gap_ns // number,
         )
 

@@ -43,6 +43,14 @@ class Gap:
     closed_ns: int = 0
     reason: str = ""
     slo_violated: bool = False
+    drop_verdict: str = ""
+    """Where it was lost: "upstream", "unknown" or a layer; empty when that is not known."""
+    drop_count: int = 0
+
+    @property
+    def lost_at(self) -> str:
+        """Such as "socket 812" or "upstream"; empty when that is not known."""
+        return f"{self.drop_verdict} {self.drop_count}" if self.drop_count else self.drop_verdict
 
     @property
     def messages(self) -> int:

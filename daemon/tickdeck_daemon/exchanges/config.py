@@ -43,7 +43,7 @@ __all__ = [
 SPEC_SCHEMA = "tickdeck.spec/v1"
 """Version of the spec document; a worker refuses any other."""
 
-_BOOK_IGNORES = ("receive", "line", "arbiter", "recovery")
+_BOOK_IGNORES = ("receive", "afxdp", "line", "arbiter", "recovery")
 """Parts of the exchange that a book worker does not use."""
 _RX_IGNORES = ("book",)
 

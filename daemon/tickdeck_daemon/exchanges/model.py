@@ -21,13 +21,31 @@ def _refuse(text: str) -> PydanticCustomError:
     return PydanticCustomError("tickdeck", "{text}", {"text": text})
 
 
-def _multicast(text: str) -> str:
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     try:
-        address = ipaddress.IPv4Address(text)
+        address = ipaddress.ip_address(text)
     except ValueError as error:
-        raise _refuse(f'"{text}" is no IPv4 address') from error
-    if not address.is_multicast:
-        raise _refuse(f"{text} is no multicast group; one lies in 224.0.0.0 to 239.255.255.255")
+        raise _refuse(f'"{text}" is no IP address') from error
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        raise _refuse(f'"{text}" names a zone; the interface is a key of its own')
+    return address
+
+
+def _multicast(text: str) -> str:
+    address = _address(text)
+    # Not `is_multicast` alone: that also takes IPv4 groups in the clothes of IPv6.
+    if not address.is_multicast or (address.version == 6 and address.packed[0] != 0xFF):
+        places = "224.0.0.0 to 239.255.255.255 or in ff00::/8"
+        raise _refuse(f"{text} is no multicast group; one lies in {places}")
+    return str(address)
+
+
+def _source(text: str) -> str:
+    address = _address(text)
+    if isinstance(address, ipaddress.IPv4Address):
+        return _unicast(text)
+    if address.is_multicast or address.is_unspecified or address.ipv4_mapped is not None:
+        raise _refuse(f"{text} is no address of one host")
     return str(address)
 
 
@@ -65,7 +83,7 @@ def _absolute(text: str) -> str:
 
 
 Multicast = Annotated[str, AfterValidator(_multicast)]
-Unicast = Annotated[str, AfterValidator(_unicast)]
+Source = Annotated[str, AfterValidator(_source)]
 HostPort = Annotated[str, AfterValidator(_host_port)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 Interface = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -99,6 +117,32 @@ class Receive(Table):
     """Most packets taken by one system call."""
     max_packet_bytes: Annotated[int, Field(ge=64, le=65535)] = 2048
     """Longest packet taken; longer ones are counted and refused."""
+    busy_poll_us: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """How long the kernel may poll the card for each socket, in microseconds; 0: not at all.
+
+    Needs CAP_NET_ADMIN; the worker does not start when it is refused. With `wait = "block"` it
+    also needs the setting net.core.busy_poll.
+    """
+    busy_poll_budget: Annotated[int, Field(ge=1, le=65535)] = 64
+    """Most packets that one such poll may take; drivers are made for 64."""
+    timestamps: Literal["hardware_or_kernel", "off"] = "hardware_or_kernel"
+    """Receive times asked of the kernel: the card's where a packet has one (the administrator
+    switches that on), else the kernel's; or none: the time of the call that took the packet."""
+
+
+class Afxdp(Table):
+    """`[afxdp]`: the AF_XDP path."""
+
+    enable: bool | None = None
+    """Must agree with the lines' `receive`; false keeps `auto` from it. Absent: as the lines say."""
+    require: Literal["zerocopy", "native", "any"] = "any"
+    """The worst rung that is taken; a worse one is a failure to start, or the next path of `auto`."""
+    frame_count: Annotated[int, Field(ge=64, le=1 << 20), AfterValidator(_power_of_two)] = 16384
+    """Frames of 2,048 bytes for each receive queue."""
+    rx_ring: Annotated[int, Field(ge=64, le=1 << 20), AfterValidator(_power_of_two)] = 16384
+    """Places of the RX ring of each receive queue."""
+    huge_pages: bool = False
+    """Frames on huge pages; enough of them must be free."""
 
 
 class Line(Table):
@@ -107,15 +151,21 @@ class Line(Table):
     name: Literal["A", "B"]
     """Which of the two lines."""
     group: Multicast
-    """IPv4 multicast group."""
+    """Multicast group, of IPv4 or IPv6."""
     port: Annotated[int, Field(ge=1, le=65535)]
     """UDP port."""
     interface: Interface
-    """Local interface, by name or by IPv4 address."""
-    source: Unicast | None = None
-    """Sender's address for a source-specific join; absent: any source."""
-    receive: Literal["recvmmsg"] = "recvmmsg"
-    """Receive path."""
+    """Local interface, by name or by one of its addresses."""
+    source: Source | None = None
+    """Sender's address for a source-specific join, of the group's family; absent: any source."""
+    receive: Literal["recvmmsg", "packet_mmap", "af_xdp", "auto"] = "recvmmsg"
+    """Receive path; "auto" takes the best that the host can and reports why not a better one."""
+
+    @property
+    def target(self) -> str:
+        """Group and port in one word, such as `239.81.0.1:31001` or `[ff15::1]:31001`."""
+        group = f"[{self.group}]" if ":" in self.group else self.group
+        return f"{group}:{self.port}"
 
 
 class Arbiter(Table):
@@ -198,6 +248,7 @@ class ExchangeConfig(Table):
     """Channel number in ring and journal records."""
     general: General = General()
     receive: Receive = Receive()
+    afxdp: Afxdp = Afxdp()
     line: Annotated[tuple[Line, ...], Field(strict=False)]
     """Line A and line B."""
     arbiter: Arbiter = Arbiter()

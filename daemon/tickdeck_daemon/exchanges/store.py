@@ -384,7 +384,7 @@ def _clashes(config: ExchangeConfig, others: Iterable[ExchangeConfig]) -> list[V
         used = {(line.group, line.port): line.name for line in other.lines}
         for index, line in enumerate(config.line):
             if name := used.get((line.group, line.port)):
-                text = f"{line.group}:{line.port} is used by line {name} of {other.name}"
+                text = f"{line.target} is used by line {name} of {other.name}"
                 violations.append(Violation(f"line[{index}].group", text))
         data_dir = config.journal.data_dir
         if data_dir is not None and data_dir == other.journal.data_dir:

@@ -33,13 +33,15 @@ class Host:
 
     core_count: int
     interfaces: Mapping[str, tuple[str, ...]]
-    """IPv4 addresses by interface name."""
+    """Addresses by interface name, of IPv4 and IPv6."""
 
     @classmethod
     def here(cls) -> "Host":
         """The host this runs on."""
+        families = (socket.AF_INET, socket.AF_INET6)
         addresses = {
-            name: tuple(a.address for a in entries if a.family is socket.AF_INET)
+            # An address of the link is given with its zone, which the interface's name is.
+            name: tuple(a.address.partition("%")[0] for a in entries if a.family in families)
             for name, entries in psutil.net_if_addrs().items()
         }
         return cls(os.cpu_count() or 1, addresses)
@@ -231,6 +233,7 @@ def _rules(raw: dict[str, Any]) -> Iterator[Fault]:
     """Rules over several keys. Values of the wrong type are skipped: they have their fault."""
     if isinstance(raw.get("line"), list) or "line" not in raw:
         yield from _line_rules(_tables(raw, "line"), given="line" in raw)
+    yield from _path_rules(raw)
     yield from _recovery_rules(_table(raw, "recovery"))
 
 
@@ -238,7 +241,7 @@ def _line_rules(lines: list[dict[str, Any]], *, given: bool) -> Iterator[Fault]:
     names: dict[str, int] = {}
     targets: dict[tuple[Any, Any], int] = {}
     for index, line in enumerate(lines):
-        name, target = line.get("name"), (line.get("group"), line.get("port"))
+        name, target = line.get("name"), (_canonical(line.get("group")), line.get("port"))
         if isinstance(name, str) and names.setdefault(name, index) != index:
             text = f'line name "{name}" is used twice; the lines are "A" and "B"'
             yield ("line", index, "name"), text
@@ -246,12 +249,54 @@ def _line_rules(lines: list[dict[str, Any]], *, given: bool) -> Iterator[Fault]:
         if whole and targets.setdefault(target, index) != index:
             text = f"{target[0]}:{target[1]} is used by two lines; each line has its own group:port"
             yield ("line", index, "group"), text
+        families = {version for key in ("group", "source") if (version := _family(line.get(key)))}
+        if len(families) > 1:
+            text = f"{line['source']} and group {line['group']} are not both IPv4 or both IPv6"
+            yield ("line", index, "source"), text
     missing = [name for name in ("A", "B") if name not in names]
     # A line with a wrong name is there, so only what cannot be one of those is missing.
     if given and missing and len(lines) < 2:
         yield ("line",), f'missing [[line]] with name = "{missing[-1]}"; an exchange has two lines'
     elif len(lines) > 2:
         yield ("line", 2), f"{len(lines)} [[line]] tables; an exchange has two, A and B"
+
+
+def _path_rules(raw: dict[str, Any]) -> Iterator[Fault]:
+    """The lines' `receive` and the tables of the paths must say the same."""
+    lines = _tables(raw, "line")
+    wishes = [line.get("receive", "recvmmsg") for line in lines]
+    enabled = [table for table in ("afxdp", "packet_mmap") if _table(raw, table).get("enable")]
+    if len(enabled) > 1:
+        text = "afxdp.enable and packet_mmap.enable exclude each other; set one of them"
+        yield ("packet_mmap", "enable"), text
+    for table, path in (("afxdp", "af_xdp"), ("packet_mmap", "packet_mmap")):
+        enable = _table(raw, table).get("enable")
+        if enable is True and not any(wish in (path, "auto") for wish in wishes):
+            text = f'{table}.enable = true needs a line with receive = "{path}" or "auto"'
+            yield (table, "enable"), text
+        for index, wish in enumerate(wishes):
+            if enable is False and wish == path:
+                text = f'receive = "{path}" contradicts {table}.enable = false'
+                yield ("line", index, "receive"), text
+    for index, line in enumerate(lines):
+        if line.get("receive") == "af_xdp" and ":" in str(line.get("group")):
+            text = "AF_XDP takes IPv4 groups only; use packet_mmap, recvmmsg or auto"
+            yield ("line", index, "receive"), text
+
+
+def _canonical(address: object) -> object:
+    """An address in its one spelling; anything else as it is."""
+    try:
+        return str(ipaddress.ip_address(address)) if isinstance(address, str) else address
+    except ValueError:
+        return address
+
+
+def _family(address: object) -> int | None:
+    try:
+        return ipaddress.ip_address(address).version if isinstance(address, str) else None
+    except ValueError:
+        return None
 
 
 def _recovery_rules(recovery: dict[str, Any]) -> Iterator[Fault]:
@@ -279,17 +324,16 @@ def _host_rules(raw: dict[str, Any], host: Host) -> Iterator[Fault]:
 
 
 def _interface_fault(interface: str, host: Host) -> str | None:
-    with_address = {name: ips for name, ips in host.interfaces.items() if ips}
-    known = ", ".join(f"{name} ({', '.join(ips)})" for name, ips in sorted(with_address.items()))
-    try:
-        address = str(ipaddress.IPv4Address(interface))
-    except ValueError:
-        if interface in with_address:
-            return None
-        if interface in host.interfaces:
-            return f'interface "{interface}" has no IPv4 address; this host has {known}'
+    known = ", ".join(
+        f"{name} ({', '.join(ips) or 'no address'})"
+        for name, ips in sorted(host.interfaces.items())
+    )
+    if interface in host.interfaces:
+        return None
+    address = _canonical(interface)
+    if _family(interface) is None:
         return f'no interface "{interface}"; this host has {known}'
-    if any(address in ips for ips in with_address.values()):
+    if any(address == _canonical(ip) for ips in host.interfaces.values() for ip in ips):
         return None
     return f"no interface has the address {address}; this host has {known}"
 

@@ -27,6 +27,16 @@ class Verdict(IntEnum):
     """Could not be decided; the evidence says why."""
 
 
+DROP_REMEDIES = {
+    "nic": "enlarge the card's rings (ethtool -G), spread its queues over cores",
+    "softnet": "raise net.core.netdev_max_backlog and net.core.netdev_budget",
+    "xsk": 'pin the receive thread and set receive.wait = "spin"',
+    "packet_ring": 'pin the receive thread and set receive.wait = "spin"',
+    "socket": "raise receive.rcvbuf_bytes or pin the receive thread",
+    "receiver": "look at what is sent to the group: frames are no whole UDP datagrams",
+}
+"""What to do about losses of each layer."""
+_READ_STATS = "start the worker; see tickdeck worker list"
 WORST_FIRST = (Verdict.FAIL, Verdict.UNKNOWN, Verdict.WARN, Verdict.PASS)
 
 
@@ -195,7 +205,7 @@ def judge(evidence: Evidence, limits: Thresholds = DEFAULT_THRESHOLDS) -> list[C
         results += _worker_checks("book", facts.book_worker, evidence, limits)
     for line in facts.lines:
         results += _line_checks(line, evidence, limits)
-    results += [_open_gaps(facts), _lost(facts), _session(facts)]
+    results += [_drops(facts), _open_gaps(facts), _lost(facts), _session(facts)]
     if facts.book_wanted:
         results += _book_checks(facts, limits)
     results += _journal_checks(facts, limits)
@@ -297,10 +307,26 @@ def _line_checks(line: LineFacts, evidence: Evidence, limits: Thresholds) -> Ite
     yield CheckResult(
         f"kernel.drops.{line.name}",
         verdict,
-        f"{line.drops_10s} in 10 s, {line.kernel_drops} in all",
+        f"{line.drops_10s} in 10 s, {line.kernel_drops} in all"
+        + (", of both lines together" if line.drops_shared else ""),
         "0",
         "" if verdict is Verdict.PASS else "raise receive.rcvbuf_bytes or pin the receive thread",
     )
+
+
+def _drops(facts: ExchangeFacts) -> CheckResult:
+    """The drop ladder: a loss of our own paths now is a failure, one of the host a warning."""
+    if not facts.drops:
+        return CheckResult("drops", Verdict.UNKNOWN, "no counters of layers", "0", _READ_STATS)
+    lost = [drops for drops in facts.drops if drops.in_10s or (drops.total and not drops.of_host)]
+    # The order of the ladder: the first layer that loses now, else the first that has lost.
+    lost.sort(key=lambda drops: not drops.in_10s)
+    fails = any(drops.in_10s and not drops.of_host for drops in lost)
+    verdict = Verdict.FAIL if fails else Verdict.WARN if lost else Verdict.PASS
+    parts = [f"{drops.layer} {drops.in_10s} in 10 s, {drops.total} in all" for drops in lost]
+    evidence = "; ".join(parts) or "no layer loses: " + ", ".join(one.layer for one in facts.drops)
+    remedy = f"{lost[0].layer}: {DROP_REMEDIES[lost[0].layer]}" if lost else ""
+    return CheckResult("drops", verdict, evidence, "0 at every layer", remedy)
 
 
 def _open_gaps(facts: ExchangeFacts) -> CheckResult:

@@ -15,6 +15,7 @@ from tickdeck_daemon.observe.facts import (
     ExchangeFacts,
     JournalFacts,
     LatencyFacts,
+    LayerDrops,
     LineFacts,
     OpenGap,
     WorkerFacts,
@@ -22,7 +23,7 @@ from tickdeck_daemon.observe.facts import (
 from tickdeck_daemon.observe.gaps import REASONS, STAGES, Gap, GapLedger
 from tickdeck_daemon.observe.sampler import Sampler, Series
 from tickdeck_daemon.settings import Settings
-from tickdeck_daemon.stats import GapRow
+from tickdeck_daemon.stats import GapRow, drop_verdict
 from tickdeck_daemon.workers.views import WorkerKind, WorkerView
 
 ERROR_COUNTERS: Mapping[WorkerKind, tuple[str, ...]] = {
@@ -47,6 +48,13 @@ ERROR_COUNTERS: Mapping[WorkerKind, tuple[str, ...]] = {
 """Counters whose growth is an error of the exchange."""
 WINDOW_S = 10.0
 RESTART_WINDOW_NS = 600_000_000_000
+LAYER_DROPS = "rx_layer_drops_total"
+HOST_LAYERS = ("nic", "softnet")
+"""Layers whose counters are of all packets of the host, or of an interface."""
+KERNEL_LAYERS = ("xsk", "packet_ring", "socket")
+"""Layers in which the kernel drops packets of our own receive paths."""
+OWN_LAYERS = (*KERNEL_LAYERS, "receiver")
+LINE_NAMES = ("A", "B")
 GAP_SOURCES = (("A", 1), ("B", 2), ("retransmit", 4))
 
 
@@ -131,6 +139,7 @@ class Collector:
             ),
             latencies=tuple(_latencies((rx, book))),
             gap_trend=self._ledger.trend(name, now_ns),
+            drops=tuple(_layer_drops(rx)),
             recovery_dropped=rx.total("recovery_requests_dropped_total"),
         )
 
@@ -208,6 +217,7 @@ class Collector:
 
 def _line(line: Line, rx: Series) -> LineFacts:
     name = line.name
+    drops = _line_drops(rx, name)
     return LineFacts(
         name=name,
         group=line.group,
@@ -220,7 +230,8 @@ def _line(line: Line, rx: Series) -> LineFacts:
         heartbeats=rx.total("rx_heartbeats_total", line=name),
         first=rx.total("line_first_total", line=name),
         lost=rx.total("line_lost_total", line=name),
-        kernel_drops=rx.total("rx_kernel_drops_total", line=name),
+        kernel_drops=sum(rx.total(metric, **labels) for metric, labels in drops),
+        drops_shared=len(drops) > 1,
         rejected=_rejected(rx, name),
         next_sequence=rx.value("line_next_sequence", line=name),
         last_packet_ns=rx.value("line_last_packet_ns", line=name),
@@ -228,9 +239,39 @@ def _line(line: Line, rx: Series) -> LineFacts:
         messages_per_second=rx.rate("rx_messages_total", 1.0, line=name),
         messages_10s=rx.delta("rx_messages_total", WINDOW_S, line=name),
         lost_10s=rx.delta("line_lost_total", WINDOW_S, line=name),
-        drops_10s=rx.delta("rx_kernel_drops_total", WINDOW_S, line=name),
-        drops_per_second=rx.rate("rx_kernel_drops_total", 1.0, line=name),
+        drops_10s=sum(rx.delta(metric, WINDOW_S, **labels) for metric, labels in drops),
+        drops_per_second=sum(rx.rate(metric, 1.0, **labels) for metric, labels in drops),
     )
+
+
+def _line_drops(rx: Series, line: str) -> list[tuple[str, dict[str, str]]]:
+    """The counters of what the kernel dropped of a line.
+
+    Of a receiver that several lines share, the kernel cannot tell whose packet was lost: then they
+    are the receiver's layers, the same for each of its lines.
+    """
+    receiver = rx.value("rx_receiver", line=line)
+    sharing = [name for name in LINE_NAMES if rx.value("rx_receiver", line=name) == receiver]
+    if receiver and len(sharing) > 1:
+        labels = ({"layer": layer, "receiver": str(receiver)} for layer in KERNEL_LAYERS)
+        return [(LAYER_DROPS, one) for one in labels]
+    return [("rx_kernel_drops_total", {"line": line})]
+
+
+def _layer_drops(rx: Series) -> Iterable[LayerDrops]:
+    """What each layer lost that the running worker knows, in the order of a packet's way."""
+    if rx.latest is None:
+        return
+    known = [metric.labels for metric in rx.latest.metrics.values() if metric.name == LAYER_DROPS]
+    for layer in HOST_LAYERS + OWN_LAYERS:
+        labels = [one for one in known if one.get("layer") == layer]
+        if labels:
+            yield LayerDrops(
+                layer=layer,
+                of_host=layer in HOST_LAYERS,
+                total=sum(rx.total(LAYER_DROPS, **one) for one in labels),
+                in_10s=sum(rx.delta(LAYER_DROPS, WINDOW_S, **one) for one in labels),
+            )
 
 
 def _rejected(rx: Series, line: str) -> int:
@@ -300,6 +341,8 @@ def _gap(exchange: str, incarnation: str, row: GapRow) -> Gap:
         closed_ns=row.closed_ns,
         reason=_word(REASONS, row.reason),
         slo_violated=bool(row.slo_violated),
+        drop_verdict=drop_verdict(row.drop_layer),
+        drop_count=row.drop_count,
     )
 
 

@@ -48,6 +48,8 @@ class LineFacts:
     lost: int = 0
     """Messages that this line has not delivered."""
     kernel_drops: int = 0
+    drops_shared: bool = False
+    """The drops are of a receiver that this line shares with the other."""
     rejected: int = 0
     next_sequence: int = 0
     last_packet_ns: int = 0
@@ -57,6 +59,18 @@ class LineFacts:
     lost_10s: int = 0
     drops_10s: int = 0
     drops_per_second: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LayerDrops:
+    """What one layer on the way of a packet lost."""
+
+    layer: str
+    """Such as "nic" or "socket"."""
+    of_host: bool = False
+    """It counts everybody's packets, not those of the lines alone."""
+    total: int = 0
+    in_10s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +216,8 @@ class ExchangeFacts:
     bytes_per_second: float = 0.0
     latencies: tuple[LatencyFacts, ...] = ()
     gap_trend: tuple[int, ...] = field(default=(0,) * 8)
+    drops: tuple[LayerDrops, ...] = ()
+    """By layer, in the order in which a packet meets them."""
     recovery_dropped: int = 0
     """Requests held back by the rate limit."""
 

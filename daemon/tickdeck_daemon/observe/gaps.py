@@ -56,6 +56,11 @@ class Gap:
     reason: str = ""
     """Why it was given up or is no longer followed."""
     slo_violated: bool = False
+    drop_verdict: str = ""
+    """Where it was lost: "upstream", "unknown" or a layer of this host; empty before that is known,
+    and when the other line brought it."""
+    drop_count: int = 0
+    """What that layer lost around the gap, in packets or frames, of the arbiter in messages."""
 
     @property
     def name(self) -> str:
@@ -192,6 +197,8 @@ def details(gap: Gap) -> dict[str, str]:
         "closed_ns": str(gap.closed_ns),
         "reason": gap.reason,
         "slo_violated": str(gap.slo_violated).lower(),
+        "drop_verdict": gap.drop_verdict,
+        "drop_count": str(gap.drop_count),
     }
 
 
@@ -214,6 +221,9 @@ def _from_details(event: Event) -> Gap | None:
             closed_ns=int(values["closed_ns"]),
             reason=values["reason"],
             slo_violated=values["slo_violated"] == "true",
+            # Not in events of before the drop ladder.
+            drop_verdict=values.get("drop_verdict", ""),
+            drop_count=int(values.get("drop_count", "0")),
         )
     except (KeyError, ValueError):
         return None

@@ -359,6 +359,8 @@ def _line_loss(line: LineFacts, limits: Thresholds) -> Iterator[Finding]:
 def _kernel_drops(facts: ExchangeFacts, line: LineFacts, limits: Thresholds) -> Finding:
     heavy = line.drops_per_second > limits.drops_per_second or bool(facts.gaps)
     evidence = f"{line.drops_10s} packets in 10 s, {line.drops_per_second:.0f}/s now (normal 0)"
+    if line.drops_shared:
+        evidence += ", of both lines together"
     return Finding(
         f"line.drops.{line.name}",
         State.DOWN if heavy else State.DEGRADED,

@@ -394,9 +394,7 @@ class Commands:
     def _start_effects(self, config: ExchangeConfig) -> list[str]:
         if not config.enabled:
             return ["start nothing: the file says enabled = false"]
-        lines = ", ".join(
-            f"{line.name} {line.group}:{line.port} on {line.interface}" for line in config.lines
-        )
+        lines = ", ".join(f"{line.name} {line.target} on {line.interface}" for line in config.lines)
         effects = [f"start worker {worker_id(config.name, 'rx')}, lines {lines}"]
         if config.book.enabled:
             effects.append(f"start worker {worker_id(config.name, 'book')}")

@@ -277,6 +277,8 @@ def gap(value: Gap) -> recovery_pb2.Gap:
         closed_time=timestamp(value.closed_ns),
         reason=value.reason,
         slo_violated=value.slo_violated,
+        drop_verdict=value.drop_verdict,
+        drop_count=value.drop_count,
     )
 
 

@@ -9,15 +9,18 @@ from typing_extensions import override
 from tickdeck.v1 import worker_pb2, worker_service_pb2_grpc
 from tickdeck.v1 import worker_service_pb2 as pb
 from tickdeck_daemon.errors import NotFoundError
+from tickdeck_daemon.exchanges.config import worker_id
 from tickdeck_daemon.operate.commands import Commands, Order
 from tickdeck_daemon.plant import Plant
 from tickdeck_daemon.services import convert
 from tickdeck_daemon.services.guard import Context
 from tickdeck_daemon.services.names import parse, parse_optional
 from tickdeck_daemon.services.once import once
+from tickdeck_daemon.services.receive_report import receive_report
 from tickdeck_daemon.workers.logtail import LogTail
 from tickdeck_daemon.workers.views import WorkerView
 
+REPORT_TIMEOUT_S = 5.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -63,6 +66,18 @@ class WorkerService(worker_service_pb2_grpc.WorkerServiceServicer):
         with LogTail(view.log_path) as tail:
             async for batch in tail.batches(request.lines, follow=request.follow):
                 yield pb.TailWorkerLogsResponse(lines=batch.lines, skipped=batch.skipped)
+
+    @override
+    async def GetReceiveReport(
+        self, request: pb.GetReceiveReportRequest, context: Context
+    ) -> pb.GetReceiveReportResponse:
+        name = parse(request.exchange, "exchanges", field="exchange")
+        self._plant.store.get(name)
+        worker = worker_id(name, "rx")
+        answer = await self._plant.supervisor.call(
+            worker, "receive.report", {}, timeout_s=REPORT_TIMEOUT_S
+        )
+        return receive_report(worker, answer)
 
     def _view(self, worker_id: str) -> WorkerView:
         for view in self._plant.workers():

@@ -28,6 +28,7 @@ from tickdeck_daemon.stats.types import (
     NotReadyError,
     State,
     StatsError,
+    drop_verdict,
 )
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "State",
     "StatsError",
     "StatsFile",
+    "drop_verdict",
     "newest_files",
     "render",
     "to_json",

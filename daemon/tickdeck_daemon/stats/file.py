@@ -63,7 +63,7 @@ _WORD_COMMAND_GENERATION = 656 // 8
 _DESC, _VALUES, _HIST, _GAPS = 1, 2, 3, 5
 _SECTION_VERSIONS = {_DESC: 1, _VALUES: 1, _HIST: 1, _GAPS: 1}
 _HISTOGRAM_WORDS = 4 + BUCKETS
-_GAP_WORDS = 14
+_GAP_WORDS = 16
 _STRIDES = {_DESC: _DESCRIPTOR.size, _VALUES: 8, _HIST: 8 * _HISTOGRAM_WORDS, _GAPS: 8 * _GAP_WORDS}
 """Least bytes per entry of a section."""
 
@@ -421,6 +421,8 @@ def _gap_row(words: list[int]) -> GapRow:
         missing=words[11],
         lines_missed=words[12],
         slo_violated=bool(words[13]),
+        drop_layer=words[14],
+        drop_count=words[15],
     )
 
 

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from tickdeck_daemon.stats.file import StatsFile
-from tickdeck_daemon.stats.types import GapRow, GapState, Identity, NotReadyError, StatsError
+from tickdeck_daemon.stats.types import (
+    GapRow,
+    GapState,
+    Identity,
+    NotReadyError,
+    StatsError,
+    drop_verdict,
+)
 from tickdeck_daemon.workers.identity import boot_id, process_stat
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
@@ -175,6 +182,8 @@ def _gap_facts(row: GapRow) -> dict[str, Any]:
         "closed_ns": row.closed_ns,
         "attempts": row.attempts,
         "missing": row.missing,
+        "drop_verdict": drop_verdict(row.drop_layer),
+        "drop_count": row.drop_count,
         "lines_missed": [line for bit, line in enumerate("AB") if row.lines_missed >> bit & 1],
         "slo_violated": row.slo_violated,
     }
@@ -250,10 +259,18 @@ def _gap_cells(gap: dict[str, Any]) -> Sequence[str]:
         f"missing {gap['missing']:,}",
         f"asked {gap['attempts']}x",
         outcome,
+        _lost_at(gap),
         _utc(gap["detected_ns"]),
         f"after {_quantity(took, 'ns')}" if took is not None else "open",
         "SLO violated" if gap["slo_violated"] else "",
     )
+
+
+def _lost_at(gap: dict[str, Any]) -> str:
+    if not gap["drop_verdict"]:
+        return ""
+    count = f" {gap['drop_count']:,}" if gap["drop_count"] else ""
+    return f"lost at {gap['drop_verdict']}{count}"
 
 
 def _series(metric: dict[str, Any]) -> str:

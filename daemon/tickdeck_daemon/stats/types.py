@@ -145,6 +145,31 @@ class GapRow:
     lines_missed: int
     """Lines that missed it: bit 0 A, bit 1 B."""
     slo_violated: bool
+    drop_layer: int = 0
+    """Where it was lost: a place in `DROP_VERDICTS`."""
+    drop_count: int = 0
+    """What that layer lost around the gap."""
+
+
+DROP_VERDICTS = (
+    "",
+    "upstream",
+    "unknown",
+    "nic",
+    "softnet",
+    "xdp_program",
+    "xsk",
+    "packet_ring",
+    "socket",
+    "receiver",
+    "arbiter",
+)
+"""Where a gap was lost: no verdict; not on this host; a layer could not be read; a layer."""
+
+
+def drop_verdict(code: int) -> str:
+    """Word of a `GapRow.drop_layer`; a code of a newer worker stays visible as a number."""
+    return DROP_VERDICTS[code] if code < len(DROP_VERDICTS) else f"CODE_{code}"
 
 
 @dataclass(frozen=True, slots=True)

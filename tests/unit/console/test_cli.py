@@ -357,13 +357,66 @@ def test_gaps(fake_daemon: FakeDaemon, run: Run) -> None:
         last_seq=1999,
         stage=recovery_pb2.GAP_STAGE_FILLED,
         sources=["retransmit"],
+        drop_verdict="socket",
+        drop_count=812,
     )
     fake_daemon.answers["ListGaps"] = recovery.ListGapsResponse(gaps=[gap], overflowed=2)
     result = run("gaps", "X", "--open")
     assert "1000  1999      1000" in result.stdout
+    assert "socket 812  retransmit" in result.stdout
     assert "2 more" in result.stdout
     assert fake_daemon.asked("ListGaps")[0].open_only
     assert json.loads(run("gaps", "--json").stdout)["gaps"][0]["stage"] == "FILLED"
+
+
+def test_drops(fake_daemon: FakeDaemon, run: Run) -> None:
+    """Paths with their refusals, losses of every layer, what cannot be read, the last verdict."""
+    report = workers.GetReceiveReportResponse(
+        lines=[
+            workers.ReceiveLine(
+                line="A",
+                receiver=1,
+                path="recvmmsg",
+                rungs=[
+                    workers.ReceiveRung(path="packet_mmap", errno=1, error="not permitted"),
+                    workers.ReceiveRung(path="recvmmsg", ok=True),
+                ],
+            )
+        ],
+        layers=[
+            workers.LayerCounter(layer="nic", counter="rx_dropped", loss=True, error="no file"),
+            workers.LayerCounter(layer="softnet", counter="time_squeeze", readable=True),
+            workers.LayerCounter(
+                layer="socket",
+                counter="drops",
+                unit="packets",
+                loss=True,
+                readable=True,
+                value=900,
+                since_start=812,
+                last_minute=12,
+            ),
+        ],
+    )
+    fake_daemon.answers["GetReceiveReport"] = report
+    shown = run("drops", "X").stdout
+    assert fake_daemon.asked("GetReceiveReport")[0].exchange == "exchanges/X"
+    for words in (
+        "line A: recvmmsg, receiver 1",
+        "refused: packet_mmap (errno 1): not permitted",
+        "not readable: no file",
+        "last gap: none",
+    ):
+        assert words in shown
+    assert "nic rx_dropped loss ? ? ?" in " ".join(shown.split())
+    assert "socket drops loss 900 812 12 packets" in " ".join(shown.split())
+    assert "time_squeeze" not in shown
+    assert "time_squeeze" in run("drops", "X", "--all").stdout
+    report.last_verdict.CopyFrom(workers.DropVerdict(gap_id=3, text="socket 812"))
+    report.last_verdict.grown.add(layer="socket", lost=812)
+    shown = run("drops", "X").stdout
+    assert "#3, 0.0s ago: lost at: socket 812 (grew within 0ns: socket 812)" in shown
+    assert json.loads(run("drops", "X", "--json").stdout)["last_verdict"]["gap_id"] == 3
 
 
 def test_recovery_waits_for_its_end(fake_daemon: FakeDaemon, run: Run) -> None:

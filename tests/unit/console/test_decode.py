@@ -81,8 +81,18 @@ def test_gap_book_and_replay() -> None:
     """Facts arrive with their resource prefixes cut."""
     partial = recovery_pb2.GAP_STAGE_PARTIAL
     gap = decode.gap(
-        recovery_pb2.Gap(exchange="exchanges/X", id=3, first_seq=5, last_seq=9, stage=partial)
+        recovery_pb2.Gap(
+            exchange="exchanges/X",
+            id=3,
+            first_seq=5,
+            last_seq=9,
+            stage=partial,
+            drop_verdict="socket",
+            drop_count=812,
+        )
     )
+    assert gap.lost_at == "socket 812"
+    assert decode.gap(recovery_pb2.Gap(drop_verdict="upstream")).lost_at == "upstream"
     assert (gap.exchange, gap.stage, gap.messages) == ("X", facts.GapStage.PARTIAL, 5)
     book = decode.book(book_service_pb2.BookSummary(symbol="ES", best_bid={"price": 1}))  # type: ignore[arg-type]
     assert book.best_bid is not None

@@ -21,7 +21,13 @@ from tickdeck_daemon.observe.checks import (
     judge,
     kernel_clock,
 )
-from tickdeck_daemon.observe.facts import SESSION_ENDED, BookFacts, ExchangeFacts, JournalFacts
+from tickdeck_daemon.observe.facts import (
+    SESSION_ENDED,
+    BookFacts,
+    ExchangeFacts,
+    JournalFacts,
+    LayerDrops,
+)
 
 GOOD_CLOCK = ClockState(True, 40)
 JOURNAL = JournalFacts(directory="/j", disk_free_bytes=50 << 30, disk_used_ratio=0.4)
@@ -60,9 +66,19 @@ def test_a_healthy_exchange_passes_every_check() -> None:
     assert {
         *("process.rx", "heartbeat.rx", "control.rx", "process.book", "control.book"),
         *("feed.progress.A", "feed.progress.B", "feed.silence.A", "kernel.drops.B"),
-        *("gaps.open", "gaps.lost", "feed.session", "ring.lag", "book.trust"),
+        *("drops", "gaps.open", "gaps.lost", "feed.session", "ring.lag", "book.trust"),
         *("book.continuity", "journal.state", "journal.durable", "disk.space", "clock"),
     } <= set(found)
+
+
+def test_losses_name_their_layer_and_its_remedy() -> None:
+    """The first layer that loses now is what to cure, whatever has lost before."""
+    drops = (LayerDrops("xsk", total=9), LayerDrops("socket", total=812, in_10s=12))
+    after = moved(drops=drops, lines=(line("A", kernel_drops=9, drops_shared=True), line("B")))
+    found = {one.check: one for one in judge(Evidence(after, after, {}, GOOD_CLOCK))}
+    assert found["drops"].evidence == "socket 12 in 10 s, 812 in all; xsk 0 in 10 s, 9 in all"
+    assert found["drops"].remedy.startswith("socket: raise receive.rcvbuf_bytes")
+    assert found["kernel.drops.A"].evidence == "0 in 10 s, 9 in all, of both lines together"
 
 
 SILENT = tuple(line(n, packets=100, last_packet_ns=NOW - 9 * SECOND) for n in "AB")
@@ -78,6 +94,11 @@ CASES: list[tuple[dict[str, Any], str, Verdict]] = [
     ({"lines": SILENT, "session_state": SESSION_ENDED}, "feed.progress.A", Verdict.PASS),
     ({"lines": (line("A", kernel_drops=5),)}, "kernel.drops.A", Verdict.WARN),
     ({"lines": (line("A", kernel_drops=5, drops_10s=5),)}, "kernel.drops.A", Verdict.FAIL),
+    ({"drops": ()}, "drops", Verdict.UNKNOWN),
+    ({"drops": (LayerDrops("socket", total=5),)}, "drops", Verdict.WARN),
+    ({"drops": (LayerDrops("socket", total=5, in_10s=5),)}, "drops", Verdict.FAIL),
+    ({"drops": (LayerDrops("nic", of_host=True, total=5),)}, "drops", Verdict.PASS),
+    ({"drops": (LayerDrops("nic", of_host=True, total=5, in_10s=5),)}, "drops", Verdict.WARN),
     ({"gaps": (gap(100 * MS),)}, "gaps.open", Verdict.WARN),
     ({"gaps": (gap(2 * SECOND),)}, "gaps.open", Verdict.FAIL),
     ({"messages_lost": 1, "gaps_unrecovered": 1}, "gaps.lost", Verdict.FAIL),

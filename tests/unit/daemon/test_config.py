@@ -14,7 +14,7 @@ from tickdeck_daemon.exchanges.config import Host, Settings, parse_exchange, spe
 from tickdeck_daemon.exchanges.model import ExchangeConfig, Line, Table
 from tickdeck_daemon.exchanges.toml_lines import key_lines, line_of
 
-HOST = Host(2, {"lo": ("127.0.0.1",), "eth0": ("192.0.2.2",), "idle0": ()})
+HOST = Host(2, {"lo": ("127.0.0.1",), "eth0": ("192.0.2.2", "fd00::2"), "idle0": ()})
 SETTINGS = Settings(Path("/r"), Path("/s"), Path("/c"), Path("/l"), Path("/r/d.sock"))
 
 
@@ -49,6 +49,16 @@ def test_lines_are_sorted_whatever_the_file_says() -> None:
     assert [line.name for line in parse_exchange(toml).lines] == ["A", "B"]
 
 
+def test_lines_of_ipv6_are_taken_in_one_spelling() -> None:
+    """Group and source of IPv6 are written in one way, also to find a group used twice."""
+    toml = changed('group = "239.81.0.1"', 'group = "FF15:0::1"\nsource = "fd00:0::9"')
+    line = parse_exchange(toml, host=HOST).lines[0]
+    assert (line.group, line.source, line.target) == ("ff15::1", "fd00::9", "[ff15::1]:31001")
+    twice = exchange_toml().replace("239.81.0.1", "ff15::1").replace("239.81.0.2", "ff15:0::1")
+    found = {v.field: v.description for v in faults(twice)}
+    assert "used by two lines" in found["line[1].group"]
+
+
 @pytest.mark.parametrize(
     ("toml", "field", "parts"),
     [
@@ -68,7 +78,35 @@ def test_lines_are_sorted_whatever_the_file_says() -> None:
             ['"groupp" in [[line]] number 1', 'did you mean "group"?'],
         ),
         (changed("239.81.0.1", "10.0.0.1"), "line[0].group", ["X.toml:5", "no multicast group"]),
-        (changed("239.81.0.1", "239.81.0"), "line[0].group", ['"239.81.0" is no IPv4 address']),
+        (changed("239.81.0.1", "239.81.0"), "line[0].group", ['"239.81.0" is no IP address']),
+        (changed("239.81.0.1", "fd00::1"), "line[0].group", ["no multicast group", "ff00::/8"]),
+        (changed("239.81.0.1", "::ffff:239.81.0.1"), "line[0].group", ["no multicast group"]),
+        (changed("239.81.0.1", "ff12::1%eth0"), "line[0].group", ["zone", "interface"]),
+        (
+            changed('group = "239.81.0.1"', 'group = "239.81.0.1"\nsource = "fd00::9"'),
+            "line[0].source",
+            ["fd00::9 and group 239.81.0.1 are not both IPv4 or both IPv6"],
+        ),
+        (
+            changed('group = "239.81.0.1"', 'group = "ff15::1"\nsource = "ff15::9"'),
+            "line[0].source",
+            ["no address of one host"],
+        ),
+        (
+            exchange_toml(extra="receive = { busy_poll_us = 1000001 }"),
+            "receive.busy_poll_us",
+            ["at most 1000000"],
+        ),
+        (
+            exchange_toml(extra="receive = { busy_poll_budget = 0 }"),
+            "receive.busy_poll_budget",
+            ["at least 1, not 0"],
+        ),
+        (
+            exchange_toml(extra='receive = { timestamps = "hardware" }'),
+            "receive.timestamps",
+            ['"hardware_or_kernel" or "off", not "hardware"'],
+        ),
         (changed("31001", "0"), "line[0].port", ["at least 1, not 0"]),
         (changed("31001", "65536"), "line[0].port", ["at most 65535, not 65536"]),
         (changed("31001", '"31001"'), "line[0].port", ['must be an integer, not "31001"']),
@@ -199,13 +237,16 @@ def test_any_text_is_taken_or_refused(text: str) -> None:
         ("127.0.0.1", None),
         ("eth0", None),
         ("192.0.2.2", None),
-        ("eth9", 'no interface "eth9"; this host has eth0 (192.0.2.2), lo (127.0.0.1)'),
+        ("eth9", 'no interface "eth9"; this host has eth0 (192.0.2.2, fd00::2), idle0 (no'),
         ("192.0.2.3", "no interface has the address 192.0.2.3"),
-        ("idle0", '"idle0" has no IPv4 address'),
+        ("fd00::3", "no interface has the address fd00::3"),
+        ("idle0", None),
+        ("FD00:0::2", None),
     ],
 )
 def test_interface_is_a_name_or_an_address_of_this_host(interface: str, part: str | None) -> None:
-    """Both forms are taken; anything else is told with what this host has."""
+    """Both forms are taken, and a name without an address, since the join is by the interface's
+    number; anything else is told with what this host has."""
     toml = exchange_toml().replace('interface = "lo"', f'interface = "{interface}"')
     if part is None:
         parse_exchange(toml, host=HOST)

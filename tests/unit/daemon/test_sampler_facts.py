@@ -113,6 +113,39 @@ def test_lines_come_in_order_with_their_own_numbers(rig: Rig) -> None:
     assert (b.name, b.group, b.lost, b.rejected) == ("B", "239.81.0.2", 3, 2)
 
 
+def test_drops_are_told_by_layer(rig: Rig) -> None:
+    """In the order in which packets meet the layers, summed over receivers; absent is not 0."""
+    rig.rx.add("rx_kernel_drops_total", 7, line="A")
+    rig.rx.add("rx_layer_drops_total", 5, layer="socket", receiver="1")
+    rig.rx.add("rx_layer_drops_total", 2, layer="socket", receiver="2")
+    rig.rx.add("rx_layer_drops_total", 1, layer="nic")
+    facts = rig.facts()
+    assert [(drops.layer, drops.of_host, drops.total) for drops in facts.drops] == [
+        ("nic", True, 1),
+        ("packet_ring", False, 0),
+        ("socket", False, 7),
+    ]
+    assert [(line.kernel_drops, line.drops_shared) for line in facts.lines] == [
+        (7, False),
+        (0, False),
+    ]
+
+
+def test_lines_that_share_a_receiver_share_its_drops(rig: Rig) -> None:
+    """The kernel cannot tell whose packet was lost: both lines show the sum over the layers."""
+    for line in "AB":
+        rig.rx.set("rx_receiver", 1, line=line)
+    rig.facts()
+    rig.rx.add("rx_layer_drops_total", 4, layer="packet_ring", receiver="1")
+    rig.rx.add("rx_layer_drops_total", 2, layer="socket", receiver="1")
+    rig.rx.add("rx_layer_drops_total", 9, layer="socket", receiver="2")
+    lines = rig.facts().lines
+    assert [(one.kernel_drops, one.drops_10s, one.drops_shared) for one in lines] == [
+        (6, 6, True),
+        (6, 6, True),
+    ]
+
+
 def test_required_statistics_come_from_the_counters(rig: Rig) -> None:
     """Messages are those delivered in order, bytes those of all lines."""
     rig.rx.traffic(5)

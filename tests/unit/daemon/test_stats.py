@@ -25,6 +25,7 @@ from tickdeck_daemon.stats import (
     NotReadyError,
     State,
     StatsFile,
+    drop_verdict,
 )
 from tickdeck_daemon.stats.histogram import BUCKETS, LIMIT, bucket_high, bucket_low, bucket_of
 from tickdeck_daemon.workers.identity import boot_id, process_stat
@@ -137,6 +138,20 @@ def test_gap_rows_equal_what_was_written() -> None:
         (257, GapState.REQUESTED, 3),
     ]
     assert (rows[1].reason, rows[1].lines_missed, rows[1].slo_violated) == (1, 3, True)
+
+
+def test_the_drop_verdict_is_in_the_last_words_of_a_row(tmp_path: Path) -> None:
+    """A file of before the drop ladder has zeros there, which say nothing; newer ones a layer."""
+    data = bytearray(GOLDEN.read_bytes())
+    with StatsFile.open(GOLDEN) as file:
+        assert {(row.drop_layer, row.drop_count) for row in file.gaps()} == {(0, 0)}
+    assert drop_verdict(0) == ""
+    (gaps_at,) = struct.unpack_from("<Q", data, GAPS_OFFSET)
+    struct.pack_into("<2Q", data, gaps_at + 3 * 128 + 14 * 8, 8, 812)
+    with StatsFile.open(_write(tmp_path, data)) as file:
+        row = next(row for row in file.gaps() if row.id == 3)
+    assert (drop_verdict(row.drop_layer), row.drop_count) == ("socket", 812)
+    assert drop_verdict(99) == "CODE_99"
 
 
 def test_a_row_whose_writer_died_inside_is_torn_and_not_told(tmp_path: Path) -> None:

@@ -15,17 +15,18 @@ use std::os::fd::AsFd;
 
 use crate::error::NetError;
 use crate::frame::{self, Refusal};
-use crate::line::LineConfig;
+use crate::line::{Interface, LineConfig};
 use crate::link::queues_in_use;
 use crate::rung::Rung;
-use crate::udp::{SocketConfig, UdpReceiver};
-use crate::{Datagram, PathCounters, Receiver, Stamp, WaitSet, clock};
+use crate::udp::{Control, SocketConfig, Timestamps, UdpReceiver, stamp};
+use crate::{Datagram, PathCounters, Receiver, WaitSet, clock};
 
 use socket::XskSocket;
 use steering::Steering;
 
 mod ring;
 mod socket;
+mod stamped;
 mod steering;
 mod umem;
 
@@ -61,12 +62,15 @@ impl Default for AfXdpConfig {
             busy_poll_budget: 64,
             batch: 64,
             max_packet_bytes: 2_048,
-            beside: SocketConfig {
-                rcvbuf_bytes: 1 << 20,
-                batch: 64,
-                max_packet_bytes: 2_048,
-            },
+            beside: SocketConfig::default(),
         }
+    }
+}
+
+impl AfXdpConfig {
+    /// The sockets beside say which times are asked for.
+    fn wants_stamps(&self) -> bool {
+        self.beside.timestamps == Timestamps::HardwareOrKernel
     }
 }
 
@@ -101,6 +105,7 @@ struct Counted {
     fragments: u64,
     beside: u64,
     beside_drops_of_removed: u64,
+    hardware_stamps_refused: u64,
 }
 
 impl AfXdpReceiver {
@@ -120,12 +125,10 @@ impl AfXdpReceiver {
             .iter()
             .map(|line| Line::join(line, &config.beside))
             .collect::<Result<_, _>>()?;
-        let mut steering = Steering::attach(interface, rung)?;
-        let mut queues = Vec::new();
-        for queue in 0..queues_in_use(interface)? {
-            let socket = XskSocket::open(interface.index, queue, rung, config)?;
-            steering.bind_queue(queue, &socket)?;
-            queues.push(socket);
+        let mut steering = Steering::attach(interface, rung, config.wants_stamps())?;
+        let queues = bind_queues(interface, rung, config)?;
+        for (queue, socket) in (0..).zip(&queues) {
+            steering.bind_queue(queue, socket)?;
         }
         for line in &lines {
             steering.add_line(&line.config)?;
@@ -143,6 +146,22 @@ impl AfXdpReceiver {
         })
     }
 
+    /// Whether [`AfXdpReceiver::open`] could have this rung on the interface now. Everything is tried
+    /// but steering: no packet goes another way meanwhile, so a plant that receives there is not
+    /// disturbed by us. Some drivers restart their queues when a program is attached natively.
+    ///
+    /// # Errors
+    ///
+    /// As [`AfXdpReceiver::open`].
+    pub fn probe(interface: &Interface, rung: Rung, config: &AfXdpConfig) -> Result<(), NetError> {
+        check_config(rung, config)?;
+        let steering = Steering::attach(interface, rung, config.wants_stamps())?;
+        let queues = bind_queues(interface, rung, config)?;
+        drop(queues);
+        drop(steering);
+        Ok(())
+    }
+
     /// Receives one more line of the same interface from now on. The running lines do not notice.
     ///
     /// # Errors
@@ -150,7 +169,7 @@ impl AfXdpReceiver {
     /// As [`AfXdpReceiver::open`]; nothing changes then.
     pub fn add_line(&mut self, line: &LineConfig) -> Result<(), NetError> {
         line.check()?;
-        if line.interface != self.lines_interface().clone() {
+        if line.interface != *self.lines_interface() {
             let expected = "the interface of the receiver's other lines";
             return Err(NetError::config(
                 "interface",
@@ -195,13 +214,18 @@ impl AfXdpReceiver {
         Ok(true)
     }
 
+    /// Whether the program fetches the card's receive time; a packet without one is stamped here.
+    pub fn has_hardware_stamps(&self) -> bool {
+        self.steering.has_stamps()
+    }
+
     /// Frames that the kernel can still fill, of the queue that has fewest; 0: it drops.
     pub fn frames_waiting_min(&self) -> u32 {
         let waiting = self.queues.iter().map(XskSocket::frames_waiting);
         waiting.min().unwrap_or(0)
     }
 
-    fn lines_interface(&self) -> &crate::Interface {
+    fn lines_interface(&self) -> &Interface {
         &self.lines[0].config.interface
     }
 }
@@ -215,28 +239,34 @@ impl Receiver for AfXdpReceiver {
             counted,
             ..
         } = self;
-        let max_packet_bytes = self.max_packet_bytes;
+        let (max_packet_bytes, has_stamps) = (self.max_packet_bytes, self.steering.has_stamps());
         let mut now_ns = 0;
         let (mut taken, count) = (0, queues.len());
         for step in 0..count {
             let queue = &mut queues[(self.first_queue + step) % count];
-            let on_frame = |bytes: &[u8], _: Option<u64>| {
+            let on_frame = |bytes: &[u8], word: Option<u64>| {
                 let Some((line, found)) = classify(bytes, lines, counted) else {
                     return;
                 };
                 if now_ns == 0 {
                     now_ns = clock::realtime_ns();
                 }
+                let control = Control {
+                    hardware_ns: word.filter(|ns| *ns != 0),
+                    ..Control::default()
+                };
+                let stamped = stamp(&control, || now_ns);
+                counted.hardware_stamps_refused += u64::from(stamped.is_hardware_refused);
                 handler(Datagram {
                     line,
                     payload: &found.payload[..found.payload.len().min(max_packet_bytes)],
-                    rx_ns: now_ns,
-                    stamp: Stamp::User,
+                    rx_ns: stamped.rx_ns,
+                    stamp: stamped.stamp,
                     truncated: found.payload.len() > max_packet_bytes,
                     source: found.source,
                 });
             };
-            taken += queue.receive(self.batch - taken, on_frame, false)?;
+            taken += queue.receive(self.batch - taken, on_frame, has_stamps)?;
             if taken == self.batch {
                 break;
             }
@@ -282,15 +312,24 @@ impl Receiver for AfXdpReceiver {
             fragments: self.counted.fragments,
             beside: self.counted.beside,
             socket_drops: self.counted.beside_drops_of_removed,
+            hardware_stamps_refused: self.counted.hardware_stamps_refused,
             ..PathCounters::default()
         };
         for queue in &self.queues {
             let statistics = queue.statistics();
             let statistics = statistics.map_err(|e| NetError::io("read XDP_STATISTICS", e))?;
-            counters.xsk_dropped += statistics.rx_dropped;
+            let fill_ring_empty = statistics.rx_fill_ring_empty_descs.unwrap_or(0);
+            // Where the kernel copies, a packet that found no frame is in both counters (measured
+            // on 6.18); each drop is counted once here.
+            let counted_twice = if self.rung == Rung::ZeroCopy {
+                0
+            } else {
+                fill_ring_empty
+            };
+            counters.xsk_dropped += statistics.rx_dropped.saturating_sub(counted_twice);
             counters.xsk_invalid_descs += statistics.rx_invalid_descs;
             counters.xsk_ring_full += statistics.rx_ring_full.unwrap_or(0);
-            counters.xsk_fill_ring_empty += statistics.rx_fill_ring_empty_descs.unwrap_or(0);
+            counters.xsk_fill_ring_empty += fill_ring_empty;
         }
         for line in &mut self.lines {
             counters.socket_drops += line.joined.counters()?.socket_drops;
@@ -380,6 +419,10 @@ fn check(lines: &[LineConfig], rung: Rung, config: &AfXdpConfig) -> Result<(), N
             ));
         }
     }
+    check_config(rung, config)
+}
+
+fn check_config(rung: Rung, config: &AfXdpConfig) -> Result<(), NetError> {
     if !rung.is_af_xdp() {
         return Err(NetError::config("rung", rung, "a rung of AF_XDP"));
     }
@@ -401,8 +444,20 @@ fn check(lines: &[LineConfig], rung: Rung, config: &AfXdpConfig) -> Result<(), N
     Ok(())
 }
 
+/// A socket for every receive queue in use: a frame that comes to a queue without one is not lost,
+/// but it takes the kernel's way.
+fn bind_queues(
+    interface: &Interface,
+    rung: Rung,
+    config: &AfXdpConfig,
+) -> Result<Vec<XskSocket>, NetError> {
+    (0..queues_in_use(interface)?)
+        .map(|queue| XskSocket::open(interface.index, queue, rung, config))
+        .collect()
+}
+
 /// AF_XDP is steered by IPv4 only.
-fn only_ipv4(line: &LineConfig) -> NetError {
+pub(crate) fn only_ipv4(line: &LineConfig) -> NetError {
     let expected = "an IPv4 group: AF_XDP takes no IPv6; use packet_mmap or recvmmsg";
     NetError::config("group", line.group, expected)
 }

@@ -1,11 +1,16 @@
+use crate::af_xdp::AfXdpReceiver;
 use crate::error::NetError;
-use crate::{Datagram, PathCounters, Receiver, Rung, UdpReceiver, WaitSet};
+use crate::{Datagram, PacketMmapReceiver, PathCounters, Receiver, Rung, UdpReceiver, WaitSet};
 
 /// A receive path that was chosen at run time.
 #[non_exhaustive]
 pub enum AnyReceiver {
     /// Kernel UDP sockets.
     Udp(UdpReceiver),
+    /// AF_XDP sockets.
+    AfXdp(Box<AfXdpReceiver>),
+    /// A packet ring.
+    PacketMmap(PacketMmapReceiver),
 }
 
 /// The same call on whichever path it is.
@@ -13,6 +18,8 @@ macro_rules! each {
     ($any:expr, $receiver:ident => $call:expr) => {
         match $any {
             AnyReceiver::Udp($receiver) => $call,
+            AnyReceiver::AfXdp($receiver) => $call,
+            AnyReceiver::PacketMmap($receiver) => $call,
         }
     };
 }

@@ -5,18 +5,20 @@
 
 use std::io;
 use std::mem;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::{self, NonNull};
 use std::slice;
+
+use crate::udp::Control;
 
 /// Buffers for `count` datagrams of at most `packet_bytes` each.
 pub(crate) struct Batch {
     headers: Fixed<libc::mmsghdr>,
     /// Only kept alive: the headers point to them.
     _vectors: Fixed<libc::iovec>,
-    names: Fixed<libc::sockaddr_in>,
-    controls: Fixed<Control>,
+    names: Fixed<Name>,
+    controls: Fixed<ControlBytes>,
     payloads: Fixed<u8>,
     packet_bytes: usize,
     used: usize,
@@ -25,24 +27,21 @@ pub(crate) struct Batch {
 /// One datagram of a batch and what the kernel told about it.
 pub(crate) struct Message<'a> {
     pub(crate) payload: &'a [u8],
-    pub(crate) source: SocketAddrV4,
+    pub(crate) source: SocketAddr,
     pub(crate) is_truncated: bool,
-    /// SO_TIMESTAMPNS, UTC nanoseconds.
-    pub(crate) kernel_ns: Option<u64>,
-    /// SO_RXQ_OVFL: the socket's drop counter when this datagram was queued.
-    pub(crate) drops: Option<u32>,
+    pub(crate) control: Control,
 }
 
 impl Batch {
     /// Allocates and touches all buffers.
     pub(crate) fn new(count: usize, packet_bytes: usize) -> Self {
         // SAFETY: these are plain C structures of integers and pointers; all-zero is a valid value.
-        let (header, vector, name) = unsafe { (mem::zeroed(), mem::zeroed(), mem::zeroed()) };
+        let (header, vector) = unsafe { (mem::zeroed(), mem::zeroed()) };
         let batch = Self {
             headers: Fixed::filled(count, header),
             _vectors: Fixed::filled(count, vector),
-            names: Fixed::filled(count, name),
-            controls: Fixed::filled(count, Control([0; CONTROL_BYTES])),
+            names: Fixed::filled(count, Name([0; NAME_BYTES])),
+            controls: Fixed::filled(count, ControlBytes([0; CONTROL_BYTES])),
             // Not zero: zeroed memory would be mapped at first use instead of now.
             payloads: Fixed::filled(count * packet_bytes, 0xA5),
             packet_bytes,
@@ -99,6 +98,7 @@ impl Batch {
     }
 
     /// Datagram `index` of the last receive.
+    #[inline]
     pub(crate) fn message(&self, index: usize) -> Message<'_> {
         assert!(index < self.used, "only what was received is looked at");
         // SAFETY: `index` is inside every array; the kernel has finished with the buffers (the call
@@ -106,28 +106,24 @@ impl Batch {
         // exclusively, so these shared references are to memory that nobody writes. `msg_len` bytes
         // of the payload were initialised (all of it is since `new`) and `msg_len` is at most
         // `packet_bytes`, since MSG_TRUNC is not among the flags of the call; `min` keeps it so.
-        let (header, name, payload) = unsafe {
+        let (header, name, control, payload) = unsafe {
             let header = &*self.headers.at(index);
             let length = (header.msg_len as usize).min(self.packet_bytes);
             let payload = self.payloads.at(index * self.packet_bytes);
             (
                 header,
                 &*self.names.at(index),
+                &*self.controls.at(index),
                 slice::from_raw_parts(payload, length),
             )
         };
-        let mut message = Message {
+        let control_bytes = header.msg_hdr.msg_controllen.min(CONTROL_BYTES);
+        Message {
             payload,
-            source: SocketAddrV4::new(
-                Ipv4Addr::from(u32::from_be(name.sin_addr.s_addr)),
-                u16::from_be(name.sin_port),
-            ),
+            source: name.address(),
             is_truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
-            kernel_ns: None,
-            drops: None,
-        };
-        read_control(&header.msg_hdr, &mut message);
-        message
+            control: Control::parse(&control.0[..control_bytes]),
+        }
     }
 
     /// Restores the lengths that the kernel overwrote in the headers of the last receive.
@@ -135,7 +131,7 @@ impl Batch {
         for index in 0..self.used {
             // SAFETY: `used` is at most the number of headers, and no reference to them exists.
             let header = unsafe { &mut (*self.headers.at(index)).msg_hdr };
-            header.msg_namelen = mem::size_of::<libc::sockaddr_in>() as libc::socklen_t;
+            header.msg_namelen = NAME_BYTES as libc::socklen_t;
             header.msg_controllen = CONTROL_BYTES as _;
             header.msg_flags = 0;
         }
@@ -143,43 +139,43 @@ impl Batch {
     }
 }
 
-/// Walks the control messages of one datagram.
-fn read_control(header: &libc::msghdr, message: &mut Message<'_>) {
-    // SAFETY: `msg_control` and `msg_controllen` describe the control messages that the kernel
-    // wrote for this datagram into a buffer aligned for cmsghdr; the macros stay inside it.
-    let mut control = unsafe { libc::CMSG_FIRSTHDR(header) };
-    while !control.is_null() {
-        // SAFETY: a non-null result of the macros is a whole header inside the buffer.
-        let (level, kind) = unsafe { ((*control).cmsg_level, (*control).cmsg_type) };
-        // SAFETY: as above; data follows the header.
-        let data = unsafe { libc::CMSG_DATA(control) };
-        match (level, kind) {
-            (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
-                // SAFETY: a message of this type carries one timespec (socket(7)); unaligned read
-                // because only the header's alignment is promised.
-                let time = unsafe { data.cast::<libc::timespec>().read_unaligned() };
-                let seconds = time.tv_sec.cast_unsigned() * 1_000_000_000;
-                message.kernel_ns = Some(seconds + time.tv_nsec.cast_unsigned());
-            }
-            (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
-                // SAFETY: a message of this type carries one u32.
-                message.drops = Some(unsafe { data.cast::<u32>().read_unaligned() });
-            }
-            _ => {}
-        }
-        // SAFETY: `control` is a header inside the buffer that `header` describes.
-        control = unsafe { libc::CMSG_NXTHDR(header, control) };
-    }
-}
-
-/// Room for the control messages of one datagram: a timestamp (up to three timespecs, when hardware
-/// stamps are asked for) and the drop counter, with headers and padding.
+/// Room for the control messages of one datagram: three times and the drop counter, with headers
+/// and padding (88 bytes); not tight.
 const CONTROL_BYTES: usize = 128;
 
 /// A control buffer, aligned for cmsghdr.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
-struct Control([u8; CONTROL_BYTES]);
+struct ControlBytes([u8; CONTROL_BYTES]);
+
+/// Room for the longer of the two address structures.
+const NAME_BYTES: usize = mem::size_of::<libc::sockaddr_in6>();
+
+/// The sender's address as the kernel writes it, in the byte order of the network behind the family:
+///
+/// ```text
+/// IPv4: family u16 | port u16 | address 4
+/// IPv6: family u16 | port u16 | flow u32 | address 16 | scope u32, of this host's byte order
+/// ```
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Name([u8; NAME_BYTES]);
+
+impl Name {
+    #[inline]
+    fn address(&self) -> SocketAddr {
+        let [family_0, family_1, port_0, port_1, a, b, c, d, rest @ ..] = self.0;
+        let port = u16::from_be_bytes([port_0, port_1]);
+        if u16::from_ne_bytes([family_0, family_1]) == libc::AF_INET as u16 {
+            return SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), port).into();
+        }
+        let flow = u32::from_be_bytes([a, b, c, d]);
+        let (address, scope) = rest.split_at(16);
+        let address: [u8; 16] = address.try_into().expect("sixteen bytes were split off");
+        let scope = u32::from_ne_bytes(scope.try_into().expect("four bytes are left"));
+        SocketAddrV6::new(Ipv6Addr::from(address), port, flow, scope).into()
+    }
+}
 
 /// An array on the heap that is reached only through raw pointers.
 struct Fixed<T> {

@@ -33,6 +33,8 @@ pub struct PathCounters {
     pub foreign: u64,
     /// Receiver: fragments in a ring that does not put them together.
     pub fragments: u64,
+    /// Receiver: hardware times that are no UTC of this host; the packets got the next best time.
+    pub hardware_stamps_refused: u64,
     /// Receiver: datagrams that came through the kernel socket held beside a bypass.
     pub beside: u64,
 }
@@ -66,6 +68,7 @@ impl PathCounters {
             malformed: self.malformed + other.malformed,
             foreign: self.foreign + other.foreign,
             fragments: self.fragments + other.fragments,
+            hardware_stamps_refused: self.hardware_stamps_refused + other.hardware_stamps_refused,
             beside: self.beside + other.beside,
         }
     }

@@ -1,5 +1,5 @@
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// What the network side could not do, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +56,7 @@ pub enum NetError {
     #[error("no interface of this host has address {address}; it has {available}")]
     NotLocal {
         /// Address asked for.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// Addresses that exist, comma separated.
         available: String,
     },

@@ -36,12 +36,27 @@ pub enum Refusal {
 /// See [`Refusal`].
 #[inline]
 pub fn parse(frame: &[u8]) -> Result<UdpFrame<'_>, Refusal> {
+    parse_cut(frame, frame.len()).map(|(found, _)| found)
+}
+
+/// As [`parse`], for the first bytes of a frame that had `wire_bytes`: the lengths are checked
+/// against those, all headers must be there. Returns the part of the payload that is there, and how
+/// long it was.
+///
+/// # Errors
+///
+/// See [`Refusal`].
+#[inline]
+pub fn parse_cut(frame: &[u8], wire_bytes: usize) -> Result<(UdpFrame<'_>, usize), Refusal> {
+    let missing = wire_bytes
+        .checked_sub(frame.len())
+        .ok_or(Refusal::Malformed)?;
     let mut at = ETHERNET_TYPE_AT;
     for _ in 0..=VLAN_TAGS_MAX {
         let kind = u16_at(frame, at).ok_or(Refusal::Malformed)?;
         match kind {
-            TYPE_IPV4 => return ipv4(&frame[at + 2..]),
-            TYPE_IPV6 => return ipv6(&frame[at + 2..]),
+            TYPE_IPV4 => return ipv4(&frame[at + 2..], missing),
+            TYPE_IPV6 => return ipv6(&frame[at + 2..], missing),
             TYPE_VLAN | TYPE_VLAN_OUTER => at += VLAN_TAG_BYTES,
             _ => return Err(Refusal::NotUdp),
         }
@@ -50,7 +65,7 @@ pub fn parse(frame: &[u8]) -> Result<UdpFrame<'_>, Refusal> {
 }
 
 #[inline]
-fn ipv4(packet: &[u8]) -> Result<UdpFrame<'_>, Refusal> {
+fn ipv4(packet: &[u8], missing: usize) -> Result<(UdpFrame<'_>, usize), Refusal> {
     let header: &[u8; IPV4_BYTES_MIN] = packet.first_chunk().ok_or(Refusal::Malformed)?;
     let header_bytes = usize::from(header[0] & 0x0F) * 4;
     let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
@@ -64,16 +79,17 @@ fn ipv4(packet: &[u8]) -> Result<UdpFrame<'_>, Refusal> {
     if u16::from_be_bytes([header[6], header[7]]) & 0x3FFF != 0 {
         return Err(Refusal::Fragment);
     }
-    let body = packet.get(header_bytes..total).ok_or(Refusal::Malformed)?;
+    let body = part(packet, header_bytes, total, missing)?;
+    let body_bytes = total - header_bytes;
     let address = |at: usize| {
         let octets = [header[at], header[at + 1], header[at + 2], header[at + 3]];
         IpAddr::V4(Ipv4Addr::from(octets))
     };
-    udp(body, address(12), address(16))
+    udp(body, body_bytes, address(12), address(16))
 }
 
 #[inline]
-fn ipv6(packet: &[u8]) -> Result<UdpFrame<'_>, Refusal> {
+fn ipv6(packet: &[u8], missing: usize) -> Result<(UdpFrame<'_>, usize), Refusal> {
     let header: &[u8; IPV6_BYTES] = packet.first_chunk().ok_or(Refusal::Malformed)?;
     if header[0] >> 4 != 6 {
         return Err(Refusal::Malformed);
@@ -84,28 +100,46 @@ fn ipv6(packet: &[u8]) -> Result<UdpFrame<'_>, Refusal> {
         _ => return Err(Refusal::NotUdp),
     }
     let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
-    let body = packet[IPV6_BYTES..]
-        .get(..length)
-        .ok_or(Refusal::Malformed)?;
+    let body = part(packet, IPV6_BYTES, IPV6_BYTES + length, missing)?;
     let address = |at: usize| {
         let mut octets = [0; 16];
         octets.copy_from_slice(&header[at..at + 16]);
         IpAddr::V6(Ipv6Addr::from(octets))
     };
-    udp(body, address(8), address(24))
+    udp(body, length, address(8), address(24))
 }
 
+/// Reads a UDP datagram of `body_bytes`, of which `body` is there.
 #[inline]
-fn udp(body: &[u8], source: IpAddr, destination: IpAddr) -> Result<UdpFrame<'_>, Refusal> {
+fn udp(
+    body: &[u8],
+    body_bytes: usize,
+    source: IpAddr,
+    destination: IpAddr,
+) -> Result<(UdpFrame<'_>, usize), Refusal> {
     let header: &[u8; UDP_BYTES] = body.first_chunk().ok_or(Refusal::Malformed)?;
     let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
-    let payload = body.get(UDP_BYTES..length).ok_or(Refusal::Malformed)?;
+    let payload = part(body, UDP_BYTES, length, body_bytes - body.len())?;
     let port = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-    Ok(UdpFrame {
+    let found = UdpFrame {
         source: SocketAddr::new(source, port(0)),
         destination: SocketAddr::new(destination, port(2)),
         payload,
-    })
+    };
+    Ok((found, length - UDP_BYTES))
+}
+
+/// The bytes from `start` to `end`, or those of them that are there when the last `missing` bytes
+/// are not.
+#[inline]
+fn part(bytes: &[u8], start: usize, end: usize, missing: usize) -> Result<&[u8], Refusal> {
+    if end > bytes.len() + missing {
+        return Err(Refusal::Malformed);
+    }
+    bytes
+        .get(start..end.min(bytes.len()))
+        .filter(|_| start <= end)
+        .ok_or(Refusal::Malformed)
 }
 
 #[inline]

@@ -1,6 +1,6 @@
 use std::ffi::CStr;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ptr;
 
 use socket2::{Domain, Socket, Type};
@@ -16,7 +16,7 @@ use crate::line::Interface;
 /// found by its name.
 pub fn find_interface(name_or_ip: &str) -> Result<Interface, NetError> {
     let entries = entries().map_err(|error| NetError::io("list the interfaces", error))?;
-    let wanted: Option<Ipv4Addr> = name_or_ip.parse().ok();
+    let wanted: Option<IpAddr> = name_or_ip.parse().ok();
     let found = match wanted {
         Some(address) => entries.iter().find(|entry| entry.address == Some(address)),
         None => entries.iter().find(|entry| entry.name == name_or_ip),
@@ -24,9 +24,9 @@ pub fn find_interface(name_or_ip: &str) -> Result<Interface, NetError> {
     let Some(entry) = found else {
         return Err(absent(&entries, name_or_ip, wanted));
     };
-    let ipv4 = entry.address.or_else(|| {
-        let same = entries.iter().filter(|other| other.name == entry.name);
-        same.filter_map(|other| other.address).next()
+    let ipv4 = entry.ipv4().or_else(|| {
+        let mut same = entries.iter().filter(|other| other.name == entry.name);
+        same.find_map(Entry::ipv4)
     });
     Ok(Interface {
         name: entry.name.clone(),
@@ -51,10 +51,19 @@ pub fn interface_address(name_or_ip: &str) -> Result<Ipv4Addr, NetError> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
     name: String,
-    address: Option<Ipv4Addr>,
+    address: Option<IpAddr>,
 }
 
-fn absent(entries: &[Entry], name: &str, address: Option<Ipv4Addr>) -> NetError {
+impl Entry {
+    fn ipv4(&self) -> Option<Ipv4Addr> {
+        match self.address {
+            Some(IpAddr::V4(address)) => Some(address),
+            _ => None,
+        }
+    }
+}
+
+fn absent(entries: &[Entry], name: &str, address: Option<IpAddr>) -> NetError {
     match address {
         Some(address) => {
             let addresses = entries.iter().filter_map(|entry| entry.address);
@@ -100,7 +109,7 @@ fn entries() -> io::Result<Vec<Entry>> {
         let name = unsafe { CStr::from_ptr(current.ifa_name) };
         entries.push(Entry {
             name: name.to_string_lossy().into_owned(),
-            address: ipv4_of(current),
+            address: address_of(current),
         });
         entry = current.ifa_next;
     }
@@ -110,18 +119,25 @@ fn entries() -> io::Result<Vec<Entry>> {
     Ok(entries)
 }
 
-fn ipv4_of(entry: &libc::ifaddrs) -> Option<Ipv4Addr> {
+fn address_of(entry: &libc::ifaddrs) -> Option<IpAddr> {
     if entry.ifa_addr.is_null() {
         return None;
     }
     // SAFETY: a non-null `ifa_addr` points to a socket address of the list that `entry` is part of;
     // every socket address begins with its family.
     let family = unsafe { (*entry.ifa_addr).sa_family };
-    if libc::c_int::from(family) != libc::AF_INET {
-        return None;
+    match libc::c_int::from(family) {
+        libc::AF_INET => {
+            // SAFETY: an address of family AF_INET is a sockaddr_in; the read is unaligned because
+            // only sockaddr's alignment is promised.
+            let address = unsafe { entry.ifa_addr.cast::<libc::sockaddr_in>().read_unaligned() };
+            Some(Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr)).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: an address of family AF_INET6 is a sockaddr_in6; unaligned as above.
+            let address = unsafe { entry.ifa_addr.cast::<libc::sockaddr_in6>().read_unaligned() };
+            Some(Ipv6Addr::from(address.sin6_addr.s6_addr).into())
+        }
+        _ => None,
     }
-    // SAFETY: an address of family AF_INET is a sockaddr_in; the read is unaligned because only
-    // sockaddr's alignment is promised.
-    let address = unsafe { entry.ifa_addr.cast::<libc::sockaddr_in>().read_unaligned() };
-    Some(Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr)))
 }

@@ -1,9 +1,11 @@
 //! Sockets of the plant: multicast in and out, and the few other things that only the kernel can do
 //! for a receive thread (waiting, pinning, locking memory, clocks).
 //!
-//! - [`Receiver`]: one trait for every receive path; [`UdpReceiver`] is the recvmmsg path.
+//! - [`Receiver`]: one trait for every receive path; [`UdpReceiver`] is the recvmmsg path,
+//!   [`PacketMmapReceiver`] the packet ring.
 //!   [`AnyReceiver`] is one of them, chosen at run time; each names itself truthfully ([`Rung`]).
 //! - [`frame`]: from an Ethernet frame to its UDP datagram.
+//! - [`GroupMembership`]: a group joined for a path that takes its frames elsewhere.
 //! - [`MulticastSender`]: one group, one interface. [`FrameSender`]: whole Ethernet frames.
 //! - [`find_interface`]: a name or address of the configuration, resolved or refused.
 //! - [`WaitSet`], [`wait_readable`], [`pin_current_thread`], [`lock_memory`], [`clock`].
@@ -27,7 +29,9 @@ mod interface;
 mod line;
 mod link;
 mod memory;
+mod open;
 mod option;
+mod packet_mmap;
 mod prefetch;
 mod rung;
 mod sender;
@@ -44,10 +48,12 @@ pub use error::NetError;
 pub use frame_sender::FrameSender;
 pub use interface::{find_interface, interface_address};
 pub use line::{Interface, LineConfig};
-pub use rung::Rung;
+pub use open::{NoPath, Opened, PathSettings, PathWish, open_lines, probe, rungs_of};
+pub use packet_mmap::{PacketMmapConfig, PacketMmapReceiver};
+pub use rung::{NetErrorText, Rung, RungReport};
 pub use sender::MulticastSender;
 pub use thread::{lock_memory, pin_current_thread};
-pub use udp::{SocketConfig, UdpReceiver};
+pub use udp::{GroupMembership, SocketConfig, Timestamps, UdpReceiver};
 pub use wait::{WAIT_CAPACITY, WaitSet, wait_readable};
 
 /// Where a receive time comes from. A stamp is labelled by what was really present on its packet.

@@ -3,6 +3,7 @@
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd};
+use std::ptr;
 
 use libc::{c_int, c_void, socklen_t};
 
@@ -10,19 +11,23 @@ use crate::error::NetError;
 
 /// Sets an option of level SOL_SOCKET whose value is an int.
 pub(crate) fn set_int(socket: &impl AsFd, name: c_int, value: c_int) -> io::Result<()> {
-    let length = mem::size_of::<c_int>() as socklen_t;
+    set_value(socket, libc::SOL_SOCKET, name, &value)
+}
+
+/// Sets an option whose value is the C structure `T`.
+pub(crate) fn set_value<T>(
+    socket: &impl AsFd,
+    level: c_int,
+    name: c_int,
+    value: &T,
+) -> io::Result<()> {
+    let length = mem::size_of::<T>() as socklen_t;
     // No safe wrapper knows these options.
-    // SAFETY: the descriptor is open for the borrow of `socket`; the pointer is to a c_int that
-    // lives through the call and `length` is its size; the kernel only reads it.
+    // SAFETY: the descriptor is open for the borrow of `socket`; the pointer is to a `T` that lives
+    // through the call and `length` is its size; the kernel only reads it.
     let result = unsafe {
-        let value = (&raw const value).cast::<c_void>();
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::SOL_SOCKET,
-            name,
-            value,
-            length,
-        )
+        let value = ptr::from_ref(value).cast::<c_void>();
+        libc::setsockopt(socket.as_fd().as_raw_fd(), level, name, value, length)
     };
     if result == 0 {
         Ok(())

@@ -1,4 +1,7 @@
-use std::fmt;
+use std::error::Error;
+use std::{fmt, io};
+
+use crate::error::NetError;
 
 /// The receive paths that exist, the best first: the order in which `auto` tries them.
 ///
@@ -46,8 +49,59 @@ impl Rung {
     }
 }
 
+/// What came of trying a rung.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RungReport {
+    /// Which.
+    pub rung: Rung,
+    /// Why it was refused; `None` for the one that runs.
+    pub refusal: Option<NetErrorText>,
+}
+
+/// An error kept for later readers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetErrorText {
+    /// The system's number of it, where the system refused.
+    pub errno: Option<i32>,
+    /// The error and its causes.
+    pub text: String,
+}
+
+impl From<&NetError> for NetErrorText {
+    fn from(error: &NetError) -> Self {
+        let (mut text, mut errno) = (error.to_string(), None);
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            text = format!("{text}: {inner}");
+            let system = inner.downcast_ref::<io::Error>();
+            errno = errno.or_else(|| system.and_then(io::Error::raw_os_error));
+            cause = inner.source();
+        }
+        Self { errno, text }
+    }
+}
+
 impl fmt::Display for Rung {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A refusal keeps the system's number and every cause; one of ours has no number.
+    #[test]
+    fn a_refusal_keeps_the_errno() {
+        let refused = NetError::io("attach the program", io::Error::from_raw_os_error(95));
+        let kept = NetErrorText::from(&refused);
+        assert_eq!(kept.errno, Some(95));
+        assert!(
+            kept.text.starts_with("cannot attach the program: "),
+            "{kept:?}"
+        );
+        let ours = NetError::config("port", 0, "1 to 65535");
+        assert_eq!(NetErrorText::from(&ours).errno, None);
     }
 }

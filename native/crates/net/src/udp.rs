@@ -1,36 +1,43 @@
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+mod config;
+mod control;
+mod drops;
+mod membership;
+mod socket;
+mod stamp;
+
 use std::os::fd::{AsFd, BorrowedFd};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::Socket;
 
+pub use self::config::{SocketConfig, Timestamps};
+pub(crate) use self::control::Control;
+use self::drops::DropCounter;
+pub use self::membership::GroupMembership;
+pub(crate) use self::socket::KERNEL;
+use self::socket::{open_joined, prepare_receiving};
+pub(crate) use self::stamp::stamp;
 use crate::batch::Batch;
 use crate::error::NetError;
 use crate::line::LineConfig;
-use crate::option::{drop_count, set_int, set_receive_buffer};
-use crate::{Datagram, PathCounters, Receiver, Rung, Stamp, WaitSet, clock};
+use crate::option::drop_count;
+use crate::{Datagram, PathCounters, Receiver, Rung, WaitSet, clock};
 
-/// How a UDP socket receives.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SocketConfig {
-    /// Receive buffer of the socket, in bytes as the administrator counts them.
-    pub rcvbuf_bytes: usize,
-    /// Datagrams taken by one system call, 1 to 1,024 (UIO_MAXIOV).
-    pub batch: usize,
-    /// Longest payload; more is truncated and flagged.
-    pub max_packet_bytes: usize,
-}
-
-/// The recvmmsg path: batches from a UDP socket, with kernel timestamps and the kernel's own count
-/// of what it dropped.
+/// The recvmmsg path: batches from a UDP socket, with the times that card and kernel gave and the
+/// kernel's own count of what it dropped.
 ///
 /// The socket is bound to the group's address and port and takes only the groups that it joined
-/// itself (IP_MULTICAST_ALL off), on that interface: neither another group on the same port nor
-/// another process's memberships reach it. Memberships end when it is dropped.
+/// itself (IP_MULTICAST_ALL, IPV6_MULTICAST_ALL off), on that interface: neither another group on
+/// the same port nor another process's memberships reach it. The interface is joined by its number,
+/// so it needs no address, and two of one address are told apart. Memberships end when it is dropped.
+///
+/// Timestamps are switched on in the background: the first datagrams of a host's first socket may
+/// have none, and are labelled [`crate::Stamp::User`].
 pub struct UdpReceiver {
     line: u8,
     socket: Socket,
     batch: Batch,
     drops: DropCounter,
+    hardware_stamps_refused: u64,
 }
 
 impl UdpReceiver {
@@ -41,25 +48,15 @@ impl UdpReceiver {
     /// A value out of range, an option that cannot be applied, a receive buffer that the kernel
     /// capped, an interface that is gone. Nothing stays open then.
     pub fn open(line: &LineConfig, config: &SocketConfig) -> Result<Self, NetError> {
-        check(line, config)?;
-        let IpAddr::V4(group) = line.group else {
-            return Err(NetError::config("group", line.group, "an IPv4 group"));
-        };
-        let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))
-            .map_err(|error| NetError::io("open a UDP socket", error))?;
-        prepare(&socket, config)?;
-        let address = SocketAddrV4::new(group, line.port);
-        socket.bind(&address.into()).map_err(NetError::option(
-            "the bound address",
-            address,
-            "another socket holds it without SO_REUSEADDR (`ss -lunp`)",
-        ))?;
-        join(&socket, line, group)?;
+        line.check()?;
+        config.check()?;
+        let socket = open_joined(line, |socket| prepare_receiving(socket, config))?;
         Ok(Self {
             line: line.line,
             socket,
             batch: Batch::new(config.batch, config.max_packet_bytes),
             drops: DropCounter::default(),
+            hardware_stamps_refused: 0,
         })
     }
 }
@@ -71,23 +68,22 @@ impl Receiver for UdpReceiver {
             .batch
             .receive(&self.socket)
             .map_err(|error| NetError::io("receive datagrams", error))?;
-        let mut user_ns = None;
+        let mut now_ns = None;
         for index in 0..count {
             let message = self.batch.message(index);
-            if let Some(reading) = message.drops {
+            if let Some(reading) = message.control.drops {
                 self.drops.observe(reading);
             }
-            let (rx_ns, stamp) = match message.kernel_ns {
-                Some(kernel_ns) => (kernel_ns, Stamp::Kernel),
-                None => (*user_ns.get_or_insert_with(clock::realtime_ns), Stamp::User),
-            };
+            let user_ns = || *now_ns.get_or_insert_with(clock::realtime_ns);
+            let stamped = stamp(&message.control, user_ns);
+            self.hardware_stamps_refused += u64::from(stamped.is_hardware_refused);
             handler(Datagram {
                 line: self.line,
                 payload: message.payload,
-                rx_ns,
-                stamp,
+                rx_ns: stamped.rx_ns,
+                stamp: stamped.stamp,
                 truncated: message.is_truncated,
-                source: SocketAddr::V4(message.source),
+                source: message.source,
             });
         }
         Ok(count)
@@ -102,7 +98,8 @@ impl Receiver for UdpReceiver {
             .map_err(|error| NetError::io("read the drop counter (SO_MEMINFO)", error))?;
         self.drops.observe(reading);
         Ok(PathCounters {
-            socket_drops: self.drops.total,
+            socket_drops: self.drops.total(),
+            hardware_stamps_refused: self.hardware_stamps_refused,
             ..PathCounters::default()
         })
     }
@@ -115,119 +112,5 @@ impl Receiver for UdpReceiver {
 impl AsFd for UdpReceiver {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
-    }
-}
-
-fn check(line: &LineConfig, config: &SocketConfig) -> Result<(), NetError> {
-    line.check()?;
-    if !(1..=BATCH_MAX).contains(&config.batch) {
-        return Err(NetError::config("batch", config.batch, "1 to 1,024"));
-    }
-    if !(1..=PACKET_BYTES_MAX).contains(&config.max_packet_bytes) {
-        return Err(NetError::config(
-            "max_packet_bytes",
-            config.max_packet_bytes,
-            "1 to 65,507",
-        ));
-    }
-    Ok(())
-}
-
-/// Everything that must hold before the first datagram can arrive.
-fn prepare(socket: &Socket, config: &SocketConfig) -> Result<(), NetError> {
-    const KERNEL: &str = "this kernel must support it";
-    socket
-        .set_nonblocking(true)
-        .map_err(|error| NetError::io("make the socket non-blocking", error))?;
-    socket
-        .set_reuse_address(true)
-        .map_err(NetError::option("SO_REUSEADDR", 1, KERNEL))?;
-    set_receive_buffer(socket, config.rcvbuf_bytes, true)?;
-    set_int(socket, libc::SO_TIMESTAMPNS, 1).map_err(NetError::option(
-        "SO_TIMESTAMPNS",
-        1,
-        KERNEL,
-    ))?;
-    set_int(socket, libc::SO_RXQ_OVFL, 1).map_err(NetError::option("SO_RXQ_OVFL", 1, KERNEL))?;
-    socket
-        .set_multicast_all_v4(false)
-        .map_err(NetError::option("IP_MULTICAST_ALL", 0, KERNEL))
-}
-
-fn join(socket: &Socket, line: &LineConfig, group: Ipv4Addr) -> Result<(), NetError> {
-    const REMEDY: &str = "the interface must be up and have this address (`ip -4 address`); \
-                          net.ipv4.igmp_max_memberships limits the groups of a socket";
-    let Some(interface) = line.interface.ipv4 else {
-        return Err(NetError::NoAddress {
-            name: line.interface.name.clone(),
-        });
-    };
-    let place = format!("{group} on {interface}");
-    match line.source {
-        Some(IpAddr::V4(source)) => {
-            socket
-                .join_ssm_v4(&source, &group, &interface)
-                .map_err(NetError::option(
-                    "IP_ADD_SOURCE_MEMBERSHIP",
-                    format!("{place} from {source}"),
-                    REMEDY,
-                ))
-        }
-        _ => socket
-            .join_multicast_v4(&group, &interface)
-            .map_err(NetError::option("IP_ADD_MEMBERSHIP", place, REMEDY)),
-    }
-}
-
-/// Largest batch: the kernel's UIO_MAXIOV.
-const BATCH_MAX: usize = 1_024;
-/// Largest UDP payload over IPv4.
-const PACKET_BYTES_MAX: usize = 65_507;
-
-/// Makes a growing 64-bit total of the kernel's 32-bit counter.
-///
-/// Two sources read the same counter: a control message carries the reading of the moment when its
-/// datagram was queued, SO_MEMINFO the present one. A reading may therefore be older than the last
-/// one; it is recognised by a difference in the upper half of the range, and ignored.
-#[derive(Debug, Default)]
-struct DropCounter {
-    total: u64,
-    last: u32,
-}
-
-impl DropCounter {
-    fn observe(&mut self, reading: u32) {
-        let grown = reading.wrapping_sub(self.last);
-        if grown <= u32::MAX / 2 {
-            self.total += u64::from(grown);
-            self.last = reading;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::DropCounter;
-
-    /// The total goes on growing when the kernel's 32 bits start again at zero.
-    #[test]
-    fn the_drop_total_survives_the_wrap_of_the_counter() {
-        let mut drops = DropCounter {
-            total: u64::from(u32::MAX) - 1,
-            last: u32::MAX - 1,
-        };
-        drops.observe(u32::MAX);
-        drops.observe(4);
-        assert_eq!(drops.total, u64::from(u32::MAX) + 5);
-    }
-
-    /// A reading from before the last one neither lowers nor inflates the total.
-    #[test]
-    fn an_older_reading_changes_nothing() {
-        let mut drops = DropCounter::default();
-        drops.observe(100);
-        drops.observe(40);
-        drops.observe(101);
-        assert_eq!(drops.total, 101);
     }
 }

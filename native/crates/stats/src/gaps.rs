@@ -88,11 +88,15 @@ pub struct GapRow {
     pub lines_missed: u64,
     /// Whether the recovery took longer than promised.
     pub slo_violated: bool,
+    /// The layer that lost it: a code of the worker's, 0: not known yet, or never asked.
+    pub drop_layer: u64,
+    /// What that layer lost between the last reading before the gap and the one at the gap.
+    pub drop_count: u64,
 }
 
 impl GapRow {
-    /// Words 1 to 13 of the slot.
-    fn to_words(self) -> [u64; 13] {
+    /// The words behind the seqlock. Files of before the drop verdict have zeros in the last two.
+    fn to_words(self) -> [u64; SLOT_WORDS - 1] {
         [
             self.id,
             self.first,
@@ -107,11 +111,13 @@ impl GapRow {
             self.missing,
             self.lines_missed,
             u64::from(self.slo_violated),
+            self.drop_layer,
+            self.drop_count,
         ]
     }
 
     /// None when the state is unknown.
-    fn from_words(words: &[u64; 13]) -> Option<Self> {
+    fn from_words(words: &[u64; SLOT_WORDS - 1]) -> Option<Self> {
         Some(Self {
             id: words[0],
             first: words[1],
@@ -126,6 +132,8 @@ impl GapRow {
             missing: words[10],
             lines_missed: words[11],
             slo_violated: words[12] != 0,
+            drop_layer: words[13],
+            drop_count: words[14],
         })
     }
 }
@@ -190,7 +198,8 @@ pub(crate) fn read_slot(slot: &[AtomicU64]) -> SlotRead {
         if before == 0 {
             return SlotRead::Empty;
         }
-        let words: [u64; 13] = std::array::from_fn(|index| slot[1 + index].load(Relaxed));
+        let words: [u64; SLOT_WORDS - 1] =
+            std::array::from_fn(|index| slot[1 + index].load(Relaxed));
         fence(Acquire);
         if before.is_multiple_of(2) && slot[0].load(Relaxed) == before {
             return GapRow::from_words(&words).map_or(SlotRead::Torn, SlotRead::Row);
@@ -198,4 +207,39 @@ pub(crate) fn read_slot(slot: &[AtomicU64]) -> SlotRead {
         std::hint::spin_loop();
     }
     SlotRead::Torn
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A row fills its slot to the last word and comes back whole.
+    #[test]
+    fn every_word_of_a_row_comes_back() {
+        let row = GapRow {
+            id: 1,
+            first: 2,
+            last: 3,
+            state: GapState::Filled,
+            sources: 5,
+            reason: 6,
+            detected_ns: 7,
+            requested_ns: 8,
+            closed_ns: 9,
+            attempts: 10,
+            missing: 11,
+            lines_missed: 12,
+            slo_violated: true,
+            drop_layer: 14,
+            drop_count: 15,
+        };
+        let words = row.to_words();
+        assert_eq!(words, [1, 2, 3, 5, 5, 6, 7, 8, 9, 10, 11, 12, 1, 14, 15]);
+        let mut slot = [const { AtomicU64::new(0) }; SLOT_WORDS];
+        *slot[0].get_mut() = 2;
+        for (place, word) in slot[1..].iter_mut().zip(words) {
+            *place.get_mut() = word;
+        }
+        assert_eq!(read_slot(&slot), SlotRead::Row(row));
+    }
 }

@@ -97,6 +97,8 @@ fn row(id: u64, round: u64) -> GapRow {
         missing: round * 19,
         lines_missed: round * 23,
         slo_violated: round.is_multiple_of(2),
+        drop_layer: round * 29,
+        drop_count: round * 31,
     }
 }
 

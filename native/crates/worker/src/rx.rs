@@ -6,13 +6,14 @@
 //! | receive | both lines, merge, ring ([`receive`], [`merge`], [`publisher`]) | recovery, by queues |
 //! | recovery | requests and answers ([`recovery`]) | receive, by queues ([`link`]) |
 //! | journal | ring to log ([`journal`]) | nobody: it reads the ring |
-//! | control | the control socket ([`control`]) | recovery and journal, by queues |
-//! | main | heartbeat, start and stop | all |
+//! | control | the control socket ([`control`]) | recovery, journal and main, by queues |
+//! | main | heartbeat, start and stop, the drop ladder ([`ladder`]) | all; receive, by queues |
 //!
 //! The start follows the spawn contract: spec, lock, memory, stats file and control socket,
 //! journal (with what the ring of the incarnation before still holds), ring, sockets, READY. The
 //! stop runs the other way round: the groups are left, the ring's rest is journalled and sealed.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -29,10 +30,12 @@ mod failure;
 mod gap_rows;
 mod journal;
 mod journal_state;
+mod ladder;
 mod lines;
 mod link;
 mod merge;
 mod metrics;
+mod probe;
 mod publisher;
 mod receive;
 mod recovery;
@@ -43,13 +46,17 @@ mod wake;
 
 use control::{OPS, Ops};
 use failure::net_failure;
+use ladder::watch::HostMetrics;
 use metrics::{JournalMetrics, ReceiveMetrics, RecoveryMetrics};
 
 /// Runs the command line and returns the exit code.
 pub fn main() -> ExitCode {
-    let Command::Run(args) = Cli::parse().command;
+    let command = Cli::parse().command;
     logging::start();
-    exit::finish(run(&args))
+    exit::finish(match command {
+        Command::Run(args) => run(&args),
+        Command::Probe { spec } => probe::run(&spec),
+    })
 }
 
 /// Receives, merges, recovers and journals one exchange.
@@ -64,6 +71,12 @@ struct Cli {
 enum Command {
     /// Runs a worker from its spec file until SIGTERM.
     Run(RunArgs),
+    /// Tells which receive paths this host has for the lines of a spec file.
+    Probe {
+        /// The worker's spec file.
+        #[arg(long)]
+        spec: PathBuf,
+    },
 }
 
 /// The metrics, by the thread that writes them.
@@ -71,6 +84,7 @@ struct Metrics {
     receive: ReceiveMetrics,
     recovery: RecoveryMetrics,
     journal: JournalMetrics,
+    host: HostMetrics,
 }
 
 fn run(args: &RunArgs) -> Result<Code, Failure> {
@@ -110,6 +124,7 @@ fn serve(
         stop: stop.clone(),
         recovery: queues.retry_orders,
         journal: queues.seal_orders,
+        report: queues.report_orders,
     };
     let hello = Hello {
         worker: &spec.worker,
@@ -122,7 +137,7 @@ fn serve(
     let _server = server
         .map_err(|error| Failure::failed(format!("control socket {}: {error}", path.display())))?;
     let header = file.header();
-    let running = threads::start(spec, metrics, queues.inner, &header, stop)?;
+    let mut running = threads::start(spec, metrics, queues.inner, &header, stop)?;
     let ready = running.wait_until_started().and_then(|()| {
         header.set_state(State::Ready);
         lifecycle::announce_ready(args.ready_fd)
@@ -147,6 +162,7 @@ fn create_stats(spec: &Spec) -> Result<(StatsFile, Metrics), Failure> {
         receive: ReceiveMetrics::new(&mut builder),
         recovery: RecoveryMetrics::new(&mut builder),
         journal: JournalMetrics::new(&mut builder),
+        host: HostMetrics::new(&mut builder),
     };
     let created = builder.create(&spec.runtime_dir);
     let file = created.map_err(|error| Failure::failed(chain(&error)))?;

@@ -4,7 +4,7 @@
 //! Unknown keys are errors.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -64,6 +64,8 @@ pub struct Exchange {
     pub general: General,
     /// Settings of the receive thread.
     pub receive: Receive,
+    /// Settings of the AF_XDP path.
+    pub afxdp: Afxdp,
     /// Two lines, A and B.
     pub lines: Vec<Line>,
     /// Settings of the merge.
@@ -116,6 +118,22 @@ pub struct Receive {
     pub batch: usize,
     /// Longest packet that is taken.
     pub max_packet_bytes: usize,
+    /// How long the kernel may poll the card for a socket, in µs; 0: not at all.
+    pub busy_poll_us: u32,
+    /// Packets that one such poll may take.
+    pub busy_poll_budget: u16,
+    /// Receive times that are asked of the kernel.
+    pub timestamps: Timestamps,
+}
+
+/// Receive times that are asked of the kernel.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Timestamps {
+    /// The card's where a packet has one, else the kernel's.
+    HardwareOrKernel,
+    /// None: the time of the call that took the packet.
+    Off,
 }
 
 /// What the receive thread does when no packet is there.
@@ -128,6 +146,34 @@ pub enum Wait {
     Spin,
 }
 
+/// Settings of the AF_XDP path.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Afxdp {
+    /// False: `auto` passes over it.
+    pub enable: Option<bool>,
+    /// The worst rung that is taken.
+    pub require: AfxdpRequire,
+    /// Frames of 2,048 bytes for each receive queue; a power of two.
+    pub frame_count: u32,
+    /// Places of the RX ring of each receive queue; a power of two.
+    pub rx_ring: u32,
+    /// Frames on huge pages.
+    pub huge_pages: bool,
+}
+
+/// The worst rung of AF_XDP that is taken.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum AfxdpRequire {
+    /// The driver must write into our memory.
+    Zerocopy,
+    /// The driver's hook must run the program.
+    Native,
+    /// Also the kernel's generic hook.
+    Any,
+}
+
 /// One multicast line.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,13 +181,13 @@ pub struct Line {
     /// `A` or `B`.
     pub name: LineName,
     /// Multicast group.
-    pub group: Ipv4Addr,
+    pub group: IpAddr,
     /// UDP port.
     pub port: u16,
-    /// Local interface, by name or by IPv4 address.
+    /// Local interface, by name or by address.
     pub interface: String,
     /// Source for a source-specific join.
-    pub source: Option<Ipv4Addr>,
+    pub source: Option<IpAddr>,
     /// Receive path.
     pub receive: ReceivePath,
 }
@@ -175,10 +221,14 @@ impl LineName {
 
 /// Receive paths.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum ReceivePath {
     /// Kernel UDP sockets.
     Recvmmsg,
+    /// AF_XDP sockets.
+    AfXdp,
+    /// The best that the host can.
+    Auto,
 }
 
 /// Settings of the merge.
@@ -293,6 +343,17 @@ pub struct Book {
     pub snapshot_interval_ms: u64,
     /// Orders to make room for at the start.
     pub initial_orders: usize,
+}
+
+impl ReceivePath {
+    /// As the file writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Recvmmsg => "recvmmsg",
+            Self::AfXdp => "af_xdp",
+            Self::Auto => "auto",
+        }
+    }
 }
 
 impl Spec {

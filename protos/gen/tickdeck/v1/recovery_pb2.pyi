@@ -68,6 +68,8 @@ class Gap(_message.Message):
     CLOSED_TIME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     SLO_VIOLATED_FIELD_NUMBER: _builtins.int
+    DROP_VERDICT_FIELD_NUMBER: _builtins.int
+    DROP_COUNT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     exchange: _builtins.str
     """exchanges/{exchange}"""
@@ -82,6 +84,13 @@ class Gap(_message.Message):
     reason: _builtins.str
     """Why it could not be recovered; empty otherwise."""
     slo_violated: _builtins.bool
+    drop_verdict: _builtins.str
+    """Where it was lost: "upstream" (not on this host), "unknown" (a layer could not be read) or the
+    layer that lost most: "nic", "softnet", "xsk", "packet_ring", "socket", "receiver", "arbiter".
+    Empty before that is known, and for a gap that the other line brought.
+    """
+    drop_count: _builtins.int
+    """What that layer lost around the gap."""
     @_builtins.property
     def sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What filled it: any of "A", "B", "retransmit"."""
@@ -109,10 +118,12 @@ class Gap(_message.Message):
         closed_time: _timestamp_pb2.Timestamp | None = ...,
         reason: _builtins.str = ...,
         slo_violated: _builtins.bool = ...,
+        drop_verdict: _builtins.str = ...,
+        drop_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["closed_time", b"closed_time", "detected_time", b"detected_time", "requested_time", b"requested_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "closed_time", b"closed_time", "detected_time", b"detected_time", "exchange", b"exchange", "first_seq", b"first_seq", "id", b"id", "last_seq", b"last_seq", "messages_missing", b"messages_missing", "name", b"name", "reason", b"reason", "requested_time", b"requested_time", "slo_violated", b"slo_violated", "sources", b"sources", "stage", b"stage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "closed_time", b"closed_time", "detected_time", b"detected_time", "drop_count", b"drop_count", "drop_verdict", b"drop_verdict", "exchange", b"exchange", "first_seq", b"first_seq", "id", b"id", "last_seq", b"last_seq", "messages_missing", b"messages_missing", "name", b"name", "reason", b"reason", "requested_time", b"requested_time", "slo_violated", b"slo_violated", "sources", b"sources", "stage", b"stage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

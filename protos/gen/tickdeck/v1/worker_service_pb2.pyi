@@ -5,6 +5,7 @@ Worker processes."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from tickdeck.v1 import worker_pb2 as _worker_pb2
@@ -162,3 +163,242 @@ class TailWorkerLogsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TailWorkerLogsResponse: _TypeAlias = TailWorkerLogsResponse  # noqa: Y015
+
+@_typing.final
+class GetReceiveReportRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXCHANGE_FIELD_NUMBER: _builtins.int
+    exchange: _builtins.str
+    """exchanges/{exchange}"""
+    def __init__(
+        self,
+        *,
+        exchange: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchange", b"exchange"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReceiveReportRequest: _TypeAlias = GetReceiveReportRequest  # noqa: Y015
+
+@_typing.final
+class GetReceiveReportResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINES_FIELD_NUMBER: _builtins.int
+    LAYERS_FIELD_NUMBER: _builtins.int
+    LAST_VERDICT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReceiveLine]: ...
+    @_builtins.property
+    def layers(self) -> _containers.RepeatedCompositeFieldContainer[Global___LayerCounter]:
+        """In the order in which a packet meets the layers."""
+
+    @_builtins.property
+    def last_verdict(self) -> Global___DropVerdict:
+        """On the latest gap that both lines missed; absent before the first."""
+
+    def __init__(
+        self,
+        *,
+        lines: _abc.Iterable[Global___ReceiveLine] | None = ...,
+        layers: _abc.Iterable[Global___LayerCounter] | None = ...,
+        last_verdict: Global___DropVerdict | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_verdict", b"last_verdict"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_verdict", b"last_verdict", "layers", b"layers", "lines", b"lines"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReceiveReportResponse: _TypeAlias = GetReceiveReportResponse  # noqa: Y015
+
+@_typing.final
+class ReceiveLine(_message.Message):
+    """ReceiveLine is a line and its receive path."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINE_FIELD_NUMBER: _builtins.int
+    RECEIVER_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    RUNGS_FIELD_NUMBER: _builtins.int
+    line: _builtins.str
+    receiver: _builtins.int
+    """Lines with the same number share one receiver."""
+    path: _builtins.str
+    """The path's true name, such as "recvmmsg"."""
+    @_builtins.property
+    def rungs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReceiveRung]:
+        """What was tried, the best first; empty where there was no choice."""
+
+    def __init__(
+        self,
+        *,
+        line: _builtins.str = ...,
+        receiver: _builtins.int = ...,
+        path: _builtins.str = ...,
+        rungs: _abc.Iterable[Global___ReceiveRung] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["line", b"line", "path", b"path", "receiver", b"receiver", "rungs", b"rungs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReceiveLine: _TypeAlias = ReceiveLine  # noqa: Y015
+
+@_typing.final
+class ReceiveRung(_message.Message):
+    """ReceiveRung is what came of trying a receive path."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    OK_FIELD_NUMBER: _builtins.int
+    ERRNO_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    ok: _builtins.bool
+    errno: _builtins.int
+    """The system's number of the refusal; 0 when it was not the system that refused."""
+    error: _builtins.str
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        ok: _builtins.bool = ...,
+        errno: _builtins.int = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["errno", b"errno", "error", b"error", "ok", b"ok", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReceiveRung: _TypeAlias = ReceiveRung  # noqa: Y015
+
+@_typing.final
+class LayerCounter(_message.Message):
+    """LayerCounter is one counter of one layer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYER_FIELD_NUMBER: _builtins.int
+    COUNTER_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    LOSS_FIELD_NUMBER: _builtins.int
+    READABLE_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    SINCE_START_FIELD_NUMBER: _builtins.int
+    LAST_MINUTE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    layer: _builtins.str
+    counter: _builtins.str
+    unit: _builtins.str
+    loss: _builtins.bool
+    """Each one is a loss; the other counters explain."""
+    readable: _builtins.bool
+    """False when it could not be read: then there are no numbers, and an error."""
+    value: _builtins.int
+    since_start: _builtins.int
+    """Growth since the worker started."""
+    last_minute: _builtins.int
+    """Growth within the last minute; absent where no history is kept."""
+    error: _builtins.str
+    def __init__(
+        self,
+        *,
+        layer: _builtins.str = ...,
+        counter: _builtins.str = ...,
+        unit: _builtins.str = ...,
+        loss: _builtins.bool = ...,
+        readable: _builtins.bool = ...,
+        value: _builtins.int = ...,
+        since_start: _builtins.int = ...,
+        last_minute: _builtins.int | None = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_last_minute", b"_last_minute", "last_minute", b"last_minute"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_minute", b"_last_minute", "counter", b"counter", "error", b"error", "last_minute", b"last_minute", "layer", b"layer", "loss", b"loss", "readable", b"readable", "since_start", b"since_start", "unit", b"unit", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__last_minute: _TypeAlias = _typing.Literal["last_minute"]  # noqa: Y015
+    _WhichOneofArgType__last_minute: _TypeAlias = _typing.Literal["_last_minute", b"_last_minute"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last_minute) -> _WhichOneofReturnType__last_minute | None: ...
+
+Global___LayerCounter: _TypeAlias = LayerCounter  # noqa: Y015
+
+@_typing.final
+class DropVerdict(_message.Message):
+    """DropVerdict says where a gap was lost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GAP_ID_FIELD_NUMBER: _builtins.int
+    LAYER_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    GROWN_FIELD_NUMBER: _builtins.int
+    AGE_FIELD_NUMBER: _builtins.int
+    SPAN_FIELD_NUMBER: _builtins.int
+    gap_id: _builtins.int
+    layer: _builtins.str
+    """As Gap.drop_verdict."""
+    lost: _builtins.int
+    text: _builtins.str
+    """In words."""
+    @_builtins.property
+    def grown(self) -> _containers.RepeatedCompositeFieldContainer[Global___LayerLoss]:
+        """All layers that lost something around the gap."""
+
+    @_builtins.property
+    def age(self) -> _duration_pb2.Duration: ...
+    @_builtins.property
+    def span(self) -> _duration_pb2.Duration:
+        """Time between the two readings that were compared."""
+
+    def __init__(
+        self,
+        *,
+        gap_id: _builtins.int = ...,
+        layer: _builtins.str = ...,
+        lost: _builtins.int = ...,
+        text: _builtins.str = ...,
+        grown: _abc.Iterable[Global___LayerLoss] | None = ...,
+        age: _duration_pb2.Duration | None = ...,
+        span: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "span", b"span"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "gap_id", b"gap_id", "grown", b"grown", "layer", b"layer", "lost", b"lost", "span", b"span", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DropVerdict: _TypeAlias = DropVerdict  # noqa: Y015
+
+@_typing.final
+class LayerLoss(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYER_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
+    layer: _builtins.str
+    lost: _builtins.int
+    def __init__(
+        self,
+        *,
+        layer: _builtins.str = ...,
+        lost: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["layer", b"layer", "lost", b"lost"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LayerLoss: _TypeAlias = LayerLoss  # noqa: Y015

@@ -50,6 +50,11 @@ class WorkerServiceStub:
                 request_serializer=tickdeck_dot_v1_dot_worker__service__pb2.TailWorkerLogsRequest.SerializeToString,
                 response_deserializer=tickdeck_dot_v1_dot_worker__service__pb2.TailWorkerLogsResponse.FromString,
                 _registered_method=True)
+        self.GetReceiveReport = channel.unary_unary(
+                '/tickdeck.v1.WorkerService/GetReceiveReport',
+                request_serializer=tickdeck_dot_v1_dot_worker__service__pb2.GetReceiveReportRequest.SerializeToString,
+                response_deserializer=tickdeck_dot_v1_dot_worker__service__pb2.GetReceiveReportResponse.FromString,
+                _registered_method=True)
 
 
 class WorkerServiceServicer:
@@ -77,6 +82,14 @@ class WorkerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetReceiveReport(self, request, context):
+        """GetReceiveReport tells which receive path each line runs on and why, and what every layer on
+        the way of a packet counted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WorkerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +107,11 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     servicer.TailWorkerLogs,
                     request_deserializer=tickdeck_dot_v1_dot_worker__service__pb2.TailWorkerLogsRequest.FromString,
                     response_serializer=tickdeck_dot_v1_dot_worker__service__pb2.TailWorkerLogsResponse.SerializeToString,
+            ),
+            'GetReceiveReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReceiveReport,
+                    request_deserializer=tickdeck_dot_v1_dot_worker__service__pb2.GetReceiveReportRequest.FromString,
+                    response_serializer=tickdeck_dot_v1_dot_worker__service__pb2.GetReceiveReportResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +196,33 @@ class WorkerService:
             '/tickdeck.v1.WorkerService/TailWorkerLogs',
             tickdeck_dot_v1_dot_worker__service__pb2.TailWorkerLogsRequest.SerializeToString,
             tickdeck_dot_v1_dot_worker__service__pb2.TailWorkerLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReceiveReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickdeck.v1.WorkerService/GetReceiveReport',
+            tickdeck_dot_v1_dot_worker__service__pb2.GetReceiveReportRequest.SerializeToString,
+            tickdeck_dot_v1_dot_worker__service__pb2.GetReceiveReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,10 @@ class WorkerServiceStub:
     """RestartWorker drains a worker and starts it again; it also ends a backoff."""
     TailWorkerLogs: _grpc.UnaryStreamMultiCallable[_worker_service_pb2.TailWorkerLogsRequest, _worker_service_pb2.TailWorkerLogsResponse]
     """TailWorkerLogs sends the last lines of a worker's log and follows it."""
+    GetReceiveReport: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.GetReceiveReportRequest, _worker_service_pb2.GetReceiveReportResponse]
+    """GetReceiveReport tells which receive path each line runs on and why, and what every layer on
+    the way of a packet counted.
+    """
 
 @_typing.type_check_only
 class WorkerServiceAsyncStub(WorkerServiceStub):
@@ -51,6 +55,10 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
     """RestartWorker drains a worker and starts it again; it also ends a backoff."""
     TailWorkerLogs: _aio.UnaryStreamMultiCallable[_worker_service_pb2.TailWorkerLogsRequest, _worker_service_pb2.TailWorkerLogsResponse]  # type: ignore[assignment]
     """TailWorkerLogs sends the last lines of a worker's log and follows it."""
+    GetReceiveReport: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.GetReceiveReportRequest, _worker_service_pb2.GetReceiveReportResponse]  # type: ignore[assignment]
+    """GetReceiveReport tells which receive path each line runs on and why, and what every layer on
+    the way of a packet counted.
+    """
 
 class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
     """WorkerService shows and restarts workers."""
@@ -78,5 +86,15 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_worker_service_pb2.TailWorkerLogsResponse], _abc.AsyncIterator[_worker_service_pb2.TailWorkerLogsResponse]]:
         """TailWorkerLogs sends the last lines of a worker's log and follows it."""
+
+    @_abc_1.abstractmethod
+    def GetReceiveReport(
+        self,
+        request: _worker_service_pb2.GetReceiveReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_worker_service_pb2.GetReceiveReportResponse, _abc.Awaitable[_worker_service_pb2.GetReceiveReportResponse]]:
+        """GetReceiveReport tells which receive path each line runs on and why, and what every layer on
+        the way of a packet counted.
+        """
 
 def add_WorkerServiceServicer_to_server(servicer: WorkerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

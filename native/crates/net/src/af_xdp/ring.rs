@@ -162,7 +162,7 @@ impl<T: Copy> Ring<T> {
         let memory = Memory::shared(socket, page_offset, length)?;
         let places = [offsets.producer, offsets.consumer, flags].map(|offset| offset as usize);
         let is_sound = places.iter().all(|at| at % 4 == 0 && at + 4 <= length)
-            && entries_at % align_of::<T>() == 0;
+            && entries_at.is_multiple_of(align_of::<T>());
         assert!(
             is_sound,
             "the kernel's offsets are aligned and inside the ring"

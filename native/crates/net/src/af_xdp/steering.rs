@@ -2,7 +2,7 @@
 
 use std::io;
 
-use aya::maps::{HashMap, MapData, MapError, PerCpuArray, XskMap};
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, XskMap};
 use aya::programs::links::FdLink;
 use aya::programs::{ProgramError, Xdp, XdpMode};
 use aya::{Ebpf, EbpfError, EbpfLoader};
@@ -13,14 +13,25 @@ use crate::line::{Interface, LineConfig};
 use crate::link::Link;
 use crate::rung::Rung;
 
+use super::stamped::Stamped;
+
 /// The program, attached. It leaves the interface when this is dropped, and also when the process
 /// dies: the kernel closes the link with its last descriptor.
 pub(super) struct Steering {
+    has_stamps: bool,
     lines: HashMap<MapData, LineKey, u32>,
     xsks: XskMap<MapData>,
     counters: PerCpuArray<MapData, u64>,
-    _link: FdLink,
+    _attached: Attached,
     _program: Ebpf,
+}
+
+/// What keeps a program on the interface while it lives.
+enum Attached {
+    /// The plain one.
+    Plain { _link: FdLink },
+    /// The one that fetches the card's time.
+    Stamped { _program: Stamped },
 }
 
 /// What the program counted, over all cores.
@@ -35,19 +46,41 @@ pub(super) struct SteeringCounters {
 
 impl Steering {
     /// Loads the program and attaches it to the interface, in the driver or, on the generic rung,
-    /// in the kernel's stack.
-    pub(super) fn attach(interface: &Interface, rung: Rung) -> Result<Self, NetError> {
+    /// in the kernel's stack. With `wants_stamps` the card's receive time is fetched where its
+    /// driver has one.
+    pub(super) fn attach(
+        interface: &Interface,
+        rung: Rung,
+        wants_stamps: bool,
+    ) -> Result<Self, NetError> {
         let mut program = EbpfLoader::new()
             .load(OBJECT)
-            .map_err(|error| bpf_error("load the steering program", error.into()))?;
-        let link = attach(&mut program, interface, rung)?;
+            .map_err(|error| bpf_error("load the steering program", error))?;
+        let stamped = if wants_stamps && rung != Rung::Generic {
+            attach_stamped(&program, interface)?
+        } else {
+            None
+        };
+        let has_stamps = stamped.is_some();
+        let attached = match stamped {
+            Some(stamped) => Attached::Stamped { _program: stamped },
+            None => Attached::Plain {
+                _link: attach(&mut program, interface, rung)?,
+            },
+        };
         Ok(Self {
+            has_stamps,
             lines: taken(&mut program, "lines")?,
             xsks: taken(&mut program, "xsks")?,
             counters: taken(&mut program, "counters")?,
-            _link: link,
+            _attached: attached,
             _program: program,
         })
+    }
+
+    /// The eight bytes in front of a packet are the card's time, 0: it has none.
+    pub(super) fn has_stamps(&self) -> bool {
+        self.has_stamps
     }
 
     /// Sends the frames of `line` to the sockets.
@@ -105,6 +138,29 @@ fn key_of(line: &LineConfig) -> Result<LineKey, NetError> {
     let [a, b, c, d] = group.octets();
     let [high, low] = line.port.to_be_bytes();
     Ok([a, b, c, d, high, low, 0, 0])
+}
+
+/// The program with the card's time; `None` where the driver has no such thing.
+fn attach_stamped(program: &Ebpf, interface: &Interface) -> Result<Option<Stamped>, NetError> {
+    let descriptor = |name: &'static str| match program.map(name) {
+        Some(Map::HashMap(map) | Map::XskMap(map) | Map::PerCpuArray(map)) => {
+            (name, map.fd().as_fd())
+        }
+        _ => unreachable!("the object has these three maps"),
+    };
+    let maps = ["lines", "xsks", "counters"].map(descriptor);
+    match Stamped::attach(interface.index, &maps) {
+        Ok(stamped) => Ok(Some(stamped)),
+        // Somebody else's program; the plain one would find the same.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST)) => Ok(None),
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => Err(NetError::Permission {
+            doing: "load the steering program".to_owned(),
+            remedy: "give the worker CAP_BPF and CAP_NET_ADMIN",
+            source: error,
+        }),
+        // The kernel or the driver does not have it: times are taken here then, and labelled so.
+        Err(_) => Ok(None),
+    }
 }
 
 fn attach(program: &mut Ebpf, interface: &Interface, rung: Rung) -> Result<FdLink, NetError> {

@@ -105,3 +105,29 @@ proptest! {
         let _ = parse(&noise);
     }
 }
+
+/// Of a frame that was cut behind its headers the payload's first part comes, and its true length;
+/// a cut inside the headers is malformed, and so are lengths beyond what was on the wire.
+#[test]
+fn a_cut_frame_gives_what_is_there() {
+    let whole = frame(b"payload", 1, 2, 18);
+    let headers = 14 + 4 + 28 + 8;
+    for cut in 0..=whole.len() {
+        let found = parse_cut(&whole[..cut], whole.len());
+        if cut < headers {
+            assert_eq!(found, Err(Refusal::Malformed), "{cut}");
+        } else {
+            let (found, payload_bytes) = found.unwrap();
+            let there = (cut - headers).min(7);
+            assert_eq!(found.payload, &b"payload"[..there], "{cut}");
+            assert_eq!(payload_bytes, 7);
+        }
+    }
+    let wire_bytes = headers + 7;
+    assert!(parse_cut(&whole[..headers], wire_bytes).is_ok());
+    assert_eq!(
+        parse_cut(&whole[..headers], wire_bytes - 1),
+        Err(Refusal::Malformed)
+    );
+    assert_eq!(parse_cut(&whole, 10), Err(Refusal::Malformed), "a lie");
+}

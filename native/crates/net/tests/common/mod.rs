@@ -1,6 +1,6 @@
 //! Lines on the loopback interface, one group and port per test.
 
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -38,18 +38,12 @@ pub(crate) fn socket() -> SocketConfig {
         rcvbuf_bytes: 1 << 20,
         batch: 8,
         max_packet_bytes: 1_500,
-    }
-}
-
-pub(crate) fn group_of(line: &LineConfig) -> Ipv4Addr {
-    match line.group {
-        IpAddr::V4(group) => group,
-        IpAddr::V6(_) => panic!("the line is of IPv4"),
+        ..SocketConfig::default()
     }
 }
 
 pub(crate) fn sender(line: &LineConfig) -> MulticastSender {
-    MulticastSender::open(group_of(line), line.port, LOOPBACK, 1).unwrap()
+    MulticastSender::open(line.group, line.port, &line.interface, 1).unwrap()
 }
 
 /// Receives batch by batch until `count` datagrams came, or fails after some seconds.

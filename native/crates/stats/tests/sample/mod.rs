@@ -111,6 +111,7 @@ pub(crate) fn gap_rows() -> [GapRow; 4] {
         missing: 0,
         lines_missed: 0b01,
         slo_violated: false,
+        ..GapRow::default()
     };
     let lost = GapRow {
         id: 3,

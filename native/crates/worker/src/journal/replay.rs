@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tickdeck_net::clock::monotonic_ns;
-use tickdeck_net::{MulticastSender, NetError, interface_address};
+use tickdeck_net::{MulticastSender, NetError, find_interface};
 
 use self::capture::CaptureSource;
 use self::pace::Pace;
@@ -126,9 +126,14 @@ fn open_source(args: &ReplayArgs) -> Result<Box<dyn Source>, Failure> {
 
 fn open_sender(args: &ReplayArgs) -> Result<MulticastSender, Failure> {
     let unavailable = |error: NetError| Failure::new(Code::Unavailable, chain(&error));
-    let interface = interface_address(&args.interface).map_err(unavailable)?;
-    MulticastSender::open(*args.target.ip(), args.target.port(), interface, args.ttl)
-        .map_err(|error| Failure::new(Code::Config, chain(&error)))
+    let interface = find_interface(&args.interface).map_err(unavailable)?;
+    MulticastSender::open(
+        (*args.target.ip()).into(),
+        args.target.port(),
+        &interface,
+        args.ttl,
+    )
+    .map_err(|error| Failure::new(Code::Config, chain(&error)))
 }
 
 fn send_all(

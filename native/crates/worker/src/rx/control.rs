@@ -7,13 +7,20 @@ use rtrb::{Producer, PushError};
 use serde_json::{Value, json};
 
 use super::journal::Seal;
+use super::ladder::watch::ReportOrder;
 use super::recovery::RetryNow;
 use super::wake::Wake;
 use crate::control::{Call, ControlError};
 use crate::lifecycle::StopFlag;
 
 /// What the hello line names.
-pub(super) const OPS: &[&str] = &["status", "drain", "recovery.start", "journal.seal"];
+pub(super) const OPS: &[&str] = &[
+    "status",
+    "drain",
+    "recovery.start",
+    "journal.seal",
+    "receive.report",
+];
 
 /// How often a wait looks whether the other thread is still there.
 const SLICE: Duration = Duration::from_millis(50);
@@ -28,6 +35,7 @@ pub(super) struct Ops {
     /// `None` when there is nobody to ask.
     pub(super) recovery: Option<(Producer<RetryNow>, Wake)>,
     pub(super) journal: Producer<Seal>,
+    pub(super) report: Producer<ReportOrder>,
 }
 
 impl Ops {
@@ -40,6 +48,7 @@ impl Ops {
             }
             "recovery.start" => self.start_recovery(call),
             "journal.seal" => self.seal(call),
+            "receive.report" => self.report(call),
             other => Err(ControlError::unknown_op(other)),
         }
     }
@@ -90,6 +99,12 @@ impl Ops {
             }
             Err(text) => Err(ControlError::new("WRONG_STATE", text)),
         }
+    }
+
+    fn report(&mut self, call: &Call<'_>) -> Result<Value, ControlError> {
+        let (reply, answer) = sync_channel(1);
+        push(&mut self.report, ReportOrder { reply }, "main")?;
+        wait_for(&answer, call, || self.report.is_abandoned())
     }
 }
 

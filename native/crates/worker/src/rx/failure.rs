@@ -15,8 +15,11 @@ pub(super) fn net_failure(error: &NetError) -> Failure {
         NetError::NoInterface { .. } | NetError::NoAddress { .. } | NetError::NotLocal { .. } => {
             Code::Unavailable
         }
+        NetError::ForeignProgram { .. } => Code::Unavailable,
         NetError::ReceiveBufferCapped { .. } | NetError::Permission { .. } => Code::Permission,
-        NetError::Option { source, .. } | NetError::Io { source, .. } => io_code(source),
+        NetError::Option { source, .. }
+        | NetError::Bpf { source, .. }
+        | NetError::Io { source, .. } => io_code(source),
         _ => Code::Failed,
     };
     Failure::new(code, chain(error))
@@ -35,12 +38,16 @@ pub(super) fn journal_failure(error: &JournalError) -> Failure {
 }
 
 fn io_code(error: &io::Error) -> Code {
+    use rustix::io::Errno;
+    let is_any_of = |list: &[Errno]| {
+        let is_it = |errno: &Errno| error.raw_os_error() == Some(errno.raw_os_error());
+        list.iter().any(is_it)
+    };
     match error.kind() {
         io::ErrorKind::PermissionDenied => Code::Permission,
         io::ErrorKind::AddrNotAvailable => Code::Unavailable,
-        _ if error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) => {
-            Code::Unavailable
-        }
+        // A driver learns nothing new by a restart either.
+        _ if is_any_of(&[Errno::NODEV, Errno::OPNOTSUPP]) => Code::Unavailable,
         _ => Code::Failed,
     }
 }
@@ -65,6 +72,10 @@ mod tests {
         assert_eq!(absent.code, Code::Unavailable);
         assert_eq!(
             code(io::Error::from_raw_os_error(19)).code,
+            Code::Unavailable
+        );
+        assert_eq!(
+            code(io::Error::from_raw_os_error(95)).code,
             Code::Unavailable
         );
         assert_eq!(code(io::Error::from_raw_os_error(5)).code, Code::Failed);

@@ -89,6 +89,15 @@ impl GapRows {
         });
     }
 
+    /// The ladder's verdict; it may come when the gap is closed already.
+    pub(super) fn found(&mut self, id: u64, layer: u64, lost: u64) {
+        let row = &mut self.rows[slot(id)];
+        if row.id == id {
+            (row.drop_layer, row.drop_count) = (layer, lost);
+            self.table.put(row);
+        }
+    }
+
     /// Changes a row, unless a newer gap has taken its slot.
     fn change(&mut self, id: u64, change: impl FnOnce(&mut GapRow)) {
         let row = &mut self.rows[slot(id)];
@@ -103,6 +112,12 @@ impl GapRows {
 pub(super) fn utc_of(monotonic_ns: u64) -> u64 {
     let age_ns = clock::monotonic_ns().saturating_sub(monotonic_ns);
     clock::realtime_ns().saturating_sub(age_ns)
+}
+
+/// The monotonic time of a UTC time in the near past.
+pub(super) fn monotonic_of(utc_ns: u64) -> u64 {
+    let age_ns = clock::realtime_ns().saturating_sub(utc_ns);
+    clock::monotonic_ns().saturating_sub(age_ns)
 }
 
 fn slot(id: u64) -> usize {

@@ -1,56 +1,140 @@
 //! Opens the receive paths of the lines.
 
-use tickdeck_net::{AnyReceiver, LineConfig, NetError, Receiver, SocketConfig, UdpReceiver};
+use tickdeck_net::{
+    AfXdpConfig, AnyReceiver, LineConfig, NetError, NoPath, Opened, PacketMmapConfig, PathSettings,
+    PathWish, Receiver, Rung, RungReport, SocketConfig, Timestamps,
+};
 
 use super::failure::net_failure;
 use crate::exit::Failure;
-use crate::spec::{self, Spec};
+use crate::spec::{self, AfxdpRequire, Line, LineName, ReceivePath, Spec};
 
-/// One receiver and the lines that it serves.
+/// One receiver, the lines that it serves, and how it was chosen.
 pub(super) struct OpenLines {
     pub(super) receiver: AnyReceiver,
     /// Numbers of its lines in the merge.
     pub(super) numbers: Vec<u8>,
+    /// The rungs that were tried; the last one runs.
+    pub(super) rungs: Vec<RungReport>,
 }
 
 /// Opens every line of the exchange, or says what failed for which line.
 pub(super) fn open_lines(spec: &Spec) -> Result<Vec<OpenLines>, Failure> {
-    let lines = &spec.exchange.lines;
-    lines.iter().map(|line| open_line(spec, line)).collect()
+    let wishes: Vec<_> = spec
+        .exchange
+        .lines
+        .iter()
+        .map(wish)
+        .collect::<Result<_, _>>()?;
+    let opened = tickdeck_net::open_lines(&wishes, &settings(spec));
+    let opened = opened.map_err(|error| no_path(&error))?;
+    Ok(opened.into_iter().map(announced).collect())
 }
 
-fn open_line(spec: &Spec, line: &spec::Line) -> Result<OpenLines, Failure> {
-    let receive = &spec.exchange.receive;
-    let spec::ReceivePath::Recvmmsg = line.receive;
-    let interface =
-        tickdeck_net::find_interface(&line.interface).map_err(|error| in_line(line, &error))?;
-    let config = LineConfig {
-        line: line.name.index(),
-        group: line.group.into(),
-        port: line.port,
-        interface,
-        source: line.source.map(Into::into),
-    };
+/// The settings of every path, from the spec.
+pub(super) fn settings(spec: &Spec) -> PathSettings {
+    let exchange = &spec.exchange;
+    let (receive, afxdp) = (&exchange.receive, &exchange.afxdp);
     let socket = SocketConfig {
         rcvbuf_bytes: receive.rcvbuf_bytes,
         batch: receive.batch,
         max_packet_bytes: receive.max_packet_bytes,
+        busy_poll_us: receive.busy_poll_us,
+        busy_poll_budget: receive.busy_poll_budget,
+        timestamps: match receive.timestamps {
+            spec::Timestamps::HardwareOrKernel => Timestamps::HardwareOrKernel,
+            spec::Timestamps::Off => Timestamps::Off,
+        },
+        ..SocketConfig::default()
     };
-    let receiver = UdpReceiver::open(&config, &socket).map_err(|error| in_line(line, &error))?;
-    tracing::info!(
-        line = line.name.label(),
-        group = %line.group,
-        port = line.port,
-        path = receiver.rung().name(),
-        "line joined"
-    );
-    Ok(OpenLines {
-        receiver: AnyReceiver::Udp(receiver),
-        numbers: vec![config.line],
-    })
+    let is_off = |rung: &Rung| rung.is_af_xdp() && afxdp.enable == Some(false);
+    PathSettings {
+        af_xdp: AfXdpConfig {
+            frame_count: afxdp.frame_count,
+            rx_ring: afxdp.rx_ring,
+            huge_pages: afxdp.huge_pages,
+            busy_poll_us: receive.busy_poll_us,
+            busy_poll_budget: receive.busy_poll_budget,
+            batch: receive.batch,
+            max_packet_bytes: receive.max_packet_bytes,
+            beside: socket.clone(),
+            ..AfXdpConfig::default()
+        },
+        packet_mmap: PacketMmapConfig::default(),
+        socket,
+        worst_af_xdp: match afxdp.require {
+            AfxdpRequire::Zerocopy => Rung::ZeroCopy,
+            AfxdpRequire::Native => Rung::NativeCopy,
+            AfxdpRequire::Any => Rung::Generic,
+        },
+        disabled: Rung::ALL.into_iter().filter(is_off).collect(),
+    }
 }
 
-fn in_line(line: &spec::Line, error: &NetError) -> Failure {
+/// A line of the spec as the receivers know it.
+pub(super) fn wish(line: &Line) -> Result<(LineConfig, PathWish), Failure> {
+    let interface = tickdeck_net::find_interface(&line.interface)
+        .map_err(|error| in_line(line.name, &error))?;
+    let config = LineConfig {
+        line: line.name.index(),
+        group: line.group,
+        port: line.port,
+        interface,
+        source: line.source,
+    };
+    let wish = match line.receive {
+        ReceivePath::Recvmmsg => PathWish::Recvmmsg,
+        ReceivePath::AfXdp => PathWish::AfXdp,
+        ReceivePath::Auto => PathWish::Auto,
+    };
+    Ok((config, wish))
+}
+
+fn announced(opened: Opened) -> OpenLines {
+    let Opened {
+        receiver,
+        lines,
+        rungs,
+    } = opened;
+    for report in &rungs {
+        if let Some(refusal) = &report.refusal {
+            let (path, reason) = (report.rung.name(), &refusal.text);
+            tracing::info!(?lines, path, errno = refusal.errno, %reason, "receive path refused");
+        }
+    }
+    tracing::info!(?lines, path = receiver.rung().name(), "lines joined");
+    if receiver.rung() == Rung::PacketMmap {
+        tracing::info!(
+            ?lines,
+            "packet_mmap hands packets over when a block is full or its timer ends: half of \
+             packet_mmap.retire_ms is the usual latency"
+        );
+    }
+    OpenLines {
+        receiver,
+        numbers: lines,
+        rungs,
+    }
+}
+
+fn no_path(error: &NoPath) -> Failure {
+    let Failure { code, .. } = net_failure(&error.source);
+    let names = [LineName::A, LineName::B];
+    let is_of = |name: &&LineName| error.lines.contains(&name.index());
+    let lines: Vec<_> = names
+        .iter()
+        .filter(is_of)
+        .map(|name| name.label())
+        .collect();
+    let rungs = error.rungs.iter().map(|report| {
+        let refusal = report.refusal.as_ref().map_or("opened", |r| &r.text);
+        format!("{}: {refusal}", report.rung.name())
+    });
+    let rungs = rungs.collect::<Vec<_>>().join("; ");
+    Failure::new(code, format!("line {}: {rungs}", lines.join(", ")))
+}
+
+fn in_line(name: LineName, error: &NetError) -> Failure {
     let Failure { code, message } = net_failure(error);
-    Failure::new(code, format!("line {}: {message}", line.name.label()))
+    Failure::new(code, format!("line {}: {message}", name.label()))
 }

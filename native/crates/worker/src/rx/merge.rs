@@ -1,12 +1,14 @@
 //! What the receive thread does with packets, time and answers: everything but the sockets.
 
 use tickdeck_arbiter::{Arbiter, Arrival, Disposition, Event, Gap, LossReason, Source};
-use tickdeck_net::{Datagram, Stamp};
+use tickdeck_net::{Datagram, PathCounters, Stamp};
 use tickdeck_stats::Counter;
 use tickdeck_wire::moldudp64::{Packet, PacketKind};
 use tickdeck_wire::record::stamp;
 
-use super::gap_rows::GapRows;
+use super::gap_rows::{GapRows, monotonic_of};
+use super::ladder::link::Asker;
+use super::ladder::own::{MergeCounts, Own, PATH_LAYERS};
 use super::link::{Command, Feedback};
 use super::metrics::{
     IMPLAUSIBLE_JUMP, LineMetrics, MergeMetrics, OVERSIZE, SEQUENCE_OVERFLOW, WRONG_SESSION,
@@ -18,6 +20,8 @@ use crate::spec::UnrecoverablePolicy;
 
 /// Answers taken in one pass, so that lines are not kept waiting.
 pub(super) const ANSWERS_PER_PASS: usize = 64;
+/// A line whose last packet is older than the other's by this much is silent.
+const SILENT_NS: u64 = 2_000_000_000;
 /// Least time between two losses in the log.
 const LOSS_LOG_INTERVAL_NS: u64 = 1_000_000_000;
 
@@ -25,10 +29,13 @@ pub(super) struct Merge {
     pub(super) arbiter: Arbiter,
     pub(super) publisher: Publisher,
     pub(super) rows: GapRows,
+    pub(super) asker: Asker,
     /// `None` when there is nobody to ask.
     pub(super) port: Option<RecoveryPort>,
     pub(super) policy: UnrecoverablePolicy,
     pub(super) lines: [LineMetrics; 2],
+    /// Losses by layer, one per receiver.
+    pub(super) receivers: [[Counter; PATH_LAYERS.len()]; 2],
     pub(super) metrics: MergeMetrics,
     pub(super) requests_dropped: Counter,
     /// Gaps to give up after the current call.
@@ -43,11 +50,19 @@ impl Merge {
     /// A datagram of a line.
     #[inline]
     pub(super) fn on_datagram(&mut self, datagram: &Datagram<'_>, now_ns: u64) {
-        let line = datagram.line;
-        let metrics = &self.lines[usize::from(line)];
+        let metrics = &self.lines[usize::from(datagram.line)];
         metrics.packets.add(1);
         metrics.bytes.add(datagram.payload.len() as u64);
+        self.take(datagram, now_ns);
+        // Behind the rest: a gap that this packet opens asks when the one before it came.
+        let metrics = &self.lines[usize::from(datagram.line)];
         metrics.last_packet_ns.set(datagram.rx_ns);
+    }
+
+    #[inline]
+    fn take(&mut self, datagram: &Datagram<'_>, now_ns: u64) {
+        let line = datagram.line;
+        let metrics = &self.lines[usize::from(line)];
         if datagram.truncated {
             metrics.rejected.count(OVERSIZE);
             return;
@@ -108,6 +123,42 @@ impl Merge {
         if let Some(port) = &mut self.port {
             port.flush(&self.arbiter);
         }
+    }
+
+    /// Tells the ladder what the paths and the merge have counted by `at_ns`.
+    pub(super) fn tell_counts(&mut self, at_ns: u64, paths: PathCounters) {
+        let counters = self.arbiter.counters();
+        let lines = self.lines.iter();
+        let merge = MergeCounts {
+            rejected: lines.map(|line| line.rejected.malformed()).sum(),
+            wrong_session: counters.wrong_session,
+            implausible: counters.implausible_jumps + counters.sequence_overflows,
+            hold_dropped: counters.hold_dropped,
+            stale: counters.stale,
+            oversize: self.publisher.oversize(),
+        };
+        self.asker.tell(at_ns, Own { paths, merge });
+        self.metrics.verdicts_skipped.set(self.asker.skipped);
+    }
+
+    /// Takes the ladder's verdicts into the gap table.
+    #[inline]
+    pub(super) fn take_verdicts(&mut self) {
+        while let Some(found) = self.asker.next_found() {
+            self.rows.found(found.id, found.layer, found.lost);
+        }
+    }
+
+    /// When the line that is behind had its last packet, monotonic ns. A line that is silent while
+    /// the other is not tells nothing of when a gap was lost.
+    fn last_packet_ns(&self) -> u64 {
+        let stamps = self.lines.each_ref().map(|line| line.last_packet_ns.get());
+        let newest = stamps[0].max(stamps[1]);
+        monotonic_of(
+            stamps[0]
+                .min(stamps[1])
+                .max(newest.saturating_sub(SILENT_NS)),
+        )
     }
 
     /// Copies what the merge counted into the stats file.
@@ -200,18 +251,24 @@ impl Merge {
 
     #[cold]
     fn work_off_pending(&mut self, now_ns: u64) {
+        let was_open = self.asker.is_any_open();
         for index in 0..self.publisher.pending.len() {
             let event = self.publisher.pending[index];
-            self.work_off(event, now_ns);
+            self.work_off(event, was_open, now_ns);
         }
         self.publisher.pending.clear();
     }
 
-    fn work_off(&mut self, event: Event, now_ns: u64) {
+    fn work_off(&mut self, event: Event, was_open: bool, now_ns: u64) {
         match event {
             Event::Session { .. } => {}
-            Event::GapOpened { gap } => self.rows.opened(&gap),
+            Event::GapOpened { gap } => {
+                self.rows.opened(&gap);
+                let since_ns = self.last_packet_ns();
+                self.asker.opened(gap.id, since_ns, was_open);
+            }
             Event::GapWaitOver { gap } => {
+                self.asker.missed(gap.id);
                 self.rows
                     .missed_by(gap.id, self.arbiter.lines_that_missed(gap.first, gap.last));
                 match &mut self.port {
@@ -240,6 +297,7 @@ impl Merge {
                 self.rows
                     .missed_by(gap.id, self.arbiter.lines_that_missed(gap.first, gap.last));
                 self.rows.filled(gap.id, sources);
+                self.asker.closed();
                 if wait_over {
                     self.tell(Command::Closed { id: gap.id });
                 }
@@ -255,6 +313,7 @@ impl Merge {
                 self.rows
                     .missed_by(gap.id, self.arbiter.lines_that_missed(gap.first, gap.last));
                 self.rows.unrecovered(gap.id, lost, sources, reason);
+                self.asker.closed();
                 if wait_over {
                     self.tell(Command::Closed { id: gap.id });
                 }

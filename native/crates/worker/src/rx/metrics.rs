@@ -2,12 +2,20 @@
 
 use tickdeck_stats::{Builder, Counter, GapTable, Gauge, Histogram};
 
+use super::ladder::Layer;
+use super::ladder::own::PATH_LAYERS;
+use super::ladder::watch::HostMetrics;
 use crate::spec::LineName;
+
+/// What a layer lost, of our own lines or of the host.
+const LAYER_DROPS: &str = "rx_layer_drops_total";
 
 /// What the receive thread writes.
 pub(super) struct ReceiveMetrics {
     /// One per line, in the arbiter's order.
     pub(super) lines: [LineMetrics; 2],
+    /// One per receiver, which are no more than lines: losses by [`PATH_LAYERS`].
+    pub(super) receivers: [[Counter; PATH_LAYERS.len()]; 2],
     pub(super) merge: MergeMetrics,
     pub(super) ring: RingMetrics,
     pub(super) gaps: GapTable,
@@ -22,6 +30,10 @@ pub(super) struct LineMetrics {
     pub(super) messages: Counter,
     pub(super) heartbeats: Counter,
     pub(super) kernel_drops: Counter,
+    /// [`tickdeck_net::Rung`] of its receive path; 0: not open.
+    pub(super) path: Gauge,
+    /// Number of its receiver, from 1; lines with the same number share one.
+    pub(super) receiver: Gauge,
     pub(super) first: Counter,
     /// A gauge: a late arrival takes a loss back.
     pub(super) lost: Gauge,
@@ -48,6 +60,8 @@ pub(super) struct MergeMetrics {
     pub(super) session_state: Gauge,
     pub(super) session_hi: Gauge,
     pub(super) session_lo: Gauge,
+    /// Gaps that got no verdict of the drop ladder.
+    pub(super) verdicts_skipped: Counter,
 }
 
 /// What went into the ring.
@@ -55,6 +69,8 @@ pub(super) struct RingMetrics {
     pub(super) published: Counter,
     pub(super) next_seq: Gauge,
     pub(super) oversize: Counter,
+    /// From the card's stamp to the ring.
+    pub(super) latency_hardware: Histogram,
     /// From the kernel's stamp to the ring.
     pub(super) latency_kernel: Histogram,
     /// The same for packets that were stamped by this process: answers, and late stamps.
@@ -102,6 +118,12 @@ impl ReceiveMetrics {
         builder.begin_thread();
         Self {
             lines: [LineName::A, LineName::B].map(|line| LineMetrics::new(builder, line)),
+            receivers: ["1", "2"].map(|receiver| {
+                PATH_LAYERS.map(|layer| {
+                    let labels = format!("layer={},receiver={receiver}", layer.name());
+                    builder.counter(LAYER_DROPS, "packets", &labels)
+                })
+            }),
             merge: MergeMetrics::new(builder),
             ring: RingMetrics::new(builder),
             requests_dropped: builder.counter("recovery_requests_dropped_total", "requests", ""),
@@ -120,6 +142,8 @@ impl LineMetrics {
             messages: builder.counter("rx_messages_total", "messages", &labels),
             heartbeats: builder.counter("rx_heartbeats_total", "packets", &labels),
             kernel_drops: builder.counter("rx_kernel_drops_total", "packets", &labels),
+            path: builder.state("rx_path", "state", &labels),
+            receiver: builder.state("rx_receiver", "state", &labels),
             first: builder.counter("line_first_total", "messages", &labels),
             lost: builder.gauge("line_lost_total", "messages", &labels),
             next_sequence: builder.gauge("line_next_sequence", "sequence", &labels),
@@ -148,6 +172,7 @@ impl MergeMetrics {
             session_state: builder.state("session_state", "state", ""),
             session_hi: builder.gauge("session_hi", "bytes", ""),
             session_lo: builder.gauge("session_lo", "bytes", ""),
+            verdicts_skipped: builder.counter("gap_verdicts_skipped_total", "gaps", ""),
         }
     }
 }
@@ -159,6 +184,7 @@ impl RingMetrics {
             published: builder.counter("ring_published_total", "records", ""),
             next_seq: builder.gauge("ring_next_seq", "sequence", ""),
             oversize: builder.counter("ring_oversize_total", "records", ""),
+            latency_hardware: builder.histogram(latency, "ns", "source=hardware"),
             latency_kernel: builder.histogram(latency, "ns", "source=kernel"),
             latency_user: builder.histogram(latency, "ns", "source=user"),
         }
@@ -175,6 +201,14 @@ impl Rejected {
             )
         });
         Self { by_reason }
+    }
+
+    /// Packets that no session can make good: not of the protocol, or too long.
+    pub(super) fn malformed(&self) -> u64 {
+        const OF_THE_MERGE: [&str; 3] = [SEQUENCE_OVERFLOW, IMPLAUSIBLE_JUMP, WRONG_SESSION];
+        let counters = self.by_reason.iter();
+        let malformed = counters.filter(|(reason, _)| !OF_THE_MERGE.contains(reason));
+        malformed.map(|(_, counter)| counter.get()).sum()
     }
 
     /// Counts a packet that was refused for `reason`.
@@ -202,6 +236,19 @@ impl RecoveryMetrics {
             slo_violations: counter("recovery_slo_violations_total", "gaps"),
             range_latency_ns: builder.histogram("recovery_range_latency_ns", "ns", ""),
             rejected: Rejected::new(builder, "R"),
+        }
+    }
+}
+
+impl HostMetrics {
+    pub(super) fn new(builder: &mut Builder) -> Self {
+        builder.begin_thread();
+        let mut counter = |layer: Layer| {
+            builder.counter(LAYER_DROPS, "packets", &format!("layer={}", layer.name()))
+        };
+        Self {
+            nic: counter(Layer::Nic),
+            softnet: counter(Layer::Softnet),
         }
     }
 }

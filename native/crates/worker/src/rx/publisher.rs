@@ -20,6 +20,7 @@ pub(super) struct Publisher {
     session: Option<Session>,
     /// When the last messages were delivered, UTC ns; 0 before.
     pub(super) last_delivery_ns: u64,
+    latencies: Latencies,
     /// Events of the current call, in order.
     pub(super) pending: Vec<Event>,
     failure: Option<RingError>,
@@ -39,6 +40,7 @@ impl Publisher {
             metrics,
             session: None,
             last_delivery_ns: 0,
+            latencies: Latencies::new(),
             pending: Vec::with_capacity(most_events),
             failure: None,
         }
@@ -52,6 +54,11 @@ impl Publisher {
     /// The sequence of the next record.
     pub(super) fn next_seq(&self) -> u64 {
         self.ring.next_seq()
+    }
+
+    /// Records that did not fit the ring.
+    pub(super) fn oversize(&self) -> u64 {
+        self.metrics.oversize.get()
     }
 
     /// Brings the numbers of this stage up to date.
@@ -70,6 +77,25 @@ impl Publisher {
         });
         merge.session_hi.set(number(high));
         merge.session_lo.set(number(low));
+    }
+
+    /// Records how long the runs of this batch took to the ring, with one reading of the clock: a
+    /// reading for each would cost as much as the merge. So the time of a batch's first run
+    /// includes the rest of the batch; it is never too short.
+    pub(super) fn settle_latencies(&mut self) {
+        if self.latencies.pending.is_empty() {
+            return;
+        }
+        let now_ns = clock::realtime_ns();
+        for (rx_ns, stamp) in self.latencies.pending.drain(..) {
+            let histogram = match stamp {
+                stamp::HARDWARE => &self.metrics.latency_hardware,
+                stamp::KERNEL => &self.metrics.latency_kernel,
+                _ => &self.metrics.latency_user,
+            };
+            histogram.record(now_ns.saturating_sub(rx_ns));
+        }
+        self.last_delivery_ns = now_ns;
     }
 
     fn publish(&mut self, header: &RecordHeader, payload: &[u8]) {
@@ -109,6 +135,29 @@ impl Publisher {
     }
 }
 
+/// Receive times of the runs that were delivered since the clock was last read.
+struct Latencies {
+    pending: Vec<(u64, u8)>,
+}
+
+impl Latencies {
+    /// Runs between two readings at most: a release of held packets can be long.
+    const MOST: usize = 256;
+
+    fn new() -> Self {
+        Self {
+            pending: Vec::with_capacity(Self::MOST),
+        }
+    }
+
+    /// Notes one more; returns whether there is room for no other.
+    #[inline]
+    fn is_full_with(&mut self, rx_ns: u64, stamp: u8) -> bool {
+        self.pending.push((rx_ns, stamp));
+        self.pending.len() == Self::MOST
+    }
+}
+
 impl Output for Publisher {
     #[inline]
     fn deliver(&mut self, run: Run<'_>) {
@@ -122,14 +171,9 @@ impl Output for Publisher {
             rx_ns: run.rx_ns,
         };
         self.publish(&header, run.blocks);
-        let now_ns = clock::realtime_ns();
-        let latency_ns = now_ns.saturating_sub(run.rx_ns);
-        if run.stamp == stamp::USER {
-            self.metrics.latency_user.record(latency_ns);
-        } else {
-            self.metrics.latency_kernel.record(latency_ns);
+        if self.latencies.is_full_with(run.rx_ns, run.stamp) {
+            self.settle_latencies();
         }
-        self.last_delivery_ns = now_ns;
     }
 
     fn event(&mut self, event: Event) {

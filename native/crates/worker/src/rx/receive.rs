@@ -10,10 +10,11 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use tickdeck_net::clock::monotonic_ns;
-use tickdeck_net::{Datagram, NetError, Receiver, WaitSet};
+use tickdeck_net::{Datagram, NetError, PathCounters, Receiver, WaitSet};
 use tickdeck_stats::Header;
 
 use super::failure::net_failure;
+use super::ladder::own::path_losses;
 use super::lines::OpenLines;
 use super::merge::{ANSWERS_PER_PASS, Merge};
 use crate::exit::Failure;
@@ -24,6 +25,8 @@ use crate::spec::Wait;
 const LONGEST_WAIT_NS: u64 = 50_000_000;
 /// How often the kernel is asked for its drops.
 const DROPS_INTERVAL_NS: u64 = 1_000_000_000;
+/// How long that waits for the end of a backlog.
+const DROPS_PATIENCE_NS: u64 = 5_000_000_000;
 /// How old the numbers in the stats file may be while nothing comes.
 const SHOW_INTERVAL_NS: u64 = 1_000_000;
 
@@ -55,18 +58,25 @@ impl ReceiveThread {
         if let Some(core) = self.cpu {
             tickdeck_net::pin_current_thread(core).map_err(|error| net_failure(&error))?;
         }
+        // The base of the first gap: read before the first packet is taken.
+        self.show_drops().map_err(|error| net_failure(&error))?;
         // The main thread waits for this; if it is gone, the stop is set.
         if started.send(()).is_err() {
             return Ok(());
         }
-        let mut drops_due_ns = 0;
+        let mut drops_due_ns = monotonic_ns() + DROPS_INTERVAL_NS;
         while !self.stop.is_set() {
             let now_ns = monotonic_ns();
             let is_behind = self.pass(now_ns).map_err(|error| net_failure(&error))?;
             if let Some(failure) = self.merge.failure.take() {
                 return Err(failure);
             }
-            if now_ns >= drops_due_ns {
+            self.merge.take_verdicts();
+            // Between the passes of a backlog the counters may be ahead of the packets, and a
+            // reading from before a loss would not be from before its gap is seen.
+            let is_due = now_ns >= drops_due_ns
+                && (!is_behind || now_ns >= drops_due_ns + DROPS_PATIENCE_NS);
+            if is_due || self.merge.asker.wants_counts(now_ns) {
                 self.show_drops().map_err(|error| net_failure(&error))?;
                 drops_due_ns = now_ns + DROPS_INTERVAL_NS;
             }
@@ -102,6 +112,7 @@ impl ReceiveThread {
         let answers = merge.take_feedback(now_ns);
         is_behind |= answers == ANSWERS_PER_PASS;
         merge.poll(now_ns);
+        merge.publisher.settle_latencies();
         if packets + answers > 0 || now_ns >= self.show_due_ns {
             merge.show();
             self.show_due_ns = now_ns + SHOW_INTERVAL_NS;
@@ -130,14 +141,26 @@ impl ReceiveThread {
     }
 
     fn show_drops(&mut self) -> Result<(), NetError> {
-        for lines in &mut self.lines {
+        let mut sum = PathCounters::default();
+        let receivers = self.lines.iter_mut().zip(&self.merge.receivers);
+        for (number, (lines, metrics)) in (1..).zip(receivers) {
             let counters = lines.receiver.counters()?;
+            sum = sum.plus(&counters);
+            for (counter, lost) in metrics.iter().zip(path_losses(&counters)) {
+                counter.set(lost);
+            }
+            for line in &lines.numbers {
+                let metrics = &self.merge.lines[usize::from(*line)];
+                metrics.path.set(lines.receiver.rung() as u64);
+                metrics.receiver.set(number);
+            }
             // Of a path that several lines share the kernel cannot tell whose packet was lost.
             if let [line] = lines.numbers[..] {
                 let drops = &self.merge.lines[usize::from(line)].kernel_drops;
                 drops.set(counters.lost());
             }
         }
+        self.merge.tell_counts(monotonic_ns(), sum);
         Ok(())
     }
 }

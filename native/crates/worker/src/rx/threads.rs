@@ -9,16 +9,20 @@ use std::time::Duration;
 use rtrb::{Consumer, Producer, RingBuffer};
 use tickdeck_arbiter::{Arbiter, Start};
 use tickdeck_journal::{SyncPolicy, Writer, WriterConfig};
+use tickdeck_net::Receiver;
 use tickdeck_net::clock::monotonic_ns;
 use tickdeck_recovery::Engine;
 use tickdeck_ring::RingConfig;
 use tickdeck_stats::Header;
 
 use super::Metrics;
-use super::failure::journal_failure;
+use super::failure::{journal_failure, net_failure};
 use super::gap_rows::GapRows;
 use super::journal::{JournalThread, STILL_GROWING, Seal};
-use super::lines::open_lines;
+use super::ladder::link::{Asker, WatchEnd, link as ladder_link};
+use super::ladder::report::LineReport;
+use super::ladder::watch::{HostMetrics, ReportOrder, Watcher};
+use super::lines::{OpenLines, open_lines};
 use super::link::{ReceiveEnd, RecoveryEnd, link};
 use super::merge::Merge;
 use super::metrics::{ReceiveMetrics, RecoveryMetrics};
@@ -52,6 +56,7 @@ const NS_PER_MS: u64 = 1_000_000;
 pub(super) struct Queues {
     pub(super) retry_orders: Option<(Producer<RetryNow>, Wake)>,
     pub(super) seal_orders: Producer<Seal>,
+    pub(super) report_orders: Producer<ReportOrder>,
     pub(super) inner: InnerQueues,
 }
 
@@ -59,12 +64,15 @@ pub(super) struct Queues {
 pub(super) struct InnerQueues {
     recovery: Option<(ReceiveEnd, RecoveryEnd, Consumer<RetryNow>)>,
     seal_orders: Consumer<Seal>,
+    report_orders: Consumer<ReportOrder>,
+    ladder: (Asker, WatchEnd),
 }
 
 impl Queues {
     pub(super) fn new(spec: &Spec) -> Result<Self, Failure> {
         let exchange = &spec.exchange;
         let (seal_orders, seal_inbox) = RingBuffer::new(ORDERS);
+        let (report_orders, report_inbox) = RingBuffer::new(ORDERS);
         let (mut retry_orders, mut recovery) = (None, None);
         if exchange.recovery.request_address.is_some() {
             // Each hole lies behind something held or at the end of a gap.
@@ -77,10 +85,13 @@ impl Queues {
         let inner = InnerQueues {
             recovery,
             seal_orders: seal_inbox,
+            report_orders: report_inbox,
+            ladder: ladder_link(),
         };
         Ok(Self {
             retry_orders,
             seal_orders,
+            report_orders,
             inner,
         })
     }
@@ -91,6 +102,7 @@ pub(super) struct Running {
     receive: JoinHandle<(u64, Result<(), Failure>)>,
     recovery: Option<JoinHandle<Result<(), Failure>>>,
     journal: JoinHandle<Result<(), Failure>>,
+    watcher: Watcher,
     started: mpsc::Receiver<()>,
     recovery_stop: Arc<AtomicBool>,
     end: Arc<AtomicU64>,
@@ -119,13 +131,16 @@ pub(super) fn start(
         }
         None => (None, None),
     };
+    let (asker, watch_end) = queues.ladder;
+    let orders = queues.report_orders;
+    let watcher = make_watcher(spec, &lines, watch_end, orders, metrics.host)?;
     let recovery_stop = Arc::new(AtomicBool::new(false));
     let recovery = recovery_end
         .map(|(end, orders)| recovery_thread(spec, end, orders, metrics.recovery, &recovery_stop))
         .transpose()?;
     let receive = ReceiveThread {
         lines,
-        merge: make_merge(spec, start, ring, port, metrics.receive)?,
+        merge: make_merge(spec, start, ring, port, asker, metrics.receive)?,
         header: header.clone(),
         wait: spec.exchange.receive.wait,
         cpu: spec.exchange.receive.cpu,
@@ -151,6 +166,7 @@ pub(super) fn start(
             .map(|thread| spawn("recovery", move || thread.run()))
             .transpose()?,
         receive: spawn("receive", move || receive.run(&starting))?,
+        watcher,
         started,
         recovery_stop,
         end,
@@ -170,8 +186,8 @@ impl Running {
         }
     }
 
-    /// Gives the heartbeat until the stop is set or a thread has ended.
-    pub(super) fn watch(&self, header: &Header, stop: &StopFlag) {
+    /// Gives the heartbeat and watches for drops until the stop is set or a thread has ended.
+    pub(super) fn watch(&mut self, header: &Header, stop: &StopFlag) {
         let has_ended =
             |thread: &Option<JoinHandle<_>>| thread.as_ref().is_some_and(JoinHandle::is_finished);
         while !(stop.is_set()
@@ -180,6 +196,7 @@ impl Running {
             || has_ended(&self.recovery))
         {
             header.heartbeat(monotonic_ns());
+            self.watcher.tick();
             thread::sleep(HEARTBEAT);
         }
     }
@@ -188,6 +205,8 @@ impl Running {
     /// Returns the first failure of any thread.
     pub(super) fn stop(self, header: &Header, stop: &StopFlag) -> Result<(), Failure> {
         stop.set();
+        // Nobody answers its orders any more.
+        drop(self.watcher);
         // A receive thread that panicked has no end to tell: what it left in the ring is read by
         // the next incarnation.
         let (end_seq, received) = joined("receive", self.receive).unwrap_or_else(|f| (0, Err(f)));
@@ -279,6 +298,7 @@ fn make_merge(
     start: Start,
     ring: tickdeck_ring::Writer,
     port: Option<RecoveryPort>,
+    asker: Asker,
     metrics: ReceiveMetrics,
 ) -> Result<Merge, Failure> {
     let exchange = &spec.exchange;
@@ -297,15 +317,48 @@ fn make_merge(
         arbiter,
         publisher: Publisher::new(ring, exchange.channel, metrics.ring, EVENTS_PER_CALL),
         rows: GapRows::new(metrics.gaps),
+        asker,
         port,
         policy: exchange.recovery.unrecoverable_policy,
         lines: metrics.lines,
+        receivers: metrics.receivers,
         metrics: metrics.merge,
         requests_dropped: metrics.requests_dropped,
         hopeless: Vec::with_capacity(GAP_CAPACITY),
         loss_logged_ns: None,
         failure: None,
     })
+}
+
+fn make_watcher(
+    spec: &Spec,
+    lines: &[OpenLines],
+    end: WatchEnd,
+    orders: Consumer<ReportOrder>,
+    metrics: HostMetrics,
+) -> Result<Watcher, Failure> {
+    let configured = &spec.exchange.lines;
+    let mut reports = Vec::with_capacity(configured.len());
+    let mut interfaces = Vec::with_capacity(configured.len());
+    for line in configured {
+        let is_its = |open: &&OpenLines| open.numbers.contains(&line.name.index());
+        for (receiver, open) in (1..).zip(lines).filter(|(_, open)| is_its(open)) {
+            reports.push(LineReport {
+                line: line.name.label(),
+                receiver,
+                rung: open.receiver.rung(),
+                rungs: open.rungs.clone(),
+            });
+        }
+        let interface = tickdeck_net::find_interface(&line.interface);
+        interfaces.push(interface.map_err(|error| net_failure(&error))?.name);
+    }
+    let stats = spec
+        .runtime_dir
+        .join(format!("stats.{}.dat", spec.incarnation));
+    Ok(Watcher::new(
+        end, orders, metrics, reports, interfaces, stats,
+    ))
 }
 
 fn recovery_thread(

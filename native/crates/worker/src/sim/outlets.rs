@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tickdeck_net::{MulticastSender, NetError, interface_address};
+use tickdeck_net::{MulticastSender, NetError, find_interface};
 use tickdeck_sim::faults::LINE_COUNT;
 use tickdeck_sim::{History, Planned, write_packet};
 use tickdeck_wire::moldudp64::Session;
@@ -26,11 +26,11 @@ impl Outlets {
     /// Opens the sockets of the lines that were asked for.
     pub(super) fn open(args: &PlayArgs, history: Arc<History>) -> Result<Self, Failure> {
         let unavailable = |error: NetError| Failure::new(Code::Unavailable, chain(&error));
-        let interface = interface_address(&args.interface).map_err(unavailable)?;
+        let interface = find_interface(&args.interface).map_err(unavailable)?;
         let mut senders = [const { None }; LINE_COUNT];
         for line in &args.lines {
-            let (group, port) = (*line.target.ip(), line.target.port());
-            let sender = MulticastSender::open(group, port, interface, args.ttl)
+            let (group, port) = ((*line.target.ip()).into(), line.target.port());
+            let sender = MulticastSender::open(group, port, &interface, args.ttl)
                 .map_err(|error| Failure::new(Code::Config, chain(&error)))?;
             if senders[usize::from(line.code)].replace(sender).is_some() {
                 return Err(Failure::new(

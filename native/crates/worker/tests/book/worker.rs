@@ -230,8 +230,11 @@ fn spec(root: &Path, dir: &Path, incarnation: &str, snapshot_interval_ms: u64) -
         "exchange": {
             "name": "T", "protocol": "moldudp64", "decoder": "itch50", "channel": 1,
             "general": {"mlock_all": false},
+                "afxdp": {"enable": null, "require": "any", "frame_count": 1024, "rx_ring": 1024,
+                          "huge_pages": false},
             "receive": {"cpu": null, "wait": "block", "rcvbuf_bytes": 65536, "batch": 64,
-                        "max_packet_bytes": 2048},
+                        "max_packet_bytes": 2048, "busy_poll_us": 0, "busy_poll_budget": 64,
+                        "timestamps": "hardware_or_kernel"},
             "lines": [line("A", "239.81.0.1"), line("B", "239.81.0.2")],
             "arbiter": {"reorder_window_ns": 2_000_000, "hold_capacity_packets": 1024,
                         "session_takeover_ms": 3000},

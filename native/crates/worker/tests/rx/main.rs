@@ -4,7 +4,9 @@
 //! each case decides exactly what is lost.
 
 mod bad_input;
+mod ladder;
 mod losses;
+mod paths;
 mod plant;
 mod restart;
 mod stream;

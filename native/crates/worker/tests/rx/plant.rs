@@ -1,16 +1,19 @@
 //! One exchange in its own directory, with the test as the venue.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tickdeck_journal::Reader;
-use tickdeck_net::MulticastSender;
+use tickdeck_net::{MulticastSender, find_interface};
+use tickdeck_testbed::{RX_INTERFACE, TX_INTERFACE, Testbed};
 use tickdeck_wire::moldudp64::{
     Blocks, PacketBuilder, Request, Session, end_of_session, heartbeat,
 };
@@ -26,6 +29,8 @@ pub(crate) struct Plant {
     directory: tempfile::TempDir,
     spec: Value,
     lines: [MulticastSender; 2],
+    /// How the worker is started: directly, or in another network namespace.
+    launcher: Box<dyn Fn(&str) -> Command + Send + Sync>,
     server: UdpSocket,
     pub(crate) session: Session,
     incarnations: u32,
@@ -60,8 +65,9 @@ impl Plant {
             .expect("read timeout");
         let port = free_port();
         let groups = [1, 2].map(|line| Ipv4Addr::new(239, 192, fresh_number(), line));
+        let loopback = find_interface("lo").expect("loopback interface");
         let lines = groups.map(|group| {
-            MulticastSender::open(group, port, Ipv4Addr::LOCALHOST, 0).expect("multicast sender")
+            MulticastSender::open(group.into(), port, &loopback, 0).expect("multicast sender")
         });
         let line = |name: &str, group: Ipv4Addr| {
             json!({"name": name, "group": group.to_string(), "port": port,
@@ -74,8 +80,11 @@ impl Plant {
             "exchange": {
                 "name": "TEST", "protocol": "moldudp64", "decoder": "itch50", "channel": 7,
                 "general": {"mlock_all": false},
+                "afxdp": {"enable": null, "require": "any", "frame_count": 1024, "rx_ring": 1024,
+                          "huge_pages": false},
                 "receive": {"cpu": null, "wait": "block", "rcvbuf_bytes": 1_048_576, "batch": 32,
-                            "max_packet_bytes": 1500},
+                            "max_packet_bytes": 1500, "busy_poll_us": 0, "busy_poll_budget": 64,
+                            "timestamps": "hardware_or_kernel"},
                 "lines": [line("A", groups[0]), line("B", groups[1])],
                 "arbiter": {"reorder_window_ns": 1_000_000, "hold_capacity_packets": 4096,
                             "session_takeover_ms": 3000},
@@ -95,9 +104,33 @@ impl Plant {
             spec,
             lines,
             server,
+            launcher: Box::new(|program| Command::new(program)),
             session: SESSION,
             incarnations: 0,
         }
+    }
+
+    /// A venue on one end of the testbed's wire and the worker on the other, both lines on `path`.
+    /// The re-request server would be out of reach, so there is none.
+    pub(crate) fn across(testbed: &Arc<Testbed>, path: &str) -> Self {
+        let mut plant = Self::new();
+        for line in 0..2 {
+            let at = |key: &str| format!("/exchange/lines/{line}/{key}");
+            plant.set(&at("interface"), json!(RX_INTERFACE));
+            plant.set(&at("receive"), json!(path));
+        }
+        plant.set("/exchange/recovery/replay_protocol", json!("none"));
+        plant.set("/exchange/recovery/request_address", Value::Null);
+        plant.lines = testbed.in_tx(|| {
+            let interface = find_interface(TX_INTERFACE).expect("the sending end");
+            [0, 1].map(|line| {
+                let (group, port) = plant.group(line);
+                MulticastSender::open(group, port, &interface, 1).expect("multicast sender")
+            })
+        });
+        let testbed = Arc::clone(testbed);
+        plant.launcher = Box::new(move |program| testbed.process_rx(program));
+        plant
     }
 
     /// Sets a value of the spec, such as `/exchange/recovery/slo_ms`.
@@ -134,13 +167,34 @@ impl Plant {
         (worker.exit_code(), log)
     }
 
+    /// What `tickdeck-rx probe` says of the lines.
+    pub(crate) fn probe(&self) -> Value {
+        let path = self.directory.path().join("probe.json");
+        let mut spec = self.spec.clone();
+        spec["incarnation"] = json!("00000000-0000-4000-8000-000000000000");
+        std::fs::write(&path, spec.to_string()).expect("spec file");
+        let mut command = (self.launcher)(env!("CARGO_BIN_EXE_tickdeck-rx"));
+        let output = command.args(["probe", "--spec"]).arg(&path).output();
+        let output = output.expect("tickdeck-rx probe runs");
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    /// Group and port of a line.
+    pub(crate) fn group(&self, line: usize) -> (IpAddr, u16) {
+        let line = &self.spec["exchange"]["lines"][line];
+        let group = line["group"].as_str().and_then(|group| group.parse().ok());
+        let port = line["port"].as_u64().and_then(|port| port.try_into().ok());
+        (group.expect("a group"), port.expect("a port"))
+    }
+
     fn spawn(&mut self) -> Worker {
         self.incarnations += 1;
         let incarnation = format!("00000000-0000-4000-8000-{:012}", self.incarnations);
         self.spec["incarnation"] = json!(incarnation);
         let path = self.directory.path().join("spec.json");
         std::fs::write(&path, self.spec.to_string()).expect("spec file");
-        let child = Command::new(env!("CARGO_BIN_EXE_tickdeck-rx"))
+        let child = (self.launcher)(env!("CARGO_BIN_EXE_tickdeck-rx"))
             .args(["run", "--ephemeral", "--ready-fd", "1", "--spec"])
             .arg(&path)
             .stdout(Stdio::piped())
@@ -272,11 +326,16 @@ impl Plant {
 impl Worker {
     /// Waits until a metric has a value.
     pub(crate) fn wait_for(&self, name: &str, labels: &str, value: u64) {
+        self.wait_until(name, labels, |present| present == value);
+    }
+
+    /// Waits until a metric is as wanted.
+    pub(crate) fn wait_until(&self, name: &str, labels: &str, is_wanted: impl Fn(u64) -> bool) {
         let start = Instant::now();
-        while self.value(name, labels) != value {
+        while !is_wanted(self.value(name, labels)) {
             assert!(
                 start.elapsed() < LIMIT,
-                "{name}{{{labels}}} is {} and not {value}",
+                "{name}{{{labels}}} stays {}",
                 self.value(name, labels)
             );
             std::thread::sleep(Duration::from_millis(2));
@@ -306,8 +365,12 @@ impl Worker {
     }
 
     pub(crate) fn terminate(&self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("SIGTERM");
+        self.signal(Signal::TERM);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("the worker is there");
     }
 
     /// SIGKILL, as a crash would end it.
@@ -320,6 +383,16 @@ impl Worker {
     pub(crate) fn stop(mut self) {
         self.terminate();
         assert_eq!(self.exit_code(), 0);
+    }
+
+    /// Stops in order, expects exit code 0 and returns the log.
+    pub(crate) fn stop_for_log(mut self) -> String {
+        let mut stderr = self.child.stderr.take().expect("standard error is a pipe");
+        self.terminate();
+        let mut log = String::new();
+        stderr.read_to_string(&mut log).expect("the log");
+        assert_eq!(self.exit_code(), 0);
+        log
     }
 
     /// Waits for the end.

@@ -1,0 +1,168 @@
+//! Where a gap was lost is told with it, and on demand.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tickdeck_stats::GapRow;
+
+use crate::plant::{Plant, Worker};
+
+/// Codes of the gap table, as the daemon reads them.
+const UPSTREAM: u64 = 1;
+const SOCKET: u64 = 8;
+
+/// Waits until the only gap has its verdict.
+fn judged(worker: &Worker) -> GapRow {
+    let start = Instant::now();
+    loop {
+        if let [row] = worker.stats().gaps()[..]
+            && row.drop_layer != 0
+        {
+            return row;
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "a verdict comes");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn report(worker: &Worker) -> Value {
+    let answer = worker.call("receive.report", &json!({}));
+    assert_eq!(answer["ok"], true, "{answer}");
+    answer["result"].clone()
+}
+
+/// The row of a counter in a report.
+fn counter<'r>(report: &'r Value, layer: &str, name: &str) -> &'r Value {
+    let rows = report["layers"].as_array().expect("layers");
+    let mut found = rows
+        .iter()
+        .filter(|row| row["layer"] == layer && row["counter"] == name);
+    found
+        .next()
+        .unwrap_or_else(|| panic!("no {layer}/{name} in {report}"))
+}
+
+/// A worker that stands still while its small socket buffers overflow on both lines: the gap was
+/// lost at the sockets, and the count is the kernel's to the packet.
+#[test]
+fn full_socket_buffers_are_named() {
+    let mut plant = Plant::new();
+    plant.set("/exchange/receive/rcvbuf_bytes", json!(8_192));
+    let worker = plant.start();
+    plant.send_both(1, 1);
+    worker.wait_for("rx_packets_total", "line=A", 1);
+    worker.wait_for("rx_packets_total", "line=B", 1);
+    worker.signal(Signal::STOP);
+    for sequence in 2..=200 {
+        plant.send_both(sequence, sequence);
+    }
+    worker.signal(Signal::CONT);
+    // The buffers hold less than one batch, so one call each empties them.
+    for line in ["line=A", "line=B"] {
+        worker.wait_until("rx_packets_total", line, |packets| packets > 1);
+    }
+    plant.send_both(201, 201);
+    plant.answer_until(&worker, 202, 100);
+    let row = judged(&worker);
+    let packets = |line| worker.value("rx_packets_total", line);
+    let lost = 2 * 201 - packets("line=A") - packets("line=B");
+    assert!(lost > 300, "{lost}");
+    assert_eq!((row.drop_layer, row.drop_count), (SOCKET, lost));
+    assert_eq!(row.lines_missed, 0b11);
+    let at = |receiver: u32| {
+        worker.value(
+            "rx_layer_drops_total",
+            &format!("layer=socket,receiver={receiver}"),
+        )
+    };
+    assert_eq!(at(1) + at(2), lost);
+    let report = report(&worker);
+    let last = &report["last_verdict"];
+    assert_eq!(
+        (&last["layer"], &last["lost"]),
+        (&json!("socket"), &json!(lost))
+    );
+    assert_eq!(last["grown"], json!([{"layer": "socket", "lost": lost}]));
+    assert_eq!(counter(&report, "socket", "drops")["since_start"], lost);
+    worker.stop();
+}
+
+/// Numbers that the venue left out on both lines were not lost here: every layer could be read and
+/// none lost anything.
+#[test]
+fn what_never_came_is_upstream() {
+    let mut plant = Plant::new();
+    let worker = plant.start();
+    plant.send_both(1, 1);
+    worker.wait_for("arbiter_next_sequence", "", 2);
+    plant.send_both(4, 4);
+    plant.answer_until(&worker, 5, 10);
+    let row = judged(&worker);
+    assert_eq!((row.drop_layer, row.drop_count), (UPSTREAM, 0));
+    assert_eq!(
+        report(&worker)["last_verdict"]["text"],
+        "upstream: not lost on this host"
+    );
+    worker.stop();
+}
+
+/// What a full hold dropped is the merge's own loss, although it is seen as a gap only when the
+/// one before has been filled.
+#[test]
+fn full_hold_is_named() {
+    let mut plant = Plant::new();
+    plant.set("/exchange/arbiter/hold_capacity_packets", json!(2));
+    plant.set("/exchange/recovery/retry_attempts", json!(100));
+    let worker = plant.start();
+    for sequence in [1, 3, 4, 5, 6, 7] {
+        plant.send(0, sequence, sequence);
+    }
+    worker.wait_for("arbiter_hold_dropped_total", "", 3);
+    plant.answer_until(&worker, 8, 10);
+    let start = Instant::now();
+    let arbiter = |row: &GapRow| (row.first, row.drop_layer, row.drop_count) == (5, 10, 3);
+    while !worker.stats().gaps().iter().any(arbiter) {
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "{:?}",
+            worker.stats().gaps()
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    worker.stop();
+}
+
+/// The report shows the path of each line and every layer in the order of a packet, before any gap.
+#[test]
+fn report_shows_every_layer() {
+    let mut plant = Plant::new();
+    let worker = plant.start();
+    worker.wait_for("rx_path", "line=A", tickdeck_net::Rung::Recvmmsg as u64);
+    worker.wait_for("rx_receiver", "line=B", 2);
+    let report = report(&worker);
+    let line = |line, receiver| json!({"line": line, "receiver": receiver, "path": "recvmmsg", "rungs": []});
+    assert_eq!(report["lines"], json!([line("A", 1), line("B", 2)]));
+    let rows = report["layers"].as_array().expect("layers");
+    let mut layers: Vec<&str> = rows
+        .iter()
+        .filter_map(|row| row["layer"].as_str())
+        .collect();
+    layers.dedup();
+    let expected = [
+        "nic",
+        "softnet",
+        "xdp_program",
+        "xsk",
+        "packet_ring",
+        "socket",
+        "receiver",
+        "arbiter",
+        "ring",
+        "journal",
+    ];
+    assert_eq!(layers, expected);
+    assert!(rows.iter().all(|row| row["readable"] == true), "{report}");
+    assert!(report["last_verdict"].is_null());
+    worker.stop();
+}

@@ -1,0 +1,148 @@
+//! The receive paths in the worker, across a wire between two network namespaces.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tickdeck_net::{LineConfig, Receiver, SocketConfig, UdpReceiver, find_interface};
+use tickdeck_testbed::{RX_INTERFACE, Testbed, or_skip};
+
+use crate::plant::{Plant, packet};
+
+/// The same stream comes out of every path, and the worker says which one it took and why.
+#[test]
+fn every_path_gives_the_same_stream() {
+    let Some(testbed) = or_skip("every_path_gives_the_same_stream", 1) else {
+        return;
+    };
+    let testbed = Arc::new(testbed);
+    for (wish, wait) in [
+        ("recvmmsg", "block"),
+        ("af_xdp", "block"),
+        ("af_xdp", "spin"),
+        ("auto", "block"),
+    ] {
+        let mut plant = Plant::across(&testbed, wish);
+        plant.set("/exchange/receive/wait", json!(wait));
+        let worker = plant.start();
+        for sequence in (1..=2_000).step_by(2) {
+            plant.send_both(sequence, sequence + 1);
+        }
+        worker.wait_for("arbiter_next_sequence", "", 2_001);
+        worker.stop();
+        assert_eq!(plant.journalled_messages(), 2_000, "{wish}, {wait}");
+    }
+}
+
+/// Killed without warning, the worker leaves no program on the interface: the kernel's sockets get
+/// the packets at once, and the next worker binds the same queues and goes on.
+#[test]
+fn a_kill_gives_the_packets_back_to_the_kernel() {
+    let Some(testbed) = or_skip("a_kill_gives_the_packets_back_to_the_kernel", 1) else {
+        return;
+    };
+    let testbed = Arc::new(testbed);
+    for require in ["native", "any"] {
+        let mut plant = Plant::across(&testbed, "af_xdp");
+        plant.set("/exchange/afxdp/require", json!(require));
+        let mut kernel = kernel_socket(&testbed, &plant);
+        let mut next = 1;
+        for round in 0..3 {
+            let worker = plant.start();
+            assert!(has_program(&testbed), "round {round}");
+            plant.send_both(next, next + 9);
+            worker.wait_for("arbiter_next_sequence", "", next + 10);
+            assert_eq!(
+                taken(&mut kernel, 0),
+                0,
+                "the kernel gets nothing meanwhile"
+            );
+            worker.kill();
+            let deadline = Instant::now() + LIMIT;
+            while has_program(&testbed) {
+                assert!(Instant::now() < deadline, "the link ends with its process");
+            }
+            plant.send_bytes(0, &packet(plant.session, next, next));
+            assert_eq!(taken(&mut kernel, 1), 1, "the kernel takes over");
+            next += 10;
+        }
+        let worker = plant.start();
+        plant.send_both(next, next);
+        worker.wait_for("arbiter_next_sequence", "", next + 1);
+        worker.stop();
+        assert_eq!(plant.journalled_messages(), next);
+    }
+}
+
+/// `auto` takes the best that the host has, and the log tells the refusal of each better one.
+#[test]
+fn auto_reports_each_refusal() {
+    let Some(testbed) = or_skip("auto_reports_each_refusal", 1) else {
+        return;
+    };
+    let testbed = Arc::new(testbed);
+    let mut plant = Plant::across(&testbed, "auto");
+    let report = plant.probe();
+    let rungs = report["lines"][1]["rungs"].as_array().expect("rungs");
+    let of = |rung: usize, key: &str| rungs[rung][key].clone();
+    assert_eq!(of(0, "path"), "af_xdp zero-copy");
+    assert_eq!((of(0, "ok"), of(0, "errno")), (json!(false), json!(95)));
+    assert_eq!((of(1, "ok"), of(1, "errno")), (json!(true), Value::Null));
+    assert_eq!(report["lines"][1]["chosen"], "af_xdp native copy");
+    // A probe leaves nothing behind.
+    assert!(!has_program(&testbed));
+    let worker = plant.start();
+    let log = worker.stop_for_log();
+    assert!(
+        log.contains("receive path refused") && log.contains("\"errno\":95"),
+        "{log}"
+    );
+    assert!(log.contains("af_xdp native copy"), "{log}");
+}
+
+/// A rung that is worse than the configuration demands is a failure to start, with every refusal.
+#[test]
+fn a_demand_that_cannot_be_met_is_refused() {
+    let Some(testbed) = or_skip("a_demand_that_cannot_be_met_is_refused", 1) else {
+        return;
+    };
+    let mut plant = Plant::across(&Arc::new(testbed), "af_xdp");
+    plant.set("/exchange/afxdp/require", json!("zerocopy"));
+    let (code, log) = plant.start_in_vain();
+    assert_eq!(code, 69, "{log}");
+    assert!(
+        log.contains("af_xdp zero-copy: ") && log.contains("os error 95"),
+        "{log}"
+    );
+}
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+fn has_program(testbed: &Testbed) -> bool {
+    let shown = testbed.command_rx("ip link show rx0").expect("ip link");
+    shown.contains("xdp")
+}
+
+/// Somebody else's kernel socket on line A.
+fn kernel_socket(testbed: &Testbed, plant: &Plant) -> UdpReceiver {
+    let (group, port) = plant.group(0);
+    testbed.in_rx(|| {
+        let line = LineConfig {
+            line: 0,
+            group,
+            port,
+            interface: find_interface(RX_INTERFACE).expect("the receiving end"),
+            source: None,
+        };
+        UdpReceiver::open(&line, &SocketConfig::default()).expect("a kernel socket")
+    })
+}
+
+/// Datagrams at the socket: waits for `expected`, then takes what else is there.
+fn taken(socket: &mut UdpReceiver, expected: usize) -> usize {
+    let (deadline, mut count) = (Instant::now() + LIMIT, 0);
+    while count < expected && Instant::now() < deadline {
+        count += socket.receive(&mut |_| {}).expect("received");
+    }
+    count + socket.receive(&mut |_| {}).expect("received")
+}
