@@ -20,11 +20,11 @@ mod soak;
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tickdeck_net::NetError;
 use tickdeck_testbed::{Testbed, TestbedError};
 
-use contender::{Contender, ContenderPath, Setup};
+use contender::{Contender, ContenderPath, Open, Setup};
 use machine::Machine;
 use measure::{Figures, Flow};
 use merged::BenchRing;
@@ -59,7 +59,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 500)]
     latency_ms: u64,
     /// Instead of all this: full rate for so many seconds on each path, drops by layer.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     soak_seconds: Option<u64>,
     /// How the reader of the soak waits.
     #[arg(long, value_enum, default_value_t = Wait::Block)]
@@ -134,7 +134,7 @@ pub(crate) fn run(options: &Options, rounds: usize) -> Result<Value, Error> {
     let body = testbed.in_rx(|| {
         tickdeck_net::pin_current_thread(options.reader_cpu).map_err(Error::net("reader"))?;
         let mut sender = Sender::start(&testbed, options)?;
-        let setup = Setup::new(options)?;
+        let setup = Setup::new()?;
         match options.soak_seconds {
             Some(seconds) => soak::run(options, &setup, &mut sender, Duration::from_secs(seconds)),
             None => run_rounds(options, rounds, &setup, &mut sender),
@@ -155,7 +155,7 @@ fn run_rounds(
     setup: &Setup,
     sender: &mut Sender,
 ) -> Result<Value, Error> {
-    let contenders = Contender::all(&options.paths);
+    let (contenders, refused) = opened(options, setup);
     let mut ring = BenchRing::create()?;
     let mut figures = vec![Vec::with_capacity(rounds); contenders.len()];
     for round in 0..=rounds {
@@ -167,7 +167,24 @@ fn run_rounds(
         }
         eprintln!("round {round} of {rounds} (0 is not counted)");
     }
-    Ok(report::paths(&contenders, &figures, rounds))
+    let mut report = report::paths(&contenders, &figures, rounds);
+    report["unavailable"] = refused.into();
+    Ok(report)
+}
+
+/// The contenders that this host can open, and why not the others.
+fn opened(options: &Options, setup: &Setup) -> (Vec<Contender>, Vec<Value>) {
+    let (mut contenders, mut refused) = (Vec::new(), Vec::new());
+    for contender in Contender::all(&options.paths) {
+        match setup.with(contender, Open) {
+            Ok(()) => contenders.push(contender),
+            Err(error) => refused.push(json!({
+                "contender": contender.to_string(),
+                "why": error.to_string(),
+            })),
+        }
+    }
+    (contenders, refused)
 }
 
 /// Everything of one contender in one round.
@@ -214,4 +231,58 @@ fn measure_once(
         drain,
         latency,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every contender of every path that this host has accounts for every packet in every
+    /// measurement (else there is an error), and each path's row has the promised figures.
+    #[test]
+    fn every_packet_is_accounted_for() {
+        let name = "every_packet_is_accounted_for";
+        if tickdeck_testbed::or_skip(name, 1).is_none() {
+            return;
+        }
+        let options = Options {
+            payload_bytes: 64,
+            paths: ContenderPath::ALL.to_vec(),
+            flow_ms: 20,
+            burst_packets: 1_000,
+            bursts: 2,
+            paced_rate: 5_000,
+            latency_rate: 5_000,
+            latency_ms: 20,
+            soak_seconds: None,
+            soak_wait: Wait::Block,
+            sender_cpu: 0,
+            reader_cpu: usize::from(std::thread::available_parallelism().unwrap().get() > 1),
+        };
+        let report = run(&options, 1).unwrap();
+        println!("{name}: not measured here: {}", report["unavailable"]);
+        let rows = report["paths"].as_array().unwrap();
+        assert_eq!(rows[0]["path"], "recvmmsg");
+        for row in rows {
+            for key in [
+                "cpu_ns_per_packet",
+                "ratio_to_bare",
+                "drain_ns_per_packet",
+                "min",
+            ] {
+                assert!(
+                    row[key].as_f64().is_some_and(|value| value > 0.0),
+                    "{key}: {row}"
+                );
+            }
+        }
+        let soak = Options {
+            soak_seconds: Some(1),
+            soak_wait: Wait::Spin,
+            paths: vec![ContenderPath::AfXdpGeneric],
+            ..options
+        };
+        let report = run(&soak, 1).unwrap();
+        assert_eq!(report["soak"].as_array().unwrap().len(), soak.paths.len());
+    }
 }

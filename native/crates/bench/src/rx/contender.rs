@@ -2,22 +2,24 @@
 //! and the ring behind it.
 
 use std::fmt;
+use std::io;
 use std::net::Ipv4Addr;
 
 use tickdeck_net::bare::{BarePacketRing, BareRecvmmsg, BareXsk, XskMode};
 use tickdeck_net::{
-    AfXdpConfig, AfXdpReceiver, LineConfig, Rung, SocketConfig, UdpReceiver, find_interface,
+    AfXdpConfig, AfXdpReceiver, LineConfig, NetError, PacketMmapConfig, PacketMmapReceiver, Rung,
+    SocketConfig, UdpReceiver, find_interface,
 };
 use tickdeck_testbed::{RX_ADDRESS, RX_INTERFACE};
 
+use super::Error;
 use super::path::{Bare, Ours, Path};
-use super::{Error, Options};
 
 /// Groups of lines A and B.
 pub(crate) const GROUPS: [Ipv4Addr; 2] =
     [Ipv4Addr::new(239, 77, 1, 1), Ipv4Addr::new(239, 77, 1, 2)];
-/// Port of both.
-pub(crate) const PORT: u16 = 17_077;
+/// Ports of lines A and B.
+pub(crate) const PORTS: [u16; 2] = [17_077, 17_078];
 
 /// The paths that a veth pair has; AF_XDP copies in both, and is never called zero-copy here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -84,10 +86,8 @@ impl Contender {
                 if path == ContenderPath::Recvmmsg {
                     add(Stage::BareUntimed);
                 }
-                if is_built(path) {
-                    add(Stage::Alone);
-                    add(Stage::Merged);
-                }
+                add(Stage::Alone);
+                add(Stage::Merged);
             }
         }
         all
@@ -117,6 +117,17 @@ pub(crate) trait Task {
     fn run(self, path: &mut impl Path) -> Result<Self::Output, Error>;
 }
 
+/// Opening alone, to see whether it can be done.
+pub(crate) struct Open;
+
+impl Task for Open {
+    type Output = ();
+
+    fn run(self, _path: &mut impl Path) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
 /// What contenders are opened with. The receiving namespace is the current one.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
@@ -127,12 +138,12 @@ pub(crate) struct Setup {
 
 impl Setup {
     /// Both lines.
-    pub(crate) fn new(_options: &Options) -> Result<Self, Error> {
+    pub(crate) fn new() -> Result<Self, Error> {
         let interface = find_interface(RX_INTERFACE).map_err(Error::net("rx"))?;
         let line = |(line, group): (u8, Ipv4Addr)| LineConfig {
             line,
             group: group.into(),
-            port: PORT,
+            port: PORTS[usize::from(line)],
             interface: interface.clone(),
             source: None,
         };
@@ -160,24 +171,25 @@ impl Setup {
                 task.run(&mut Bare::new(name, opened(name, loops)?))
             }
             (ContenderPath::PacketMmap, true) => {
-                let groups = &GROUPS[..self.lines.len()];
-                let ring =
-                    BarePacketRing::open(RX_INTERFACE, RX_ADDRESS, groups, PORT, self.retire_ms);
-                task.run(&mut Bare::new(name, vec![opened(name, ring)?]))
+                let loops = self.bare_rings();
+                task.run(&mut Bare::new(name, opened(name, loops)?))
             }
             (ContenderPath::AfXdpGeneric, true) => {
-                let xsk = BareXsk::open(RX_INTERFACE, PORT, XskMode::Generic);
+                let xsk = BareXsk::open(RX_INTERFACE, PORTS[0]..=PORTS[1], XskMode::Generic);
                 task.run(&mut Bare::new(name, vec![opened(name, xsk)?]))
             }
             (ContenderPath::AfXdpNative, true) => {
-                let xsk = BareXsk::open(RX_INTERFACE, PORT, XskMode::Native);
+                let xsk = BareXsk::open(RX_INTERFACE, PORTS[0]..=PORTS[1], XskMode::Native);
                 task.run(&mut Bare::new(name, vec![opened(name, xsk)?]))
             }
             (ContenderPath::Recvmmsg, false) => {
                 let receivers = self.sockets().map_err(Error::net(name))?;
                 task.run(&mut Ours::new(name, receivers))
             }
-            (ContenderPath::PacketMmap, false) => unreachable!("not among the contenders"),
+            (ContenderPath::PacketMmap, false) => {
+                let receivers = self.rings().map_err(Error::net(name))?;
+                task.run(&mut Ours::new(name, receivers))
+            }
             (ContenderPath::AfXdpGeneric | ContenderPath::AfXdpNative, false) => {
                 let config = AfXdpConfig::default();
                 let xdp = AfXdpReceiver::open(&self.lines, contender.path.rung(), &config);
@@ -186,32 +198,47 @@ impl Setup {
         }
     }
 
-    fn sockets(&self) -> Result<Vec<UdpReceiver>, tickdeck_net::NetError> {
+    fn sockets(&self) -> Result<Vec<UdpReceiver>, NetError> {
         let config = SocketConfig {
             rcvbuf_bytes: RCVBUF_BYTES,
-            batch: 64,
-            max_packet_bytes: 2_048,
+            ..SocketConfig::default()
         };
         let lines = self.lines.iter();
         lines.map(|line| UdpReceiver::open(line, &config)).collect()
     }
 
-    fn bare_sockets(&self, has_times: bool) -> std::io::Result<Vec<BareRecvmmsg>> {
-        let groups = GROUPS[..self.lines.len()].iter();
-        let open = |group: &Ipv4Addr| {
-            BareRecvmmsg::open(*group, PORT, RX_ADDRESS, RCVBUF_BYTES, has_times)
+    fn rings(&self) -> Result<Vec<PacketMmapReceiver>, NetError> {
+        let config = PacketMmapConfig {
+            retire_ms: self.retire_ms,
+            ..PacketMmapConfig::default()
         };
-        groups.map(open).collect()
+        let lines = self.lines.iter();
+        lines
+            .map(|line| PacketMmapReceiver::open(line, &config))
+            .collect()
+    }
+
+    fn bare_sockets(&self, has_times: bool) -> io::Result<Vec<BareRecvmmsg>> {
+        let open =
+            |(group, port)| BareRecvmmsg::open(group, port, RX_ADDRESS, RCVBUF_BYTES, has_times);
+        self.groups().map(open).collect()
+    }
+
+    fn bare_rings(&self) -> io::Result<Vec<BarePacketRing>> {
+        let open = |(group, port)| {
+            BarePacketRing::open(RX_INTERFACE, RX_ADDRESS, group, port, self.retire_ms)
+        };
+        self.groups().map(open).collect()
+    }
+
+    /// Group and port of each line.
+    fn groups(&self) -> impl Iterator<Item = (Ipv4Addr, u16)> {
+        GROUPS.into_iter().zip(PORTS).take(self.lines.len())
     }
 }
 
-fn opened<T>(what: &'static str, result: std::io::Result<T>) -> Result<T, Error> {
+fn opened<T>(what: &'static str, result: io::Result<T>) -> Result<T, Error> {
     result.map_err(|source| Error::Bare { what, source })
-}
-
-/// Whether this build has our receiver for the path.
-fn is_built(path: ContenderPath) -> bool {
-    path != ContenderPath::PacketMmap
 }
 
 /// Receive buffer of each UDP socket.

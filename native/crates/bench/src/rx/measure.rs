@@ -482,3 +482,44 @@ fn wrong(contender: Contender, text: String) -> Error {
         text,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(packets: u64) -> Sent {
+        Sent {
+            packets,
+            sequences: packets,
+            first_sequence: 1,
+            elapsed_ns: 1,
+        }
+    }
+
+    /// One packet too few or too many voids a run; a counted drop explains one.
+    #[test]
+    fn unaccounted_packets_are_a_fault() {
+        let none = Lost::default();
+        let one = Lost {
+            wire: 1,
+            ..Lost::default()
+        };
+        assert_eq!(accounted(&sent(10), 10, &none), None);
+        assert_eq!(accounted(&sent(10), 9, &one), None);
+        assert!(accounted(&sent(10), 9, &none).is_some());
+        assert!(accounted(&sent(10), 10, &one).is_some());
+    }
+
+    /// The right number of wrong packets is a fault too.
+    #[test]
+    fn other_packets_are_a_fault() {
+        let mut sum = Sum::default();
+        for sequence in [1u64, 2, 2] {
+            let mut payload = [0; 64];
+            payload[10..18].copy_from_slice(&sequence.to_be_bytes());
+            sum.take(0, &payload, 0);
+        }
+        assert!(sum.fault(&sent(3), 0).is_some());
+        assert_eq!(sum.fault(&sent(3), 1), None);
+    }
+}

@@ -107,6 +107,13 @@ pub(crate) fn print(report: &Value) {
             row["dropped_by_layer"],
         );
     }
+    for row in rows(report, "unavailable") {
+        println!(
+            "not measured: {}: {}",
+            text(&row["contender"]),
+            text(&row["why"])
+        );
+    }
     for row in rows(report, "paths") {
         println!("\n{}  ({} rounds)", text(&row["path"]), row["rounds"]);
         for (name, value) in row["details"].as_object().into_iter().flatten() {
@@ -230,7 +237,6 @@ fn row(path: ContenderPath, stages: &Stages<'_>, rounds: usize) -> Value {
         "sent_per_s": spread(&rates)["median"],
         "dropped": sum.packets(),
         "dropped_by_layer": by_layer(&sum),
-        "is_built": stages.alone.is_some(),
         "details": details,
     })
 }

@@ -1,16 +1,17 @@
 //! The sender's thread: in the sending namespace, on its own core.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tickdeck_net::clock::{monotonic_ns, realtime_ns};
-use tickdeck_net::{MulticastSender, NetError};
-use tickdeck_testbed::{TX_ADDRESS, TX_INTERFACE, Testbed};
+use tickdeck_net::{MulticastSender, NetError, find_interface};
+use tickdeck_testbed::{TX_INTERFACE, Testbed};
 use tickdeck_wire::moldudp64::{PacketBuilder, Session};
 
-use super::contender::{GROUPS, PORT};
+use super::contender::{GROUPS, PORTS};
 use super::{Error, Options};
 
 /// What the sender is to do.
@@ -156,7 +157,8 @@ impl Traffic {
     fn open(payload_bytes: usize, core: usize) -> Result<Self, NetError> {
         tickdeck_net::pin_current_thread(core)?;
         let [a, b] = GROUPS;
-        let line = |group| MulticastSender::open(group, PORT, TX_ADDRESS, 1);
+        let interface = find_interface(TX_INTERFACE)?;
+        let line = |group: Ipv4Addr, port| MulticastSender::open(group.into(), port, &interface, 1);
         let mut builder = PacketBuilder::new(Session(*b"BENCH00001"), payload_bytes);
         builder.begin(1);
         let message_bytes = payload_bytes - TIME_AT;
@@ -167,7 +169,7 @@ impl Traffic {
         let packet = builder.finish().to_vec();
         assert_eq!(packet.len(), payload_bytes, "one message fills the packet");
         Ok(Self {
-            lines: [line(a)?, line(b)?],
+            lines: [line(a, PORTS[0])?, line(b, PORTS[1])?],
             packets: vec![packet; BATCH],
             next_sequence: 1,
         })
@@ -291,3 +293,21 @@ const BATCH: usize = 64;
 const SEQUENCE_AT: usize = 10;
 /// The first message: behind the header of 20 bytes and the message's length.
 const TIME_AT: usize = 22;
+
+#[cfg(test)]
+mod tests {
+    use super::Sent;
+
+    /// The sum over both lines of the numbers 5, 6 and 7.
+    #[test]
+    fn sum_of_the_sequence_numbers() {
+        let sent = Sent {
+            packets: 6,
+            sequences: 3,
+            first_sequence: 5,
+            elapsed_ns: 2_000,
+        };
+        assert_eq!(sent.sum(), 36);
+        assert!((sent.rate() - 3_000_000.0).abs() < 1.0);
+    }
+}

@@ -4,14 +4,16 @@
 //!
 //! Each waits on its descriptor and has one `receive` that takes what is there, at most a batch,
 //! and hands each payload and its kernel time (0: none) to a handler that is compiled into the
-//! loop. They check no more than memory safety needs, keep no statistics and know no lines: a port
-//! is all they look at. What the kernel dropped is asked for after a run.
+//! loop. They check no more than memory safety needs, keep no statistics and know no lines: ports
+//! are all they look at. What the kernel dropped is asked for after a run.
 
 mod packet_ring;
 mod program;
 mod recvmmsg;
 mod system;
 mod xsk;
+
+use std::ops::RangeInclusive;
 
 pub use packet_ring::BarePacketRing;
 pub use recvmmsg::BareRecvmmsg;
@@ -22,9 +24,10 @@ pub const BARE_BATCH: usize = 64;
 /// Bytes before the payload in an untagged IPv4 frame without options.
 const HEADER_BYTES: usize = 14 + 20 + 8;
 
-/// The payload of a frame, when it is one of the port.
+/// The payload of a frame, when it is one of the ports.
 #[inline]
-fn payload_of(frame: &[u8], port: u16) -> Option<&[u8]> {
+fn payload_of<'a>(frame: &'a [u8], ports: &RangeInclusive<u16>) -> Option<&'a [u8]> {
     let (header, payload) = frame.split_at_checked(HEADER_BYTES)?;
-    (header[36..38] == port.to_be_bytes()).then_some(payload)
+    let port = u16::from_be_bytes([header[36], header[37]]);
+    ports.contains(&port).then_some(payload)
 }

@@ -1,6 +1,7 @@
 use std::io;
 use std::mem;
 use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::slice;
 use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Release};
@@ -8,19 +9,20 @@ use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Release};
 use rustix::net::netdevice::name_to_index;
 use socket2::{Domain, Socket, Type};
 
-use super::system::{bind, check, get, set};
+use super::system::{bind, check, get};
 use super::{HEADER_BYTES, payload_of};
 use crate::memory::Memory;
+use crate::option::set_value;
 
 /// A TPACKET_V3 ring, 128 blocks of 256 KiB, with a filter on the port; a call takes one block.
 ///
-/// Beside it a UDP socket that only holds the memberships.
+/// Beside it a UDP socket that only holds the membership.
 pub struct BarePacketRing {
     socket: Socket,
-    _members: Socket,
+    _member: Socket,
     ring: Memory,
     block: usize,
-    port: u16,
+    ports: RangeInclusive<u16>,
 }
 
 impl BarePacketRing {
@@ -33,17 +35,15 @@ impl BarePacketRing {
     pub fn open(
         interface: &str,
         address: Ipv4Addr,
-        groups: &[Ipv4Addr],
+        group: Ipv4Addr,
         port: u16,
         retire_ms: u32,
     ) -> io::Result<Self> {
-        let members = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
-        for group in groups {
-            members.join_multicast_v4(group, &address)?;
-        }
+        let member = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+        member.join_multicast_v4(&group, &address)?;
         let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
         let version = libc::tpacket_versions::TPACKET_V3 as libc::c_int;
-        set(&socket, libc::SOL_PACKET, libc::PACKET_VERSION, &version)?;
+        set_value(&socket, libc::SOL_PACKET, libc::PACKET_VERSION, &version)?;
         let request = libc::tpacket_req3 {
             tp_block_size: BLOCK_BYTES as u32,
             tp_block_nr: BLOCKS as u32,
@@ -53,7 +53,7 @@ impl BarePacketRing {
             tp_sizeof_priv: 0,
             tp_feature_req_word: 0,
         };
-        set(&socket, libc::SOL_PACKET, libc::PACKET_RX_RING, &request)?;
+        set_value(&socket, libc::SOL_PACKET, libc::PACKET_RX_RING, &request)?;
         let ring = Memory::shared(socket.as_fd(), 0, BLOCKS * BLOCK_BYTES)?;
         attach_filter(&socket, port)?;
         // SAFETY: a plain C structure of integers; all-zero is a valid value.
@@ -64,10 +64,10 @@ impl BarePacketRing {
         bind(&socket, &packet_address)?;
         Ok(Self {
             socket,
-            _members: members,
+            _member: member,
             ring,
             block: 0,
-            port,
+            ports: port..=port,
         })
     }
 
@@ -101,7 +101,7 @@ impl BarePacketRing {
             assert!(first + length <= BLOCK_BYTES, "a packet is in its block");
             // SAFETY: `length` bytes from `first` are inside the block, which is ours.
             let frame = unsafe { slice::from_raw_parts(block.add(first), length) };
-            if let Some(payload) = payload_of(frame, self.port) {
+            if let Some(payload) = payload_of(frame, &self.ports) {
                 let time_ns = u64::from(packet.tp_sec) * 1_000_000_000 + u64::from(packet.tp_nsec);
                 handler(payload, time_ns);
                 count += 1;

@@ -6,44 +6,19 @@ use std::mem;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr;
 
-/// A structure that the kernel reads or fills as a socket option.
+/// A structure that the kernel fills as a socket option.
 ///
 /// # Safety
 ///
 /// A plain C structure of integers, valid for every bit pattern.
 pub(super) unsafe trait Plain: Copy {}
 
-// SAFETY: an integer.
-unsafe impl Plain for c_int {}
 // SAFETY: all fields are integers, as in linux/if_packet.h.
-unsafe impl Plain for libc::tpacket_req3 {}
-// SAFETY: as above.
 unsafe impl Plain for libc::tpacket_stats_v3 {}
 // SAFETY: all fields are integers, as in linux/if_xdp.h.
-unsafe impl Plain for libc::xdp_umem_reg {}
-// SAFETY: as above.
 unsafe impl Plain for libc::xdp_mmap_offsets {}
 // SAFETY: as above.
 unsafe impl Plain for libc::xdp_statistics {}
-
-pub(super) fn set<T: Plain>(
-    socket: &impl AsFd,
-    level: c_int,
-    name: c_int,
-    value: &T,
-) -> io::Result<()> {
-    // SAFETY: the descriptor is open for the borrow; the pointer is to a value that lives through
-    // the call and the length is its size; the kernel only reads it.
-    check(unsafe {
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            level,
-            name,
-            ptr::from_ref(value).cast(),
-            mem::size_of::<T>() as libc::socklen_t,
-        )
-    })
-}
 
 pub(super) fn get<T: Plain>(socket: &impl AsFd, level: c_int, name: c_int) -> io::Result<T> {
     let mut length = mem::size_of::<T>() as libc::socklen_t;

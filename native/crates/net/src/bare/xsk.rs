@@ -1,5 +1,6 @@
 use std::io;
 use std::mem;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::slice;
 use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Release};
@@ -8,10 +9,11 @@ use rustix::net::netdevice::name_to_index;
 use socket2::{Domain, Socket, Type};
 
 use super::program::Program;
-use super::system::{bind, get, set};
+use super::system::{bind, get};
 use super::{BARE_BATCH, payload_of};
 use crate::counters::PathCounters;
 use crate::memory::Memory;
+use crate::option::set_value;
 
 /// Where the program sits that hands frames over; they are copied in either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,16 +33,16 @@ pub struct BareXsk {
     received: Ring,
     fill: Ring,
     frames: Memory,
-    port: u16,
+    ports: RangeInclusive<u16>,
 }
 
 impl BareXsk {
-    /// A socket that takes all frames of the interface's queue 0 and looks for those of a port.
+    /// A socket that takes all frames of the interface's queue 0 and looks for those of some ports.
     ///
     /// # Errors
     ///
     /// What the system said.
-    pub fn open(interface: &str, port: u16, mode: XskMode) -> io::Result<Self> {
+    pub fn open(interface: &str, ports: RangeInclusive<u16>, mode: XskMode) -> io::Result<Self> {
         let frames = Memory::anonymous(MEMORY_BYTES, false)?;
         let socket = open_socket()?;
         let memory = libc::xdp_umem_reg {
@@ -51,13 +53,13 @@ impl BareXsk {
             flags: 0,
             tx_metadata_len: 0,
         };
-        set(&socket, libc::SOL_XDP, libc::XDP_UMEM_REG, &memory)?;
+        set_value(&socket, libc::SOL_XDP, libc::XDP_UMEM_REG, &memory)?;
         for (ring, entries) in [
             (libc::XDP_UMEM_FILL_RING, FRAMES),
             (libc::XDP_UMEM_COMPLETION_RING, FRAMES),
             (libc::XDP_RX_RING, RECEIVED),
         ] {
-            set(&socket, libc::SOL_XDP, ring, &entries.cast_signed())?;
+            set_value(&socket, libc::SOL_XDP, ring, &entries.cast_signed())?;
         }
         let offsets: libc::xdp_mmap_offsets = get(&socket, libc::SOL_XDP, libc::XDP_MMAP_OFFSETS)?;
         let place = libc::XDP_UMEM_PGOFF_FILL_RING;
@@ -89,7 +91,7 @@ impl BareXsk {
             received,
             fill,
             frames,
-            port,
+            ports,
         })
     }
 
@@ -119,7 +121,7 @@ impl BareXsk {
             // SAFETY: `length` bytes from `address` are inside the memory, and the frame is ours
             // until it is in the fill ring again.
             let frame = unsafe { slice::from_raw_parts(self.frames.at(address), length) };
-            if let Some(payload) = payload_of(frame, self.port) {
+            if let Some(payload) = payload_of(frame, &self.ports) {
                 handler(payload, 0);
                 count += 1;
             }
@@ -147,7 +149,8 @@ impl BareXsk {
         let statistics: libc::xdp_statistics =
             get(&self.socket, libc::SOL_XDP, libc::XDP_STATISTICS)?;
         Ok(PathCounters {
-            xsk_dropped: statistics.rx_dropped,
+            // In copy mode a packet that found no frame is in both counters.
+            xsk_dropped: statistics.rx_dropped - statistics.rx_fill_ring_empty_descs,
             xsk_invalid_descs: statistics.rx_invalid_descs,
             xsk_ring_full: statistics.rx_ring_full,
             xsk_fill_ring_empty: statistics.rx_fill_ring_empty_descs,
