@@ -120,6 +120,11 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// Whether this host or process can have no namespaces, so that nothing was tried.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Testbed(TestbedError::Unavailable(_)))
+    }
+
     /// For `map_err` on what our network crate does.
     pub(crate) fn net(what: impl ToString) -> impl FnOnce(NetError) -> Self {
         let what = what.to_string();
