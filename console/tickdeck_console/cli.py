@@ -20,6 +20,7 @@ COMMANDS = {
     "gaps": "List gaps, and ask again for open ones.",
     "drops": "Show receive paths, and what each layer on the way of a packet lost.",
     "replay": "Start, list, watch and stop replays.",
+    "capture": "Cut the packets kept of an exchange's lines into a file.",
     "journal": "Show and verify write-ahead journals.",
     "stat": "Read workers' statistics files, without a daemon.",
     "book": "List order books and show their depth.",

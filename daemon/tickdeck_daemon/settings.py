@@ -92,6 +92,10 @@ class Settings:
         """Journal of an exchange whose file names no other directory."""
         return self.state_dir / "journal" / exchange
 
+    def capture_dir(self, exchange: str) -> Path:
+        """Captures of an exchange whose file names no other directory."""
+        return self.state_dir / "captures" / exchange
+
     def snapshot_dir(self, exchange: str) -> Path:
         """Book snapshots of an exchange."""
         return self.state_dir / "snapshots" / exchange

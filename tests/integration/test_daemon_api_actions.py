@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from google.longrunning import operations_pb2  # pyright: ignore[reportMissingTypeStubs]
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from fake_journal_binary import FakeJournal
 from fake_plant import exchange_toml
@@ -182,6 +184,72 @@ async def test_a_recovery_needs_an_open_gap_and_a_source(served: Served) -> None
     assert await reason("exchanges/BATS", 1) == "NO_RECOVERY_SOURCE"
     request = recovery_pb.StartRecoveryRequest(exchange=NAME, gap_id=1, validate_only=True)
     assert (await failure(served.recovery.StartRecovery(request))).reason == "GAP_NOT_OPEN"
+
+
+CUT = {
+    "path": "/s/captures/XNAS/XNAS-cut-x.pcapng",
+    "packets": 12,
+    "first_ns": 1_700_000_000_000_000_001,
+    "last_ns": 1_700_000_000_000_000_002,
+    "bytes": 4000,
+    "lapped": 3,
+}
+
+
+async def test_a_capture_is_cut(served: Served) -> None:
+    """The worker gets exact nanoseconds, the caller the file; once for each request id."""
+    await capture_of("BATS", 31002, served)
+    served.supervisor.answers["capture.cut"] = CUT
+    request = worker_pb.CutCaptureRequest(
+        request_id=str(uuid.uuid4()), name="exchanges/BATS", reason=" burst "
+    )
+    request.from_time.FromNanoseconds(1_700_000_000_000_000_001)
+    response = await served.worker.CutCapture(request)
+    assert (response.path, response.packets, response.bytes) == (CUT["path"], 12, 4000)
+    assert response.last_time.ToNanoseconds() == CUT["last_ns"]
+    assert response.lapped == 3
+    args = {"from_ns": 1_700_000_000_000_000_001, "reason": "burst"}
+    assert served.supervisor.calls == [("BATS-rx", "capture.cut", args)]
+    assert await served.worker.CutCapture(request) == response
+    assert len(served.supervisor.calls) == 1
+    bare = worker_pb.CutCaptureRequest(name="workers/BATS-rx")
+    await served.worker.CutCapture(bare)
+    assert served.supervisor.calls[1:] == [("BATS-rx", "capture.cut", {})]
+    assert "capture.cut" in await event_types(served)
+
+
+async def test_a_capture_that_cannot_be_cut(served: Served) -> None:
+    """Each mistake and each state has its own reason; the worker is asked for none of them."""
+    await capture_of("BATS", 31002, served)
+
+    async def reason(
+        name: str, from_time: Timestamp | None = None, to_time: Timestamp | None = None
+    ) -> str:
+        request = worker_pb.CutCaptureRequest(name=name, from_time=from_time, to_time=to_time)
+        return (await failure(served.worker.CutCapture(request))).reason
+
+    bats = "exchanges/BATS"
+    assert await reason(NAME) == "CAPTURE_DISABLED"
+    assert await reason("exchanges/NONE") == "EXCHANGE_NOT_FOUND"
+    assert await reason("workers/NONE-rx") == "WORKER_NOT_FOUND"
+    assert await reason("workers/BATS-book") == "NO_RECEIVER"
+    assert await reason("BATS") == "INVALID_NAME"
+    assert await reason(bats, from_time=Timestamp(seconds=-1)) == "INVALID_TIME"
+    assert await reason(bats, to_time=Timestamp(seconds=1, nanos=10**9)) == "INVALID_TIME"
+    assert await reason(bats, to_time=Timestamp(seconds=2**62)) == "INVALID_TIME"
+    late, early = Timestamp(seconds=2), Timestamp(seconds=1)
+    assert await reason(bats, from_time=late, to_time=early) == "EMPTY_SPAN"
+    assert not served.supervisor.calls
+    served.supervisor.answers["capture.cut"] = NotFoundError("it is empty", reason="NOT_FOUND")
+    assert await reason(bats) == "NOT_FOUND"
+    served.supervisor.answers["capture.cut"] = {"path": "/x"}
+    assert await reason(bats) == "CONTROL_PROTOCOL"
+
+
+async def capture_of(name: str, port: int, served: Served) -> None:
+    """Add an exchange that captures."""
+    toml = exchange_toml(name, port=port, extra="capture = { enabled = true }")
+    await served.exchange.CreateExchange(exchange_pb.CreateExchangeRequest(toml=toml))
 
 
 def behave(tmp_path: Path, **behaviour: object) -> None:

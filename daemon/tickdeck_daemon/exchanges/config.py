@@ -7,6 +7,7 @@ from typing import Any
 from tickdeck_daemon.exchanges.model import (
     Arbiter,
     Book,
+    Capture,
     ExchangeConfig,
     General,
     Journal,
@@ -23,6 +24,7 @@ __all__ = [
     "SPEC_SCHEMA",
     "Arbiter",
     "Book",
+    "Capture",
     "ExchangeConfig",
     "General",
     "Host",
@@ -43,7 +45,7 @@ __all__ = [
 SPEC_SCHEMA = "tickdeck.spec/v1"
 """Version of the spec document; a worker refuses any other."""
 
-_BOOK_IGNORES = ("receive", "afxdp", "line", "arbiter", "recovery")
+_BOOK_IGNORES = ("receive", "afxdp", "line", "arbiter", "recovery", "capture")
 """Parts of the exchange that a book worker does not use."""
 _RX_IGNORES = ("book",)
 
@@ -72,6 +74,7 @@ def to_spec(
     exchange["lines"] = [line.model_dump(mode="json") for line in config.lines]
     exchange["journal"] = config.journal.model_dump(mode="json")
     exchange["journal"]["data_dir"] = config.journal.data_dir or str(settings.journal_dir(name))
+    exchange["capture"]["data_dir"] = config.capture.data_dir or str(settings.capture_dir(name))
     return {
         "schema": SPEC_SCHEMA,
         "kind": kind,

@@ -134,9 +134,9 @@ class Afxdp(Table):
     """`[afxdp]`: the AF_XDP path."""
 
     enable: bool | None = None
-    """Must agree with the lines' `receive`; false keeps `auto` from it. Absent: as the lines say."""
+    """Must agree with the lines' `receive`; false keeps `auto` away. Absent: as the lines say."""
     require: Literal["zerocopy", "native", "any"] = "any"
-    """The worst rung that is taken; a worse one is a failure to start, or the next path of `auto`."""
+    """The worst rung taken; where only a worse one is had, the start fails or `auto` goes on."""
     frame_count: Annotated[int, Field(ge=64, le=1 << 20), AfterValidator(_power_of_two)] = 16384
     """Frames of 2,048 bytes for each receive queue."""
     rx_ring: Annotated[int, Field(ge=64, le=1 << 20), AfterValidator(_power_of_two)] = 16384
@@ -222,6 +222,25 @@ class Journal(Table):
     """Longest time between two syncs, where the policy has one."""
 
 
+class Capture(Table):
+    """`[capture]`: the packets of both lines, cut into pcapng files around gaps and on demand."""
+
+    enabled: bool = False
+    """Keep the packets of the lines in shared memory."""
+    ring_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 34)] = 64 << 20
+    """Most bytes of shared memory, per exchange; the newest packets stay."""
+    before_ms: Annotated[int, Field(ge=0, le=600_000)] = 2000
+    """A cut around a gap begins so long before the gap was seen."""
+    after_ms: Annotated[int, Field(ge=0, le=60_000)] = 1000
+    """A cut around a gap ends so long after the gap was seen."""
+    cut_on_gap: bool = True
+    """Cut a file around each gap that both lines missed, at most one a second."""
+    max_files: Annotated[int, Field(ge=1, le=10_000)] = 50
+    """Files kept, each at most as long as the shared memory; the oldest are removed."""
+    data_dir: AbsolutePath | None = None
+    """Directory of the files; absent: below the daemon's state directory."""
+
+
 class Book(Table):
     """`[book]`: the book worker."""
 
@@ -255,6 +274,7 @@ class ExchangeConfig(Table):
     ring: Ring = Ring()
     recovery: Recovery = Recovery()
     journal: Journal = Journal()
+    capture: Capture = Capture()
     book: Book = Book()
 
     @property

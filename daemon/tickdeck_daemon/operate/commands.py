@@ -14,6 +14,7 @@ from tickdeck_daemon.errors import InvalidError, NotFoundError, TimedOutError, W
 from tickdeck_daemon.exchanges.config import ExchangeConfig, spec_hash, worker_id, worker_kinds
 from tickdeck_daemon.exchanges.store import DesiredState, ExchangeRecord
 from tickdeck_daemon.observe.gaps import Gap
+from tickdeck_daemon.operate.captures import CaptureCut, cut_arguments, cut_of
 from tickdeck_daemon.operate.journals import VerifyReport, VerifyRun, verify
 from tickdeck_daemon.operate.operations import Operation
 from tickdeck_daemon.operate.replays import (
@@ -27,6 +28,8 @@ from tickdeck_daemon.operate.replays import (
 from tickdeck_daemon.plant import Plant
 
 RECOVERY_CALL_TIMEOUT_S = 5.0
+CAPTURE_CALL_TIMEOUT_S = 25.0
+"""A cut copies and syncs at most a whole ring; less than a unary call may take."""
 RECOVERY_LIMIT_S = 600.0
 """How long a recovery operation follows its gaps."""
 RECOVERY_LOOK_S = 0.1
@@ -231,6 +234,38 @@ class Commands:
             lambda progress: self._follow_recovery(name, names, progress),
         )
         return operation, effects
+
+    async def cut_capture(
+        self, name: str, from_ns: int | None, to_ns: int | None, order: Order
+    ) -> CaptureCut:
+        """Write the packets that the rx worker of an exchange has kept into a file.
+
+        Args:
+            name: The exchange.
+            from_ns: Receive time of the first packet wanted, UTC; None: all that are kept.
+            to_ns: Receive time of the last packet wanted, UTC; None: all that are kept.
+            order: Who wants it; the reason goes into the file.
+
+        Raises:
+            NotFoundError: no such exchange, or no packet of that time.
+            WrongStateError: the exchange captures nothing.
+            InvalidError: the span or the reason is none.
+            UnavailableError: the rx worker does not answer, or cannot write the file.
+        """
+        plant = self._plant
+        record = plant.store.get(name)
+        args = cut_arguments(record, from_ns, to_ns, order.reason)
+        result = await plant.supervisor.call(
+            worker_id(name, "rx"), "capture.cut", args, timeout_s=CAPTURE_CALL_TIMEOUT_S
+        )
+        cut = cut_of(result)
+        plant.events.append(
+            "capture.cut",
+            f"exchanges/{name}",
+            _with_reason(f"{cut.packets} packets of {name} cut into {cut.path}", order),
+            actor=order.actor,
+        )
+        return cut
 
     async def verify_journal(self, name: str, order: Order) -> Operation:
         """Read every block of an exchange's journal.

@@ -3,12 +3,14 @@
 import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Literal
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from typing_extensions import override
 
 from tickdeck.v1 import worker_pb2, worker_service_pb2_grpc
 from tickdeck.v1 import worker_service_pb2 as pb
-from tickdeck_daemon.errors import NotFoundError
+from tickdeck_daemon.errors import InvalidError, NotFoundError
 from tickdeck_daemon.exchanges.config import worker_id
 from tickdeck_daemon.operate.commands import Commands, Order
 from tickdeck_daemon.plant import Plant
@@ -22,10 +24,12 @@ from tickdeck_daemon.workers.views import WorkerView
 
 REPORT_TIMEOUT_S = 5.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_SECONDS_MAX = (1 << 63) // 1_000_000_000 - 1
+"""Nanoseconds of a time up to this fit 63 bits."""
 
 
 class WorkerService(worker_service_pb2_grpc.WorkerServiceServicer):
-    """Shows and restarts workers."""
+    """Shows and restarts workers, and cuts their captures."""
 
     def __init__(self, plant: Plant, commands: Commands, actor: str) -> None:
         """Serve `plant`."""
@@ -59,6 +63,28 @@ class WorkerService(worker_service_pb2_grpc.WorkerServiceServicer):
         return await once(self._plant, "RestartWorker", request, pb.RestartWorkerResponse, restart)
 
     @override
+    async def CutCapture(
+        self, request: pb.CutCaptureRequest, context: Context
+    ) -> pb.CutCaptureResponse:
+        exchange = self._receiving_exchange(request.name)
+        from_ns = _time_ns(request, "from_time")
+        to_ns = _time_ns(request, "to_time")
+
+        async def cut() -> pb.CutCaptureResponse:
+            order = Order(self._actor, request.reason)
+            done = await self._commands.cut_capture(exchange, from_ns, to_ns, order)
+            return pb.CutCaptureResponse(
+                path=done.path,
+                packets=done.packets,
+                first_time=convert.timestamp(done.first_ns),
+                last_time=convert.timestamp(done.last_ns),
+                bytes=done.bytes,
+                lapped=done.lapped,
+            )
+
+        return await once(self._plant, "CutCapture", request, pb.CutCaptureResponse, cut)
+
+    @override
     async def TailWorkerLogs(
         self, request: pb.TailWorkerLogsRequest, context: Context
     ) -> AsyncGenerator[pb.TailWorkerLogsResponse, None]:
@@ -79,6 +105,16 @@ class WorkerService(worker_service_pb2_grpc.WorkerServiceServicer):
         )
         return receive_report(worker, answer)
 
+    def _receiving_exchange(self, name: str) -> str:
+        """The exchange of a name that is its own or its rx worker's."""
+        if name.startswith("exchanges/"):
+            return parse(name, "exchanges")
+        view = self._view(parse(name, "workers"))
+        if view.kind != "rx":
+            text = f"{view.id} receives no packets; name exchanges/{view.exchange}"
+            raise InvalidError(violations=[("name", text)], reason="NO_RECEIVER")
+        return view.exchange
+
     def _view(self, worker_id: str) -> WorkerView:
         for view in self._plant.workers():
             if view.id == worker_id:
@@ -90,6 +126,17 @@ class WorkerService(worker_service_pb2_grpc.WorkerServiceServicer):
         latest = self._plant.sampler.series(view.id).latest
         age_ns = latest.heartbeat_age_ns if latest else 0
         return convert.worker(view, age_ns, _resident_bytes(view.pid))
+
+
+def _time_ns(request: pb.CutCaptureRequest, field: Literal["from_time", "to_time"]) -> int | None:
+    """A time of the request in UTC nanoseconds; None when it is absent."""
+    if not request.HasField(field):
+        return None
+    stamp: Timestamp = getattr(request, field)
+    if not (0 <= stamp.seconds <= _SECONDS_MAX and 0 <= stamp.nanos < 1_000_000_000):
+        text = f"{field} is no time from 1970 to 2262"
+        raise InvalidError(violations=[(field, text)], reason="INVALID_TIME")
+    return stamp.seconds * 1_000_000_000 + stamp.nanos
 
 
 def _resident_bytes(pid: int | None) -> int:

@@ -1,12 +1,14 @@
 """A fake daemon on a socket of its own."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from fake_tickdeckd import FakeDaemon
+from tickdeck_console.cli import cli
 
 
 @pytest.fixture
@@ -17,3 +19,18 @@ def fake_daemon() -> Iterator[FakeDaemon]:
         daemon = FakeDaemon(Path(folder))
         yield daemon
         daemon.stop()
+
+
+@pytest.fixture
+def run(fake_daemon: FakeDaemon) -> Callable[..., Result]:
+    """Run a command against the fake daemon, which is started by the first one."""
+    started: list[bool] = []
+
+    def call(*arguments: str, stdin: str | None = None) -> Result:
+        if not started:
+            fake_daemon.start()
+            started.append(True)
+        words = ["--target", fake_daemon.target, *arguments]
+        return CliRunner().invoke(cli, words, input=stdin, catch_exceptions=False)
+
+    return call

@@ -14,7 +14,7 @@ from google.longrunning import operations_pb2  # pyright: ignore[reportMissingTy
 
 from fake_tickdeckd import FakeDaemon, RefusalError, Untyped
 from tickdeck.v1 import book_service_pb2 as books
-from tickdeck.v1 import exchange_pb2, observe_pb2, recovery_pb2, worker_pb2
+from tickdeck.v1 import exchange_pb2, observe_pb2, worker_pb2
 from tickdeck.v1 import exchange_service_pb2 as exchanges
 from tickdeck.v1 import journal_service_pb2 as journals
 from tickdeck.v1 import observe_service_pb2 as observe
@@ -26,21 +26,6 @@ from tickdeck.v1 import worker_service_pb2 as workers
 from tickdeck_console.cli import COMMANDS, cli
 
 Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(fake_daemon: FakeDaemon) -> Run:
-    """Run a command against the fake daemon, which is started by the first one."""
-    started: list[bool] = []
-
-    def call(*arguments: str, stdin: str | None = None) -> Result:
-        if not started:
-            fake_daemon.start()
-            started.append(True)
-        words = ["--target", fake_daemon.target, *arguments]
-        return CliRunner().invoke(cli, words, input=stdin, catch_exceptions=False)
-
-    return call
 
 
 def row(name: str, state: observe_pb2.HealthState.ValueType) -> observe_pb2.ExchangeHealth:
@@ -346,77 +331,6 @@ def test_exchange_start_and_stop(fake_daemon: FakeDaemon, run: Run) -> None:
 
 
 # -- gaps, journal, replay --
-
-
-def test_gaps(fake_daemon: FakeDaemon, run: Run) -> None:
-    """`tickdeck gaps` lists exact ranges."""
-    gap = recovery_pb2.Gap(
-        exchange="exchanges/X",
-        id=3,
-        first_seq=1000,
-        last_seq=1999,
-        stage=recovery_pb2.GAP_STAGE_FILLED,
-        sources=["retransmit"],
-        drop_verdict="socket",
-        drop_count=812,
-    )
-    fake_daemon.answers["ListGaps"] = recovery.ListGapsResponse(gaps=[gap], overflowed=2)
-    result = run("gaps", "X", "--open")
-    assert "1000  1999      1000" in result.stdout
-    assert "socket 812  retransmit" in result.stdout
-    assert "2 more" in result.stdout
-    assert fake_daemon.asked("ListGaps")[0].open_only
-    assert json.loads(run("gaps", "--json").stdout)["gaps"][0]["stage"] == "FILLED"
-
-
-def test_drops(fake_daemon: FakeDaemon, run: Run) -> None:
-    """Paths with their refusals, losses of every layer, what cannot be read, the last verdict."""
-    report = workers.GetReceiveReportResponse(
-        lines=[
-            workers.ReceiveLine(
-                line="A",
-                receiver=1,
-                path="recvmmsg",
-                rungs=[
-                    workers.ReceiveRung(path="packet_mmap", errno=1, error="not permitted"),
-                    workers.ReceiveRung(path="recvmmsg", ok=True),
-                ],
-            )
-        ],
-        layers=[
-            workers.LayerCounter(layer="nic", counter="rx_dropped", loss=True, error="no file"),
-            workers.LayerCounter(layer="softnet", counter="time_squeeze", readable=True),
-            workers.LayerCounter(
-                layer="socket",
-                counter="drops",
-                unit="packets",
-                loss=True,
-                readable=True,
-                value=900,
-                since_start=812,
-                last_minute=12,
-            ),
-        ],
-    )
-    fake_daemon.answers["GetReceiveReport"] = report
-    shown = run("drops", "X").stdout
-    assert fake_daemon.asked("GetReceiveReport")[0].exchange == "exchanges/X"
-    for words in (
-        "line A: recvmmsg, receiver 1",
-        "refused: packet_mmap (errno 1): not permitted",
-        "not readable: no file",
-        "last gap: none",
-    ):
-        assert words in shown
-    assert "nic rx_dropped loss ? ? ?" in " ".join(shown.split())
-    assert "socket drops loss 900 812 12 packets" in " ".join(shown.split())
-    assert "time_squeeze" not in shown
-    assert "time_squeeze" in run("drops", "X", "--all").stdout
-    report.last_verdict.CopyFrom(workers.DropVerdict(gap_id=3, text="socket 812"))
-    report.last_verdict.grown.add(layer="socket", lost=812)
-    shown = run("drops", "X").stdout
-    assert "#3, 0.0s ago: lost at: socket 812 (grew within 0ns: socket 812)" in shown
-    assert json.loads(run("drops", "X", "--json").stdout)["last_verdict"]["gap_id"] == 3
 
 
 def test_recovery_waits_for_its_end(fake_daemon: FakeDaemon, run: Run) -> None:

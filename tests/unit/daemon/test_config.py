@@ -147,6 +147,21 @@ def test_lines_of_ipv6_are_taken_in_one_spelling() -> None:
             ["no absolute path"],
         ),
         (
+            exchange_toml(extra="capture = { ring_bytes = 1000 }"),
+            "capture.ring_bytes",
+            ["at least 1048576, not 1000"],
+        ),
+        (
+            exchange_toml(extra="capture = { before = 5 }"),
+            "capture.before",
+            ['unknown key "before" in [capture]', '"before_ms"'],
+        ),
+        (
+            exchange_toml(extra='capture = { data_dir = "here" }'),
+            "capture.data_dir",
+            ["no absolute path"],
+        ),
+        (
             exchange_toml(extra='recovery = { replay_protocol = "moldudp64" }'),
             "recovery.request_address",
             ["needs request_address"],
@@ -289,6 +304,8 @@ def test_spec_has_every_default_filled_in() -> None:
     assert spec["snapshot_dir"] == "/s/snapshots/XNAS"
     exchange = spec["exchange"]
     assert exchange["journal"]["data_dir"] == "/s/journal/XNAS"
+    assert exchange["capture"]["data_dir"] == "/s/captures/XNAS"
+    assert exchange["capture"]["enabled"] is False
     assert exchange["recovery"]["request_address"] is None
     assert [line["name"] for line in exchange["lines"]] == ["A", "B"]
     assert exchange["lines"][0]["source"] is None
@@ -311,6 +328,8 @@ def test_spec_has_every_default_filled_in() -> None:
         ("book = { snapshot_interval_ms = 100 }", {"book"}),
         ("ring = { slot_count = 64 }", {"rx", "book"}),
         ('journal = { data_dir = "/j" }', {"rx", "book"}),
+        ("capture = { enabled = true }", {"rx"}),
+        ("capture = { max_files = 50 }", set[str]()),
     ],
 )
 def test_hash_changes_for_whom_it_matters(change: str, kinds: set[str]) -> None:

@@ -21,7 +21,18 @@ from tickdeck_daemon.services.access import rules, services
 from tickdeck_daemon.services.names import parse, parse_optional
 from tickdeck_daemon.services.status import code_of, to_rpc_status
 
-MUTATING = ("Create", "Update", "Delete", "Start", "Stop", "Restart", "Drain", "Run", "Verify")
+MUTATING = (
+    "Create",
+    "Update",
+    "Delete",
+    "Cut",
+    "Start",
+    "Stop",
+    "Restart",
+    "Drain",
+    "Run",
+    "Verify",
+)
 
 
 def test_every_rpc_has_a_role() -> None:

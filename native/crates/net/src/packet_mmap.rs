@@ -21,7 +21,7 @@ mod socket;
 
 use std::os::fd::AsFd;
 
-use block::{BLOCK_HEADER_BYTES, Broken, FRAME_OVERHEAD_BYTES, Frame};
+use block::{BLOCK_HEADER_BYTES, FRAME_OVERHEAD_BYTES, Frame};
 use ring::Ring;
 
 use crate::error::NetError;
@@ -166,6 +166,7 @@ impl Receiver for PacketMmapReceiver {
         };
         for ring in &mut self.rings {
             let (drops, freezes) = ring.losses()?;
+            counters.malformed += ring.broken();
             counters.packet_ring_drops += drops;
             counters.packet_ring_freezes += freezes;
         }
@@ -188,11 +189,7 @@ struct Reader {
 impl Reader {
     /// Group, port and source were the filter's to check.
     #[inline]
-    fn read(&mut self, frame: Result<Frame<'_>, Broken>, handler: &mut impl FnMut(Datagram<'_>)) {
-        let Ok(frame) = frame else {
-            self.malformed += 1;
-            return;
-        };
+    fn read(&mut self, frame: Frame<'_>, handler: &mut impl FnMut(Datagram<'_>)) {
         match parse_cut(frame.bytes, frame.wire_bytes) {
             Ok((found, payload_bytes)) => {
                 let payload = match found.payload.get(..self.max_packet_bytes) {

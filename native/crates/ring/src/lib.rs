@@ -59,6 +59,24 @@ pub struct RingConfig {
     pub incarnation: [u8; 16],
 }
 
+/// The most slots of `slot_bytes`, a power of two, whose ring file takes at most `file_bytes`; `None`
+/// when not one fits or `slot_bytes` is out of range.
+pub fn slots_within(file_bytes: u64, slot_bytes: u32) -> Option<u32> {
+    let shape = |slot_count| {
+        layout::Shape::of(&RingConfig {
+            slot_count,
+            slot_bytes,
+            start_seq: 0,
+            log_id: [0; 16],
+            incarnation: [0; 16],
+        })
+    };
+    let fits = |slot_count: &u32| {
+        shape(*slot_count).is_ok_and(|shape| shape.total_len() as u64 <= file_bytes)
+    };
+    (0..u32::BITS).rev().map(|power| 1 << power).find(fits)
+}
+
 /// What travels with a payload. Codes are the caller's; the ring only carries them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RecordHeader {

@@ -329,3 +329,31 @@ fn config() -> RingConfig {
         incarnation: [2; 16],
     }
 }
+
+/// The number of slots for a size is the largest power of two whose file is not longer; for sizes
+/// that hold no slot there is none.
+#[test]
+fn the_most_slots_of_a_size() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let path = dir.path().join("ring");
+    for slot_bytes in [1, 24, 25, 1500, 2048] {
+        let slot_count = tickdeck_ring::slots_within(1 << 20, slot_bytes).expect("room");
+        for (slot_count, fits) in [(slot_count, true), (2 * slot_count, false)] {
+            let config = RingConfig {
+                slot_count,
+                slot_bytes,
+                ..config()
+            };
+            drop(Writer::create(&path, &config).expect("a ring"));
+            let length = std::fs::metadata(&path).expect("a file").len();
+            assert_eq!(
+                length <= 1 << 20,
+                fits,
+                "{slot_count} slots of {slot_bytes}"
+            );
+        }
+    }
+    assert_eq!(tickdeck_ring::slots_within(4096 + 63, 1), None);
+    assert_eq!(tickdeck_ring::slots_within(4096 + 64, 1), Some(1));
+    assert_eq!(tickdeck_ring::slots_within(1 << 30, 0), None);
+}

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod book;
+pub mod capture;
 pub mod control;
 pub mod exit;
 pub mod idle;

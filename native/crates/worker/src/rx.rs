@@ -6,7 +6,8 @@
 //! | receive | both lines, merge, ring ([`receive`], [`merge`], [`publisher`]) | recovery, by queues |
 //! | recovery | requests and answers ([`recovery`]) | receive, by queues ([`link`]) |
 //! | journal | ring to log ([`journal`]) | nobody: it reads the ring |
-//! | control | the control socket ([`control`]) | recovery, journal and main, by queues |
+//! | capture | cuts what the lines brought into files ([`capture`]) | nobody: it reads its own ring |
+//! | control | the control socket ([`control`]) | recovery, journal, capture, main, by queues |
 //! | main | heartbeat, start and stop, the drop ladder ([`ladder`]) | all; receive, by queues |
 //!
 //! The start follows the spawn contract: spec, lock, memory, stats file and control socket,
@@ -25,6 +26,7 @@ use crate::lifecycle::{self, Lock, RunArgs, StopFlag};
 use crate::logging;
 use crate::spec::{Kind, Spec};
 
+mod capture;
 mod control;
 mod failure;
 mod gap_rows;
@@ -47,7 +49,7 @@ mod wake;
 use control::{OPS, Ops};
 use failure::net_failure;
 use ladder::watch::HostMetrics;
-use metrics::{JournalMetrics, ReceiveMetrics, RecoveryMetrics};
+use metrics::{CaptureMetrics, JournalMetrics, ReceiveMetrics, RecoveryMetrics};
 
 /// Runs the command line and returns the exit code.
 pub fn main() -> ExitCode {
@@ -85,6 +87,7 @@ struct Metrics {
     recovery: RecoveryMetrics,
     journal: JournalMetrics,
     host: HostMetrics,
+    capture: CaptureMetrics,
 }
 
 fn run(args: &RunArgs) -> Result<Code, Failure> {
@@ -125,6 +128,7 @@ fn serve(
         recovery: queues.retry_orders,
         journal: queues.seal_orders,
         report: queues.report_orders,
+        capture: queues.capture_orders,
     };
     let hello = Hello {
         worker: &spec.worker,
@@ -163,6 +167,7 @@ fn create_stats(spec: &Spec) -> Result<(StatsFile, Metrics), Failure> {
         recovery: RecoveryMetrics::new(&mut builder),
         journal: JournalMetrics::new(&mut builder),
         host: HostMetrics::new(&mut builder),
+        capture: CaptureMetrics::new(&mut builder),
     };
     let created = builder.create(&spec.runtime_dir);
     let file = created.map_err(|error| Failure::failed(chain(&error)))?;

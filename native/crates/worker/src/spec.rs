@@ -76,6 +76,8 @@ pub struct Exchange {
     pub recovery: Recovery,
     /// Settings of the journal.
     pub journal: Journal,
+    /// Settings of the rolling capture.
+    pub capture: Capture,
     /// Settings of the book worker.
     pub book: Book,
 }
@@ -333,6 +335,26 @@ pub enum SyncPolicy {
     Always,
 }
 
+/// Settings of the rolling capture: the packets of both lines, cut into pcapng files.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Capture {
+    /// Keep the packets.
+    pub enabled: bool,
+    /// Most bytes of the shared memory that keeps them; the newest stay.
+    pub ring_bytes: u64,
+    /// A cut around a gap begins so long before it was seen.
+    pub before_ms: u64,
+    /// A cut around a gap ends so long after it was seen.
+    pub after_ms: u64,
+    /// Cut a file around each gap that both lines missed, at most one a second.
+    pub cut_on_gap: bool,
+    /// Files kept; the oldest are removed.
+    pub max_files: usize,
+    /// Directory of the files; made when absent.
+    pub data_dir: PathBuf,
+}
+
 /// Settings of the book worker.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -396,7 +418,7 @@ impl Spec {
 
 impl Exchange {
     /// What the types cannot hold: two lines of different names, multicast groups, a ring of a
-    /// power of two, a server where one is needed.
+    /// power of two, a server where one is needed, captures of which one is kept.
     fn check(&self) -> Result<(), String> {
         if self.lines.len() != 2 || self.lines[0].name == self.lines[1].name {
             return Err("exchange.lines must be one line A and one line B".to_owned());
@@ -415,6 +437,9 @@ impl Exchange {
                 self.ring.slot_count
             ));
         }
+        if self.capture.max_files == 0 {
+            return Err("capture.max_files must be at least 1".to_owned());
+        }
         let needs_server = self.recovery.replay_protocol != ReplayProtocol::None;
         if needs_server != self.recovery.request_address.is_some() {
             return Err(
@@ -427,5 +452,7 @@ impl Exchange {
     }
 }
 
+#[cfg(test)]
+pub(crate) use tests::WHOLE;
 #[cfg(test)]
 mod tests;

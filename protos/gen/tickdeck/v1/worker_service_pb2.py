@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from tickdeck.v1 import options_pb2 as tickdeck_dot_v1_dot_options__pb2
 from tickdeck.v1 import worker_pb2 as tickdeck_dot_v1_dot_worker__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n tickdeck/v1/worker_service.proto\x12\x0btickdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19tickdeck/v1/options.proto\x1a\x18tickdeck/v1/worker.proto\"&\n\x12ListWorkersRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\";\n\x13ListWorkersResponse\x12$\n\x07workers\x18\x01 \x03(\x0b\x32\x13.tickdeck.v1.Worker\"_\n\x14RestartWorkerRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"M\n\x15RestartWorkerResponse\x12#\n\x06worker\x18\x01 \x01(\x0b\x32\x13.tickdeck.v1.Worker\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x02 \x03(\t\"D\n\x15TailWorkerLogsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05lines\x18\x02 \x01(\r\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\"8\n\x16TailWorkerLogsResponse\x12\r\n\x05lines\x18\x01 \x03(\t\x12\x0f\n\x07skipped\x18\x02 \x01(\x04\"+\n\x17GetReceiveReportRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\"\x9e\x01\n\x18GetReceiveReportResponse\x12\'\n\x05lines\x18\x01 \x03(\x0b\x32\x18.tickdeck.v1.ReceiveLine\x12)\n\x06layers\x18\x02 \x03(\x0b\x32\x19.tickdeck.v1.LayerCounter\x12.\n\x0clast_verdict\x18\x03 \x01(\x0b\x32\x18.tickdeck.v1.DropVerdict\"d\n\x0bReceiveLine\x12\x0c\n\x04line\x18\x01 \x01(\t\x12\x10\n\x08receiver\x18\x02 \x01(\r\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\'\n\x05rungs\x18\x04 \x03(\x0b\x32\x18.tickdeck.v1.ReceiveRung\"E\n\x0bReceiveRung\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\r\n\x05\x65rrno\x18\x03 \x01(\x05\x12\r\n\x05\x65rror\x18\x04 \x01(\t\"\xb9\x01\n\x0cLayerCounter\x12\r\n\x05layer\x18\x01 \x01(\t\x12\x0f\n\x07\x63ounter\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0c\n\x04loss\x18\x04 \x01(\x08\x12\x10\n\x08readable\x18\x05 \x01(\x08\x12\r\n\x05value\x18\x06 \x01(\x04\x12\x13\n\x0bsince_start\x18\x07 \x01(\x04\x12\x18\n\x0blast_minute\x18\x08 \x01(\x04H\x00\x88\x01\x01\x12\r\n\x05\x65rror\x18\t \x01(\tB\x0e\n\x0c_last_minute\"\xc0\x01\n\x0b\x44ropVerdict\x12\x0e\n\x06gap_id\x18\x01 \x01(\x04\x12\r\n\x05layer\x18\x02 \x01(\t\x12\x0c\n\x04lost\x18\x03 \x01(\x04\x12\x0c\n\x04text\x18\x04 \x01(\t\x12%\n\x05grown\x18\x05 \x03(\x0b\x32\x16.tickdeck.v1.LayerLoss\x12&\n\x03\x61ge\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04span\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"(\n\tLayerLoss\x12\r\n\x05layer\x18\x01 \x01(\t\x12\x0c\n\x04lost\x18\x02 \x01(\x04\x32\x99\x03\n\rWorkerService\x12X\n\x0bListWorkers\x12\x1f.tickdeck.v1.ListWorkersRequest\x1a .tickdeck.v1.ListWorkersResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12`\n\rRestartWorker\x12!.tickdeck.v1.RestartWorkerRequest\x1a\".tickdeck.v1.RestartWorkerResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x12\x63\n\x0eTailWorkerLogs\x12\".tickdeck.v1.TailWorkerLogsRequest\x1a#.tickdeck.v1.TailWorkerLogsResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x30\x01\x12g\n\x10GetReceiveReport\x12$.tickdeck.v1.GetReceiveReportRequest\x1a%.tickdeck.v1.GetReceiveReportResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n tickdeck/v1/worker_service.proto\x12\x0btickdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19tickdeck/v1/options.proto\x1a\x18tickdeck/v1/worker.proto\"&\n\x12ListWorkersRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\";\n\x13ListWorkersResponse\x12$\n\x07workers\x18\x01 \x03(\x0b\x32\x13.tickdeck.v1.Worker\"_\n\x14RestartWorkerRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"M\n\x15RestartWorkerResponse\x12#\n\x06worker\x18\x01 \x01(\x0b\x32\x13.tickdeck.v1.Worker\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x02 \x03(\t\"\xa1\x01\n\x11\x43utCaptureRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12-\n\tfrom_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07to_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\xb1\x01\n\x12\x43utCaptureResponse\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0f\n\x07packets\x18\x02 \x01(\x04\x12.\n\nfirst_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x62ytes\x18\x05 \x01(\x04\x12\x0e\n\x06lapped\x18\x06 \x01(\x04\"D\n\x15TailWorkerLogsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05lines\x18\x02 \x01(\r\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\"8\n\x16TailWorkerLogsResponse\x12\r\n\x05lines\x18\x01 \x03(\t\x12\x0f\n\x07skipped\x18\x02 \x01(\x04\"+\n\x17GetReceiveReportRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\"\x9e\x01\n\x18GetReceiveReportResponse\x12\'\n\x05lines\x18\x01 \x03(\x0b\x32\x18.tickdeck.v1.ReceiveLine\x12)\n\x06layers\x18\x02 \x03(\x0b\x32\x19.tickdeck.v1.LayerCounter\x12.\n\x0clast_verdict\x18\x03 \x01(\x0b\x32\x18.tickdeck.v1.DropVerdict\"d\n\x0bReceiveLine\x12\x0c\n\x04line\x18\x01 \x01(\t\x12\x10\n\x08receiver\x18\x02 \x01(\r\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\'\n\x05rungs\x18\x04 \x03(\x0b\x32\x18.tickdeck.v1.ReceiveRung\"E\n\x0bReceiveRung\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\r\n\x05\x65rrno\x18\x03 \x01(\x05\x12\r\n\x05\x65rror\x18\x04 \x01(\t\"\xb9\x01\n\x0cLayerCounter\x12\r\n\x05layer\x18\x01 \x01(\t\x12\x0f\n\x07\x63ounter\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0c\n\x04loss\x18\x04 \x01(\x08\x12\x10\n\x08readable\x18\x05 \x01(\x08\x12\r\n\x05value\x18\x06 \x01(\x04\x12\x13\n\x0bsince_start\x18\x07 \x01(\x04\x12\x18\n\x0blast_minute\x18\x08 \x01(\x04H\x00\x88\x01\x01\x12\r\n\x05\x65rror\x18\t \x01(\tB\x0e\n\x0c_last_minute\"\xc0\x01\n\x0b\x44ropVerdict\x12\x0e\n\x06gap_id\x18\x01 \x01(\x04\x12\r\n\x05layer\x18\x02 \x01(\t\x12\x0c\n\x04lost\x18\x03 \x01(\x04\x12\x0c\n\x04text\x18\x04 \x01(\t\x12%\n\x05grown\x18\x05 \x03(\x0b\x32\x16.tickdeck.v1.LayerLoss\x12&\n\x03\x61ge\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04span\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"(\n\tLayerLoss\x12\r\n\x05layer\x18\x01 \x01(\t\x12\x0c\n\x04lost\x18\x02 \x01(\x04\x32\xf2\x03\n\rWorkerService\x12X\n\x0bListWorkers\x12\x1f.tickdeck.v1.ListWorkersRequest\x1a .tickdeck.v1.ListWorkersResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12`\n\rRestartWorker\x12!.tickdeck.v1.RestartWorkerRequest\x1a\".tickdeck.v1.RestartWorkerResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x12W\n\nCutCapture\x12\x1e.tickdeck.v1.CutCaptureRequest\x1a\x1f.tickdeck.v1.CutCaptureResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x12\x63\n\x0eTailWorkerLogs\x12\".tickdeck.v1.TailWorkerLogsRequest\x1a#.tickdeck.v1.TailWorkerLogsResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x30\x01\x12g\n\x10GetReceiveReport\x12$.tickdeck.v1.GetReceiveReportRequest\x1a%.tickdeck.v1.GetReceiveReportResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,36 +39,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKERSERVICE'].methods_by_name['ListWorkers']._serialized_options = b'\212\265\030\002\010\001'
   _globals['_WORKERSERVICE'].methods_by_name['RestartWorker']._loaded_options = None
   _globals['_WORKERSERVICE'].methods_by_name['RestartWorker']._serialized_options = b'\212\265\030\004\010\002\020\001'
+  _globals['_WORKERSERVICE'].methods_by_name['CutCapture']._loaded_options = None
+  _globals['_WORKERSERVICE'].methods_by_name['CutCapture']._serialized_options = b'\212\265\030\004\010\002\020\001'
   _globals['_WORKERSERVICE'].methods_by_name['TailWorkerLogs']._loaded_options = None
   _globals['_WORKERSERVICE'].methods_by_name['TailWorkerLogs']._serialized_options = b'\212\265\030\002\010\001'
   _globals['_WORKERSERVICE'].methods_by_name['GetReceiveReport']._loaded_options = None
   _globals['_WORKERSERVICE'].methods_by_name['GetReceiveReport']._serialized_options = b'\212\265\030\002\010\001'
-  _globals['_LISTWORKERSREQUEST']._serialized_start=134
-  _globals['_LISTWORKERSREQUEST']._serialized_end=172
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=174
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=233
-  _globals['_RESTARTWORKERREQUEST']._serialized_start=235
-  _globals['_RESTARTWORKERREQUEST']._serialized_end=330
-  _globals['_RESTARTWORKERRESPONSE']._serialized_start=332
-  _globals['_RESTARTWORKERRESPONSE']._serialized_end=409
-  _globals['_TAILWORKERLOGSREQUEST']._serialized_start=411
-  _globals['_TAILWORKERLOGSREQUEST']._serialized_end=479
-  _globals['_TAILWORKERLOGSRESPONSE']._serialized_start=481
-  _globals['_TAILWORKERLOGSRESPONSE']._serialized_end=537
-  _globals['_GETRECEIVEREPORTREQUEST']._serialized_start=539
-  _globals['_GETRECEIVEREPORTREQUEST']._serialized_end=582
-  _globals['_GETRECEIVEREPORTRESPONSE']._serialized_start=585
-  _globals['_GETRECEIVEREPORTRESPONSE']._serialized_end=743
-  _globals['_RECEIVELINE']._serialized_start=745
-  _globals['_RECEIVELINE']._serialized_end=845
-  _globals['_RECEIVERUNG']._serialized_start=847
-  _globals['_RECEIVERUNG']._serialized_end=916
-  _globals['_LAYERCOUNTER']._serialized_start=919
-  _globals['_LAYERCOUNTER']._serialized_end=1104
-  _globals['_DROPVERDICT']._serialized_start=1107
-  _globals['_DROPVERDICT']._serialized_end=1299
-  _globals['_LAYERLOSS']._serialized_start=1301
-  _globals['_LAYERLOSS']._serialized_end=1341
-  _globals['_WORKERSERVICE']._serialized_start=1344
-  _globals['_WORKERSERVICE']._serialized_end=1753
+  _globals['_LISTWORKERSREQUEST']._serialized_start=167
+  _globals['_LISTWORKERSREQUEST']._serialized_end=205
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=207
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=266
+  _globals['_RESTARTWORKERREQUEST']._serialized_start=268
+  _globals['_RESTARTWORKERREQUEST']._serialized_end=363
+  _globals['_RESTARTWORKERRESPONSE']._serialized_start=365
+  _globals['_RESTARTWORKERRESPONSE']._serialized_end=442
+  _globals['_CUTCAPTUREREQUEST']._serialized_start=445
+  _globals['_CUTCAPTUREREQUEST']._serialized_end=606
+  _globals['_CUTCAPTURERESPONSE']._serialized_start=609
+  _globals['_CUTCAPTURERESPONSE']._serialized_end=786
+  _globals['_TAILWORKERLOGSREQUEST']._serialized_start=788
+  _globals['_TAILWORKERLOGSREQUEST']._serialized_end=856
+  _globals['_TAILWORKERLOGSRESPONSE']._serialized_start=858
+  _globals['_TAILWORKERLOGSRESPONSE']._serialized_end=914
+  _globals['_GETRECEIVEREPORTREQUEST']._serialized_start=916
+  _globals['_GETRECEIVEREPORTREQUEST']._serialized_end=959
+  _globals['_GETRECEIVEREPORTRESPONSE']._serialized_start=962
+  _globals['_GETRECEIVEREPORTRESPONSE']._serialized_end=1120
+  _globals['_RECEIVELINE']._serialized_start=1122
+  _globals['_RECEIVELINE']._serialized_end=1222
+  _globals['_RECEIVERUNG']._serialized_start=1224
+  _globals['_RECEIVERUNG']._serialized_end=1293
+  _globals['_LAYERCOUNTER']._serialized_start=1296
+  _globals['_LAYERCOUNTER']._serialized_end=1481
+  _globals['_DROPVERDICT']._serialized_start=1484
+  _globals['_DROPVERDICT']._serialized_end=1676
+  _globals['_LAYERLOSS']._serialized_start=1678
+  _globals['_LAYERLOSS']._serialized_end=1718
+  _globals['_WORKERSERVICE']._serialized_start=1721
+  _globals['_WORKERSERVICE']._serialized_end=2219
 # @@protoc_insertion_point(module_scope)

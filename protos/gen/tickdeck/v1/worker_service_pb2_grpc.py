@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class WorkerServiceStub:
-    """WorkerService shows and restarts workers.
+    """WorkerService shows and restarts workers, and cuts their captures.
     """
 
     def __init__(self, channel):
@@ -45,6 +45,11 @@ class WorkerServiceStub:
                 request_serializer=tickdeck_dot_v1_dot_worker__service__pb2.RestartWorkerRequest.SerializeToString,
                 response_deserializer=tickdeck_dot_v1_dot_worker__service__pb2.RestartWorkerResponse.FromString,
                 _registered_method=True)
+        self.CutCapture = channel.unary_unary(
+                '/tickdeck.v1.WorkerService/CutCapture',
+                request_serializer=tickdeck_dot_v1_dot_worker__service__pb2.CutCaptureRequest.SerializeToString,
+                response_deserializer=tickdeck_dot_v1_dot_worker__service__pb2.CutCaptureResponse.FromString,
+                _registered_method=True)
         self.TailWorkerLogs = channel.unary_stream(
                 '/tickdeck.v1.WorkerService/TailWorkerLogs',
                 request_serializer=tickdeck_dot_v1_dot_worker__service__pb2.TailWorkerLogsRequest.SerializeToString,
@@ -58,7 +63,7 @@ class WorkerServiceStub:
 
 
 class WorkerServiceServicer:
-    """WorkerService shows and restarts workers.
+    """WorkerService shows and restarts workers, and cuts their captures.
     """
 
     def ListWorkers(self, request, context):
@@ -70,6 +75,13 @@ class WorkerServiceServicer:
 
     def RestartWorker(self, request, context):
         """RestartWorker drains a worker and starts it again; it also ends a backoff.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CutCapture(self, request, context):
+        """CutCapture writes the packets that an rx worker has kept of its lines into a pcapng file.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -103,6 +115,11 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     request_deserializer=tickdeck_dot_v1_dot_worker__service__pb2.RestartWorkerRequest.FromString,
                     response_serializer=tickdeck_dot_v1_dot_worker__service__pb2.RestartWorkerResponse.SerializeToString,
             ),
+            'CutCapture': grpc.unary_unary_rpc_method_handler(
+                    servicer.CutCapture,
+                    request_deserializer=tickdeck_dot_v1_dot_worker__service__pb2.CutCaptureRequest.FromString,
+                    response_serializer=tickdeck_dot_v1_dot_worker__service__pb2.CutCaptureResponse.SerializeToString,
+            ),
             'TailWorkerLogs': grpc.unary_stream_rpc_method_handler(
                     servicer.TailWorkerLogs,
                     request_deserializer=tickdeck_dot_v1_dot_worker__service__pb2.TailWorkerLogsRequest.FromString,
@@ -122,7 +139,7 @@ def add_WorkerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WorkerService:
-    """WorkerService shows and restarts workers.
+    """WorkerService shows and restarts workers, and cuts their captures.
     """
 
     @staticmethod
@@ -169,6 +186,33 @@ class WorkerService:
             '/tickdeck.v1.WorkerService/RestartWorker',
             tickdeck_dot_v1_dot_worker__service__pb2.RestartWorkerRequest.SerializeToString,
             tickdeck_dot_v1_dot_worker__service__pb2.RestartWorkerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CutCapture(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickdeck.v1.WorkerService/CutCapture',
+            tickdeck_dot_v1_dot_worker__service__pb2.CutCaptureRequest.SerializeToString,
+            tickdeck_dot_v1_dot_worker__service__pb2.CutCaptureResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class WorkerServiceStub:
-    """WorkerService shows and restarts workers."""
+    """WorkerService shows and restarts workers, and cuts their captures."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -37,6 +37,8 @@ class WorkerServiceStub:
     """ListWorkers returns all workers in order of name."""
     RestartWorker: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.RestartWorkerRequest, _worker_service_pb2.RestartWorkerResponse]
     """RestartWorker drains a worker and starts it again; it also ends a backoff."""
+    CutCapture: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.CutCaptureRequest, _worker_service_pb2.CutCaptureResponse]
+    """CutCapture writes the packets that an rx worker has kept of its lines into a pcapng file."""
     TailWorkerLogs: _grpc.UnaryStreamMultiCallable[_worker_service_pb2.TailWorkerLogsRequest, _worker_service_pb2.TailWorkerLogsResponse]
     """TailWorkerLogs sends the last lines of a worker's log and follows it."""
     GetReceiveReport: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.GetReceiveReportRequest, _worker_service_pb2.GetReceiveReportResponse]
@@ -46,13 +48,15 @@ class WorkerServiceStub:
 
 @_typing.type_check_only
 class WorkerServiceAsyncStub(WorkerServiceStub):
-    """WorkerService shows and restarts workers."""
+    """WorkerService shows and restarts workers, and cuts their captures."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListWorkers: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.ListWorkersRequest, _worker_service_pb2.ListWorkersResponse]  # type: ignore[assignment]
     """ListWorkers returns all workers in order of name."""
     RestartWorker: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.RestartWorkerRequest, _worker_service_pb2.RestartWorkerResponse]  # type: ignore[assignment]
     """RestartWorker drains a worker and starts it again; it also ends a backoff."""
+    CutCapture: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.CutCaptureRequest, _worker_service_pb2.CutCaptureResponse]  # type: ignore[assignment]
+    """CutCapture writes the packets that an rx worker has kept of its lines into a pcapng file."""
     TailWorkerLogs: _aio.UnaryStreamMultiCallable[_worker_service_pb2.TailWorkerLogsRequest, _worker_service_pb2.TailWorkerLogsResponse]  # type: ignore[assignment]
     """TailWorkerLogs sends the last lines of a worker's log and follows it."""
     GetReceiveReport: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.GetReceiveReportRequest, _worker_service_pb2.GetReceiveReportResponse]  # type: ignore[assignment]
@@ -61,7 +65,7 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
     """
 
 class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
-    """WorkerService shows and restarts workers."""
+    """WorkerService shows and restarts workers, and cuts their captures."""
 
     @_abc_1.abstractmethod
     def ListWorkers(
@@ -78,6 +82,14 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_worker_service_pb2.RestartWorkerResponse, _abc.Awaitable[_worker_service_pb2.RestartWorkerResponse]]:
         """RestartWorker drains a worker and starts it again; it also ends a backoff."""
+
+    @_abc_1.abstractmethod
+    def CutCapture(
+        self,
+        request: _worker_service_pb2.CutCaptureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_worker_service_pb2.CutCaptureResponse, _abc.Awaitable[_worker_service_pb2.CutCaptureResponse]]:
+        """CutCapture writes the packets that an rx worker has kept of its lines into a pcapng file."""
 
     @_abc_1.abstractmethod
     def TailWorkerLogs(

@@ -1,7 +1,9 @@
-//! `tickdeck-book offline`: books from an ITCH file or a journal, with checkpoints on the way.
+//! `tickdeck-book offline`: books from an ITCH file, a capture or a journal, with checkpoints on the
+//! way.
 //!
-//! Input is read in pieces and checkpoints are printed as they come, so memory does not grow with
-//! the length of the day. One JSON object:
+//! Files and journals are read in pieces and checkpoints are printed as they come, so memory does
+//! not grow with the length of the day; only a capture's messages are held, to put them in order.
+//! One JSON object:
 //!
 //! ```json
 //! {"checkpoints":[{"message":1000,"symbol":"ES","orders":995,"bids":[[p,q,n],…],"asks":[…],
@@ -12,6 +14,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, BufWriter, StdoutLock, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -19,6 +22,7 @@ use serde_json::{Map, Value, json};
 use tickdeck_book::{BookView, Books, BooksConfig, StreamCounters};
 
 use super::report::{self, BookSummary, Depth};
+use crate::capture::is_capture;
 use crate::exit::{Code, Failure};
 
 mod input;
@@ -29,9 +33,13 @@ pub(crate) struct OfflineArgs {
     /// Format of the messages.
     #[arg(long, value_enum, default_value = "itch50")]
     protocol: Protocol,
-    /// A BinaryFILE, plain or gzip, or a journal directory.
+    /// A BinaryFILE or a capture (pcap, pcapng), plain or gzip, or a journal directory.
     #[arg(long)]
     input: PathBuf,
+    /// Of a capture, take the messages that were sent there; without it, to the first destination
+    /// that gets MoldUDP64 messages.
+    #[arg(long, value_name = "GROUP:PORT")]
+    destination: Option<SocketAddr>,
     /// Print a checkpoint after every N-th message.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     every: Option<u64>,
@@ -61,16 +69,32 @@ impl OfflineArgs {
         let wants = |symbol: &String| symbol.as_bytes() == book.symbol().as_bytes();
         self.symbol.is_empty() || self.symbol.iter().any(wants)
     }
+
+    fn refuse_destination(&self) -> Result<(), Failure> {
+        if self.destination.is_none() {
+            return Ok(());
+        }
+        let text = format!(
+            "--destination chooses from a capture; {} is no pcap or pcapng",
+            self.input.display()
+        );
+        Err(Failure::new(Code::Config, text))
+    }
 }
 
 /// Reads the input to its end, prints, and fails when the input was not whole.
 pub(crate) fn run(args: &OfflineArgs) -> Result<Code, Failure> {
     let Protocol::Itch50 = args.protocol;
     let mut printer = Printer::new(args, io::stdout().lock());
-    let outcome = if args.input.is_dir() {
-        input::read_journal(&args.input, BooksConfig::default(), &mut printer)?
+    let (path, config) = (&args.input, BooksConfig::default());
+    let outcome = if path.is_dir() {
+        args.refuse_destination()?;
+        input::read_journal(path, config, &mut printer)?
+    } else if is_capture(path).map_err(|error| cannot_read(path, error))? {
+        input::read_capture(path, args.destination, config, &mut printer)?
     } else {
-        input::read_file(&args.input, BooksConfig::default(), &mut printer)?
+        args.refuse_destination()?;
+        input::read_file(path, config, &mut printer)?
     };
     printer.finish(&outcome).map_err(on_stdout)?;
     if outcome.narrowed > 0 {

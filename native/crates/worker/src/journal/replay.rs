@@ -14,7 +14,7 @@ use clap::Args;
 use tickdeck_net::clock::monotonic_ns;
 use tickdeck_net::{MulticastSender, NetError, find_interface};
 
-use self::capture::CaptureSource;
+use self::captured::CaptureSource;
 use self::pace::Pace;
 use self::records::JournalSource;
 use self::runtime::{Facts, Runtime, State};
@@ -22,8 +22,7 @@ use super::chain;
 use crate::exit::{Code, Failure};
 use crate::lifecycle::{StopFlag, announce_ready};
 
-mod capture;
-mod frame;
+mod captured;
 mod pace;
 mod records;
 mod runtime;

@@ -1,11 +1,12 @@
 //! The ops of the control socket.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use rtrb::{Producer, PushError};
 use serde_json::{Value, json};
 
+use super::capture::order::{self, CutOrder};
 use super::journal::Seal;
 use super::ladder::watch::ReportOrder;
 use super::recovery::RetryNow;
@@ -20,6 +21,7 @@ pub(super) const OPS: &[&str] = &[
     "recovery.start",
     "journal.seal",
     "receive.report",
+    "capture.cut",
 ];
 
 /// How often a wait looks whether the other thread is still there.
@@ -36,6 +38,8 @@ pub(super) struct Ops {
     pub(super) recovery: Option<(Producer<RetryNow>, Wake)>,
     pub(super) journal: Producer<Seal>,
     pub(super) report: Producer<ReportOrder>,
+    /// `None` when nothing is captured.
+    pub(super) capture: Option<SyncSender<CutOrder>>,
 }
 
 impl Ops {
@@ -49,6 +53,7 @@ impl Ops {
             "recovery.start" => self.start_recovery(call),
             "journal.seal" => self.seal(call),
             "receive.report" => self.report(call),
+            "capture.cut" => order::cut(self.capture.as_ref(), call),
             other => Err(ControlError::unknown_op(other)),
         }
     }
@@ -117,7 +122,7 @@ fn push<T>(orders: &mut Producer<T>, order: T, thread: &str) -> Result<(), Contr
 
 /// Waits in slices: an order in the queue of a thread that has ended is never dropped, so only
 /// the queue itself tells that nobody will answer.
-fn wait_for<T>(
+pub(super) fn wait_for<T>(
     answer: &Receiver<T>,
     call: &Call<'_>,
     is_abandoned: impl Fn() -> bool,

@@ -7,9 +7,9 @@
 //!
 //! - [`verdict`]: the pure part: two readings in, the layer that lost in between out.
 //! - [`own`]: the counters that the receive thread can read: its paths, its merge, its ring.
-//! - [`host`]: those of the host, read from files: network cards and the backlog behind them.
+//! - [`host`]: those of the host: network cards and the backlog behind them.
 //! - [`history`]: readings of the last minute, so that one is older than any gap's loss.
-//! - [`link`]: the queues between the receive thread, which must not read files, and the watcher.
+//! - [`link`]: the queues between the receive thread, which has no time for them, and the watcher.
 //! - [`watch`]: the watcher, on the main thread; [`report`]: what it tells operators.
 //!
 //! A verdict compares the reading at the gap with the newest one that is older than the last packet

@@ -6,6 +6,7 @@ use tickdeck_stats::Counter;
 use tickdeck_wire::moldudp64::{Packet, PacketKind};
 use tickdeck_wire::record::stamp;
 
+use super::capture::Tap;
 use super::gap_rows::{GapRows, monotonic_of};
 use super::ladder::link::Asker;
 use super::ladder::own::{MergeCounts, Own, PATH_LAYERS};
@@ -44,6 +45,8 @@ pub(super) struct Merge {
     pub(super) loss_logged_ns: Option<u64>,
     /// Why the worker must end.
     pub(super) failure: Option<Failure>,
+    /// `None` when nothing is captured.
+    pub(super) tap: Option<Tap>,
 }
 
 impl Merge {
@@ -96,6 +99,14 @@ impl Merge {
             _ => {}
         }
         self.settle(now_ns);
+    }
+
+    /// Keeps a datagram for the capture.
+    #[inline]
+    pub(super) fn capture(&mut self, datagram: &Datagram<'_>) {
+        if let Some(tap) = &mut self.tap {
+            tap.record(datagram);
+        }
     }
 
     /// Makes the recovery's wake-up call unheard.
@@ -187,6 +198,9 @@ impl Merge {
         if let Some(port) = &self.port {
             self.requests_dropped.set(port.dropped);
         }
+        if let Some(tap) = &self.tap {
+            metrics.captured.set(tap.packets());
+        }
         self.publisher
             .show(metrics, self.arbiter.session_has_ended());
     }
@@ -269,6 +283,9 @@ impl Merge {
             }
             Event::GapWaitOver { gap } => {
                 self.asker.missed(gap.id);
+                if let Some(tap) = &mut self.tap {
+                    tap.gap(&gap);
+                }
                 self.rows
                     .missed_by(gap.id, self.arbiter.lines_that_missed(gap.first, gap.last));
                 match &mut self.port {
@@ -352,7 +369,7 @@ impl Merge {
     }
 }
 
-fn stamp_code(stamp: Stamp) -> u8 {
+pub(super) fn stamp_code(stamp: Stamp) -> u8 {
     match stamp {
         Stamp::Hardware => stamp::HARDWARE,
         Stamp::Kernel => stamp::KERNEL,

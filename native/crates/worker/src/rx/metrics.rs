@@ -62,6 +62,8 @@ pub(super) struct MergeMetrics {
     pub(super) session_lo: Gauge,
     /// Gaps that got no verdict of the drop ladder.
     pub(super) verdicts_skipped: Counter,
+    /// Packets in the capture.
+    pub(super) captured: Counter,
 }
 
 /// What went into the ring.
@@ -111,6 +113,14 @@ pub(super) struct JournalMetrics {
     pub(super) write_errors: Counter,
     pub(super) state: Gauge,
     pub(super) sync_ns: Histogram,
+}
+
+/// What the capture thread writes.
+pub(super) struct CaptureMetrics {
+    pub(super) cuts: Counter,
+    pub(super) errors: Counter,
+    pub(super) lapped: Counter,
+    pub(super) skipped: Counter,
 }
 
 impl ReceiveMetrics {
@@ -173,6 +183,7 @@ impl MergeMetrics {
             session_hi: builder.gauge("session_hi", "bytes", ""),
             session_lo: builder.gauge("session_lo", "bytes", ""),
             verdicts_skipped: builder.counter("gap_verdicts_skipped_total", "gaps", ""),
+            captured: builder.counter("capture_packets_total", "packets", ""),
         }
     }
 }
@@ -269,6 +280,18 @@ impl JournalMetrics {
             write_errors: builder.counter("journal_write_errors_total", "errors", ""),
             state: builder.state("journal_state", "state", ""),
             sync_ns: builder.histogram("journal_sync_ns", "ns", ""),
+        }
+    }
+}
+
+impl CaptureMetrics {
+    pub(super) fn new(builder: &mut Builder) -> Self {
+        builder.begin_thread();
+        Self {
+            cuts: builder.counter("capture_cuts_total", "files", ""),
+            errors: builder.counter("capture_cut_errors_total", "errors", ""),
+            lapped: builder.counter("capture_lapped_total", "packets", ""),
+            skipped: builder.counter("capture_cuts_skipped_total", "gaps", ""),
         }
     }
 }

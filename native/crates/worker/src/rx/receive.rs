@@ -96,7 +96,11 @@ impl ReceiveThread {
         // A kernel socket beside a bypass costs a system call, so not in every pass of a spin.
         let is_beside_due = self.woken || now_ns >= self.show_due_ns;
         for lines in &mut self.lines {
-            let mut handler = |datagram: Datagram<'_>| merge.on_datagram(&datagram, now_ns);
+            let mut handler = |datagram: Datagram<'_>| {
+                merge.on_datagram(&datagram, now_ns);
+                // Behind the merge, so that it adds nothing to this packet's own latency.
+                merge.capture(&datagram);
+            };
             let mut count = lines.receiver.receive(&mut handler)?;
             is_behind |= count >= self.batch;
             if count == 0 && is_beside_due {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tickdeck_ring::RingConfig;
 use tickdeck_stats::Header;
 
 use super::Metrics;
+use super::capture::{self, Tap, order::CutOrder};
 use super::failure::{journal_failure, net_failure};
 use super::gap_rows::GapRows;
 use super::journal::{JournalThread, STILL_GROWING, Seal};
@@ -57,6 +58,7 @@ pub(super) struct Queues {
     pub(super) retry_orders: Option<(Producer<RetryNow>, Wake)>,
     pub(super) seal_orders: Producer<Seal>,
     pub(super) report_orders: Producer<ReportOrder>,
+    pub(super) capture_orders: Option<SyncSender<CutOrder>>,
     pub(super) inner: InnerQueues,
 }
 
@@ -66,6 +68,7 @@ pub(super) struct InnerQueues {
     seal_orders: Consumer<Seal>,
     report_orders: Consumer<ReportOrder>,
     ladder: (Asker, WatchEnd),
+    capture: Option<capture::Ends>,
 }
 
 impl Queues {
@@ -82,16 +85,19 @@ impl Queues {
             retry_orders = Some((orders, inner.wake.clone()));
             recovery = Some((receive, inner, inbox));
         }
+        let (capture_orders, capture) = capture::link(&exchange.capture).unzip();
         let inner = InnerQueues {
             recovery,
             seal_orders: seal_inbox,
             report_orders: report_inbox,
             ladder: ladder_link(),
+            capture,
         };
         Ok(Self {
             retry_orders,
             seal_orders,
             report_orders,
+            capture_orders,
             inner,
         })
     }
@@ -103,8 +109,10 @@ pub(super) struct Running {
     recovery: Option<JoinHandle<Result<(), Failure>>>,
     journal: JoinHandle<Result<(), Failure>>,
     watcher: Watcher,
+    capture: Option<JoinHandle<()>>,
     started: mpsc::Receiver<()>,
     recovery_stop: Arc<AtomicBool>,
+    capture_stop: Arc<AtomicBool>,
     end: Arc<AtomicU64>,
 }
 
@@ -138,9 +146,11 @@ pub(super) fn start(
     let recovery = recovery_end
         .map(|(end, orders)| recovery_thread(spec, end, orders, metrics.recovery, &recovery_stop))
         .transpose()?;
+    let (tap, capture) = capture::open(spec, queues.capture, metrics.capture)?;
+    let capture_stop = Arc::new(AtomicBool::new(false));
     let receive = ReceiveThread {
         lines,
-        merge: make_merge(spec, start, ring, port, asker, metrics.receive)?,
+        merge: make_merge(spec, start, ring, port, asker, tap, metrics.receive)?,
         header: header.clone(),
         wait: spec.exchange.receive.wait,
         cpu: spec.exchange.receive.cpu,
@@ -165,10 +175,17 @@ pub(super) fn start(
         recovery: recovery
             .map(|thread| spawn("recovery", move || thread.run()))
             .transpose()?,
+        capture: capture
+            .map(|thread| {
+                let stop = Arc::clone(&capture_stop);
+                spawn("capture", move || thread.run(&stop))
+            })
+            .transpose()?,
         receive: spawn("receive", move || receive.run(&starting))?,
         watcher,
         started,
         recovery_stop,
+        capture_stop,
         end,
     })
 }
@@ -215,13 +232,16 @@ impl Running {
             Some(thread) => joined("recovery", thread).and_then(|result| result),
             None => Ok(()),
         };
+        self.capture_stop.store(true, Ordering::Release);
         self.end.store(end_seq, Ordering::Release);
-        while !self.journal.is_finished() {
+        let is_cutting = || self.capture.as_ref().is_some_and(|it| !it.is_finished());
+        while !self.journal.is_finished() || is_cutting() {
             header.heartbeat(monotonic_ns());
             thread::sleep(Duration::from_millis(5));
         }
         let journalled = joined("journal", self.journal).and_then(|result| result);
-        received.and(recovered).and(journalled)
+        let captured = self.capture.map_or(Ok(()), |it| joined("capture", it));
+        received.and(recovered).and(journalled).and(captured)
     }
 }
 
@@ -299,6 +319,7 @@ fn make_merge(
     ring: tickdeck_ring::Writer,
     port: Option<RecoveryPort>,
     asker: Asker,
+    tap: Option<Tap>,
     metrics: ReceiveMetrics,
 ) -> Result<Merge, Failure> {
     let exchange = &spec.exchange;
@@ -327,6 +348,7 @@ fn make_merge(
         hopeless: Vec::with_capacity(GAP_CAPACITY),
         loss_logged_ns: None,
         failure: None,
+        tap,
     })
 }
 
@@ -351,7 +373,7 @@ fn make_watcher(
             });
         }
         let interface = tickdeck_net::find_interface(&line.interface);
-        interfaces.push(interface.map_err(|error| net_failure(&error))?.name);
+        interfaces.push(interface.map_err(|error| net_failure(&error))?);
     }
     let stats = spec
         .runtime_dir

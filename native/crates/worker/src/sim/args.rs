@@ -1,6 +1,6 @@
 //! The command line of `tickdeck-sim`.
 
-use std::net::SocketAddrV4;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -31,6 +31,10 @@ pub(super) enum Command {
 pub(super) struct PlayArgs {
     #[command(flatten)]
     pub(super) source: Source,
+    /// Of a capture, play the messages that were sent there; without it, to the first destination
+    /// that gets MoldUDP64 messages.
+    #[arg(long, value_name = "GROUP:PORT", conflicts_with = "generate")]
+    pub(super) destination: Option<SocketAddr>,
     /// Messages of a generated day.
     #[arg(long, default_value_t = 100_000, requires = "generate")]
     pub(super) messages: u64,
@@ -86,7 +90,7 @@ pub(super) struct PlayArgs {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 pub(super) struct Source {
-    /// Play this ITCH file (BinaryFILE), gzip or not.
+    /// Play this ITCH file (BinaryFILE) or capture (pcap, pcapng), gzip or not.
     #[arg(long, value_name = "FILE")]
     pub(super) input: Option<PathBuf>,
     /// Play a generated day.
@@ -188,13 +192,15 @@ mod tests {
     /// Proves that a bad value is refused with what would be accepted.
     #[test]
     fn bad_values_say_what_is_wanted() {
-        let cases: [(&[&str], &str); 6] = [
+        let cases: [(&[&str], &str); 8] = [
             (&["--rate", "0"], "or max"),
             (&["--line", "C=239.0.0.1:1"], "neither A nor B"),
             (&["--line", "B=nowhere"], "wanted A=GROUP:PORT"),
             (&["--session", "ELEVENCHARS"], "1 to 10 printable"),
             (&["--fault", "{}"], "missing field"),
             (&["--wait"], "--runtime-dir"),
+            (&["--destination", "239.1.1.1:5"], "cannot be used with"),
+            (&["--destination", "nowhere"], "invalid socket address"),
         ];
         for (extra, expected) in cases {
             let error = play(extra).expect_err("refused");

@@ -1,11 +1,12 @@
-//! Where the messages come from and go to: ITCH files and the generated day.
+//! Where the messages come from and go to: ITCH files, captures and the generated day.
 //!
-//! A file whose stock fields are too wide is mended before it is played, and the log says so.
+//! The messages of a capture are numbered anew from 1. A file whose stock fields are too wide is mended before it is played, and the log says so.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read as _, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use flate2::Compression;
@@ -17,17 +18,21 @@ use tickdeck_sim::{History, HistoryBuilder, SimError};
 use tickdeck_wire::binaryfile;
 
 use super::args::{GenerateArgs, PlayArgs};
+use crate::capture;
 use crate::exit::{Code, Failure};
 
 /// First bytes of a gzip file.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// Why a destination cannot be chosen.
+const NO_DESTINATIONS: &str =
+    "--destination chooses from a capture; this file is no pcap or pcapng";
 /// Bytes of a message of a generated day, with its length field; a bit more than the mean.
 const BYTES_PER_MESSAGE: usize = 34;
 
 /// The session to play.
 pub(super) fn load(args: &PlayArgs) -> Result<History, Failure> {
     let history = match &args.source.input {
-        Some(path) => read(path)?,
+        Some(path) => read(path, args.destination)?,
         None => generated(args)?,
     };
     if history.messages() == 0 {
@@ -110,26 +115,40 @@ pub(super) fn report_text(report: &DayReport) -> String {
     text
 }
 
-fn read(path: &Path) -> Result<History, Failure> {
+fn read(path: &Path, destination: Option<SocketAddr>) -> Result<History, Failure> {
     let failed = |error: &dyn std::fmt::Display| {
         Failure::new(Code::Config, format!("input {}: {error}", path.display()))
     };
-    let mut bytes = fs::read(path).map_err(|error| failed(&error))?;
-    if bytes.starts_with(&GZIP_MAGIC) {
-        let mut unpacked = Vec::new();
-        let mut decoder = MultiGzDecoder::new(&bytes[..]);
-        decoder
-            .read_to_end(&mut unpacked)
-            .map_err(|error| failed(&error))?;
-        bytes = unpacked;
-    }
+    let bytes = if capture::is_capture(path).map_err(|error| failed(&error))? {
+        let found = capture::read_messages(path, destination)?;
+        found.log(path);
+        found.blocks
+    } else if destination.is_some() {
+        return Err(failed(&NO_DESTINATIONS));
+    } else {
+        unpacked(path).map_err(|error| failed(&error))?
+    };
     let conformed = binaryfile::conform(&bytes).map_err(|error| failed(&error))?;
-    if let (Cow::Owned(mended), narrowed) = (conformed.bytes, conformed.narrowed) {
-        let path = path.display();
-        tracing::warn!(%path, narrowed, "stock fields wider than 8 bytes were cut to 8");
-        bytes = mended;
-    }
+    let bytes = match (conformed.bytes, conformed.narrowed) {
+        (Cow::Owned(mended), narrowed) => {
+            let path = path.display();
+            tracing::warn!(%path, narrowed, "stock fields wider than 8 bytes were cut to 8");
+            mended
+        }
+        (Cow::Borrowed(_), _) => bytes,
+    };
     History::from_binary_file(bytes).map_err(|error| failed(&error))
+}
+
+/// The bytes of a file, unpacked when it is gzip.
+fn unpacked(path: &Path) -> io::Result<Vec<u8>> {
+    let bytes = fs::read(path)?;
+    if !bytes.starts_with(&GZIP_MAGIC) {
+        return Ok(bytes);
+    }
+    let mut unpacked = Vec::new();
+    MultiGzDecoder::new(&bytes[..]).read_to_end(&mut unpacked)?;
+    Ok(unpacked)
 }
 
 fn generated(args: &PlayArgs) -> Result<History, Failure> {

@@ -1,6 +1,6 @@
 use super::*;
 
-const WHOLE: &str = r#"{"schema":"tickdeck.spec/v1","kind":"rx","worker":"X-rx",
+pub(crate) const WHOLE: &str = r#"{"schema":"tickdeck.spec/v1","kind":"rx","worker":"X-rx",
  "incarnation":"0a0b0c0d-0102-4304-8506-0708090a0b0c","generation":1,"runtime_dir":"/r",
  "ring_path":"/r/ring","snapshot_dir":"/s","exchange":{"name":"X","protocol":"moldudp64",
  "decoder":"itch50","channel":1,"general":{"mlock_all":false},
@@ -14,6 +14,8 @@ const WHOLE: &str = r#"{"schema":"tickdeck.spec/v1","kind":"rx","worker":"X-rx",
  "request_address":null,"min_request_interval_ms":1,"request_timeout_ms":1,"retry_attempts":1,
  "retry_backoff_ms":1,"slo_ms":1,"unrecoverable_policy":"halt","start_at":"first_seen"},
  "journal":{"data_dir":"/j","segment_size_bytes":1,"sync_policy":"batch","fsync_interval_ms":1},
+ "capture":{"enabled":false,"ring_bytes":1048576,"before_ms":1,"after_ms":1,"cut_on_gap":true,
+ "max_files":1,"data_dir":"/c"},
  "book":{"enabled":true,"snapshot_interval_ms":1,"initial_orders":1}}}"#;
 
 fn load(text: &str) -> Result<Spec, Failure> {
@@ -53,6 +55,8 @@ fn bad_documents() {
             "request_address",
         ),
         ("recvmmsg", "magic", "magic"),
+        ("\"max_files\":1", "\"max_file\":1", "max_file"),
+        ("\"max_files\":1", "\"max_files\":0", "max_files"),
         ("}}}", "}}", "EOF"),
     ] {
         let text = WHOLE.replacen(from, to, 1);

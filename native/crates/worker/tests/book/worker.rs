@@ -245,6 +245,9 @@ fn spec(root: &Path, dir: &Path, incarnation: &str, snapshot_interval_ms: u64) -
                          "unrecoverable_policy": "declare_lost", "start_at": "session_start"},
             "journal": {"data_dir": journal_dir(root), "segment_size_bytes": 1_048_576,
                         "sync_policy": "batch", "fsync_interval_ms": 5},
+            "capture": {"enabled": false, "ring_bytes": 1_048_576, "before_ms": 1000,
+                        "after_ms": 50, "cut_on_gap": true, "max_files": 10,
+                        "data_dir": root.join("captures")},
             "book": {"enabled": true, "snapshot_interval_ms": snapshot_interval_ms,
                      "initial_orders": 1024}
         }

@@ -1,16 +1,21 @@
 //! Where a gap was lost is told with it, and on demand.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tickdeck_stats::GapRow;
+use tickdeck_testbed::or_skip;
 
 use crate::plant::{Plant, Worker};
 
 /// Codes of the gap table, as the daemon reads them.
 const UPSTREAM: u64 = 1;
+const XSK: u64 = 6;
 const SOCKET: u64 = 8;
+/// How long anything may take.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Waits until the only gap has its verdict.
 fn judged(worker: &Worker) -> GapRow {
@@ -21,7 +26,7 @@ fn judged(worker: &Worker) -> GapRow {
         {
             return row;
         }
-        assert!(start.elapsed() < Duration::from_secs(30), "a verdict comes");
+        assert!(start.elapsed() < LIMIT, "a verdict comes");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -123,13 +128,51 @@ fn full_hold_is_named() {
     let start = Instant::now();
     let arbiter = |row: &GapRow| (row.first, row.drop_layer, row.drop_count) == (5, 10, 3);
     while !worker.stats().gaps().iter().any(arbiter) {
-        assert!(
-            start.elapsed() < Duration::from_secs(30),
-            "{:?}",
-            worker.stats().gaps()
-        );
+        assert!(start.elapsed() < LIMIT, "{:?}", worker.stats().gaps());
         std::thread::sleep(Duration::from_millis(5));
     }
+    worker.stop();
+}
+
+/// The same on a bypass path, whose ring both lines share: the XSK is named, the kernel's count is
+/// taken, and the report says why no better path runs.
+#[test]
+fn full_xsk_ring_is_named() {
+    let Some(testbed) = or_skip("full_xsk_ring_is_named", 1) else {
+        return;
+    };
+    let mut plant = Plant::across(&Arc::new(testbed), "af_xdp");
+    let worker = plant.start();
+    plant.send_both(1, 1);
+    worker.wait_for("rx_packets_total", "line=A", 1);
+    worker.wait_for("rx_packets_total", "line=B", 1);
+    worker.signal(Signal::STOP);
+    for sequence in 2..=3_000 {
+        plant.send_both(sequence, sequence);
+    }
+    worker.signal(Signal::CONT);
+    // Heartbeats may meet the full ring too, until one tells what is missing.
+    let start = Instant::now();
+    while worker.value("gaps_opened_total", "") == 0 {
+        assert!(start.elapsed() < LIMIT, "a heartbeat arrives");
+        plant.heartbeat(0, 3_001);
+        plant.heartbeat(1, 3_001);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let row = judged(&worker);
+    let lost = worker.value("rx_layer_drops_total", "layer=xsk,receiver=1");
+    assert!(lost > 2_000, "{lost}");
+    assert_eq!((row.drop_layer, row.drop_count), (XSK, lost));
+    for line in ["line=A", "line=B"] {
+        assert_eq!(worker.value("rx_receiver", line), 1);
+    }
+    assert_eq!(worker.value("rx_layer_drops_total", "layer=nic"), 0);
+    let report = report(&worker);
+    let line = &report["lines"][1];
+    let refused = json!([line["rungs"][0]["path"], line["rungs"][0]["errno"]]);
+    assert_eq!(refused, json!(["af_xdp zero-copy", 95]));
+    assert_eq!(line["path"], "af_xdp native copy");
+    assert_eq!(counter(&report, "nic", "rx_dropped")["readable"], true);
     worker.stop();
 }
 
@@ -141,7 +184,10 @@ fn report_shows_every_layer() {
     worker.wait_for("rx_path", "line=A", tickdeck_net::Rung::Recvmmsg as u64);
     worker.wait_for("rx_receiver", "line=B", 2);
     let report = report(&worker);
-    let line = |line, receiver| json!({"line": line, "receiver": receiver, "path": "recvmmsg", "rungs": []});
+    let line = |line, receiver| {
+        json!({"line": line, "receiver": receiver, "path": "recvmmsg",
+               "rungs": [{"path": "recvmmsg", "ok": true, "errno": null, "error": ""}]})
+    };
     assert_eq!(report["lines"], json!([line("A", 1), line("B", 2)]));
     let rows = report["layers"].as_array().expect("layers");
     let mut layers: Vec<&str> = rows

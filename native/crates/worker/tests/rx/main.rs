@@ -4,6 +4,7 @@
 //! each case decides exactly what is lost.
 
 mod bad_input;
+mod capture;
 mod ladder;
 mod losses;
 mod paths;

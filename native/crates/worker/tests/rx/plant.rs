@@ -96,6 +96,9 @@ impl Plant {
                              "unrecoverable_policy": "declare_lost", "start_at": "session_start"},
                 "journal": {"data_dir": path("journal"), "segment_size_bytes": 1_048_576,
                             "sync_policy": "batch", "fsync_interval_ms": 2},
+                "capture": {"enabled": false, "ring_bytes": 1_048_576, "before_ms": 1000,
+                            "after_ms": 50, "cut_on_gap": true, "max_files": 10,
+                            "data_dir": path("captures")},
                 "book": {"enabled": false, "snapshot_interval_ms": 5000, "initial_orders": 16},
             },
         });
@@ -136,6 +139,14 @@ impl Plant {
     /// Sets a value of the spec, such as `/exchange/recovery/slo_ms`.
     pub(crate) fn set(&mut self, pointer: &str, value: Value) {
         *self.spec.pointer_mut(pointer).expect("a key of the spec") = value;
+    }
+
+    /// Where line 0 or 1 is sent to.
+    pub(crate) fn destination(&self, line: usize) -> SocketAddr {
+        let line = &self.spec["exchange"]["lines"][line];
+        let text = |key: &str| line[key].to_string().replace('"', "");
+        let address = format!("{}:{}", text("group"), text("port"));
+        address.parse().expect("an address")
     }
 
     /// Starts a worker and waits until it is ready.
@@ -356,7 +367,9 @@ impl Worker {
     /// Calls an op of the control socket.
     pub(crate) fn call(&self, op: &str, args: &Value) -> Value {
         let mut stream = UnixStream::connect(&self.control).expect("control socket");
-        let request = json!({"id": op, "op": op, "args": args, "deadline_ms": 10_000});
+        static CALLS: AtomicU32 = AtomicU32::new(0);
+        let id = CALLS.fetch_add(1, Ordering::Relaxed).to_string();
+        let request = json!({"id": id, "op": op, "args": args, "deadline_ms": 10_000});
         writeln!(stream, "{request}").expect("request");
         let mut lines = BufReader::new(stream).lines();
         let hello: Value = parse(lines.next());

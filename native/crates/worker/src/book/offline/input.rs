@@ -1,8 +1,9 @@
-//! Reading messages from a BinaryFILE or a journal, in pieces.
+//! Reading messages from a BinaryFILE or a journal, in pieces, or from a capture.
 
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read, Seek};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
@@ -10,6 +11,7 @@ use tickdeck_book::{Books, BooksConfig, Channel, Record};
 use tickdeck_wire::binaryfile::{self, Conformed, Messages};
 
 use super::{Outcome, Printer, cannot_read};
+use crate::capture;
 use crate::exit::Failure;
 
 /// Read at a time; any message (at most 64 KiB) fits.
@@ -24,12 +26,28 @@ pub(super) fn read_file(
     printer: &mut Printer<'_>,
 ) -> Result<Outcome, Failure> {
     let mut file = open(path).map_err(|error| cannot_read(path, error))?;
+    Ok(apply_file(&mut file, config, printer))
+}
+
+/// Applies the messages of a capture in order of their sequence numbers.
+pub(super) fn read_capture(
+    path: &Path,
+    destination: Option<SocketAddr>,
+    config: BooksConfig,
+    printer: &mut Printer<'_>,
+) -> Result<Outcome, Failure> {
+    let found = capture::read_messages(path, destination)?;
+    found.log(path);
+    Ok(apply_file(&mut &found.blocks[..], config, printer))
+}
+
+fn apply_file(file: &mut impl Read, config: BooksConfig, printer: &mut Printer<'_>) -> Outcome {
     let mut books = Books::new(config);
     let mut mender = Mender::default();
     let mut piece = Vec::with_capacity(PIECE_BYTES);
     let mut offset = 0_u64;
     let problem = loop {
-        let filled = fill(&mut file, &mut piece);
+        let filled = fill(file, &mut piece);
         let used = whole_messages(&piece);
         for message in Messages::new(&mender.mend(&piece[..used])).map_while(Result::ok) {
             let number = books.counters().messages + 1;
@@ -45,12 +63,12 @@ pub(super) fn read_file(
             Err(error) => break Some(format!("message at byte {offset}: {error}")),
         }
     };
-    Ok(Outcome {
+    Outcome {
         books,
         stream: None,
         narrowed: mender.narrowed,
         problem,
-    })
+    }
 }
 
 /// Cuts the wide stock fields that some converters write, see [`binaryfile::conform`], piece by

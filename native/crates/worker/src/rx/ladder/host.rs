@@ -1,12 +1,16 @@
-//! The counters of the host below the receive paths, from the files that the kernel shows them in.
+//! The counters of the host below the receive paths, from the kernel: by netlink, and from the
+//! files that it shows them in.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use tickdeck_net::{Interface, LinkLosses, LinkStats};
+
 use super::{Count, Layer};
+use crate::exit::chain;
 
 /// How many they are.
-const HOST_LEN: usize = 8;
+const HOST_LEN: usize = 9;
 
 /// A reading of all of them, and what could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,27 +20,30 @@ pub(in crate::rx) struct HostCounts {
     pub(in crate::rx) errors: Vec<(Layer, String)>,
 }
 
-/// Reads them. File reads, some tens of microseconds: not for the receive thread.
+/// Reads them. System calls, some tens of microseconds: not for the receive thread.
 pub(in crate::rx) struct HostReader {
     root: PathBuf,
-    interfaces: Vec<String>,
+    /// Each interface once.
+    interfaces: Vec<Interface>,
+    links: Result<LinkStats, String>,
 }
 
 impl HostReader {
-    /// For these interfaces; each is counted once.
-    pub(in crate::rx) fn new(mut interfaces: Vec<String>) -> Self {
-        interfaces.sort();
-        interfaces.dedup();
+    /// For these interfaces of the caller's network namespace.
+    pub(in crate::rx) fn new(mut interfaces: Vec<Interface>) -> Self {
+        interfaces.sort_by_key(|interface| interface.index);
+        interfaces.dedup_by_key(|interface| interface.index);
         Self {
             root: PathBuf::from("/"),
             interfaces,
+            links: LinkStats::open().map_err(|error| chain(&error)),
         }
     }
 
     /// A reading. What cannot be read is `None` with the reason beside it, never 0.
-    pub(in crate::rx) fn read(&self) -> HostCounts {
+    pub(in crate::rx) fn read(&mut self) -> HostCounts {
         let mut errors = Vec::new();
-        let nic = NIC_COUNTERS.map(|name| noted(Layer::Nic, self.nic(name), &mut errors));
+        let nic = noted(Layer::Nic, self.nic(), &mut errors);
         let softnet = self
             .file("proc/net/softnet_stat")
             .and_then(|text| softnet(&text));
@@ -45,14 +52,15 @@ impl HostReader {
             .file("proc/net/snmp")
             .and_then(|text| udp_errors(&text));
         let [no_room, checksum] = spread(noted(Layer::Socket, udp, &mut errors));
-        let [rx_dropped, missed, fifo, over] = nic;
+        let of_nic = |counter, value: fn(&LinkLosses) -> u64| {
+            Count::loss(Layer::Nic, counter, "packets", nic.as_ref().map(value))
+        };
         let counts = [
-            // Drops of the driver and, by the kernel, of the backlog and of protocols that nobody
-            // on the host takes.
-            Count::loss(Layer::Nic, "rx_dropped", "packets", rx_dropped),
-            Count::loss(Layer::Nic, "rx_missed_errors", "packets", missed),
-            Count::loss(Layer::Nic, "rx_fifo_errors", "packets", fifo),
-            Count::loss(Layer::Nic, "rx_over_errors", "packets", over),
+            of_nic("rx_dropped", |nic| nic.rx_dropped),
+            of_nic("rx_missed_errors", |nic| nic.rx_missed_errors),
+            of_nic("rx_fifo_errors", |nic| nic.rx_fifo_errors),
+            of_nic("rx_over_errors", |nic| nic.rx_over_errors),
+            of_nic("rx_crc_errors", |nic| nic.rx_crc_errors),
             Count::loss(Layer::Softnet, "dropped", "packets", dropped),
             Count::info(Layer::Softnet, "time_squeeze", "times", squeezed),
             // Of all sockets of the host; those of the lines count for themselves.
@@ -62,17 +70,18 @@ impl HostReader {
         HostCounts { counts, errors }
     }
 
-    /// The sum of a counter over the interfaces.
-    fn nic(&self, name: &str) -> Result<u64, String> {
-        let mut sum = 0_u64;
-        for interface in &self.interfaces {
-            let path = format!("sys/class/net/{interface}/statistics/{name}");
-            let text = self.file(&path)?;
-            let value: u64 = text
-                .trim()
-                .parse()
-                .map_err(|_| format!("/{path}: {text:?}"))?;
-            sum = sum.wrapping_add(value);
+    /// The sums over the interfaces.
+    fn nic(&mut self) -> Result<LinkLosses, String> {
+        let links = self.links.as_mut().map_err(|error| error.clone())?;
+        let mut sum = LinkLosses::default();
+        for Interface { name, index, .. } in &self.interfaces {
+            let one = links.read(*index);
+            let one = one.map_err(|error| format!("interface {name}: {}", chain(&error)))?;
+            sum.rx_dropped += one.rx_dropped;
+            sum.rx_missed_errors += one.rx_missed_errors;
+            sum.rx_fifo_errors += one.rx_fifo_errors;
+            sum.rx_over_errors += one.rx_over_errors;
+            sum.rx_crc_errors += one.rx_crc_errors;
         }
         Ok(sum)
     }
@@ -82,14 +91,6 @@ impl HostReader {
         fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
     }
 }
-
-/// What counts as lost by a network card (`Documentation/networking/statistics.rst` of Linux).
-const NIC_COUNTERS: [&str; 4] = [
-    "rx_dropped",
-    "rx_missed_errors",
-    "rx_fifo_errors",
-    "rx_over_errors",
-];
 
 /// The value, or `None` with the reason noted.
 fn noted<T>(layer: Layer, read: Result<T, String>, errors: &mut Vec<(Layer, String)>) -> Option<T> {
@@ -142,35 +143,23 @@ fn udp_errors(text: &str) -> Result<[u64; 2], String> {
 mod tests {
     use super::*;
 
-    fn value(counts: &HostCounts, layer: Layer, counter: &str) -> Option<u64> {
-        let mut all = counts.counts.iter();
-        all.find(|count| count.layer == layer && count.counter == counter)?
-            .value
-    }
-
     fn write(root: &Path, path: &str, text: &str) {
         let path = root.join(path);
         fs::create_dir_all(path.parent().expect("a directory")).expect("made");
         fs::write(path, text).expect("written");
     }
 
-    fn reader(root: &Path) -> HostReader {
+    fn reader(root: &Path, interfaces: Vec<Interface>) -> HostReader {
         HostReader {
             root: root.to_owned(),
-            ..HostReader::new(vec!["eth1".into(), "eth0".into(), "eth1".into()])
+            ..HostReader::new(interfaces)
         }
     }
 
-    /// Counters are summed over interfaces and over cores, each interface once.
+    /// Columns are summed over the cores; those of UDP are found by their names.
     #[test]
     fn counters_are_summed() {
         let root = tempfile::tempdir().expect("temporary directory");
-        for (interface, scale) in [("eth0", 1), ("eth1", 10)] {
-            for (name, value) in NIC_COUNTERS.iter().zip(1..) {
-                let path = format!("sys/class/net/{interface}/statistics/{name}");
-                write(root.path(), &path, &format!("{}\n", value * scale));
-            }
-        }
         let cores = "0000ffff 00000010 00000001 0 0\n0000ffff 0000000f 00000002 0 0\n";
         write(root.path(), "proc/net/softnet_stat", cores);
         let udp = "Udp: InDatagrams RcvbufErrors InCsumErrors\nUdp: 9 7 8\n";
@@ -179,23 +168,28 @@ mod tests {
             "proc/net/snmp",
             &format!("Ip: A\nIp: 1\n{udp}UdpLite: B\n"),
         );
-        let counts = reader(root.path()).read();
+        let counts = reader(root.path(), Vec::new()).read();
         assert_eq!(counts.errors, []);
         let values = counts.counts.map(|count| count.value.expect("read"));
-        assert_eq!(values, [11, 22, 33, 44, 31, 3, 7, 8]);
+        assert_eq!(values, [0, 0, 0, 0, 0, 31, 3, 7, 8]);
     }
 
-    /// What cannot be read is not 0: it is absent, and the reason names the file.
+    /// What cannot be read is not 0: it is absent, and the reason names the place.
     #[test]
     fn unreadable_is_not_zero() {
         let root = tempfile::tempdir().expect("temporary directory");
         write(root.path(), "proc/net/softnet_stat", "0000ffff zz 0\n");
         write(root.path(), "proc/net/snmp", "Udp: InDatagrams\nUdp: 9\n");
-        let counts = reader(root.path()).read();
+        let gone = Interface {
+            name: "gone0".into(),
+            index: u32::MAX / 2,
+            ipv4: None,
+        };
+        let counts = reader(root.path(), vec![gone]).read();
         assert!(counts.counts.iter().all(|count| count.value.is_none()));
         let text = format!("{:?}", counts.errors);
         for words in [
-            "eth0/statistics/rx_dropped: No such file",
+            "interface gone0: cannot read an interface's counters",
             "line",
             "no RcvbufErrors of Udp",
         ] {
@@ -203,11 +197,14 @@ mod tests {
         }
     }
 
-    /// The files of this host can be read.
+    /// The counters of this host can be read, an interface of two lines once.
     #[test]
     fn this_host_is_readable() {
-        let counts = HostReader::new(vec!["lo".into()]).read();
+        let loopback = tickdeck_net::find_interface("lo").expect("the loopback interface");
+        let mut reader = HostReader::new(vec![loopback.clone(), loopback]);
+        assert_eq!(reader.interfaces.len(), 1);
+        let counts = reader.read();
         assert_eq!(counts.errors, []);
-        assert!(value(&counts, Layer::Softnet, "dropped").is_some());
+        assert!(counts.counts.iter().all(|count| count.value.is_some()));
     }
 }

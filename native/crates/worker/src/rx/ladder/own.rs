@@ -5,7 +5,7 @@ use tickdeck_net::PathCounters;
 use super::{Count, Layer};
 
 /// How many they are.
-const OWN_LEN: usize = 22;
+const OWN_LEN: usize = 23;
 
 /// A reading of all of them.
 pub(in crate::rx) type OwnCounts = [Count; OWN_LEN];
@@ -65,6 +65,12 @@ fn own_counts(paths: &PathCounters, merge: &MergeCounts) -> OwnCounts {
         Count::loss(Receiver, "malformed", "frames", paths.malformed),
         Count::info(Receiver, "fragments", "frames", paths.fragments),
         Count::info(Receiver, "foreign", "frames", paths.foreign),
+        Count::info(
+            Receiver,
+            "hardware_stamps_refused",
+            "packets",
+            paths.hardware_stamps_refused,
+        ),
         Count::loss(Receiver, "rejected", "packets", merge.rejected),
         Count::loss(Arbiter, "hold_dropped", "messages", merge.hold_dropped),
         Count::info(Arbiter, "wrong_session", "packets", merge.wrong_session),

@@ -45,12 +45,24 @@ impl Losses {
             let mut found = pairs.filter(of_it);
             found.next().and_then(|(old, new)| new.grown_since(old))
         };
-        // The kernel adds a drop of the backlog to its interface's `rx_dropped` as well.
-        let counted_twice = grown(Layer::Nic, "rx_dropped").zip(grown(Layer::Softnet, "dropped"));
-        subtract(&mut losses[Layer::Nic as usize], counted_twice);
         // A copying XSK counts a frame for which the fill ring had none in both counters.
-        let counted_twice = grown(Layer::Xsk, "dropped").zip(grown(Layer::Xsk, FILL_RING_EMPTY));
-        subtract(&mut losses[Layer::Xsk as usize], counted_twice);
+        let no_frame = grown(Layer::Xsk, FILL_RING_EMPTY);
+        subtract(
+            &mut losses,
+            Layer::Xsk,
+            grown(Layer::Xsk, "dropped"),
+            no_frame,
+        );
+        // An interface's `rx_dropped` counts what the layers above refused to take as well: the
+        // backlog always, an XSK with some drivers (veth).
+        let [softnet, xsk] = [Layer::Softnet, Layer::Xsk].map(|layer| losses[layer as usize]);
+        let above = softnet.unwrap_or(0) + xsk.unwrap_or(0);
+        subtract(
+            &mut losses,
+            Layer::Nic,
+            grown(Layer::Nic, "rx_dropped"),
+            Some(above),
+        );
         Self(losses)
     }
 
@@ -89,8 +101,9 @@ impl Losses {
     }
 }
 
-fn subtract(lost: &mut Option<u64>, counted_twice: Option<(u64, u64)>) {
-    if let (Some(lost), Some((one, other))) = (lost, counted_twice) {
+/// Takes what two counters have both counted from a layer's losses.
+fn subtract(losses: &mut [Option<u64>], layer: Layer, one: Option<u64>, other: Option<u64>) {
+    if let (Some(lost), Some(one), Some(other)) = (&mut losses[layer as usize], one, other) {
         *lost -= one.min(other);
     }
 }

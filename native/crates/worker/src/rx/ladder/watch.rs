@@ -9,6 +9,7 @@ use std::sync::mpsc::SyncSender;
 
 use rtrb::Consumer;
 use serde_json::Value;
+use tickdeck_net::Interface;
 use tickdeck_net::clock::monotonic_ns;
 use tickdeck_stats::Counter;
 use tickdeck_stats::reader::Reader;
@@ -62,10 +63,10 @@ impl Watcher {
         orders: Consumer<ReportOrder>,
         metrics: HostMetrics,
         lines: Vec<LineReport>,
-        interfaces: Vec<String>,
+        interfaces: Vec<Interface>,
         stats_path: PathBuf,
     ) -> Self {
-        let host = HostReader::new(interfaces);
+        let mut host = HostReader::new(interfaces);
         let first_host = host.read();
         for (layer, error) in &first_host.errors {
             tracing::warn!(
@@ -106,6 +107,7 @@ impl Watcher {
                     let counts = own.counts();
                     self.first_own.get_or_insert(counts);
                     self.owns.add(at_ns, counts);
+                    self.show_host(at_ns, &counts);
                 }
                 Note::Gap(gap) => {
                     if !std::mem::replace(&mut is_read, true) {
@@ -126,8 +128,17 @@ impl Watcher {
     fn read_host(&mut self) {
         let reading = self.host.read();
         let now_ns = monotonic_ns();
-        let readings = [(&self.first_host.counts[..], &reading.counts[..])];
-        let losses = Losses::between(&readings);
+        self.hosts.add(now_ns, reading);
+        self.read_due_ns = now_ns + READ_INTERVAL_NS;
+    }
+
+    /// Shows what the host lost by the newest reading that is no younger than the receive thread's
+    /// of `at_ns`: what an XSK refused must be known before the interface's drops are believed.
+    fn show_host(&self, at_ns: u64, own: &OwnCounts) {
+        let (Some((_, host)), Some(first_own)) = (self.hosts.before(at_ns), &self.first_own) else {
+            return;
+        };
+        let losses = Losses::between(&[(&self.first_host.counts, &host.counts), (first_own, own)]);
         let show = |counter: &Counter, layer| {
             // A counter of the host may start again; ours only grows.
             if let Some(lost) = losses.of(layer).filter(|lost| *lost > counter.get()) {
@@ -136,8 +147,6 @@ impl Watcher {
         };
         show(&self.metrics.nic, Layer::Nic);
         show(&self.metrics.softnet, Layer::Softnet);
-        self.hosts.add(now_ns, reading);
-        self.read_due_ns = now_ns + READ_INTERVAL_NS;
     }
 
     fn judge(&mut self, gap: GapNote) {

@@ -88,8 +88,9 @@ fn nothing_counts_twice() {
         xsk_ring_full: 2,
         ..PathCounters::default()
     };
-    let losses = Losses::between(&[(&before, &own.counts())]);
+    let losses = Losses::between(&[(&before, &own.counts()), (&host(0, 0), &host(50, 5))]);
     assert_eq!(losses.of(Layer::Xsk), Some(42));
+    assert_eq!(losses.of(Layer::Nic), Some(3));
 }
 
 fn values() -> impl Strategy<Value = [Option<u64>; LAYERS]> {
