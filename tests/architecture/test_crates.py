@@ -75,6 +75,17 @@ def test_unsafe_is_forbidden_outside_its_homes(crate: str) -> None:
         assert "#![forbid(unsafe_code)]" in root.read_text(), root
 
 
+def test_only_the_benchmark_uses_the_bare_loops() -> None:
+    """The loops that receivers are measured against check next to nothing."""
+    users = {
+        name
+        for name, package in packages().items()
+        for dependency in package["dependencies"]
+        if dependency["name"] == "tickdeck-net" and "bare" in dependency["features"]
+    }
+    assert users == {"bench"}
+
+
 def test_only_the_simulator_uses_sim() -> None:
     """Nothing that runs in production is built from the fault generator."""
     worker = NATIVE / "crates" / "worker" / "src"

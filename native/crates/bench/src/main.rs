@@ -4,6 +4,7 @@
 mod books;
 mod merge;
 mod rounds;
+mod rx;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,6 +43,8 @@ enum Subject {
         #[arg(long)]
         input: PathBuf,
     },
+    /// The receive paths, per packet, on a veth pair; needs root.
+    Rx(rx::Options),
 }
 
 /// Why there is no figure.
@@ -61,13 +64,23 @@ enum Error {
     /// The results differ.
     #[error(transparent)]
     WrongResult(#[from] rounds::WrongResult),
+    /// No figure of a receive path.
+    #[error("rx: {0}")]
+    Rx(#[from] rx::Error),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match measure(&arguments) {
         Ok(report) if arguments.json => println!("{report}"),
-        Ok(report) => print(&report),
+        Ok(report) => match arguments.subject {
+            Subject::Rx(_) => rx::print(&report),
+            _ => print(&report),
+        },
+        // `make bench` goes on without; who reads JSON must not take nothing for a figure.
+        Err(Error::Rx(error)) if error.is_unavailable() && !arguments.json => {
+            println!("SKIPPED: rx: {error}");
+        }
         Err(error) => {
             eprintln!("tickdeck-bench: {error}");
             return ExitCode::FAILURE;
@@ -81,6 +94,7 @@ fn measure(arguments: &Arguments) -> Result<Value, Error> {
     match &arguments.subject {
         Subject::Arbiter { packets, lines } => Ok(merge::run(*packets, rounds, *lines)?),
         Subject::Book { input } => books::run(input, rounds),
+        Subject::Rx(options) => Ok(rx::run(options, rounds)?),
     }
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn compare(
 }
 
 /// Median, min and max, rounded to two decimals.
-fn spread(values: &[f64]) -> Value {
+pub(crate) fn spread(values: &[f64]) -> Value {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;

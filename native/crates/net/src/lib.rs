@@ -13,6 +13,8 @@
 //! A requested option that cannot be applied is an error that names the option, the value and the
 //! remedy; nothing is quietly left out. Nothing here allocates after a receiver is open.
 
+#[cfg(feature = "bare")]
+pub mod bare;
 pub mod clock;
 pub mod frame;
 

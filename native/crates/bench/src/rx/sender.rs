@@ -1,0 +1,313 @@
+//! The sender's thread: in the sending namespace, on its own core.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tickdeck_net::clock::{monotonic_ns, realtime_ns};
+use tickdeck_net::{MulticastSender, NetError, find_interface};
+use tickdeck_testbed::{TX_INTERFACE, Testbed};
+use tickdeck_wire::moldudp64::{PacketBuilder, Session};
+
+use super::contender::{GROUPS, PORTS};
+use super::{Error, Options};
+
+/// What the sender is to do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Order {
+    /// Both lines as fast as it goes, in batches.
+    Full(Duration),
+    /// Both lines, so many packets altogether, as fast as it goes.
+    Burst(u64),
+    /// Both lines in turn, one packet by each call, so many packets a second.
+    Paced(u64, Duration),
+    /// Line A alone, as paced, each packet with the time at which it was sent.
+    Timed(u64, Duration),
+}
+
+/// What it did.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sent {
+    /// Packets on all lines.
+    pub(crate) packets: u64,
+    /// Sequence numbers: packets of one line.
+    pub(crate) sequences: u64,
+    /// The first sequence number.
+    pub(crate) first_sequence: u64,
+    /// From the first packet to the last.
+    pub(crate) elapsed_ns: u64,
+}
+
+impl Sent {
+    /// Packets a second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.packets as f64 * 1e9 / self.elapsed_ns.max(1) as f64
+    }
+
+    /// Sum of the sequence numbers of all packets.
+    pub(crate) fn sum(&self) -> u64 {
+        let (first, count) = (u128::from(self.first_sequence), u128::from(self.sequences));
+        let lines = u128::from(self.packets / self.sequences.max(1));
+        (lines * (first * count + count * count.saturating_sub(1) / 2)) as u64
+    }
+}
+
+/// Handle of the sender's thread; it ends when this is dropped.
+pub(crate) struct Sender {
+    orders: Option<mpsc::Sender<Message>>,
+    reports: mpsc::Receiver<Result<Answer, NetError>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Message {
+    Work(Order),
+    CountDrops,
+}
+
+enum Answer {
+    Sent(Sent),
+    Drops(u64),
+}
+
+impl Sender {
+    pub(crate) fn start(testbed: &Testbed, options: &Options) -> Result<Self, Error> {
+        let (orders, messages) = mpsc::channel();
+        let (answers, reports) = mpsc::channel();
+        let (bytes, core) = (usize::from(options.payload_bytes), options.sender_cpu);
+        // A thread begins in its parent's namespace.
+        let thread = testbed.in_tx(|| {
+            thread::spawn(move || match Traffic::open(bytes, core) {
+                Ok(mut traffic) => traffic.serve(&messages, &answers),
+                Err(error) => {
+                    // If nobody listens, nobody waits either.
+                    let _ = answers.send(Err(error));
+                }
+            })
+        });
+        Ok(Self {
+            orders: Some(orders),
+            reports,
+            thread: Some(thread),
+        })
+    }
+
+    /// Begins; [`Sender::finished`] or [`Sender::wait`] tell the end.
+    pub(crate) fn begin(&self, order: Order) -> Result<(), Error> {
+        self.tell(Message::Work(order))
+    }
+
+    /// What was done, when it is.
+    pub(crate) fn finished(&self) -> Result<Option<Sent>, Error> {
+        match self.reports.try_recv() {
+            Ok(answer) => Self::sent(answer).map(Some),
+            Err(mpsc::TryRecvError::Empty) => Ok(None),
+            Err(mpsc::TryRecvError::Disconnected) => Err(Error::SenderGone),
+        }
+    }
+
+    /// Sleeps until it is done.
+    pub(crate) fn wait(&self) -> Result<Sent, Error> {
+        Self::sent(self.reports.recv().map_err(|_| Error::SenderGone)?)
+    }
+
+    /// Packets that the wire itself has dropped so far: the veth pair's own queues.
+    pub(crate) fn wire_drops(&self) -> Result<u64, Error> {
+        self.tell(Message::CountDrops)?;
+        match self.reports.recv().map_err(|_| Error::SenderGone)? {
+            Ok(Answer::Drops(count)) => Ok(count),
+            Ok(Answer::Sent(_)) => unreachable!("one question, one answer"),
+            Err(source) => Err(Error::net("sender")(source)),
+        }
+    }
+
+    fn tell(&self, message: Message) -> Result<(), Error> {
+        let orders = self.orders.as_ref().expect("open until it is dropped");
+        orders.send(message).map_err(|_| Error::SenderGone)
+    }
+
+    fn sent(answer: Result<Answer, NetError>) -> Result<Sent, Error> {
+        match answer {
+            Ok(Answer::Sent(sent)) => Ok(sent),
+            Ok(Answer::Drops(_)) => unreachable!("one question, one answer"),
+            Err(source) => Err(Error::net("sender")(source)),
+        }
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic has printed itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The lines, and a batch of packets of which only the numbers change.
+struct Traffic {
+    lines: [MulticastSender; 2],
+    packets: Vec<Vec<u8>>,
+    next_sequence: u64,
+}
+
+impl Traffic {
+    fn open(payload_bytes: usize, core: usize) -> Result<Self, NetError> {
+        tickdeck_net::pin_current_thread(core)?;
+        let [a, b] = GROUPS;
+        let interface = find_interface(TX_INTERFACE)?;
+        let line = |group: Ipv4Addr, port| MulticastSender::open(group.into(), port, &interface, 1);
+        let mut builder = PacketBuilder::new(Session(*b"BENCH00001"), payload_bytes);
+        builder.begin(1);
+        let message_bytes = payload_bytes - TIME_AT;
+        assert!(
+            builder.push(&vec![0; message_bytes]),
+            "a message fits its packet"
+        );
+        let packet = builder.finish().to_vec();
+        assert_eq!(packet.len(), payload_bytes, "one message fills the packet");
+        Ok(Self {
+            lines: [line(a, PORTS[0])?, line(b, PORTS[1])?],
+            packets: vec![packet; BATCH],
+            next_sequence: 1,
+        })
+    }
+
+    fn serve(
+        &mut self,
+        messages: &mpsc::Receiver<Message>,
+        answers: &mpsc::Sender<Result<Answer, NetError>>,
+    ) {
+        for message in messages {
+            let answer = match message {
+                Message::Work(order) => self.work(order).map(Answer::Sent),
+                Message::CountDrops => Ok(Answer::Drops(wire_drops())),
+            };
+            if answers.send(answer).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn work(&mut self, order: Order) -> Result<Sent, NetError> {
+        let (first_sequence, start_ns) = (self.next_sequence, monotonic_ns());
+        let end_of = |duration: Duration| start_ns + duration.as_nanos() as u64;
+        let packets = match order {
+            Order::Full(duration) => self.batches(end_of(duration), u64::MAX)?,
+            Order::Burst(packets) => self.batches(u64::MAX, packets)?,
+            Order::Paced(rate, duration) => {
+                // Both lines carry each number.
+                self.one_by_one(rate, end_of(duration), 2)?
+            }
+            Order::Timed(rate, duration) => self.one_by_one(rate, end_of(duration), 1)?,
+        };
+        Ok(Sent {
+            packets,
+            sequences: self.next_sequence - first_sequence,
+            first_sequence,
+            elapsed_ns: monotonic_ns() - start_ns,
+        })
+    }
+
+    /// A batch of A, the same of B, until the time or the number is reached.
+    fn batches(&mut self, end_ns: u64, packets_max: u64) -> Result<u64, NetError> {
+        let mut sent = 0;
+        while sent < packets_max && monotonic_ns() < end_ns {
+            let count = ((packets_max - sent) / 2).clamp(1, BATCH as u64);
+            for packet in &mut self.packets[..count as usize] {
+                put(packet, SEQUENCE_AT, self.next_sequence);
+                self.next_sequence += 1;
+            }
+            let slices: [&[u8]; BATCH] = std::array::from_fn(|index| &self.packets[index][..]);
+            for line in &self.lines {
+                line.send_batch(&slices[..count as usize])?;
+            }
+            sent += 2 * count;
+        }
+        Ok(sent)
+    }
+
+    /// One packet at each tick of the clock; a tick that was missed is not made up for.
+    fn one_by_one(&mut self, rate: u64, end_ns: u64, lines: usize) -> Result<u64, NetError> {
+        let interval_ns = 1_000_000_000 / rate.max(1);
+        let (mut sent, mut due_ns) = (0, monotonic_ns());
+        let packet = &mut self.packets[0];
+        while due_ns < end_ns {
+            put(packet, SEQUENCE_AT, self.next_sequence);
+            self.next_sequence += 1;
+            for line in &self.lines[..lines] {
+                while monotonic_ns() < due_ns {
+                    std::hint::spin_loop();
+                }
+                put(packet, TIME_AT, realtime_ns());
+                line.send(packet)?;
+                sent += 1;
+                due_ns = (due_ns + interval_ns).max(monotonic_ns());
+            }
+        }
+        Ok(sent)
+    }
+}
+
+/// The sequence number of a packet.
+#[inline]
+pub(crate) fn sequence_of(payload: &[u8]) -> u64 {
+    number(payload, SEQUENCE_AT)
+}
+
+/// When a packet was sent, UTC ns.
+#[inline]
+pub(crate) fn sent_ns_of(payload: &[u8]) -> u64 {
+    number(payload, TIME_AT)
+}
+
+#[inline]
+fn number(payload: &[u8], at: usize) -> u64 {
+    payload[at..]
+        .first_chunk()
+        .map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+fn put(packet: &mut [u8], at: usize, value: u64) {
+    packet[at..at + 8].copy_from_slice(&value.to_be_bytes());
+}
+
+/// What the driver dropped on the way: a veth end counts as its own transmit drops what the other
+/// end had no room for.
+fn wire_drops() -> u64 {
+    const TRANSMIT_DROPS: usize = 11;
+    let text = fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
+    let line = text.lines().find_map(|line| {
+        let (name, numbers) = line.trim_start().split_once(':')?;
+        (name == TX_INTERFACE).then_some(numbers)
+    });
+    line.and_then(|numbers| numbers.split_whitespace().nth(TRANSMIT_DROPS)?.parse().ok())
+        .unwrap_or(0)
+}
+
+/// Packets of one system call.
+const BATCH: usize = 64;
+/// MoldUDP64: session of 10 bytes, then the sequence number.
+const SEQUENCE_AT: usize = 10;
+/// The first message: behind the header of 20 bytes and the message's length.
+const TIME_AT: usize = 22;
+
+#[cfg(test)]
+mod tests {
+    use super::Sent;
+
+    /// The sum over both lines of the numbers 5, 6 and 7.
+    #[test]
+    fn sum_of_the_sequence_numbers() {
+        let sent = Sent {
+            packets: 6,
+            sequences: 3,
+            first_sequence: 5,
+            elapsed_ns: 2_000,
+        };
+        assert_eq!(sent.sum(), 36);
+        assert!((sent.rate() - 3_000_000.0).abs() < 1.0);
+    }
+}
