@@ -205,7 +205,9 @@ fn an_overflow_is_counted_exactly() {
             sender.send(&flow().build(&number.to_be_bytes())).unwrap();
         }
         let mut drops = 0;
+        let deadline = deadline();
         while numbers.len() as u64 + drops < sent {
+            assert!(Instant::now() < deadline, "{} and {drops}", numbers.len());
             let found = take_available(&mut receiver);
             numbers.extend(found.iter().map(|payload| number_of(payload)));
             drops = receiver.counters().unwrap().packet_ring_drops;
@@ -243,7 +245,9 @@ fn two_rings_share_the_flows() {
         let mut receiver = open(&testbed, &line, &config);
         send(400);
         let mut taken = 0;
+        let deadline = deadline();
         loop {
+            assert!(Instant::now() < deadline, "{taken} came");
             taken += take_available(&mut receiver).len() as u64;
             let drops = receiver.counters().unwrap().packet_ring_drops;
             if taken + drops == 400 {
@@ -416,7 +420,9 @@ fn a_lost_interface_is_an_error() {
     assert!(!wait(&receiver), "once");
     testbed.command_rx("ip link set rx0 up").unwrap();
     let mut sender = frame_sender(&testbed);
+    let deadline = deadline();
     while !wait(&receiver) {
+        assert!(Instant::now() < deadline, "nothing comes again");
         sender.send(&flow().build(b"again")).unwrap();
     }
     testbed.command_rx("ip link del rx0").unwrap();
@@ -505,8 +511,15 @@ fn take_available(receiver: &mut PacketMmapReceiver) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     wait(receiver);
     let mut keep = |datagram: tickdeck_net::Datagram<'_>| found.push(datagram.payload.to_vec());
-    while receiver.receive(&mut keep).unwrap() > 0 {}
+    let deadline = deadline();
+    while receiver.receive(&mut keep).unwrap() > 0 {
+        assert!(Instant::now() < deadline, "there is no end of it");
+    }
     found
+}
+
+fn deadline() -> Instant {
+    Instant::now() + Duration::from_secs(5)
 }
 
 fn number_of(payload: &[u8]) -> u64 {
@@ -526,7 +539,7 @@ fn packet_sockets(testbed: &Testbed) -> Vec<String> {
 /// Another test's thread that starts a command has all descriptors for a moment, until the command
 /// runs.
 fn wait_until_closed(testbed: &Testbed) {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = deadline();
     while !packet_sockets(testbed).is_empty() {
         assert!(Instant::now() < deadline, "a packet socket stayed open");
         std::thread::yield_now();
