@@ -10,10 +10,18 @@ use crate::error::NetError;
 pub const WAIT_CAPACITY: usize = 128;
 
 /// Descriptors to wait for, without allocation.
-#[derive(Default)]
 pub struct WaitSet<'a> {
     descriptors: [Option<BorrowedFd<'a>>; WAIT_CAPACITY],
     count: usize,
+}
+
+impl Default for WaitSet<'_> {
+    fn default() -> Self {
+        Self {
+            descriptors: [None; WAIT_CAPACITY],
+            count: 0,
+        }
+    }
 }
 
 impl<'a> WaitSet<'a> {
