@@ -58,6 +58,10 @@ impl Writer {
             });
         }
         let seq = self.next_seq;
+        // A slot was last touched one round of the ring ago: by now it is far away, and waiting for
+        // it would cost as much as the rest of the record. Measured in tests/performance/RESULTS.md.
+        self.mapping
+            .prefetch(self.shape.slot_word(seq.wrapping_add(SLOTS_AHEAD)));
         let words = self.mapping.words();
         let slot = &words[self.shape.slot_word(seq)..][..self.shape.stride_words()];
         let (head, body) = slot.split_at(SLOT_HEADER_WORDS);
@@ -97,6 +101,9 @@ impl Writer {
         self.shape.slot_bytes as usize
     }
 }
+
+/// How many slots ahead memory is fetched.
+const SLOTS_AHEAD: u64 = 4;
 
 impl RecordHeader {
     /// Words 1 to 4 of a slot.
