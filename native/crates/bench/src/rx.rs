@@ -125,6 +125,19 @@ impl Error {
         matches!(self, Self::Testbed(TestbedError::Unavailable(_)))
     }
 
+    /// Whether the system said EBUSY.
+    fn is_busy(&self) -> bool {
+        let mut cause: Option<&dyn std::error::Error> = Some(self);
+        while let Some(error) = cause {
+            let system = error.downcast_ref::<std::io::Error>();
+            if system.is_some_and(|error| error.kind() == std::io::ErrorKind::ResourceBusy) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+
     /// For `map_err` on what our network crate does.
     pub(crate) fn net(what: impl ToString) -> impl FnOnce(NetError) -> Self {
         let what = what.to_string();

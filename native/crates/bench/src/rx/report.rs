@@ -191,6 +191,7 @@ const DRAIN_CPU: Reading = |figures| {
         .as_ref()
         .map(|drain| drain.cpu_ns_per_packet())
 };
+const SENDER_CPU: Reading = |figures| Some(figures.full.sent.cpu_ns_per_packet());
 const PER_WAKE: Reading = |figures| {
     let full = &figures.full;
     Some(full.received as f64 / full.waits.max(1) as f64)
@@ -287,7 +288,9 @@ fn details(stages: &Stages<'_>) -> Map<String, Value> {
         add(format!("bare_{name}_ratio_to_bare_recvmmsg"), ratio);
     }
     add("bare_packets_per_wake".to_owned(), bare.spread(PER_WAKE));
+    add("bare_sender_cpu".to_owned(), bare.spread(SENDER_CPU));
     if let Some(alone) = alone {
+        add("sender_cpu".to_owned(), alone.spread(SENDER_CPU));
         add("packets_per_wake".to_owned(), alone.spread(PER_WAKE));
     }
     for (name, reading) in [("p50", P50), ("p99", P99), ("p999", P999), ("max", MAX)] {

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tickdeck_net::clock::{monotonic_ns, realtime_ns};
+use tickdeck_net::clock::{monotonic_ns, realtime_ns, thread_cpu_ns};
 use tickdeck_net::{MulticastSender, NetError, find_interface};
 use tickdeck_testbed::{TX_INTERFACE, Testbed};
 use tickdeck_wire::moldudp64::{PacketBuilder, Session};
@@ -38,12 +38,19 @@ pub(crate) struct Sent {
     pub(crate) first_sequence: u64,
     /// From the first packet to the last.
     pub(crate) elapsed_ns: u64,
+    /// Processor time of the sender's thread, the kernel's receive work on it included.
+    pub(crate) cpu_ns: u64,
 }
 
 impl Sent {
     /// Packets a second.
     pub(crate) fn rate(&self) -> f64 {
         self.packets as f64 * 1e9 / self.elapsed_ns.max(1) as f64
+    }
+
+    /// What a packet cost the sender's thread.
+    pub(crate) fn cpu_ns_per_packet(&self) -> f64 {
+        self.cpu_ns as f64 / self.packets.max(1) as f64
     }
 
     /// Sum of the sequence numbers of all packets.
@@ -192,7 +199,8 @@ impl Traffic {
     }
 
     fn work(&mut self, order: Order) -> Result<Sent, NetError> {
-        let (first_sequence, start_ns) = (self.next_sequence, monotonic_ns());
+        let (first_sequence, start_cpu_ns) = (self.next_sequence, thread_cpu_ns());
+        let start_ns = monotonic_ns();
         let end_of = |duration: Duration| start_ns + duration.as_nanos() as u64;
         let packets = match order {
             Order::Full(duration) => self.batches(end_of(duration), u64::MAX)?,
@@ -208,6 +216,7 @@ impl Traffic {
             sequences: self.next_sequence - first_sequence,
             first_sequence,
             elapsed_ns: monotonic_ns() - start_ns,
+            cpu_ns: thread_cpu_ns() - start_cpu_ns,
         })
     }
 
@@ -306,8 +315,10 @@ mod tests {
             sequences: 3,
             first_sequence: 5,
             elapsed_ns: 2_000,
+            cpu_ns: 1_200,
         };
         assert_eq!(sent.sum(), 36);
+        assert!((sent.cpu_ns_per_packet() - 200.0).abs() < 1e-9);
         assert!((sent.rate() - 3_000_000.0).abs() < 1.0);
     }
 }
