@@ -45,7 +45,7 @@ __all__ = [
 SPEC_SCHEMA = "tickdeck.spec/v1"
 """Version of the spec document; a worker refuses any other."""
 
-_BOOK_IGNORES = ("receive", "afxdp", "line", "arbiter", "recovery", "capture")
+_BOOK_IGNORES = ("receive", "afxdp", "packet_mmap", "line", "arbiter", "recovery", "capture")
 """Parts of the exchange that a book worker does not use."""
 _RX_IGNORES = ("book",)
 

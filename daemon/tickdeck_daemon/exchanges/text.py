@@ -15,11 +15,16 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tickdeck_daemon.errors import InvalidError, Violation
-from tickdeck_daemon.exchanges.model import ExchangeConfig, Line, Table
+from tickdeck_daemon.exchanges.model import ExchangeConfig, Line, PacketMmap, Receive, Table
 from tickdeck_daemon.exchanges.toml_lines import KeyPath, key_lines, line_of
 
 TEXT_LENGTH_MAX = 256 * 1024
 """Longest exchange file, in characters."""
+
+PACKET_OVERHEAD_BYTES = 226
+"""What a packet ring's block holds beside the longest payload: headers of block, frame and UDP."""
+RING_BYTES_MAX = 1 << 30
+"""Largest packet ring."""
 
 Fault = tuple[KeyPath, str]
 """Where and what, before the line number is known."""
@@ -235,6 +240,7 @@ def _rules(raw: dict[str, Any]) -> Iterator[Fault]:
         yield from _line_rules(_tables(raw, "line"), given="line" in raw)
     yield from _path_rules(raw)
     yield from _recovery_rules(_table(raw, "recovery"))
+    yield from _packet_mmap_rules(_table(raw, "packet_mmap"), _table(raw, "receive"))
 
 
 def _line_rules(lines: list[dict[str, Any]], *, given: bool) -> Iterator[Fault]:
@@ -310,6 +316,21 @@ def _recovery_rules(recovery: dict[str, Any]) -> Iterator[Fault]:
         path: KeyPath = ("recovery", "request_address")
         text = 'replay_protocol = "moldudp64" needs request_address = "address:port" in [recovery]'
         yield path, text
+
+
+def _packet_mmap_rules(packet_mmap: dict[str, Any], receive: dict[str, Any]) -> Iterator[Fault]:
+    block_bytes = packet_mmap.get("block_bytes", PacketMmap().block_bytes)
+    block_count = packet_mmap.get("block_count", PacketMmap().block_count)
+    packet_bytes = receive.get("max_packet_bytes", Receive().max_packet_bytes)
+    if not packet_mmap or not isinstance(block_bytes, int):
+        return
+    if isinstance(packet_bytes, int) and block_bytes < packet_bytes + PACKET_OVERHEAD_BYTES:
+        needed = packet_bytes + PACKET_OVERHEAD_BYTES
+        text = f"a block of {block_bytes} bytes has no room for a packet; {needed} are needed"
+        yield ("packet_mmap", "block_bytes"), text
+    if isinstance(block_count, int) and block_bytes * block_count > RING_BYTES_MAX:
+        text = f"{block_count} blocks of {block_bytes} bytes are more than 1 GiB for one ring"
+        yield ("packet_mmap", "block_count"), text
 
 
 def _host_rules(raw: dict[str, Any], host: Host) -> Iterator[Fault]:

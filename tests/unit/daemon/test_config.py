@@ -107,6 +107,38 @@ def test_lines_of_ipv6_are_taken_in_one_spelling() -> None:
             "receive.timestamps",
             ['"hardware_or_kernel" or "off", not "hardware"'],
         ),
+        (
+            exchange_toml(extra="packet_mmap = { queues = 5 }"),
+            "packet_mmap.queues",
+            ["at most 4, not 5"],
+        ),
+        (
+            exchange_toml(extra="packet_mmap = { block_bytes = 5000 }"),
+            "packet_mmap.block_bytes",
+            ["5000 is no power of two; the next one is 8192"],
+        ),
+        (
+            exchange_toml(
+                extra="packet_mmap.block_bytes = 4096\nreceive = { max_packet_bytes = 3871 }"
+            ),
+            "packet_mmap.block_bytes",
+            ["a block of 4096 bytes has no room for a packet; 4097 are needed"],
+        ),
+        (
+            exchange_toml(extra="packet_mmap = { block_count = 4097 }"),
+            "packet_mmap.block_count",
+            ["4097 blocks of 262144 bytes are more than 1 GiB"],
+        ),
+        (
+            exchange_toml(extra="packet_mmap = { retire_ms = 0 }"),
+            "packet_mmap.retire_ms",
+            ["at least 1, not 0"],
+        ),
+        (
+            changed('interface = "', 'receive = "af_packet"\ninterface = "'),
+            "line[0].receive",
+            ['"recvmmsg" or "packet_mmap", not "af_packet"'],
+        ),
         (changed("31001", "0"), "line[0].port", ["at least 1, not 0"]),
         (changed("31001", "65536"), "line[0].port", ["at most 65535, not 65536"]),
         (changed("31001", '"31001"'), "line[0].port", ['must be an integer, not "31001"']),

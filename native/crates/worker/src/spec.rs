@@ -64,6 +64,8 @@ pub struct Exchange {
     pub general: General,
     /// Settings of the receive thread.
     pub receive: Receive,
+    /// Settings of the packet rings.
+    pub packet_mmap: PacketMmap,
     /// Settings of the AF_XDP path.
     pub afxdp: Afxdp,
     /// Two lines, A and B.
@@ -136,6 +138,22 @@ pub enum Timestamps {
     HardwareOrKernel,
     /// None: the time of the call that took the packet.
     Off,
+}
+
+/// Settings of the packet rings of a line.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct PacketMmap {
+    /// Whether rings may be used; absent: not said.
+    pub enable: Option<bool>,
+    /// Rings of each line.
+    pub queues: usize,
+    /// Bytes of a block; a power of two.
+    pub block_bytes: usize,
+    /// Blocks of each ring.
+    pub block_count: usize,
+    /// A block that is not full is handed over after this time.
+    pub retire_ms: u32,
 }
 
 /// What the receive thread does when no packet is there.
@@ -227,6 +245,8 @@ impl LineName {
 pub enum ReceivePath {
     /// Kernel UDP sockets.
     Recvmmsg,
+    /// A packet ring.
+    PacketMmap,
     /// AF_XDP sockets.
     AfXdp,
     /// The best that the host can.
@@ -372,6 +392,7 @@ impl ReceivePath {
     pub fn name(self) -> &'static str {
         match self {
             Self::Recvmmsg => "recvmmsg",
+            Self::PacketMmap => "packet_mmap",
             Self::AfXdp => "af_xdp",
             Self::Auto => "auto",
         }

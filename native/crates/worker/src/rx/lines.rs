@@ -34,7 +34,7 @@ pub(super) fn open_lines(spec: &Spec) -> Result<Vec<OpenLines>, Failure> {
 /// The settings of every path, from the spec.
 pub(super) fn settings(spec: &Spec) -> PathSettings {
     let exchange = &spec.exchange;
-    let (receive, afxdp) = (&exchange.receive, &exchange.afxdp);
+    let (receive, afxdp, ring) = (&exchange.receive, &exchange.afxdp, &exchange.packet_mmap);
     let socket = SocketConfig {
         rcvbuf_bytes: receive.rcvbuf_bytes,
         batch: receive.batch,
@@ -47,7 +47,11 @@ pub(super) fn settings(spec: &Spec) -> PathSettings {
         },
         ..SocketConfig::default()
     };
-    let is_off = |rung: &Rung| rung.is_af_xdp() && afxdp.enable == Some(false);
+    let is_off = |rung: &Rung| match rung {
+        Rung::Recvmmsg => false,
+        Rung::PacketMmap => ring.enable == Some(false),
+        _ => afxdp.enable == Some(false),
+    };
     PathSettings {
         af_xdp: AfXdpConfig {
             frame_count: afxdp.frame_count,
@@ -60,7 +64,15 @@ pub(super) fn settings(spec: &Spec) -> PathSettings {
             beside: socket.clone(),
             ..AfXdpConfig::default()
         },
-        packet_mmap: PacketMmapConfig::default(),
+        packet_mmap: PacketMmapConfig {
+            queues: ring.queues,
+            block_bytes: ring.block_bytes,
+            block_count: ring.block_count,
+            retire_ms: ring.retire_ms,
+            batch: receive.batch,
+            max_packet_bytes: receive.max_packet_bytes,
+            fanout_group: None,
+        },
         socket,
         worst_af_xdp: match afxdp.require {
             AfxdpRequire::Zerocopy => Rung::ZeroCopy,
@@ -84,6 +96,7 @@ pub(super) fn wish(line: &Line) -> Result<(LineConfig, PathWish), Failure> {
     };
     let wish = match line.receive {
         ReceivePath::Recvmmsg => PathWish::Recvmmsg,
+        ReceivePath::PacketMmap => PathWish::PacketMmap,
         ReceivePath::AfXdp => PathWish::AfXdp,
         ReceivePath::Auto => PathWish::Auto,
     };

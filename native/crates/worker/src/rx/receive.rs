@@ -90,7 +90,7 @@ impl ReceiveThread {
     }
 
     /// One batch of each line, then answers, then deadlines. Returns whether more is waiting.
-    fn pass(&mut self, now_ns: u64) -> Result<bool, NetError> {
+    pub(super) fn pass(&mut self, now_ns: u64) -> Result<bool, NetError> {
         let merge = &mut self.merge;
         let (mut packets, mut is_behind) = (0, false);
         // A kernel socket beside a bypass costs a system call, so not in every pass of a spin.
@@ -144,7 +144,7 @@ impl ReceiveThread {
         Ok(())
     }
 
-    fn show_drops(&mut self) -> Result<(), NetError> {
+    pub(super) fn show_drops(&mut self) -> Result<(), NetError> {
         let mut sum = PathCounters::default();
         let receivers = self.lines.iter_mut().zip(&self.merge.receivers);
         for (number, (lines, metrics)) in (1..).zip(receivers) {

@@ -438,3 +438,6 @@ fn joined<T>(name: &str, thread: JoinHandle<T>) -> Result<T, Failure> {
 
 /// Enough for the longest event.
 const SHORTEST_SLOT: usize = 64;
+
+#[cfg(test)]
+mod steady_tests;

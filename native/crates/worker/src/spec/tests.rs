@@ -7,6 +7,7 @@ pub(crate) const WHOLE: &str = r#"{"schema":"tickdeck.spec/v1","kind":"rx","work
  "afxdp":{"enable":null,"require":"any","frame_count":64,"rx_ring":64,"huge_pages":false},
  "receive":{"cpu":null,"wait":"block","rcvbuf_bytes":1,"batch":1,"max_packet_bytes":2048,
  "busy_poll_us":0,"busy_poll_budget":64,"timestamps":"hardware_or_kernel"},
+ "packet_mmap":{"enable":null,"queues":1,"block_bytes":262144,"block_count":128,"retire_ms":1},
  "lines":[{"name":"A","group":"239.1.1.1","port":1,"interface":"lo","source":null,
  "receive":"recvmmsg"},{"name":"B","group":"239.1.1.2","port":2,"interface":"lo","source":null,
  "receive":"recvmmsg"}],"arbiter":{"reorder_window_ns":1,"hold_capacity_packets":1,
@@ -33,6 +34,15 @@ fn whole_document() {
         spec.incarnation_bytes().expect("uuid")[..4],
         [0x0a, 0x0b, 0x0c, 0x0d]
     );
+}
+
+/// Each receive path has its name.
+#[test]
+fn receive_paths() {
+    let text = WHOLE.replacen("recvmmsg", "packet_mmap", 1);
+    let paths = load(&text).expect("a valid spec").exchange.lines;
+    assert_eq!(paths[0].receive, ReceivePath::PacketMmap);
+    assert_eq!(paths[1].receive, ReceivePath::Recvmmsg);
 }
 
 /// Each kind of bad document is refused with exit code 78 and a text that names the culprit.

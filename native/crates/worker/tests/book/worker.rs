@@ -235,6 +235,8 @@ fn spec(root: &Path, dir: &Path, incarnation: &str, snapshot_interval_ms: u64) -
             "receive": {"cpu": null, "wait": "block", "rcvbuf_bytes": 65536, "batch": 64,
                         "max_packet_bytes": 2048, "busy_poll_us": 0, "busy_poll_budget": 64,
                         "timestamps": "hardware_or_kernel"},
+            "packet_mmap": {"enable": null, "queues": 1, "block_bytes": 262_144,
+                            "block_count": 128, "retire_ms": 1},
             "lines": [line("A", "239.81.0.1"), line("B", "239.81.0.2")],
             "arbiter": {"reorder_window_ns": 2_000_000, "hold_capacity_packets": 1024,
                         "session_takeover_ms": 3000},

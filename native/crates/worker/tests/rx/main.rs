@@ -10,4 +10,5 @@ mod losses;
 mod paths;
 mod plant;
 mod restart;
+mod steady;
 mod stream;

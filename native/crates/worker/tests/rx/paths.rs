@@ -18,6 +18,8 @@ fn every_path_gives_the_same_stream() {
     let testbed = Arc::new(testbed);
     for (wish, wait) in [
         ("recvmmsg", "block"),
+        ("packet_mmap", "block"),
+        ("packet_mmap", "spin"),
         ("af_xdp", "block"),
         ("af_xdp", "spin"),
         ("auto", "block"),

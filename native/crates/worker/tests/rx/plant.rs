@@ -85,6 +85,8 @@ impl Plant {
                 "receive": {"cpu": null, "wait": "block", "rcvbuf_bytes": 1_048_576, "batch": 32,
                             "max_packet_bytes": 1500, "busy_poll_us": 0, "busy_poll_budget": 64,
                             "timestamps": "hardware_or_kernel"},
+                "packet_mmap": {"enable": null, "queues": 1, "block_bytes": 262_144,
+                                "block_count": 128, "retire_ms": 1},
                 "lines": [line("A", groups[0]), line("B", groups[1])],
                 "arbiter": {"reorder_window_ns": 1_000_000, "hold_capacity_packets": 4096,
                             "session_takeover_ms": 3000},
@@ -375,6 +377,10 @@ impl Worker {
         let hello: Value = parse(lines.next());
         assert_eq!(hello["worker"], "TEST-rx");
         parse(lines.next())
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn terminate(&self) {

@@ -77,7 +77,7 @@ fn the_layout_is_the_kernels() {
     ] {
         assert_eq!(ours, kernel);
     }
-    assert!(libc::TPACKET3_HDRLEN + 16 <= FRAME_OVERHEAD_BYTES);
+    const { assert!(libc::TPACKET3_HDRLEN + 16 <= FRAME_OVERHEAD_BYTES) };
 }
 
 /// Each lie of a block or frame header ends the block, and the frames before it are kept.
