@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::Options;
 use super::contender::{Contender, ContenderPath, Stage};
 use super::measure::{Figures, FlowFigures, LatencyFigures, Lost};
-use crate::rounds::spread;
+use crate::rounds::{spread, spread_to};
 
 /// One row for each path.
 pub(crate) fn paths(contenders: &[Contender], figures: &[Vec<Figures>], rounds: usize) -> Value {
@@ -166,7 +166,8 @@ impl Rounds<'_> {
     fn ratio(self, other: Self, reading: Reading) -> Option<Value> {
         let (ours, theirs) = (self.values(reading)?, other.values(reading)?);
         let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(a, b)| a / b).collect();
-        Some(spread(&ratios))
+        // The cheapest path is at a few hundredths of the common measure.
+        Some(spread_to(&ratios, 4))
     }
 
     /// Of the differences to another contender within the same round.
