@@ -39,6 +39,7 @@ pub(crate) fn complete(body: Value, options: &Options, machine: &Value) -> Value
         "frames_per_s_at_10gbe": 10_000_000_000 / 8 / wire_bytes,
         "wire": "veth between two network namespaces; AF_XDP copies every frame here",
         "lines": "A and B with the same messages, batches of 64 in turn; latency: A alone",
+        "sender": format!("{:?}", options.sender).to_lowercase(),
         "sender_cpu": options.sender_cpu,
         "softirq_cpu": options.sender_cpu,
         "reader_cpu": options.reader_cpu,
