@@ -451,7 +451,12 @@ fn bind_queues(
     rung: Rung,
     config: &AfXdpConfig,
 ) -> Result<Vec<XskSocket>, NetError> {
-    (0..queues_in_use(interface)?)
+    let count = queues_in_use(interface)?;
+    if count > QUEUES_MAX {
+        let expected = "at most 48 receive queues: run `ethtool -L INTERFACE combined 1` (or rx 1)";
+        return Err(NetError::config("queues", count, expected));
+    }
+    (0..count)
         .map(|queue| XskSocket::open(interface.index, queue, rung, config))
         .collect()
 }
@@ -461,3 +466,6 @@ pub(crate) fn only_ipv4(line: &LineConfig) -> NetError {
     let expected = "an IPv4 group: AF_XDP takes no IPv6; use packet_mmap or recvmmsg";
     NetError::config("group", line.group, expected)
 }
+
+/// Receive queues that one receiver takes: those of two interfaces fit one wait.
+const QUEUES_MAX: u32 = 48;

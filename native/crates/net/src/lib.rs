@@ -5,7 +5,6 @@
 //!   [`PacketMmapReceiver`] the packet ring.
 //!   [`AnyReceiver`] is one of them, chosen at run time; each names itself truthfully ([`Rung`]).
 //! - [`frame`]: from an Ethernet frame to its UDP datagram.
-//! - [`GroupMembership`]: a group joined for a path that takes its frames elsewhere.
 //! - [`MulticastSender`]: one group, one interface. [`FrameSender`]: whole Ethernet frames.
 //! - [`find_interface`]: a name or address of the configuration, resolved or refused.
 //! - [`WaitSet`], [`wait_readable`], [`pin_current_thread`], [`lock_memory`], [`clock`].
@@ -55,7 +54,7 @@ pub use packet_mmap::{PacketMmapConfig, PacketMmapReceiver};
 pub use rung::{NetErrorText, Rung, RungReport};
 pub use sender::MulticastSender;
 pub use thread::{lock_memory, pin_current_thread};
-pub use udp::{GroupMembership, SocketConfig, Timestamps, UdpReceiver};
+pub use udp::{SocketConfig, Timestamps, UdpReceiver};
 pub use wait::{WAIT_CAPACITY, WaitSet, wait_readable};
 
 /// Where a receive time comes from. A stamp is labelled by what was really present on its packet.

@@ -20,6 +20,8 @@ pub(crate) struct Link {
     pub(crate) xdp_program_id: u32,
     /// Receive queues that it was made with.
     pub(crate) rx_queues: u32,
+    /// Longest IP packet that it sends in one frame.
+    pub(crate) mtu_bytes: u32,
 }
 
 impl Link {
@@ -78,6 +80,7 @@ fn parse(answer: &[u8]) -> Option<Link> {
     let mut link = Link::default();
     for (kind, value) in attributes(answer.get(LINK_ATTRIBUTES_AT..)?) {
         match kind {
+            IFLA_MTU => link.mtu_bytes = word(value)?,
             IFLA_NUM_RX_QUEUES => link.rx_queues = word(value)?,
             IFLA_XDP => {
                 for (kind, value) in attributes(value) {
@@ -158,6 +161,7 @@ const RTM_GETLINK: u16 = 18;
 const NLM_F_REQUEST: u16 = 1;
 /// nlmsghdr and ifinfomsg.
 const LINK_ATTRIBUTES_AT: usize = 32;
+const IFLA_MTU: u16 = 4;
 const IFLA_NUM_RX_QUEUES: u16 = 32;
 const IFLA_XDP: u16 = 43;
 const IFLA_XDP_PROG_ID: u16 = 4;
@@ -185,6 +189,7 @@ mod tests {
         answer[4..6].copy_from_slice(&RTM_NEWLINK.to_ne_bytes());
         for part in [
             attribute(3, b"eth0\0"),
+            attribute(IFLA_MTU, &1_500u32.to_ne_bytes()),
             attribute(IFLA_XDP | 0x8000, &nest),
             attribute(IFLA_NUM_RX_QUEUES, &8u32.to_ne_bytes()),
         ] {
@@ -193,6 +198,7 @@ mod tests {
         let expected = Link {
             xdp_program_id: 77,
             rx_queues: 8,
+            mtu_bytes: 1_500,
         };
         assert_eq!(parse(&answer), Some(expected));
         for cut in 0..answer.len() {

@@ -10,7 +10,9 @@
 //!   behind it, the card's frame check is what there is.
 //! - A VLAN tag of any number is accepted and ignored, also where no VLAN interface exists. To
 //!   receive one VLAN alone, name its interface.
-//! - Fragments are counted and refused: nothing below puts them together ([`fanout`]).
+//! - A ring has fragments as they came, and counts them. The kernel's way of putting them together
+//!   for rings (PACKET_FANOUT_FLAG_DEFRAG) loses datagrams uncounted when two lines use it ([`fanout`]),
+//!   so a joined socket beside takes what the kernel puts together for sockets.
 //! - What this host sends itself is not seen, except on the loopback interface.
 
 mod block;
@@ -27,7 +29,9 @@ use ring::Ring;
 use crate::error::NetError;
 use crate::frame::{Refusal, parse_cut};
 use crate::line::LineConfig;
-use crate::{Datagram, GroupMembership, PathCounters, Receiver, Rung, Stamp, WaitSet};
+use crate::link::Link;
+use crate::udp::{Control, SocketConfig, UdpReceiver, stamp};
+use crate::{Datagram, PathCounters, Receiver, Rung, Stamp, WaitSet, clock};
 
 /// Geometry and limits of a line's rings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +78,9 @@ pub struct PacketMmapReceiver {
     first: usize,
     batch: usize,
     reader: Reader,
-    _membership: GroupMembership,
+    /// Has joined the group, and takes what the kernel puts together from fragments.
+    joined: UdpReceiver,
+    beside: u64,
 }
 
 impl PacketMmapReceiver {
@@ -95,7 +101,7 @@ impl PacketMmapReceiver {
             })
             .collect();
         let rings = rings?;
-        let membership = GroupMembership::join(line)?;
+        let joined = join(line, config)?;
         // Bound behind a filter that lets nothing in: until all rings share the frames, each would
         // get them all.
         for ring in &rings {
@@ -118,8 +124,11 @@ impl PacketMmapReceiver {
                 max_packet_bytes: config.max_packet_bytes,
                 malformed: 0,
                 fragments: 0,
+                hardware_stamps_refused: 0,
+                now_ns: None,
             },
-            _membership: membership,
+            joined,
+            beside: 0,
         })
     }
 }
@@ -129,6 +138,7 @@ impl Receiver for PacketMmapReceiver {
     #[inline]
     fn receive(&mut self, handler: &mut impl FnMut(Datagram<'_>)) -> Result<usize, NetError> {
         let (reader, count) = (&mut self.reader, self.rings.len());
+        reader.now_ns = None;
         let mut taken = 0;
         for step in 0..count {
             let index = (self.first + step) % count;
@@ -143,25 +153,31 @@ impl Receiver for PacketMmapReceiver {
         Ok(taken)
     }
 
-    /// Nothing comes beside; a wait that no packet ended may be an interface that went down.
+    /// Datagrams that came in fragments. A wait that no packet ended may also be an interface that
+    /// went down.
     fn receive_beside(
         &mut self,
-        _handler: &mut impl FnMut(Datagram<'_>),
+        handler: &mut impl FnMut(Datagram<'_>),
     ) -> Result<usize, NetError> {
         let mut sockets = self.rings.iter().map(Ring::socket);
         sockets.try_for_each(socket::check)?;
-        Ok(0)
+        let taken = self.joined.receive(handler)?;
+        self.beside += taken as u64;
+        Ok(taken)
     }
 
     fn register<'a>(&'a self, set: &mut WaitSet<'a>) -> Result<(), NetError> {
         let mut sockets = self.rings.iter().map(Ring::socket);
-        sockets.try_for_each(|socket| set.add(socket.as_fd()))
+        sockets.try_for_each(|socket| set.add(socket.as_fd()))?;
+        self.joined.register(set)
     }
 
     fn counters(&mut self) -> Result<PathCounters, NetError> {
         let mut counters = PathCounters {
             malformed: self.reader.malformed,
             fragments: self.reader.fragments,
+            beside: self.beside,
+            hardware_stamps_refused: self.reader.hardware_stamps_refused,
             ..PathCounters::default()
         };
         for ring in &mut self.rings {
@@ -178,12 +194,34 @@ impl Receiver for PacketMmapReceiver {
     }
 }
 
+/// The kernel socket beside. Whatever is longer than the interface's frames came in fragments; with
+/// shorter ones, which nobody makes on purpose, it cannot be told from what the ring has too. Its own
+/// drop counter also counts what its filter drops; what its buffer loses is in the host's
+/// RcvbufErrors, which the drop ladder shows.
+fn join(line: &LineConfig, config: &PacketMmapConfig) -> Result<UdpReceiver, NetError> {
+    let mtu = Link::of(line.interface.index)?.mtu_bytes;
+    let headers = if line.group.is_ipv4() { 20 + 8 } else { 40 + 8 };
+    let socket = SocketConfig {
+        rcvbuf_bytes: BESIDE_RCVBUF_BYTES,
+        batch: config.batch,
+        max_packet_bytes: config.max_packet_bytes,
+        ..SocketConfig::default()
+    };
+    UdpReceiver::open_longer_than(mtu.saturating_sub(headers), line, &socket)
+}
+
+/// Room for fragmented datagrams, of which there are few; within every kernel's default limit.
+const BESIDE_RCVBUF_BYTES: usize = 200 << 10;
+
 /// Makes datagrams of frames, and counts what is none.
 struct Reader {
     line: u8,
     max_packet_bytes: usize,
     malformed: u64,
     fragments: u64,
+    hardware_stamps_refused: u64,
+    /// The clock's time in the current call, once it was needed.
+    now_ns: Option<u64>,
 }
 
 impl Reader {
@@ -196,15 +234,15 @@ impl Reader {
                     Some(first) => first,
                     None => found.payload,
                 };
-                let stamp = if frame.is_hardware_stamp {
-                    Stamp::Hardware
+                let (rx_ns, stamp) = if frame.is_hardware_stamp {
+                    self.hardware_time(frame.rx_ns)
                 } else {
-                    Stamp::Kernel
+                    (frame.rx_ns, Stamp::Kernel)
                 };
                 handler(Datagram {
                     line: self.line,
                     payload,
-                    rx_ns: frame.rx_ns,
+                    rx_ns,
                     stamp,
                     truncated: payload.len() < payload_bytes,
                     source: found.source,
@@ -213,6 +251,18 @@ impl Reader {
             Err(Refusal::Fragment) => self.fragments += 1,
             Err(Refusal::Malformed | Refusal::NotUdp) => self.malformed += 1,
         }
+    }
+
+    /// The card's time where it is UTC, by the rule of [`stamp`], else the time of this call.
+    fn hardware_time(&mut self, hardware_ns: u64) -> (u64, Stamp) {
+        let control = Control {
+            hardware_ns: Some(hardware_ns),
+            ..Control::default()
+        };
+        let now_ns = *self.now_ns.get_or_insert_with(clock::realtime_ns);
+        let stamped = stamp(&control, || now_ns);
+        self.hardware_stamps_refused += u64::from(stamped.is_hardware_refused);
+        (stamped.rx_ns, stamped.stamp)
     }
 }
 

@@ -1,7 +1,7 @@
 mod config;
 mod control;
 mod drops;
-mod membership;
+mod longer;
 mod socket;
 mod stamp;
 
@@ -12,7 +12,7 @@ use socket2::Socket;
 pub use self::config::{SocketConfig, Timestamps};
 pub(crate) use self::control::Control;
 use self::drops::DropCounter;
-pub use self::membership::GroupMembership;
+use self::longer::longer_than;
 pub(crate) use self::socket::KERNEL;
 use self::socket::{open_joined, prepare_receiving};
 pub(crate) use self::stamp::stamp;
@@ -48,9 +48,37 @@ impl UdpReceiver {
     /// A value out of range, an option that cannot be applied, a receive buffer that the kernel
     /// capped, an interface that is gone. Nothing stays open then.
     pub fn open(line: &LineConfig, config: &SocketConfig) -> Result<Self, NetError> {
+        Self::open_prepared(line, config, |_| Ok(()))
+    }
+
+    /// As [`UdpReceiver::open`], but takes only datagrams with more than `payload_bytes` of payload.
+    /// Beside a path that takes whole frames before the IP stack: what is longer than a frame came in
+    /// fragments, and only the kernel puts those together. The rest is dropped by a filter before it
+    /// is queued; the kernel counts it among its InErrors (`nstat`), and it is no loss.
+    pub(crate) fn open_longer_than(
+        payload_bytes: u32,
+        line: &LineConfig,
+        config: &SocketConfig,
+    ) -> Result<Self, NetError> {
+        Self::open_prepared(line, config, |socket| {
+            // Before the socket is bound, so that nothing slips in.
+            socket
+                .attach_filter(&longer_than(payload_bytes))
+                .map_err(NetError::option("SO_ATTACH_FILTER", "by length", KERNEL))
+        })
+    }
+
+    fn open_prepared(
+        line: &LineConfig,
+        config: &SocketConfig,
+        prepare: impl FnOnce(&Socket) -> Result<(), NetError>,
+    ) -> Result<Self, NetError> {
         line.check()?;
         config.check()?;
-        let socket = open_joined(line, |socket| prepare_receiving(socket, config))?;
+        let socket = open_joined(line, |socket| {
+            prepare_receiving(socket, config)?;
+            prepare(socket)
+        })?;
         Ok(Self {
             line: line.line,
             socket,

@@ -7,13 +7,21 @@ use rustix::io::Errno;
 use crate::error::NetError;
 
 /// Most descriptors that one wait takes.
-pub const WAIT_CAPACITY: usize = 16;
+pub const WAIT_CAPACITY: usize = 128;
 
 /// Descriptors to wait for, without allocation.
-#[derive(Default)]
 pub struct WaitSet<'a> {
     descriptors: [Option<BorrowedFd<'a>>; WAIT_CAPACITY],
     count: usize,
+}
+
+impl Default for WaitSet<'_> {
+    fn default() -> Self {
+        Self {
+            descriptors: [None; WAIT_CAPACITY],
+            count: 0,
+        }
+    }
 }
 
 impl<'a> WaitSet<'a> {
@@ -80,5 +88,5 @@ fn wait_for<'a>(
 }
 
 fn too_many(count: usize) -> NetError {
-    NetError::config("descriptors", count, "at most 16 in one wait")
+    NetError::config("descriptors", count, "at most 128 in one wait")
 }

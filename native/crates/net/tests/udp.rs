@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use common::{LOOPBACK, line, receive, sender, socket};
 use tickdeck_net::{
-    GroupMembership, Interface, LineConfig, MulticastSender, NetError, Receiver, Rung,
-    SocketConfig, Stamp, Timestamps, UdpReceiver, WAIT_CAPACITY, clock, find_interface,
-    wait_readable,
+    Interface, LineConfig, MulticastSender, NetError, Receiver, Rung, SocketConfig, Stamp,
+    Timestamps, UdpReceiver, WAIT_CAPACITY, clock, find_interface, wait_readable,
 };
 
 /// What was sent arrives whole and in order over several batches, each datagram with its sender and
@@ -230,29 +229,6 @@ fn the_group_is_left_on_drop() {
     assert!(!is_joined(&line));
 }
 
-/// Bytes in the receive queue and drop count of the one socket that is bound to the line's group.
-fn queued_and_dropped(line: &LineConfig) -> (u64, u64) {
-    let IpAddr::V4(group) = line.group else {
-        panic!("a group of IPv4");
-    };
-    let address = format!(
-        "{:08X}:{:04X}",
-        u32::from_ne_bytes(group.octets()),
-        line.port
-    );
-    let table = std::fs::read_to_string("/proc/net/udp").unwrap();
-    // sl local remote state tx:rx timer retransmits uid timeout inode references pointer drops
-    let rows = table
-        .lines()
-        .map(|row| row.split_whitespace().collect::<Vec<_>>());
-    let mut rows = rows.filter(|row| row[1] == address);
-    let row = rows.next().expect("a socket is bound to the group");
-    assert!(rows.next().is_none(), "one socket");
-    let (_, queued) = row[4].split_once(':').unwrap();
-    let dropped = row.last().unwrap().parse().unwrap();
-    (u64::from_str_radix(queued, 16).unwrap(), dropped)
-}
-
 fn is_joined(line: &LineConfig) -> bool {
     let IpAddr::V4(group) = line.group else {
         panic!("a group of IPv4");
@@ -358,10 +334,6 @@ fn an_absent_interface_is_named() {
         (receiving(&ipv4), "IP_ADD_MEMBERSHIP"),
         (receiving(&from_one), "MCAST_JOIN_SOURCE_GROUP"),
         (receiving(&ipv6), "IPV6_JOIN_GROUP"),
-        (
-            GroupMembership::join(&ipv4).err().unwrap(),
-            "IP_ADD_MEMBERSHIP",
-        ),
         (sending(&ipv4), "IP_MULTICAST_IF"),
         (sending(&ipv6), "IPV6_MULTICAST_IF"),
     ];
@@ -412,33 +384,6 @@ fn busy_polling_changes_nothing_but_the_wait() {
         sender.send(b"x").unwrap();
     }
     receive(&mut receiver, 20, &mut |_| {});
-}
-
-/// A membership holds the group like a receiver, drops every datagram instead of keeping it, takes
-/// nothing away from a receiver, and ends on drop.
-#[test]
-fn a_membership_joins_and_takes_nothing() {
-    let line = line();
-    assert!(!is_joined(&line));
-    let membership = GroupMembership::join(&line).unwrap();
-    assert!(is_joined(&line));
-    let sender = sender(&line);
-    for _ in 0..3 {
-        sender.send(b"x").unwrap();
-    }
-    assert_eq!(queued_and_dropped(&line), (0, 3));
-    let mut receiver = open(&line);
-    sender.send(b"x").unwrap();
-    receive(&mut receiver, 1, &mut |_| {});
-    drop(receiver);
-    assert!(is_joined(&line));
-    drop(membership);
-    assert!(!is_joined(&line));
-    let unicast = LineConfig {
-        group: LOOPBACK.into(),
-        ..line
-    };
-    refused("group", GroupMembership::join(&unicast));
 }
 
 /// Waiting ends with data, or with the time; any of several sockets counts.

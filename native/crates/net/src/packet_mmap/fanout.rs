@@ -7,7 +7,7 @@
 //! Not PACKET_FANOUT_FLAG_DEFRAG: all groups of a network namespace put fragments together in one
 //! place. With two groups on one interface the first to see the last fragment gets the datagram,
 //! whosever it is; the other loses it uncounted, and what it leaves there is mixed with the next
-//! datagram of that number. So fragments are counted and refused.
+//! datagram of that number.
 
 use std::io;
 

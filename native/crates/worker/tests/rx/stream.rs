@@ -9,7 +9,29 @@ use crate::plant::{Entry, Plant};
 /// session: the journal has every message once, in order, with each gap told where it was.
 #[test]
 fn every_message_once_in_order() {
+    every_message(Plant::new());
+}
+
+/// The same through packet rings.
+#[test]
+fn every_message_once_in_order_through_packet_rings() {
+    if !rustix::process::geteuid().is_root() {
+        println!(
+            "SKIPPED: every_message_once_in_order_through_packet_rings: packet rings need root"
+        );
+        return;
+    }
     let mut plant = Plant::new();
+    for line in 0..2 {
+        plant.set(
+            &format!("/exchange/lines/{line}/receive"),
+            json!("packet_mmap"),
+        );
+    }
+    every_message(plant);
+}
+
+fn every_message(mut plant: Plant) {
     let worker = plant.start();
     plant.send_both(1, 10);
     plant.send(0, 11, 20);
