@@ -62,6 +62,12 @@ pub(crate) fn compare(
 
 /// Median, min and max, rounded to two decimals.
 pub(crate) fn spread(values: &[f64]) -> Value {
+    spread_to(values, 2)
+}
+
+/// Median, min and max, rounded to so many decimals.
+pub(crate) fn spread_to(values: &[f64], decimals: i32) -> Value {
+    let scale = 10f64.powi(decimals);
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
@@ -70,7 +76,7 @@ pub(crate) fn spread(values: &[f64]) -> Value {
     } else {
         f64::midpoint(sorted[middle - 1], sorted[middle])
     };
-    let round = |value: f64| (value * 100.0).round() / 100.0;
+    let round = |value: f64| (value * scale).round() / scale;
     json!({"median": round(median), "min": round(sorted[0]), "max": round(sorted[sorted.len() - 1])})
 }
 

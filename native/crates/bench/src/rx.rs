@@ -64,6 +64,9 @@ pub(crate) struct Options {
     /// How the reader of the soak waits.
     #[arg(long, value_enum, default_value_t = Wait::Block)]
     soak_wait: Wait,
+    /// How packets are sent.
+    #[arg(long, value_enum, default_value_t = SenderKind::Udp)]
+    sender: SenderKind,
     /// Core of the sender and of the kernel's receive work.
     #[arg(long, default_value_t = 0)]
     sender_cpu: usize,
@@ -79,6 +82,15 @@ pub(crate) enum Wait {
     Block,
     /// It asks again at once.
     Spin,
+}
+
+/// How packets are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum SenderKind {
+    /// Through UDP sockets.
+    Udp,
+    /// Whole frames through a packet socket around the queueing discipline: a higher rate.
+    Frames,
 }
 
 /// Why there is no figure.
@@ -123,6 +135,19 @@ impl Error {
     /// Whether this host or process can have no namespaces, so that nothing was tried.
     pub(crate) fn is_unavailable(&self) -> bool {
         matches!(self, Self::Testbed(TestbedError::Unavailable(_)))
+    }
+
+    /// Whether the system said EBUSY.
+    fn is_busy(&self) -> bool {
+        let mut cause: Option<&dyn std::error::Error> = Some(self);
+        while let Some(error) = cause {
+            let system = error.downcast_ref::<std::io::Error>();
+            if system.is_some_and(|error| error.kind() == std::io::ErrorKind::ResourceBusy) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
     }
 
     /// For `map_err` on what our network crate does.
@@ -261,6 +286,7 @@ mod tests {
             latency_ms: 20,
             soak_seconds: None,
             soak_wait: Wait::Block,
+            sender: SenderKind::Udp,
             sender_cpu: 0,
             reader_cpu: usize::from(std::thread::available_parallelism().unwrap().get() > 1),
         };
@@ -284,6 +310,7 @@ mod tests {
         let soak = Options {
             soak_seconds: Some(1),
             soak_wait: Wait::Spin,
+            sender: SenderKind::Frames,
             paths: vec![ContenderPath::AfXdpGeneric],
             ..options
         };

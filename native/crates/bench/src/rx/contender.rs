@@ -4,6 +4,8 @@
 use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tickdeck_net::bare::{BarePacketRing, BareRecvmmsg, BareXsk, XskMode};
 use tickdeck_net::{
@@ -165,35 +167,41 @@ impl Setup {
     pub(crate) fn with<T: Task>(&self, contender: Contender, task: T) -> Result<T::Output, Error> {
         let name = contender.path.name();
         let is_bare = matches!(contender.stage, Stage::Bare | Stage::BareUntimed);
+        let is_timed = contender.stage == Stage::Bare;
+        let bare = |source| Error::Bare { what: name, source };
         match (contender.path, is_bare) {
             (ContenderPath::Recvmmsg, true) => {
-                let loops = self.bare_sockets(contender.stage == Stage::Bare);
-                task.run(&mut Bare::new(name, opened(name, loops)?))
+                let loops = patiently(|| self.bare_sockets(is_timed).map_err(bare))?;
+                task.run(&mut Bare::new(name, loops))
             }
             (ContenderPath::PacketMmap, true) => {
-                let loops = self.bare_rings();
-                task.run(&mut Bare::new(name, opened(name, loops)?))
+                let loops = patiently(|| self.bare_rings().map_err(bare))?;
+                task.run(&mut Bare::new(name, loops))
             }
-            (ContenderPath::AfXdpGeneric, true) => {
-                let xsk = BareXsk::open(RX_INTERFACE, PORTS[0]..=PORTS[1], XskMode::Generic);
-                task.run(&mut Bare::new(name, vec![opened(name, xsk)?]))
-            }
-            (ContenderPath::AfXdpNative, true) => {
-                let xsk = BareXsk::open(RX_INTERFACE, PORTS[0]..=PORTS[1], XskMode::Native);
-                task.run(&mut Bare::new(name, vec![opened(name, xsk)?]))
+            (path @ (ContenderPath::AfXdpGeneric | ContenderPath::AfXdpNative), true) => {
+                let mode = match path {
+                    ContenderPath::AfXdpNative => XskMode::Native,
+                    _ => XskMode::Generic,
+                };
+                let ports = || PORTS[0]..=PORTS[1];
+                let open = || BareXsk::open(RX_INTERFACE, ports(), mode).map_err(bare);
+                task.run(&mut Bare::new(name, vec![patiently(open)?]))
             }
             (ContenderPath::Recvmmsg, false) => {
-                let receivers = self.sockets().map_err(Error::net(name))?;
+                let receivers = patiently(|| self.sockets().map_err(Error::net(name)))?;
                 task.run(&mut Ours::new(name, receivers))
             }
             (ContenderPath::PacketMmap, false) => {
-                let receivers = self.rings().map_err(Error::net(name))?;
+                let receivers = patiently(|| self.rings().map_err(Error::net(name)))?;
                 task.run(&mut Ours::new(name, receivers))
             }
-            (ContenderPath::AfXdpGeneric | ContenderPath::AfXdpNative, false) => {
+            (path @ (ContenderPath::AfXdpGeneric | ContenderPath::AfXdpNative), false) => {
                 let config = AfXdpConfig::default();
-                let xdp = AfXdpReceiver::open(&self.lines, contender.path.rung(), &config);
-                task.run(&mut Ours::new(name, vec![xdp.map_err(Error::net(name))?]))
+                let open = || {
+                    let receiver = AfXdpReceiver::open(&self.lines, path.rung(), &config);
+                    receiver.map_err(Error::net(name))
+                };
+                task.run(&mut Ours::new(name, vec![patiently(open)?]))
             }
         }
     }
@@ -237,9 +245,21 @@ impl Setup {
     }
 }
 
-fn opened<T>(what: &'static str, result: io::Result<T>) -> Result<T, Error> {
-    result.map_err(|source| Error::Bare { what, source })
+/// Opens again while the kernel says "busy": it gives a queue back some time after the socket that
+/// had it is closed.
+fn patiently<T>(open: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+    let start = Instant::now();
+    loop {
+        match open() {
+            Err(error) if error.is_busy() && start.elapsed() < BUSY_LIMIT => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            result => return result,
+        }
+    }
 }
 
+/// How long a queue may stay busy.
+const BUSY_LIMIT: Duration = Duration::from_secs(3);
 /// Receive buffer of each UDP socket.
 const RCVBUF_BYTES: usize = 16 << 20;

@@ -335,6 +335,7 @@ fn take_bursts<S: Sink>(
                 packets: all.packets + sent.packets,
                 sequences: all.sequences + sent.sequences,
                 elapsed_ns: all.elapsed_ns + sent.elapsed_ns,
+                cpu_ns: all.cpu_ns + sent.cpu_ns,
                 ..all
             },
         });
@@ -493,6 +494,7 @@ mod tests {
             sequences: packets,
             first_sequence: 1,
             elapsed_ns: 1,
+            cpu_ns: 1,
         }
     }
 

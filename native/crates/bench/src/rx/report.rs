@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::Options;
 use super::contender::{Contender, ContenderPath, Stage};
 use super::measure::{Figures, FlowFigures, LatencyFigures, Lost};
-use crate::rounds::spread;
+use crate::rounds::{spread, spread_to};
 
 /// One row for each path.
 pub(crate) fn paths(contenders: &[Contender], figures: &[Vec<Figures>], rounds: usize) -> Value {
@@ -39,6 +39,7 @@ pub(crate) fn complete(body: Value, options: &Options, machine: &Value) -> Value
         "frames_per_s_at_10gbe": 10_000_000_000 / 8 / wire_bytes,
         "wire": "veth between two network namespaces; AF_XDP copies every frame here",
         "lines": "A and B with the same messages, batches of 64 in turn; latency: A alone",
+        "sender": format!("{:?}", options.sender).to_lowercase(),
         "sender_cpu": options.sender_cpu,
         "softirq_cpu": options.sender_cpu,
         "reader_cpu": options.reader_cpu,
@@ -166,7 +167,8 @@ impl Rounds<'_> {
     fn ratio(self, other: Self, reading: Reading) -> Option<Value> {
         let (ours, theirs) = (self.values(reading)?, other.values(reading)?);
         let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(a, b)| a / b).collect();
-        Some(spread(&ratios))
+        // The cheapest path is at a few hundredths of the common measure.
+        Some(spread_to(&ratios, 4))
     }
 
     /// Of the differences to another contender within the same round.
@@ -191,6 +193,7 @@ const DRAIN_CPU: Reading = |figures| {
         .as_ref()
         .map(|drain| drain.cpu_ns_per_packet())
 };
+const SENDER_CPU: Reading = |figures| Some(figures.full.sent.cpu_ns_per_packet());
 const PER_WAKE: Reading = |figures| {
     let full = &figures.full;
     Some(full.received as f64 / full.waits.max(1) as f64)
@@ -287,7 +290,9 @@ fn details(stages: &Stages<'_>) -> Map<String, Value> {
         add(format!("bare_{name}_ratio_to_bare_recvmmsg"), ratio);
     }
     add("bare_packets_per_wake".to_owned(), bare.spread(PER_WAKE));
+    add("bare_sender_cpu".to_owned(), bare.spread(SENDER_CPU));
     if let Some(alone) = alone {
+        add("sender_cpu".to_owned(), alone.spread(SENDER_CPU));
         add("packets_per_wake".to_owned(), alone.spread(PER_WAKE));
     }
     for (name, reading) in [("p50", P50), ("p99", P99), ("p999", P999), ("max", MAX)] {

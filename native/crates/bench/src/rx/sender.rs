@@ -6,13 +6,13 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tickdeck_net::clock::{monotonic_ns, realtime_ns};
-use tickdeck_net::{MulticastSender, NetError, find_interface};
-use tickdeck_testbed::{TX_INTERFACE, Testbed};
+use tickdeck_net::clock::{monotonic_ns, realtime_ns, thread_cpu_ns};
+use tickdeck_net::{FrameSender, MulticastSender, NetError, find_interface};
+use tickdeck_testbed::{FrameBuilder, TX_ADDRESS, TX_INTERFACE, Testbed};
 use tickdeck_wire::moldudp64::{PacketBuilder, Session};
 
 use super::contender::{GROUPS, PORTS};
-use super::{Error, Options};
+use super::{Error, Options, SenderKind};
 
 /// What the sender is to do.
 #[derive(Debug, Clone, Copy)]
@@ -38,12 +38,19 @@ pub(crate) struct Sent {
     pub(crate) first_sequence: u64,
     /// From the first packet to the last.
     pub(crate) elapsed_ns: u64,
+    /// Processor time of the sender's thread, the kernel's receive work on it included.
+    pub(crate) cpu_ns: u64,
 }
 
 impl Sent {
     /// Packets a second.
     pub(crate) fn rate(&self) -> f64 {
         self.packets as f64 * 1e9 / self.elapsed_ns.max(1) as f64
+    }
+
+    /// What a packet cost the sender's thread.
+    pub(crate) fn cpu_ns_per_packet(&self) -> f64 {
+        self.cpu_ns as f64 / self.packets.max(1) as f64
     }
 
     /// Sum of the sequence numbers of all packets.
@@ -76,9 +83,10 @@ impl Sender {
         let (orders, messages) = mpsc::channel();
         let (answers, reports) = mpsc::channel();
         let (bytes, core) = (usize::from(options.payload_bytes), options.sender_cpu);
+        let kind = options.sender;
         // A thread begins in its parent's namespace.
         let thread = testbed.in_tx(|| {
-            thread::spawn(move || match Traffic::open(bytes, core) {
+            thread::spawn(move || match Traffic::open(bytes, core, kind) {
                 Ok(mut traffic) => traffic.serve(&messages, &answers),
                 Err(error) => {
                     // If nobody listens, nobody waits either.
@@ -146,31 +154,91 @@ impl Drop for Sender {
     }
 }
 
-/// The lines, and a batch of packets of which only the numbers change.
+/// The lines, and the number of the next message.
 struct Traffic {
-    lines: [MulticastSender; 2],
-    packets: Vec<Vec<u8>>,
+    lines: [Line; 2],
     next_sequence: u64,
 }
 
+/// A line and a batch of its packets, of which only the numbers change.
+struct Line {
+    outlet: Outlet,
+    packets: Vec<Vec<u8>>,
+    /// Where the payload begins in a packet.
+    payload_at: usize,
+}
+
+enum Outlet {
+    Udp(MulticastSender),
+    Frames(FrameSender),
+}
+
+impl Line {
+    fn open(
+        kind: SenderKind,
+        group: Ipv4Addr,
+        port: u16,
+        payload: &[u8],
+    ) -> Result<Self, NetError> {
+        let (outlet, packet) = match kind {
+            SenderKind::Udp => {
+                let interface = find_interface(TX_INTERFACE)?;
+                let sender = MulticastSender::open(group.into(), port, &interface, 1)?;
+                (Outlet::Udp(sender), payload.to_vec())
+            }
+            SenderKind::Frames => {
+                let sender = FrameSender::open(TX_INTERFACE)?.bypass_qdisc()?;
+                let from = (TX_ADDRESS, 40_000).into();
+                // Without a checksum, so that the numbers can change.
+                let builder = FrameBuilder::udp(from, (group, port).into()).without_checksum();
+                (Outlet::Frames(sender), builder.build(payload))
+            }
+        };
+        Ok(Self {
+            outlet,
+            payload_at: packet.len() - payload.len(),
+            packets: vec![packet; BATCH],
+        })
+    }
+
+    /// Sends the first packets of the batch with these numbers.
+    fn send_batch(&mut self, first_sequence: u64, count: u64) -> Result<(), NetError> {
+        let at = self.payload_at + SEQUENCE_AT;
+        for (sequence, packet) in (first_sequence..first_sequence + count).zip(&mut self.packets) {
+            put(packet, at, sequence);
+        }
+        let slices: [&[u8]; BATCH] = std::array::from_fn(|index| &self.packets[index][..]);
+        let slices = &slices[..count as usize];
+        match &mut self.outlet {
+            Outlet::Udp(sender) => sender.send_batch(slices).map(|_| ()),
+            Outlet::Frames(sender) => sender.send_batch(slices),
+        }
+    }
+
+    /// Sends one packet with this number and the present time.
+    fn send_now(&mut self, sequence: u64) -> Result<(), NetError> {
+        let packet = &mut self.packets[0];
+        put(packet, self.payload_at + SEQUENCE_AT, sequence);
+        put(packet, self.payload_at + TIME_AT, realtime_ns());
+        match &mut self.outlet {
+            Outlet::Udp(sender) => sender.send(packet),
+            Outlet::Frames(sender) => sender.send(packet),
+        }
+    }
+}
+
 impl Traffic {
-    fn open(payload_bytes: usize, core: usize) -> Result<Self, NetError> {
+    fn open(payload_bytes: usize, core: usize, kind: SenderKind) -> Result<Self, NetError> {
         tickdeck_net::pin_current_thread(core)?;
-        let [a, b] = GROUPS;
-        let interface = find_interface(TX_INTERFACE)?;
-        let line = |group: Ipv4Addr, port| MulticastSender::open(group.into(), port, &interface, 1);
         let mut builder = PacketBuilder::new(Session(*b"BENCH00001"), payload_bytes);
         builder.begin(1);
-        let message_bytes = payload_bytes - TIME_AT;
-        assert!(
-            builder.push(&vec![0; message_bytes]),
-            "a message fits its packet"
-        );
-        let packet = builder.finish().to_vec();
-        assert_eq!(packet.len(), payload_bytes, "one message fills the packet");
+        let is_pushed = builder.push(&vec![0; payload_bytes - TIME_AT]);
+        assert!(is_pushed, "a message fits its packet");
+        let payload = builder.finish();
+        assert_eq!(payload.len(), payload_bytes, "one message fills the packet");
+        let line = |index: usize| Line::open(kind, GROUPS[index], PORTS[index], payload);
         Ok(Self {
-            lines: [line(a, PORTS[0])?, line(b, PORTS[1])?],
-            packets: vec![packet; BATCH],
+            lines: [line(0)?, line(1)?],
             next_sequence: 1,
         })
     }
@@ -192,7 +260,8 @@ impl Traffic {
     }
 
     fn work(&mut self, order: Order) -> Result<Sent, NetError> {
-        let (first_sequence, start_ns) = (self.next_sequence, monotonic_ns());
+        let (first_sequence, start_cpu_ns) = (self.next_sequence, thread_cpu_ns());
+        let start_ns = monotonic_ns();
         let end_of = |duration: Duration| start_ns + duration.as_nanos() as u64;
         let packets = match order {
             Order::Full(duration) => self.batches(end_of(duration), u64::MAX)?,
@@ -208,6 +277,7 @@ impl Traffic {
             sequences: self.next_sequence - first_sequence,
             first_sequence,
             elapsed_ns: monotonic_ns() - start_ns,
+            cpu_ns: thread_cpu_ns() - start_cpu_ns,
         })
     }
 
@@ -216,14 +286,10 @@ impl Traffic {
         let mut sent = 0;
         while sent < packets_max && monotonic_ns() < end_ns {
             let count = ((packets_max - sent) / 2).clamp(1, BATCH as u64);
-            for packet in &mut self.packets[..count as usize] {
-                put(packet, SEQUENCE_AT, self.next_sequence);
-                self.next_sequence += 1;
+            for line in &mut self.lines {
+                line.send_batch(self.next_sequence, count)?;
             }
-            let slices: [&[u8]; BATCH] = std::array::from_fn(|index| &self.packets[index][..]);
-            for line in &self.lines {
-                line.send_batch(&slices[..count as usize])?;
-            }
+            self.next_sequence += count;
             sent += 2 * count;
         }
         Ok(sent)
@@ -233,19 +299,16 @@ impl Traffic {
     fn one_by_one(&mut self, rate: u64, end_ns: u64, lines: usize) -> Result<u64, NetError> {
         let interval_ns = 1_000_000_000 / rate.max(1);
         let (mut sent, mut due_ns) = (0, monotonic_ns());
-        let packet = &mut self.packets[0];
         while due_ns < end_ns {
-            put(packet, SEQUENCE_AT, self.next_sequence);
-            self.next_sequence += 1;
-            for line in &self.lines[..lines] {
+            for line in &mut self.lines[..lines] {
                 while monotonic_ns() < due_ns {
                     std::hint::spin_loop();
                 }
-                put(packet, TIME_AT, realtime_ns());
-                line.send(packet)?;
+                line.send_now(self.next_sequence)?;
                 sent += 1;
                 due_ns = (due_ns + interval_ns).max(monotonic_ns());
             }
+            self.next_sequence += 1;
         }
         Ok(sent)
     }
@@ -306,8 +369,10 @@ mod tests {
             sequences: 3,
             first_sequence: 5,
             elapsed_ns: 2_000,
+            cpu_ns: 1_200,
         };
         assert_eq!(sent.sum(), 36);
+        assert!((sent.cpu_ns_per_packet() - 200.0).abs() < 1e-9);
         assert!((sent.rate() - 3_000_000.0).abs() < 1.0);
     }
 }

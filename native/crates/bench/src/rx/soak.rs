@@ -37,6 +37,7 @@ pub(crate) fn run(
             "seconds": duration.as_secs(),
             "sent": figures.sent.packets,
             "sent_per_s": figures.sent.rate().round(),
+            "sender_cpu_ns_per_packet": figures.sent.cpu_ns_per_packet().round(),
             "received": figures.received,
             "dropped": dropped,
             "dropped_ppm": dropped as f64 * 1e6 / figures.sent.packets.max(1) as f64,

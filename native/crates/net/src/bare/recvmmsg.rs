@@ -24,7 +24,7 @@ pub struct BareRecvmmsg {
 
 impl BareRecvmmsg {
     /// A socket bound to the group, joined on the interface with this address; with kernel times
-    /// (SO_TIMESTAMPNS, read from the control message) or without control messages at all.
+    /// (SO_TIMESTAMPING with the receiver's flags, read from the control message) or without control messages at all.
     ///
     /// # Errors
     ///
@@ -40,7 +40,11 @@ impl BareRecvmmsg {
         socket.set_reuse_address(true)?;
         set_int(&socket, libc::SO_RCVBUFFORCE, rcvbuf_bytes as libc::c_int)?;
         if has_times {
-            set_int(&socket, libc::SO_TIMESTAMPNS, 1)?;
+            let times = libc::SOF_TIMESTAMPING_RX_HARDWARE
+                | libc::SOF_TIMESTAMPING_RAW_HARDWARE
+                | libc::SOF_TIMESTAMPING_RX_SOFTWARE
+                | libc::SOF_TIMESTAMPING_SOFTWARE;
+            set_int(&socket, libc::SO_TIMESTAMPING, times as libc::c_int)?;
         }
         socket.set_multicast_all_v4(false)?;
         socket.bind(&SocketAddrV4::new(group, port).into())?;
@@ -143,13 +147,14 @@ impl AsFd for BareRecvmmsg {
     }
 }
 
-/// One control message: a header (length, level, type) of two words and a timespec of two.
+/// One control message: a header (length, level, type) of two words and three timespecs of two, of
+/// which the first is the kernel's.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Control([u64; CONTROL_WORDS]);
 
 const HEADER_WORDS: usize = 2;
-const CONTROL_WORDS: usize = HEADER_WORDS + 2;
+const CONTROL_WORDS: usize = HEADER_WORDS + 3 * 2;
 const TIME_BYTES: usize = CONTROL_WORDS * 8;
 const PAYLOAD_BYTES: usize = 2_048;
 
