@@ -82,7 +82,7 @@ def _print(response: RunPreflightResponse, *, show_all: bool) -> None:
 
 def _print_finding(finding: PreflightFinding, verdict: Verdict) -> None:
     name, subject = text.safe(finding.id), text.safe(finding.subject)
-    click.echo(f"{_MARKS[verdict]} {verdict.name:<7}{name}  {subject}")
+    click.echo(f"{_MARKS[verdict]} {verdict.name:<7} {name}  {subject}")
     _echo(text.safe(finding.evidence, _LONGEST), "  seen:  ")
     if verdict is not Verdict.PASS:
         _echo(text.safe(finding.why), "  why:   ")

@@ -63,6 +63,11 @@ class Preflight:
         findings = judge(Case(config, host, others, rungs))
         return Report(config.name, host.name, time_ns, findings)
 
+    async def settled(self) -> None:
+        """Wait for a reading that hangs; returns at once when there is none."""
+        if self._reading is not None:
+            await asyncio.wait({self._reading})
+
     async def _read(self, config: ExchangeConfig, running: tuple[ExchangeConfig, ...]) -> HostFacts:
         if self._reading is not None and not self._reading.done():
             # A thread cannot be ended; a second one would hang beside it.

@@ -65,10 +65,13 @@ def parse_rungs(answer: Any) -> tuple[LineRungs, ...]:  # noqa: ANN401 - JSON
 
 
 def _told(errors: bytes) -> str:
-    """The line that says what went wrong: the usage error's, else the last one."""
-    lines = errors.decode(errors="replace").strip().splitlines()
-    usage = [line for line in lines if line.startswith("error:")]
-    return (usage or lines or ["no message"])[-1]
+    """What went wrong, in the words of the worker: a line of its log, or of its usage."""
+    lines = errors.decode(errors="replace").strip().splitlines() or ["no message"]
+    usage = next((line for line in lines if line.startswith("error:")), None)
+    try:
+        return usage or str(json.loads(lines[-1])["message"])
+    except (ValueError, KeyError, TypeError):
+        return lines[-1]
 
 
 async def _run(binary: Path, spec: Path) -> tuple[int, bytes, bytes]:

@@ -11,10 +11,9 @@ IFF_UP = 0x1
 IFF_LOOPBACK = 0x8
 IFF_RUNNING = 0x40
 IFF_MULTICAST = 0x1000
-HEADER_BYTES = 28
-"""Of IPv4 and UDP."""
-XDP_MTU_MAX = 1500
-"""A frame of 2,048 bytes holds the packet, the headroom and what the driver adds."""
+ETHERNET_MTU = 1500
+XDP_MTU_MAX = 1774
+"""Frames have 2,048 bytes: 256 of headroom, 18 of Ethernet header with one tag, the packet."""
 STAMPS_NOTHING = 0
 
 
@@ -78,28 +77,20 @@ def _multicast(case: Case, facts: InterfaceFacts) -> Finding:
 
 def _mtu(case: Case, facts: InterfaceFacts) -> Finding:
     name, mtu = "interface.mtu", facts.mtu
-    why = "Longer packets are dropped by the card, truncated, or refused by AF_XDP."
+    why = "Packets that are longer than a frame are dropped, or the program is refused."
     if isinstance(mtu, Unread):
         return unknown(name, facts.name, mtu.reason, why, f"ip link show dev {facts.name}")
+    command = f"ip link set dev {facts.name} mtu {ETHERNET_MTU}"
     seen = f"MTU {mtu}"
-    lines = case.lines_of(facts)
-    demanded = [line for line in lines if case.paths(line) == (AF_XDP,)]
-    if mtu > XDP_MTU_MAX and any(AF_XDP in case.paths(line) for line in lines):
-        seen += f"; AF_XDP with frames of 2,048 bytes wants at most {XDP_MTU_MAX} on most drivers"
-        # Loopback and veth take programs with a large MTU, by the generic hook at least.
-        command = f"ip link set dev {facts.name} mtu {XDP_MTU_MAX}"
-        verdict = Verdict.WARN if not isinstance(facts.flags, int) or demanded else Verdict.PASS
-        if isinstance(facts.flags, int) and facts.flags & IFF_LOOPBACK:
-            verdict = Verdict.PASS
-        return judged(name, facts.name, verdict, seen, why, command)
-    if mtu < XDP_MTU_MAX:
-        seen += f", less than the {XDP_MTU_MAX} that venues assume"
-        command = f"ip link set dev {facts.name} mtu {XDP_MTU_MAX}"
+    if mtu < ETHERNET_MTU:
+        seen += f", less than the {ETHERNET_MTU} that venues assume"
         return Finding(name, Verdict.WARN, facts.name, seen, why, command)
-    longest = case.config.receive.max_packet_bytes
-    if mtu - HEADER_BYTES > longest and mtu > XDP_MTU_MAX:
-        seen += f"; packets of up to {mtu - HEADER_BYTES} bytes fit, receive.max_packet_bytes is "
-        seen += f"{longest}: longer ones would be counted and refused"
+    # The sender of a loopback is this host itself.
+    loopback = isinstance(facts.flags, int) and facts.flags & IFF_LOOPBACK
+    may_be_af_xdp = any(AF_XDP in case.paths(line) for line in case.lines_of(facts))
+    if mtu > XDP_MTU_MAX and may_be_af_xdp and not loopback:
+        seen += f"; a frame of AF_XDP holds packets of an MTU of up to {XDP_MTU_MAX}"
+        return Finding(name, Verdict.WARN, facts.name, seen, why, command)
     return passed(name, facts.name, seen, why)
 
 
@@ -142,7 +133,7 @@ def _rp_filter(case: Case, facts: InterfaceFacts) -> Iterator[Finding]:
 
 
 def _stamping(case: Case, facts: InterfaceFacts) -> Iterator[Finding]:
-    if getattr(case.config.receive, "timestamps", "") == "off":
+    if case.config.receive.timestamps == "off":
         return
     name, stamping = "timestamps", facts.stamping
     why = "Only the card's times leave out what the host adds; latencies rest on them."

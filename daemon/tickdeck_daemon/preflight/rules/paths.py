@@ -153,7 +153,7 @@ def _at_least(case: Case, name: str, oldest: tuple[int, int], why: str, *, hard:
 
 
 def _busy_poll(case: Case) -> Iterator[Finding]:
-    wanted_us = getattr(case.config.receive, "busy_poll_us", 0)
+    wanted_us = case.config.receive.busy_poll_us
     if not wanted_us:
         return
     why = "The worker does not start when the kernel refuses busy polling."
@@ -230,7 +230,7 @@ def _pinned_memory(case: Case) -> Finding:
 def _btf(case: Case) -> Finding:
     why = "The card's receive times reach AF_XDP only by functions that BTF describes."
     # Nobody wants them with timestamps = "off", and without them the program still loads.
-    wanted = getattr(case.config.receive, "timestamps", "") != "off"
+    wanted = case.config.receive.timestamps != "off"
     verdict = Verdict.PASS if case.host.btf or not wanted else Verdict.WARN
     seen = f"/sys/kernel/btf/vmlinux is {'there' if case.host.btf else 'not there'}"
     command = "install a kernel with CONFIG_DEBUG_INFO_BTF=y"
