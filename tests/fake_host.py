@@ -175,7 +175,8 @@ FILES: Mapping[str, str] = {
     "sys/fs/cgroup/system.slice/tickdeckd.service/cpuset.cpus.effective": "0-1\n",
     "sys/class/ptp/ptp0/clock_name": "ice-0000:18:00.0-clk\n",
     "sys/class/net/lo/flags": "0x9\n",
-    "sys/class/net/bonding_masters": "\n",
+    "sys/class/net/lo/ifindex": "1\n",
+    "sys/class/net/ens1/ifindex": "2\n",
     "sys/class/net/ens1/flags": "0x1043\n",
     "sys/class/net/ens1/operstate": "up\n",
     "sys/class/net/ens1/carrier": "1\n",
@@ -190,6 +191,11 @@ FILES: Mapping[str, str] = {
     "sys/class/net/ens1/queues/tx-0/xps_cpus": "1\n",
 }
 """Kernel files of a host with the card ens1."""
+
+
+def indexes() -> dict[str, int]:
+    """The interfaces of the tree, as the kernel numbers them."""
+    return {"lo": 1, "ens1": 2}
 
 
 def plant_tree(root: Path, changes: Mapping[str, str | None] | None = None) -> Path:

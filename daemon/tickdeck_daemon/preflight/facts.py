@@ -171,6 +171,8 @@ class HostFacts:
     runtime: Directory
     interfaces: Mapping[str, InterfaceFacts] = field(default_factory=dict[str, InterfaceFacts])
     """By the text of the exchange file, a name or an address; those that exist."""
+    hidden_interfaces: frozenset[str] = frozenset()
+    """As `interfaces`: those that exist while `/sys` shows another network namespace."""
     known_interfaces: tuple[str, ...] = ()
     """Names of all interfaces of the host."""
 

@@ -59,6 +59,11 @@ class Places:
     """Files below `runtime` that the worker would replace."""
 
 
+def kernel_indexes() -> dict[str, int]:
+    """Numbers of the interfaces of this process's network namespace, by name."""
+    return {name: index for index, name in socket.if_nameindex()}
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where facts come from; replaced in tests."""
@@ -69,6 +74,7 @@ class Sources:
     clock: Callable[[], ClockState] = kernel_clock
     statvfs: Callable[[Path], os.statvfs_result] = os.statvfs
     user: int = field(default_factory=os.geteuid)
+    indexes: Callable[[], Mapping[str, int]] = kernel_indexes
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Addresses by interface name."""
 
@@ -82,6 +88,8 @@ def read_host(wanted: Iterable[str], places: Places, sources: Sources) -> HostFa
         sources: Where to look.
     """
     tree = Tree(sources.root)
+    indexes = sources.indexes()
+    interfaces, hidden = _interfaces(tree, sources, indexes, wanted)
     return HostFacts(
         name=socket.gethostname(),
         kernel=_kernel(tree),
@@ -93,8 +101,9 @@ def read_host(wanted: Iterable[str], places: Places, sources: Sources) -> HostFa
         sysctl={name: tree.integer(f"proc/sys/{name.replace('.', '/')}") for name in SYSCTLS},
         journal=_directory(tree, sources, places.journal),
         runtime=_directory(tree, sources, places.runtime, places.own_files),
-        interfaces=_interfaces(tree, sources, wanted),
-        known_interfaces=_known(tree, sources),
+        interfaces=interfaces,
+        hidden_interfaces=hidden,
+        known_interfaces=tuple(sorted(indexes)),
     )
 
 
@@ -303,23 +312,24 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
-def _interfaces(tree: Tree, sources: Sources, wanted: Iterable[str]) -> dict[str, InterfaceFacts]:
+def _interfaces(
+    tree: Tree, sources: Sources, indexes: Mapping[str, int], wanted: Iterable[str]
+) -> tuple[dict[str, InterfaceFacts], frozenset[str]]:
+    """Facts by the text that names an interface, and the texts of those that `/sys` hides."""
     reader = InterfaceReader(tree, sources.ethtool, sources.link)
     by_name: dict[str, InterfaceFacts] = {}
     found: dict[str, InterfaceFacts] = {}
+    hidden = set[str]()
     for text in wanted:
         owners = (name for name, addresses in sources.addresses.items() if text in addresses)
         name = next(owners, text)
-        # A name is a single component of a path, whatever a file says.
-        if "/" in name or name in (".", "..") or not tree.exists(f"sys/class/net/{name}/flags"):
+        if name not in indexes:
+            continue
+        # A process may be in a network namespace and see the `/sys` of another one.
+        if tree.integer(f"sys/class/net/{name}/ifindex") != indexes[name]:
+            hidden.add(text)
             continue
         if name not in by_name:
             by_name[name] = reader.read(name)
         found[text] = by_name[name]
-    return found
-
-
-def _known(tree: Tree, sources: Sources) -> tuple[str, ...]:
-    names = tree.names("sys/class/net")
-    known = sorted(sources.addresses) if isinstance(names, Unread) else names
-    return tuple(name for name in known if tree.exists(f"sys/class/net/{name}/flags"))
+    return found, frozenset(hidden)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fake_host import bits, plant_tree
+from fake_host import bits, indexes, plant_tree
 from tickdeck_daemon.observe.checks import ClockState
 from tickdeck_daemon.preflight import ethtool
 from tickdeck_daemon.preflight.ethtool import Ethtool
@@ -77,6 +77,7 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Read:
                 link=lambda _: LINK,
                 clock=lambda: ClockState(True, 55),
                 user=1000,
+                indexes=indexes,
                 addresses={"ens1": ("10.1.0.2",)},
             ),
             **sources,  # type: ignore[arg-type]
@@ -125,6 +126,13 @@ def test_an_interface_is_read_by_name_and_by_address(read: Read) -> None:
     assert card.stamping == Stamping(hardware=True, clock=3, filter=1)
     assert card.xdp == XdpProgram(77, "steer")
     assert card.rps == {"rx-0": {1}, "rx-1": set()}
+
+
+def test_another_namespace_is_not_taken_for_ours(read: Read) -> None:
+    """`/sys` may show the card of the same name in another network namespace."""
+    facts = read({"sys/class/net/ens1/ifindex": "9\n"})
+    assert facts.interfaces == {}
+    assert facts.hidden_interfaces == {"ens1", "10.1.0.2"}
 
 
 def test_interrupts_are_those_of_the_card(read: Read) -> None:

@@ -153,6 +153,8 @@ CASES = [
     Wrong("xdp.program", UNKNOWN, "ip link", lambda: card(xdp=UNREAD), "af_xdp"),
     # interfaces
     Wrong("interface.exists", FAIL, "correct interface of line B", interface="ens9"),
+    Wrong("interface.exists", UNKNOWN, "ip netns exec",
+          lambda: replace(host(), interfaces={}, hidden_interfaces=frozenset({NIC}))),
     Wrong("interface.up", FAIL, "ip link set dev ens1 up", lambda: card(flags=UP & ~1)),
     Wrong("interface.up", FAIL, "cable", lambda: card(carrier=False)),
     Wrong("interface.up", FAIL, "cable", lambda: card(state="dormant")),

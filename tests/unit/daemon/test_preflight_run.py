@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fake_host import config, plant_tree
+from fake_host import config, indexes, plant_tree
 from serving import settings_below
 from tickdeck_daemon.errors import TimedOutError, UnavailableError
 from tickdeck_daemon.exchanges.config import ExchangeConfig, Settings
@@ -50,6 +50,7 @@ def sources(tmp_path: Path) -> Sources:
         root=plant_tree(tmp_path / "root"),
         ethtool=Ethtool(refuse),
         link=lambda _: "[{}]",
+        indexes=indexes,
         clock=lambda: ClockState(True, 5),
         addresses={"ens1": ("10.1.0.2",)},
     )

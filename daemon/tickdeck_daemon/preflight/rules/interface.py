@@ -36,6 +36,10 @@ def _missing(case: Case, line: Line) -> Finding:
     known = ", ".join(case.host.known_interfaces) or "none"
     seen = f'no interface "{line.interface}"; this host has: {known}'
     why = "A line needs an interface that exists."
+    if line.interface in case.host.hidden_interfaces:
+        seen = f"{line.interface} exists, but /sys shows another network namespace"
+        command = "start tickdeckd by ip netns exec, which mounts the right /sys"
+        return unknown("interface.exists", f"line {line.name}", seen, why, command)
     command = f"ip -brief link; correct interface of line {line.name} in the exchange file"
     return Finding("interface.exists", Verdict.FAIL, f"line {line.name}", seen, why, command)
 

@@ -87,7 +87,10 @@ def _line_tried(line: LineRungs, why: str) -> Finding:
         command = 'see the findings below, or set receive = "auto" for the line'
         return Finding("path.tried", Verdict.FAIL, subject, seen, why, command)
     verdict = Verdict.WARN if missed else Verdict.PASS
-    command = f'see the findings below, or set receive = "{line.chosen.split()[0]}" for the line'
+    path = line.chosen.split()[0]
+    command = f'see the findings below, or set receive = "{path}" for the line'
+    if path == AF_XDP:
+        command = "see driver.xdp, queues, interface.mtu and xdp.program"
     return judged("path.tried", subject, verdict, seen, why, command)
 
 
