@@ -126,6 +126,8 @@ class XdpProgram:
 
     id: int
     name: str
+    hook: str = "xdp"
+    """Where it is attached, as `ip link set` names it: "xdpdrv", "xdpgeneric" or "xdpoffload"."""
 
 
 @dataclass(frozen=True, slots=True)

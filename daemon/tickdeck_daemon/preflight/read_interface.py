@@ -13,6 +13,8 @@ LinkQuery = Callable[[str], str]
 """The JSON of `ip -d -j link show dev NAME`; OSError or SubprocessError when it cannot be had."""
 LINK_TIMEOUT_S = 5.0
 IFF_LOOPBACK = 0x8
+XDP_HOOKS = {1: "xdpdrv", 2: "xdpgeneric", 3: "xdpoffload"}
+"""By XDP_ATTACHED_* (linux/if_link.h)."""
 
 
 class InterfaceReader:
@@ -132,10 +134,12 @@ class InterfaceReader:
     def _xdp(self, name: str) -> XdpProgram | Unread | None:
         try:
             answer: Any = json.loads(self._link(name))
-            program = answer[0].get("xdp", {}).get("prog")
+            attached = answer[0].get("xdp", {})
+            program = attached.get("prog")
             if program is None:
                 return None
-            return XdpProgram(int(program["id"]), str(program.get("name", "")))
+            hook = XDP_HOOKS.get(attached.get("mode"), "xdp")
+            return XdpProgram(int(program["id"]), str(program.get("name", "")), hook)
         except (OSError, subprocess.SubprocessError) as error:
             return Unread(f"ip -d -j link show dev {name}: {error}")
         except (ValueError, KeyError, IndexError, AttributeError, TypeError) as error:

@@ -35,7 +35,7 @@ from tickdeck_daemon.preflight.rights import (
 from tickdeck_daemon.preflight.tree import parse_cores, parse_mask
 
 Read = Callable[..., HostFacts]
-LINK = '[{"ifname":"ens1","xdp":{"mode":1,"prog":{"id":77,"name":"steer"}}}]'
+LINK = '[{"ifname":"ens1","xdp":{"mode":2,"prog":{"id":77,"name":"steer"}}}]'
 
 
 def driver(number: int, interface: str, data: bytes) -> bytes:
@@ -124,7 +124,7 @@ def test_an_interface_is_read_by_name_and_by_address(read: Read) -> None:
     assert card.rings == Rings(present=512, most=4096)
     assert card.channels == Channels(receiving=2, combined=2)
     assert card.stamping == Stamping(hardware=True, clock=3, filter=1)
-    assert card.xdp == XdpProgram(77, "steer")
+    assert card.xdp == XdpProgram(77, "steer", "xdpgeneric")
     assert card.rps == {"rx-0": {1}, "rx-1": set()}
 
 

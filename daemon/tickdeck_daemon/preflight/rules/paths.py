@@ -292,5 +292,5 @@ def _program(case: Case, facts: InterfaceFacts) -> Finding:
         command = "tickdeck exchange list; stop the other one, or give this one another interface"
         return Finding(name, Verdict.WARN, subject, seen, why, command)
     bad = Verdict.FAIL if case.demanded(AF_XDP) else Verdict.WARN
-    command = f"bpftool net show dev {facts.name}; ip link set dev {facts.name} xdp off"
+    command = f"bpftool net show dev {facts.name}; ip link set dev {facts.name} {program.hook} off"
     return Finding(name, bad, subject, seen, why, command)
