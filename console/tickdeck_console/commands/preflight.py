@@ -34,8 +34,8 @@ _INDENT = 9
 def preflight(options: Options, target: str, show_all: bool, as_json: bool) -> None:
     """Tell what this host can do for an exchange; changes nothing.
 
-    TARGET is the name of an exchange of the daemon, or a file: `-` reads standard input, and what
-    holds a dot or a slash is a path (`./NAME` for a file without one). Each finding has its
+    Give the name of an exchange of the daemon, or a file: `-` reads standard input, and what holds
+    a dot or a slash is a path (`./NAME` for a file without one). Each finding has its
     evidence, why it matters and the command that mends it. Receive paths are tried only on
     interfaces that no running exchange uses, for some cards restart their queues.
 

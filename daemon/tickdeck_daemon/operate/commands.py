@@ -288,12 +288,10 @@ class Commands:
         store = self._plant.store
         # Without the host: an interface that is not there is a finding, not a refusal.
         config = store.get(name).config if name else parse_exchange(toml)
-        running = [
-            record.config
-            for record in store.list()
-            if record.config.enabled and record.desired is DesiredState.RUNNING
-        ]
-        return await self._plant.preflight.run(config, running)
+        enabled = [record for record in store.list() if record.config.enabled]
+        running = {one.name for one in enabled if one.desired is DesiredState.RUNNING}
+        others = [record.config for record in enabled]
+        return await self._plant.preflight.run(config, others, running)
 
     async def verify_journal(self, name: str, order: Order) -> Operation:
         """Read every block of an exchange's journal.

@@ -12,6 +12,8 @@ class Unread:
     """Stands for a fact that could not be read."""
 
     reason: str
+    command: str = ""
+    """What shows it otherwise, where there is something."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import replace
 
 from tickdeck_daemon.errors import TimedOutError, UnavailableError
@@ -40,27 +40,31 @@ class Preflight:
         self._lock = asyncio.Lock()
         self._reading: asyncio.Task[HostFacts] | None = None
 
-    async def run(self, config: ExchangeConfig, running: Iterable[ExchangeConfig]) -> Report:
+    async def run(
+        self, config: ExchangeConfig, others: Iterable[ExchangeConfig], running: Collection[str]
+    ) -> Report:
         """What this host can do for an exchange.
 
         Args:
             config: The exchange; it need not be one of the daemon.
-            running: Exchanges that are enabled and wanted, `config` perhaps among them.
+            others: Exchanges that are enabled, `config` perhaps among them.
+            running: Names of those that are wanted running.
 
         Raises:
             TimedOutError: the host could not be read in time.
             UnavailableError: a former reading still hangs.
         """
-        running = tuple(running)
+        others = tuple(others)
+        receiving = tuple(other for other in others if other.name in running)
         async with self._lock:
             time_ns = time.time_ns()
-            host = await self._read(config, running)
-            busy = _in_use(config, host, running)
-            rungs = Unread(busy) if busy else await self._probe(config, self._settings)
-        others = tuple(
-            Other(other.name, other.receive.cpu) for other in running if other.name != config.name
+            host = await self._read(config, receiving)
+            busy = _in_use(config, host, receiving)
+            rungs = busy or await self._probe(config, self._settings)
+        rivals = tuple(
+            Other(other.name, other.receive.cpu) for other in others if other.name != config.name
         )
-        findings = judge(Case(config, host, others, rungs))
+        findings = judge(Case(config, host, rivals, rungs))
         return Report(config.name, host.name, time_ns, findings)
 
     async def settled(self) -> None:
@@ -92,8 +96,10 @@ class Preflight:
         return read_host(wanted, places, sources)
 
 
-def _in_use(config: ExchangeConfig, host: HostFacts, running: Iterable[ExchangeConfig]) -> str:
-    """Why the paths are not tried; empty when that disturbs nobody."""
+def _in_use(
+    config: ExchangeConfig, host: HostFacts, running: Iterable[ExchangeConfig]
+) -> Unread | None:
+    """Why the paths are not tried; None when that disturbs nobody."""
     cards = {
         facts.name
         for line in config.lines
@@ -103,8 +109,9 @@ def _in_use(config: ExchangeConfig, host: HostFacts, running: Iterable[ExchangeC
         for line in other.lines:
             facts = host.interfaces.get(line.interface)
             if facts is not None and facts.name in cards:
-                return (
+                reason = (
                     f"not tried: {other.name} receives on {facts.name}, and some cards restart "
-                    f"their queues for it; tickdeck drops {other.name} shows what it got"
+                    "their queues for it"
                 )
-    return ""
+                return Unread(reason, f"tickdeck drops {other.name} shows what it got")
+    return None

@@ -261,6 +261,20 @@ def test_the_right_to_force_makes_a_small_limit_good() -> None:
     assert judged(config(tables=LOCKED), unlimited)["memlock"].verdict is PASS
 
 
+def test_each_queue_takes_memory_of_its_own() -> None:
+    """Three queues of 32 MiB of frames: pinned, and on pages of 2 MiB."""
+    facts = card(channels=Channels(3, 3))
+    facts = replace(
+        facts,
+        rights=rights(ALL_RIGHTS & ~bits(CAP_IPC_LOCK), memlock_bytes=95 << 20),
+        memory=Memory(2 << 20, 64, 47, "never"),
+    )
+    found = judged(config("af_xdp", tables=HUGE), facts)
+    assert (found["memlock.af_xdp"].verdict, found["hugepages"].verdict) == (FAIL, FAIL)
+    assert "the frames of 3 queues take 96 MiB" in found["memlock.af_xdp"].evidence
+    assert "48 are needed" in found["hugepages"].evidence
+
+
 def test_the_ring_of_the_last_run_is_room() -> None:
     """What would be replaced is not asked for twice."""
     facts = runtime(free_bytes=0, own_bytes=256 << 20)

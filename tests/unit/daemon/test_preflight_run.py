@@ -86,7 +86,7 @@ async def test_a_made_up_host_is_judged(tmp_path: Path, sources: Sources) -> Non
     """From files to findings: the card's interrupt on the receive thread's core is found."""
     probe = Probe()
     preflight = Preflight(settings_below(tmp_path), sources=sources, probe=probe)
-    report = await preflight.run(config(receive="cpu = 1"), [])
+    report = await preflight.run(config(receive="cpu = 1"), [], set())
     assert (report.exchange, report.verdict, probe.calls) == ("XNAS", Verdict.FAIL, 1)
     assert "interrupt 41 (ens1-TxRx-1)" in finding(report, "irq.affinity").evidence
     assert finding(report, "rps").verdict is Verdict.FAIL
@@ -99,12 +99,15 @@ async def test_a_card_in_use_is_not_touched(tmp_path: Path, sources: Sources) ->
     probe = Probe()
     preflight = Preflight(settings_below(tmp_path), sources=sources, probe=probe)
     running = config(interface="10.1.0.2").model_copy(update={"name": "BATS"})
-    found = finding(await preflight.run(config("auto"), [running]), "path.tried")
+    found = finding(await preflight.run(config("auto"), [running], {"BATS"}), "path.tried")
     assert (found.verdict, probe.calls) == (Verdict.UNKNOWN, 0)
     assert "BATS receives on ens1" in found.evidence
+    assert found.command.startswith("tickdeck drops BATS")
+    await preflight.run(config("auto"), [running], set())
+    assert probe.calls == 1, "a stopped exchange uses nothing"
     elsewhere = config(interface="lo").model_copy(update={"name": "BATS"})
-    await preflight.run(config("auto"), [elsewhere])
-    assert probe.calls == 1
+    await preflight.run(config("auto"), [elsewhere], {"BATS"})
+    assert probe.calls == 2
 
 
 async def test_the_own_exchange_is_no_other(tmp_path: Path, sources: Sources) -> None:
@@ -112,9 +115,9 @@ async def test_the_own_exchange_is_no_other(tmp_path: Path, sources: Sources) ->
     exchange = config(receive="cpu = 0")
     twin = exchange.model_copy(update={"name": "BATS"})
     preflight = Preflight(settings_below(tmp_path), sources=sources, probe=Probe())
-    report = await preflight.run(exchange, [exchange])
+    report = await preflight.run(exchange, [exchange], {"XNAS"})
     assert finding(report, "cpu.shared").verdict is Verdict.PASS
-    report = await preflight.run(exchange, [exchange, twin])
+    report = await preflight.run(exchange, [exchange, twin], set())
     assert finding(report, "cpu.shared").verdict is Verdict.FAIL
 
 
@@ -133,14 +136,14 @@ async def test_a_host_that_hangs_is_an_error(
     preflight = Preflight(settings_below(tmp_path), sources=hanging, probe=Probe())
     try:
         with pytest.raises(TimedOutError, match="could not be read within"):
-            await preflight.run(config(), [])
+            await preflight.run(config(), [], set())
         with pytest.raises(UnavailableError, match="former preflight"):
-            await preflight.run(config(), [])
+            await preflight.run(config(), [], set())
     finally:
         awake.set()
     await preflight.settled()
     monkeypatch.setattr(run_module, "READ_TIMEOUT_S", 15.0)
-    assert (await preflight.run(config(), [])).findings
+    assert (await preflight.run(config(), [], set())).findings
 
 
 async def test_the_probe_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

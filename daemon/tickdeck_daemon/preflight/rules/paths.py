@@ -64,7 +64,7 @@ def _tried(case: Case) -> Iterator[Finding]:
     why = "What the kernel and the driver grant is known for sure only when it is tried."
     if isinstance(case.rungs, Unread):
         spec = f"{case.host.runtime.path}/workers/{case.config.name}-rx/spec.json"
-        command = f"{case.rx} probe --spec {spec}"
+        command = case.rungs.command or f"{case.rx} probe --spec {spec}"
         yield unknown("path.tried", "lines", case.rungs.reason, why, command)
         return
     for line in case.rungs:
