@@ -16,6 +16,7 @@ from tickdeck_console.errors import CommandError
 COMMANDS = {
     "status": "Health of all exchanges, or of one.",
     "exchange": "List, show, add, update, remove, start and stop exchanges.",
+    "preflight": "What this host can do for an exchange file, and what mends it.",
     "check": "Run a health check and judge by evidence.",
     "gaps": "List gaps, and ask again for open ones.",
     "drops": "Show receive paths, and what each layer on the way of a packet lost.",

@@ -28,6 +28,7 @@ from tickdeck_daemon.observe.sampler import SAMPLE_INTERVAL_S, Sample, Sampler, 
 from tickdeck_daemon.operate.idempotency import IdempotencyStore
 from tickdeck_daemon.operate.operations import OperationStore
 from tickdeck_daemon.operate.replays import LiveLine, Replay, ReplayManager, ReplayState
+from tickdeck_daemon.preflight.run import Preflight
 from tickdeck_daemon.settings import Settings
 from tickdeck_daemon.workers.supervisor import Supervisor
 from tickdeck_daemon.workers.views import AdoptionResult, WorkerChange, WorkerState, WorkerView
@@ -112,6 +113,7 @@ class Plant:
         self.ledger = GapLedger()
         self.collector = Collector(settings, self.sampler, self.ledger)
         self.checks = CheckRunner(self.facts, self._ping)
+        self.preflight = Preflight(settings)
         self.health: Board[ExchangeHealth] = Board(_same_health)
         self.stats: Board[Sample] = Board(_same_sample)
         self.tick_failures = 0

@@ -11,7 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tickdeck_daemon.errors import InvalidError, NotFoundError, TimedOutError, WrongStateError
-from tickdeck_daemon.exchanges.config import ExchangeConfig, spec_hash, worker_id, worker_kinds
+from tickdeck_daemon.exchanges.config import (
+    ExchangeConfig,
+    parse_exchange,
+    spec_hash,
+    worker_id,
+    worker_kinds,
+)
 from tickdeck_daemon.exchanges.store import DesiredState, ExchangeRecord
 from tickdeck_daemon.observe.gaps import Gap
 from tickdeck_daemon.operate.captures import CaptureCut, cut_arguments, cut_of
@@ -26,6 +32,7 @@ from tickdeck_daemon.operate.replays import (
     error_of,
 )
 from tickdeck_daemon.plant import Plant
+from tickdeck_daemon.preflight.finding import Report
 
 RECOVERY_CALL_TIMEOUT_S = 5.0
 CAPTURE_CALL_TIMEOUT_S = 25.0
@@ -266,6 +273,25 @@ class Commands:
             actor=order.actor,
         )
         return cut
+
+    async def preflight(self, name: str, toml: str) -> Report:
+        """What this host can do for an exchange of the daemon, or for a file; changes nothing.
+
+        Raises:
+            InvalidError: not exactly one of both is given, or every fault of the text.
+            NotFoundError: no such exchange.
+            UnavailableError: the host cannot be read, or not in time.
+        """
+        if bool(name) == bool(toml):
+            text = "name one exchange, or give the text of one file"
+            raise InvalidError(violations=[("toml", text)], reason="PREFLIGHT_OF_WHAT")
+        store = self._plant.store
+        # Without the host: an interface that is not there is a finding, not a refusal.
+        config = store.get(name).config if name else parse_exchange(toml)
+        enabled = [record for record in store.list() if record.config.enabled]
+        running = {one.name for one in enabled if one.desired is DesiredState.RUNNING}
+        others = [record.config for record in enabled]
+        return await self._plant.preflight.run(config, others, running)
 
     async def verify_journal(self, name: str, order: Order) -> Operation:
         """Read every block of an exchange's journal.

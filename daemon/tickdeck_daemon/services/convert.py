@@ -55,7 +55,7 @@ _DATA = {
     Data.SUSPECT: exchange_pb2.DATA_STATE_SUSPECT,
     Data.STALE: exchange_pb2.DATA_STATE_STALE,
 }
-_VERDICTS = {
+VERDICTS = {
     verdict: observe_pb2.CheckVerdict.Value(f"CHECK_VERDICT_{verdict.name}") for verdict in Verdict
 }
 _STAGES = {stage: recovery_pb2.GapStage.Value(f"GAP_STAGE_{stage}") for stage in STAGES if stage}
@@ -245,11 +245,11 @@ def check(value: ExchangeCheck) -> observe_service_pb2.ExchangeCheck:
     """All checks of one exchange."""
     return observe_service_pb2.ExchangeCheck(
         name=exchange_name(value.name),
-        verdict=_VERDICTS[value.verdict],
+        verdict=VERDICTS[value.verdict],
         checks=[
             observe_pb2.CheckResult(
                 check=result.check,
-                verdict=_VERDICTS[result.verdict],
+                verdict=VERDICTS[result.verdict],
                 evidence=result.evidence,
                 expected=result.expected,
                 remedy=result.remedy,

@@ -13,7 +13,9 @@ from tickdeck_daemon.operate.commands import Commands, Order
 from tickdeck_daemon.plant import Plant
 from tickdeck_daemon.services.convert import timestamp
 from tickdeck_daemon.services.guard import Context, Guard
+from tickdeck_daemon.services.names import parse_optional
 from tickdeck_daemon.services.once import once
+from tickdeck_daemon.services.preflight_report import preflight_report
 
 STOP_DELAY_S = 0.1
 """Time for the answer to a drain to reach its caller before the server stops."""
@@ -65,6 +67,17 @@ class SystemService(system_service_pb2_grpc.SystemServiceServicer):
         response = await once(self._plant, "DrainDaemon", request, pb.DrainDaemonResponse, drain)
         asyncio.get_running_loop().call_later(STOP_DELAY_S, self._plant.stop_requested.set)
         return response
+
+    @override
+    async def RunPreflight(
+        self, request: pb.RunPreflightRequest, context: Context
+    ) -> pb.RunPreflightResponse:
+        name = parse_optional(request.name, "exchanges")
+
+        async def run() -> pb.RunPreflightResponse:
+            return preflight_report(await self._commands.preflight(name, request.toml))
+
+        return await once(self._plant, "RunPreflight", request, pb.RunPreflightResponse, run)
 
 
 def _version() -> str:

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from tickdeck.v1 import observe_pb2 as tickdeck_dot_v1_dot_observe__pb2
 from tickdeck.v1 import options_pb2 as tickdeck_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n tickdeck/v1/system_service.proto\x12\x0btickdeck.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19tickdeck/v1/options.proto\"\x16\n\x14GetServerInfoRequest\"\xa8\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fworkers_adopted\x18\x05 \x01(\r\x12\x10\n\x08\x64raining\x18\x06 \x01(\x08\x12\x0b\n\x03pid\x18\x07 \x01(\r\x12\x42\n\x08\x63ounters\x18\x08 \x03(\x0b\x32\x30.tickdeck.v1.GetServerInfoResponse.CountersEntry\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"N\n\x12\x44rainDaemonRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x14\n\x0cstop_workers\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\"/\n\x13\x44rainDaemonResponse\x12\x18\n\x10workers_stopping\x18\x01 \x01(\r2\xcb\x01\n\rSystemService\x12^\n\rGetServerInfo\x12!.tickdeck.v1.GetServerInfoRequest\x1a\".tickdeck.v1.GetServerInfoResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12Z\n\x0b\x44rainDaemon\x12\x1f.tickdeck.v1.DrainDaemonRequest\x1a .tickdeck.v1.DrainDaemonResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n tickdeck/v1/system_service.proto\x12\x0btickdeck.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19tickdeck/v1/observe.proto\x1a\x19tickdeck/v1/options.proto\"\x16\n\x14GetServerInfoRequest\"\xa8\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fworkers_adopted\x18\x05 \x01(\r\x12\x10\n\x08\x64raining\x18\x06 \x01(\x08\x12\x0b\n\x03pid\x18\x07 \x01(\r\x12\x42\n\x08\x63ounters\x18\x08 \x03(\x0b\x32\x30.tickdeck.v1.GetServerInfoResponse.CountersEntry\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"N\n\x12\x44rainDaemonRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x14\n\x0cstop_workers\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\"/\n\x13\x44rainDaemonResponse\x12\x18\n\x10workers_stopping\x18\x01 \x01(\r\"E\n\x13RunPreflightRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04toml\x18\x03 \x01(\t\"\xbd\x01\n\x14RunPreflightResponse\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07verdict\x18\x04 \x01(\x0e\x32\x19.tickdeck.v1.CheckVerdict\x12/\n\x08\x66indings\x18\x05 \x03(\x0b\x32\x1d.tickdeck.v1.PreflightFinding\"\x8b\x01\n\x10PreflightFinding\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x07verdict\x18\x02 \x01(\x0e\x32\x19.tickdeck.v1.CheckVerdict\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x10\n\x08\x65vidence\x18\x04 \x01(\t\x12\x0b\n\x03why\x18\x05 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x06 \x01(\t2\xaa\x02\n\rSystemService\x12^\n\rGetServerInfo\x12!.tickdeck.v1.GetServerInfoRequest\x1a\".tickdeck.v1.GetServerInfoResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12Z\n\x0b\x44rainDaemon\x12\x1f.tickdeck.v1.DrainDaemonRequest\x1a .tickdeck.v1.DrainDaemonResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x01\x12]\n\x0cRunPreflight\x12 .tickdeck.v1.RunPreflightRequest\x1a!.tickdeck.v1.RunPreflightResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,16 +40,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SYSTEMSERVICE'].methods_by_name['GetServerInfo']._serialized_options = b'\212\265\030\002\010\001'
   _globals['_SYSTEMSERVICE'].methods_by_name['DrainDaemon']._loaded_options = None
   _globals['_SYSTEMSERVICE'].methods_by_name['DrainDaemon']._serialized_options = b'\212\265\030\004\010\003\020\001'
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=109
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=131
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=134
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=430
-  _globals['_GETSERVERINFORESPONSE_COUNTERSENTRY']._serialized_start=383
-  _globals['_GETSERVERINFORESPONSE_COUNTERSENTRY']._serialized_end=430
-  _globals['_DRAINDAEMONREQUEST']._serialized_start=432
-  _globals['_DRAINDAEMONREQUEST']._serialized_end=510
-  _globals['_DRAINDAEMONRESPONSE']._serialized_start=512
-  _globals['_DRAINDAEMONRESPONSE']._serialized_end=559
-  _globals['_SYSTEMSERVICE']._serialized_start=562
-  _globals['_SYSTEMSERVICE']._serialized_end=765
+  _globals['_SYSTEMSERVICE'].methods_by_name['RunPreflight']._loaded_options = None
+  _globals['_SYSTEMSERVICE'].methods_by_name['RunPreflight']._serialized_options = b'\212\265\030\004\010\002\020\001'
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=136
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=158
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=161
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=457
+  _globals['_GETSERVERINFORESPONSE_COUNTERSENTRY']._serialized_start=410
+  _globals['_GETSERVERINFORESPONSE_COUNTERSENTRY']._serialized_end=457
+  _globals['_DRAINDAEMONREQUEST']._serialized_start=459
+  _globals['_DRAINDAEMONREQUEST']._serialized_end=537
+  _globals['_DRAINDAEMONRESPONSE']._serialized_start=539
+  _globals['_DRAINDAEMONRESPONSE']._serialized_end=586
+  _globals['_RUNPREFLIGHTREQUEST']._serialized_start=588
+  _globals['_RUNPREFLIGHTREQUEST']._serialized_end=657
+  _globals['_RUNPREFLIGHTRESPONSE']._serialized_start=660
+  _globals['_RUNPREFLIGHTRESPONSE']._serialized_end=849
+  _globals['_PREFLIGHTFINDING']._serialized_start=852
+  _globals['_PREFLIGHTFINDING']._serialized_end=991
+  _globals['_SYSTEMSERVICE']._serialized_start=994
+  _globals['_SYSTEMSERVICE']._serialized_end=1292
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from tickdeck.v1 import observe_pb2 as _observe_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -151,3 +152,112 @@ class DrainDaemonResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DrainDaemonResponse: _TypeAlias = DrainDaemonResponse  # noqa: Y015
+
+@_typing.final
+class RunPreflightRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    TOML_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID that makes a repeated call harmless."""
+    name: _builtins.str
+    """exchanges/{exchange}; this or toml."""
+    toml: _builtins.str
+    """An exchange file as TOML text; it need not be an exchange of the daemon."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        toml: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id", "toml", b"toml"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunPreflightRequest: _TypeAlias = RunPreflightRequest  # noqa: Y015
+
+@_typing.final
+class RunPreflightResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXCHANGE_FIELD_NUMBER: _builtins.int
+    HOST_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    exchange: _builtins.str
+    """exchanges/{exchange}"""
+    host: _builtins.str
+    """Host name."""
+    verdict: _observe_pb2.CheckVerdict.ValueType
+    """The worst verdict of the findings."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When the host was looked at."""
+
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreflightFinding]:
+        """In the order of a packet's way."""
+
+    def __init__(
+        self,
+        *,
+        exchange: _builtins.str = ...,
+        host: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        verdict: _observe_pb2.CheckVerdict.ValueType = ...,
+        findings: _abc.Iterable[Global___PreflightFinding] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchange", b"exchange", "findings", b"findings", "host", b"host", "time", b"time", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunPreflightResponse: _TypeAlias = RunPreflightResponse  # noqa: Y015
+
+@_typing.final
+class PreflightFinding(_message.Message):
+    """PreflightFinding is one thing that was looked at."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    COMMAND_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Such as "irq.affinity"."""
+    verdict: _observe_pb2.CheckVerdict.ValueType
+    subject: _builtins.str
+    """What it is about, such as "line A", "eth0" or "core 3"."""
+    evidence: _builtins.str
+    """What was read, with numbers; why it could not be read when the verdict is UNKNOWN."""
+    why: _builtins.str
+    """Why it matters."""
+    command: _builtins.str
+    """What mends it; empty when the verdict is PASS."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        verdict: _observe_pb2.CheckVerdict.ValueType = ...,
+        subject: _builtins.str = ...,
+        evidence: _builtins.str = ...,
+        why: _builtins.str = ...,
+        command: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "evidence", b"evidence", "id", b"id", "subject", b"subject", "verdict", b"verdict", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreflightFinding: _TypeAlias = PreflightFinding  # noqa: Y015

@@ -45,6 +45,11 @@ class SystemServiceStub:
                 request_serializer=tickdeck_dot_v1_dot_system__service__pb2.DrainDaemonRequest.SerializeToString,
                 response_deserializer=tickdeck_dot_v1_dot_system__service__pb2.DrainDaemonResponse.FromString,
                 _registered_method=True)
+        self.RunPreflight = channel.unary_unary(
+                '/tickdeck.v1.SystemService/RunPreflight',
+                request_serializer=tickdeck_dot_v1_dot_system__service__pb2.RunPreflightRequest.SerializeToString,
+                response_deserializer=tickdeck_dot_v1_dot_system__service__pb2.RunPreflightResponse.FromString,
+                _registered_method=True)
 
 
 class SystemServiceServicer:
@@ -65,6 +70,14 @@ class SystemServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RunPreflight(self, request, context):
+        """RunPreflight tells what this host can do for an exchange; it changes nothing. Receive paths are
+        tried on interfaces that no exchange uses.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SystemServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +90,11 @@ def add_SystemServiceServicer_to_server(servicer, server):
                     servicer.DrainDaemon,
                     request_deserializer=tickdeck_dot_v1_dot_system__service__pb2.DrainDaemonRequest.FromString,
                     response_serializer=tickdeck_dot_v1_dot_system__service__pb2.DrainDaemonResponse.SerializeToString,
+            ),
+            'RunPreflight': grpc.unary_unary_rpc_method_handler(
+                    servicer.RunPreflight,
+                    request_deserializer=tickdeck_dot_v1_dot_system__service__pb2.RunPreflightRequest.FromString,
+                    response_serializer=tickdeck_dot_v1_dot_system__service__pb2.RunPreflightResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +152,33 @@ class SystemService:
             '/tickdeck.v1.SystemService/DrainDaemon',
             tickdeck_dot_v1_dot_system__service__pb2.DrainDaemonRequest.SerializeToString,
             tickdeck_dot_v1_dot_system__service__pb2.DrainDaemonResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunPreflight(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickdeck.v1.SystemService/RunPreflight',
+            tickdeck_dot_v1_dot_system__service__pb2.RunPreflightRequest.SerializeToString,
+            tickdeck_dot_v1_dot_system__service__pb2.RunPreflightResponse.FromString,
             options,
             channel_credentials,
             insecure,

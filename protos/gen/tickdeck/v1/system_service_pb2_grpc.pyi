@@ -37,6 +37,10 @@ class SystemServiceStub:
     """GetServerInfo returns version, instance and adoption result."""
     DrainDaemon: _grpc.UnaryUnaryMultiCallable[_system_service_pb2.DrainDaemonRequest, _system_service_pb2.DrainDaemonResponse]
     """DrainDaemon ends the daemon; workers keep running unless stop_workers is set."""
+    RunPreflight: _grpc.UnaryUnaryMultiCallable[_system_service_pb2.RunPreflightRequest, _system_service_pb2.RunPreflightResponse]
+    """RunPreflight tells what this host can do for an exchange; it changes nothing. Receive paths are
+    tried on interfaces that no exchange uses.
+    """
 
 @_typing.type_check_only
 class SystemServiceAsyncStub(SystemServiceStub):
@@ -47,6 +51,10 @@ class SystemServiceAsyncStub(SystemServiceStub):
     """GetServerInfo returns version, instance and adoption result."""
     DrainDaemon: _aio.UnaryUnaryMultiCallable[_system_service_pb2.DrainDaemonRequest, _system_service_pb2.DrainDaemonResponse]  # type: ignore[assignment]
     """DrainDaemon ends the daemon; workers keep running unless stop_workers is set."""
+    RunPreflight: _aio.UnaryUnaryMultiCallable[_system_service_pb2.RunPreflightRequest, _system_service_pb2.RunPreflightResponse]  # type: ignore[assignment]
+    """RunPreflight tells what this host can do for an exchange; it changes nothing. Receive paths are
+    tried on interfaces that no exchange uses.
+    """
 
 class SystemServiceServicer(metaclass=_abc_1.ABCMeta):
     """SystemService tells about the daemon and ends it."""
@@ -66,5 +74,15 @@ class SystemServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_system_service_pb2.DrainDaemonResponse, _abc.Awaitable[_system_service_pb2.DrainDaemonResponse]]:
         """DrainDaemon ends the daemon; workers keep running unless stop_workers is set."""
+
+    @_abc_1.abstractmethod
+    def RunPreflight(
+        self,
+        request: _system_service_pb2.RunPreflightRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_system_service_pb2.RunPreflightResponse, _abc.Awaitable[_system_service_pb2.RunPreflightResponse]]:
+        """RunPreflight tells what this host can do for an exchange; it changes nothing. Receive paths are
+        tried on interfaces that no exchange uses.
+        """
 
 def add_SystemServiceServicer_to_server(servicer: SystemServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
