@@ -260,6 +260,6 @@ fn patiently<T>(open: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
 }
 
 /// How long a queue may stay busy.
-const BUSY_LIMIT: Duration = Duration::from_secs(3);
+const BUSY_LIMIT: Duration = Duration::from_secs(10);
 /// Receive buffer of each UDP socket.
 const RCVBUF_BYTES: usize = 16 << 20;
