@@ -21,13 +21,14 @@ mod filter;
 mod ring;
 mod socket;
 
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use block::{BLOCK_HEADER_BYTES, FRAME_OVERHEAD_BYTES, Frame};
 use ring::Ring;
 
 use crate::error::NetError;
-use crate::frame::{Refusal, parse_cut};
+use crate::frame::{Refusal, parse_cut, parse_plain};
 use crate::line::LineConfig;
 use crate::link::Link;
 use crate::udp::{Control, SocketConfig, UdpReceiver, stamp};
@@ -228,28 +229,48 @@ impl Reader {
     /// Group, port and source were the filter's to check.
     #[inline]
     fn read(&mut self, frame: Frame<'_>, handler: &mut impl FnMut(Datagram<'_>)) {
-        match parse_cut(frame.bytes, frame.wire_bytes) {
-            Ok((found, payload_bytes)) => {
-                let payload = match found.payload.get(..self.max_packet_bytes) {
-                    Some(first) => first,
-                    None => found.payload,
-                };
-                let (rx_ns, stamp) = if frame.is_hardware_stamp {
-                    self.hardware_time(frame.rx_ns)
-                } else {
-                    (frame.rx_ns, Stamp::Kernel)
-                };
-                handler(Datagram {
-                    line: self.line,
-                    payload,
-                    rx_ns,
-                    stamp,
-                    truncated: payload.len() < payload_bytes,
-                    source: found.source,
-                });
+        let found = match parse_plain(frame.bytes) {
+            Some(found) => {
+                let source = SocketAddr::V4(found.source);
+                Some((source, found.payload, found.payload.len()))
             }
-            Err(Refusal::Fragment) => self.fragments += 1,
-            Err(Refusal::Malformed | Refusal::NotUdp) => self.malformed += 1,
+            None => self.read_long(frame),
+        };
+        let Some((source, found, payload_bytes)) = found else {
+            return;
+        };
+        let payload = match found.get(..self.max_packet_bytes) {
+            Some(first) => first,
+            None => found,
+        };
+        let (rx_ns, stamp) = if frame.is_hardware_stamp {
+            self.hardware_time(frame.rx_ns)
+        } else {
+            (frame.rx_ns, Stamp::Kernel)
+        };
+        handler(Datagram {
+            line: self.line,
+            payload,
+            rx_ns,
+            stamp,
+            truncated: payload.len() < payload_bytes,
+            source,
+        });
+    }
+
+    /// A frame that is not a plain one: sender, what is there of the payload, and its whole length.
+    #[cold]
+    fn read_long<'a>(&mut self, frame: Frame<'a>) -> Option<(SocketAddr, &'a [u8], usize)> {
+        match parse_cut(frame.bytes, frame.wire_bytes) {
+            Ok((found, payload_bytes)) => Some((found.source, found.payload, payload_bytes)),
+            Err(Refusal::Fragment) => {
+                self.fragments += 1;
+                None
+            }
+            Err(Refusal::Malformed | Refusal::NotUdp) => {
+                self.malformed += 1;
+                None
+            }
         }
     }
 

@@ -36,7 +36,7 @@ pub(super) struct XskSocket {
 
 impl XskSocket {
     /// Opens a socket for `queue` of interface `index` on `rung`, with every frame given to the
-    /// kernel. Waits for up to three seconds when the queue is busy: after a crash the kernel takes
+    /// kernel. Waits for up to a second when the queue is busy: after a crash the kernel takes
     /// a moment to free it.
     pub(super) fn open(
         index: u32,
@@ -262,5 +262,5 @@ const COMPLETION_RING: u32 = 1;
 /// How many packets ahead the memory is fetched.
 const LOOK_AHEAD: u32 = 4;
 /// How long a busy queue is waited for.
-const BUSY_LIMIT: Duration = Duration::from_secs(3);
+const BUSY_LIMIT: Duration = Duration::from_secs(1);
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
