@@ -16,8 +16,18 @@ from tickdeck_console.demo.options import DemoOptions
 from tickdeck_console.demo.plant import DemoPlant
 
 EXCHANGE = "exchanges/DEMO"
-LAYERS = ["nic", "softnet", "xdp_program", "xsk", "packet_ring", "socket"]
-LAYERS += ["receiver", "arbiter", "ring", "journal"]
+LAYERS = [
+    "nic",
+    "softnet",
+    "xdp_program",
+    "xsk",
+    "packet_ring",
+    "socket",
+    "receiver",
+    "arbiter",
+    "ring",
+    "journal",
+]
 
 
 async def test_what_the_venue_left_out_is_lost_upstream() -> None:

@@ -265,21 +265,21 @@ impl Merge {
 
     #[cold]
     fn work_off_pending(&mut self, now_ns: u64) {
-        let was_open = self.asker.is_any_open();
         for index in 0..self.publisher.pending.len() {
             let event = self.publisher.pending[index];
-            self.work_off(event, was_open, now_ns);
+            self.work_off(event, now_ns);
         }
         self.publisher.pending.clear();
     }
 
-    fn work_off(&mut self, event: Event, was_open: bool, now_ns: u64) {
+    fn work_off(&mut self, event: Event, now_ns: u64) {
         match event {
             Event::Session { .. } => {}
             Event::GapOpened { gap } => {
                 self.rows.opened(&gap);
                 let since_ns = self.last_packet_ns();
-                self.asker.opened(gap.id, since_ns, was_open);
+                let hold_dropped = self.arbiter.counters().hold_dropped;
+                self.asker.opened(gap.id, since_ns, hold_dropped);
             }
             Event::GapWaitOver { gap } => {
                 self.asker.missed(gap.id);
@@ -314,7 +314,6 @@ impl Merge {
                 self.rows
                     .missed_by(gap.id, self.arbiter.lines_that_missed(gap.first, gap.last));
                 self.rows.filled(gap.id, sources);
-                self.asker.closed();
                 if wait_over {
                     self.tell(Command::Closed { id: gap.id });
                 }
@@ -330,7 +329,6 @@ impl Merge {
                 self.rows
                     .missed_by(gap.id, self.arbiter.lines_that_missed(gap.first, gap.last));
                 self.rows.unrecovered(gap.id, lost, sources, reason);
-                self.asker.closed();
                 if wait_over {
                     self.tell(Command::Closed { id: gap.id });
                 }

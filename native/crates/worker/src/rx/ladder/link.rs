@@ -24,15 +24,15 @@ pub(in crate::rx) enum Note {
     Gap(GapNote),
 }
 
-/// A gap that asks for a verdict. Times are monotonic ns.
+/// A gap that asks for a verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::rx) struct GapNote {
     pub(in crate::rx) id: u64,
-    /// When the last packet in front of it came: nothing of it was lost before.
+    /// When the last packet in front of it came, monotonic ns: nothing of it was lost before.
     pub(in crate::rx) since_ns: u64,
-    /// The same of the first of the gaps that overlap with it. The merge itself may have lost it as
-    /// early as that: it drops what does not fit behind an open gap.
-    pub(in crate::rx) chain_ns: u64,
+    /// Messages that did not fit behind the gap before and were dropped: they are the next gap, and
+    /// may have been lost long before it is seen.
+    pub(in crate::rx) hold_dropped: u64,
 }
 
 /// A verdict for the gap table.
@@ -50,9 +50,8 @@ pub(in crate::rx) struct Asker {
     found: Consumer<Found>,
     /// By `id % SLOTS`: gaps that are open.
     opened: Vec<GapNote>,
-    open: u64,
-    /// Told before it: the `chain_ns` of the present overlapping gaps.
-    chain_ns: u64,
+    /// What the merge had dropped when the last gap opened.
+    hold_dropped: u64,
     /// Gaps that wait for a reading.
     waiting: Vec<GapNote>,
     ask_due_ns: u64,
@@ -75,8 +74,7 @@ pub(in crate::rx) fn link() -> (Asker, WatchEnd) {
         notes: notes_in,
         found: found_out,
         opened: vec![GapNote::default(); SLOTS],
-        open: 0,
-        chain_ns: 0,
+        hold_dropped: 0,
         waiting: Vec::with_capacity(SLOTS),
         ask_due_ns: 0,
         unanswered: 0,
@@ -90,28 +88,15 @@ pub(in crate::rx) fn link() -> (Asker, WatchEnd) {
 }
 
 impl Asker {
-    /// Whether gaps are open: to be asked before the events of a call are worked off, as a gap that
-    /// closes in it may have hidden the one that opens.
-    pub(in crate::rx) fn is_any_open(&self) -> bool {
-        self.open > 0
-    }
-
-    /// A gap opened; the last packet in front of it came at `since_ns`.
-    pub(in crate::rx) fn opened(&mut self, id: u64, since_ns: u64, overlaps: bool) {
-        if !overlaps {
-            self.chain_ns = since_ns;
-        }
-        self.open += 1;
+    /// A gap opened; the last packet in front of it came at `since_ns`, and the merge has dropped
+    /// `hold_dropped` messages since its start.
+    pub(in crate::rx) fn opened(&mut self, id: u64, since_ns: u64, hold_dropped: u64) {
         self.opened[slot(id)] = GapNote {
             id,
             since_ns,
-            chain_ns: self.chain_ns.min(since_ns),
+            hold_dropped: hold_dropped - self.hold_dropped,
         };
-    }
-
-    /// A gap was closed.
-    pub(in crate::rx) fn closed(&mut self) {
-        self.open = self.open.saturating_sub(1);
+        self.hold_dropped = hold_dropped;
     }
 
     /// Both lines missed the gap: it wants a verdict.
@@ -184,7 +169,7 @@ mod tests {
     fn gaps_of_an_interval_share_a_reading() {
         let (mut asker, mut end) = link();
         for id in 1..=3 {
-            asker.opened(id, id * 10, id > 1);
+            asker.opened(id, id * 10, id / 3 * 7);
         }
         assert!(!asker.wants_counts(u64::MAX));
         asker.missed(1);
@@ -194,26 +179,14 @@ mod tests {
         assert!(!asker.wants_counts(5 + ASK_INTERVAL_NS - 1));
         assert!(asker.wants_counts(5 + ASK_INTERVAL_NS));
         asker.tell(5 + ASK_INTERVAL_NS, Own::default());
-        let gap = |id, since_ns| {
+        let gap = |id, since_ns, hold_dropped| {
             Some(GapNote {
                 id,
                 since_ns,
-                chain_ns: 10,
+                hold_dropped,
             })
         };
-        assert_eq!(told(&mut end), [None, gap(1, 10), None, gap(3, 30)]);
-    }
-
-    /// A chain of overlapping gaps begins anew when nothing was open.
-    #[test]
-    fn chain_begins_anew() {
-        let (mut asker, mut end) = link();
-        asker.opened(1, 10, asker.is_any_open());
-        asker.closed();
-        asker.opened(2, 70, asker.is_any_open());
-        asker.missed(2);
-        asker.tell(80, Own::default());
-        assert_eq!(told(&mut end)[1].expect("a gap").chain_ns, 70);
+        assert_eq!(told(&mut end), [None, gap(1, 10, 0), None, gap(3, 30, 7)]);
     }
 
     /// A storm of gaps and a watcher that stands still cost verdicts, which are counted, and
@@ -222,9 +195,8 @@ mod tests {
     fn storm_is_bounded_and_counted() {
         let (mut asker, mut end) = link();
         for id in 1..=2_000 {
-            asker.opened(id, 0, true);
+            asker.opened(id, 0, 0);
             asker.missed(id);
-            asker.closed();
             if id % 500 == 0 {
                 asker.tell(id, Own::default());
             }

@@ -86,6 +86,12 @@ impl Losses {
         }
     }
 
+    /// With another number for one layer, from whoever knows better than its counters.
+    pub(in crate::rx) fn with(mut self, layer: Layer, lost: u64) -> Self {
+        self.0[layer as usize] = Some(lost);
+        self
+    }
+
     /// What a layer lost.
     pub(in crate::rx) fn of(&self, layer: Layer) -> Option<u64> {
         self.0[layer as usize]

@@ -182,17 +182,11 @@ impl Watcher {
     fn losses_of(&self, gap: GapNote) -> Option<(Losses, u64)> {
         let (_, own_now) = self.owns.latest()?;
         let (own_ns, own_base) = self.owns.before(gap.since_ns)?;
-        let (_, chain_base) = self.owns.before(gap.chain_ns)?;
         let (host_ns, host_base) = self.hosts.before(gap.since_ns)?;
         let (_, host_now) = self.hosts.latest()?;
-        let mut own_base = *own_base;
-        for (count, older) in own_base.iter_mut().zip(chain_base) {
-            if count.layer == Layer::Arbiter {
-                *count = *older;
-            }
-        }
-        let losses =
-            Losses::between(&[(&host_base.counts, &host_now.counts), (&own_base, own_now)]);
+        let losses = Losses::between(&[(&host_base.counts, &host_now.counts), (own_base, own_now)])
+            // What it dropped behind this gap comes after it.
+            .with(Layer::Arbiter, gap.hold_dropped);
         Some((losses, (*own_ns).min(*host_ns)))
     }
 
