@@ -164,11 +164,11 @@ mod tests {
     }
 
     /// Gaps of one interval share a reading, which comes before them; a gap that the other line
-    /// brought asks for nothing.
+    /// brought asks for nothing. What the hold dropped is charged to the next gap, once.
     #[test]
     fn gaps_of_an_interval_share_a_reading() {
         let (mut asker, mut end) = link();
-        for id in 1..=3 {
+        for id in 1..=4 {
             asker.opened(id, id * 10, id / 3 * 7);
         }
         assert!(!asker.wants_counts(u64::MAX));
@@ -176,6 +176,7 @@ mod tests {
         assert!(asker.wants_counts(5));
         asker.tell(5, Own::default());
         asker.missed(3);
+        asker.missed(4);
         assert!(!asker.wants_counts(5 + ASK_INTERVAL_NS - 1));
         assert!(asker.wants_counts(5 + ASK_INTERVAL_NS));
         asker.tell(5 + ASK_INTERVAL_NS, Own::default());
@@ -186,7 +187,10 @@ mod tests {
                 hold_dropped,
             })
         };
-        assert_eq!(told(&mut end), [None, gap(1, 10, 0), None, gap(3, 30, 7)]);
+        assert_eq!(
+            told(&mut end),
+            [None, gap(1, 10, 0), None, gap(3, 30, 7), gap(4, 40, 0)]
+        );
     }
 
     /// A storm of gaps and a watcher that stands still cost verdicts, which are counted, and
