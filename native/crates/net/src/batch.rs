@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::{self, NonNull};
 use std::slice;
 
+use crate::prefetch::CACHE_LINE_BYTES;
 use crate::udp::Control;
 
 /// Buffers for `count` datagrams of at most `packet_bytes` each.
@@ -18,9 +19,13 @@ pub(crate) struct Batch {
     /// Only kept alive: the headers point to them.
     _vectors: Fixed<libc::iovec>,
     names: Fixed<Name>,
+    /// Whether the kernel writes them.
+    has_names: bool,
     controls: Fixed<ControlBytes>,
     payloads: Fixed<u8>,
     packet_bytes: usize,
+    /// From one payload to the next; see [`stride_of`].
+    stride_bytes: usize,
     used: usize,
 }
 
@@ -33,18 +38,21 @@ pub(crate) struct Message<'a> {
 }
 
 impl Batch {
-    /// Allocates and touches all buffers.
-    pub(crate) fn new(count: usize, packet_bytes: usize) -> Self {
+    /// Allocates and touches all buffers. Without `has_names` the kernel is not asked for senders.
+    pub(crate) fn new(count: usize, packet_bytes: usize, has_names: bool) -> Self {
         // SAFETY: these are plain C structures of integers and pointers; all-zero is a valid value.
         let (header, vector) = unsafe { (mem::zeroed(), mem::zeroed()) };
+        let stride_bytes = stride_of(packet_bytes);
         let batch = Self {
             headers: Fixed::filled(count, header),
             _vectors: Fixed::filled(count, vector),
             names: Fixed::filled(count, Name([0; NAME_BYTES])),
+            has_names,
             controls: Fixed::filled(count, ControlBytes([0; CONTROL_BYTES])),
             // Not zero: zeroed memory would be mapped at first use instead of now.
-            payloads: Fixed::filled(count * packet_bytes, 0xA5),
+            payloads: Fixed::filled(count * stride_bytes, 0xA5),
             packet_bytes,
+            stride_bytes,
             used: count,
         };
         for index in 0..count {
@@ -53,10 +61,12 @@ impl Batch {
             // struct) and never move (heap); no reference to them exists.
             unsafe {
                 let vector = batch._vectors.at(index);
-                (*vector).iov_base = batch.payloads.at(index * packet_bytes).cast();
+                (*vector).iov_base = batch.payloads.at(index * stride_bytes).cast();
                 (*vector).iov_len = packet_bytes;
                 let header = &mut (*batch.headers.at(index)).msg_hdr;
-                header.msg_name = batch.names.at(index).cast();
+                if has_names {
+                    header.msg_name = batch.names.at(index).cast();
+                }
                 header.msg_iov = vector;
                 header.msg_iovlen = 1;
                 header.msg_control = batch.controls.at(index).cast();
@@ -109,7 +119,7 @@ impl Batch {
         let (header, name, control, payload) = unsafe {
             let header = &*self.headers.at(index);
             let length = (header.msg_len as usize).min(self.packet_bytes);
-            let payload = self.payloads.at(index * self.packet_bytes);
+            let payload = self.payloads.at(index * self.stride_bytes);
             (
                 header,
                 &*self.names.at(index),
@@ -120,7 +130,10 @@ impl Batch {
         let control_bytes = header.msg_hdr.msg_controllen.min(CONTROL_BYTES);
         Message {
             payload,
-            source: name.address(),
+            source: match self.has_names {
+                true => name.address(),
+                false => NOBODY,
+            },
             is_truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
             control: Control::parse(&control.0[..control_bytes]),
         }
@@ -137,6 +150,15 @@ impl Batch {
         }
         self.used = 0;
     }
+}
+
+/// The sender where it was not asked for.
+const NOBODY: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+
+/// An odd number of cache lines: with a power of two all payloads of a batch would compete for the
+/// same few places of the cache.
+fn stride_of(packet_bytes: usize) -> usize {
+    (packet_bytes.div_ceil(CACHE_LINE_BYTES) | 1) * CACHE_LINE_BYTES
 }
 
 /// Room for the control messages of one datagram: three times and the drop counter, with headers

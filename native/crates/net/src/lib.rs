@@ -81,7 +81,7 @@ pub struct Datagram<'a> {
     pub stamp: Stamp,
     /// The datagram was longer than `max_packet_bytes`.
     pub truncated: bool,
-    /// Who sent it.
+    /// Who sent it; 0.0.0.0:0 where the path was told not to ask ([`SocketConfig::sources`]).
     pub source: SocketAddr,
 }
 

@@ -82,7 +82,7 @@ impl UdpReceiver {
         Ok(Self {
             line: line.line,
             socket,
-            batch: Batch::new(config.batch, config.max_packet_bytes),
+            batch: Batch::new(config.batch, config.max_packet_bytes, config.sources),
             drops: DropCounter::default(),
             hardware_stamps_refused: 0,
         })

@@ -218,6 +218,32 @@ fn a_source_specific_line_takes_only_its_source() {
     );
 }
 
+/// Who sent a datagram is told where it was asked for, and is nobody where it was not.
+#[test]
+fn senders_are_told_on_request() {
+    for sources in [true, false] {
+        let line = line();
+        let config = SocketConfig {
+            sources,
+            ..socket()
+        };
+        let mut receiver = UdpReceiver::open(&line, &config).unwrap();
+        let sender = sender(&line);
+        sender.send(b"x").unwrap();
+        let mut found = None;
+        receive(&mut receiver, 1, &mut |datagram| {
+            found = Some((datagram.source, datagram.payload.to_vec()));
+        });
+        let nobody = "0.0.0.0:0".parse().unwrap();
+        let expected = if sources {
+            sender.local_address().unwrap()
+        } else {
+            nobody
+        };
+        assert_eq!(found, Some((expected, b"x".to_vec())));
+    }
+}
+
 /// The membership exists while the receiver does and ends with it.
 #[test]
 fn the_group_is_left_on_drop() {

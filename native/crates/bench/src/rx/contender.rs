@@ -209,6 +209,8 @@ impl Setup {
     fn sockets(&self) -> Result<Vec<UdpReceiver>, NetError> {
         let config = SocketConfig {
             rcvbuf_bytes: RCVBUF_BYTES,
+            // As the plant, which asks only when it captures.
+            sources: false,
             ..SocketConfig::default()
         };
         let lines = self.lines.iter();

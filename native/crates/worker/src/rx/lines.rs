@@ -45,7 +45,9 @@ pub(super) fn settings(spec: &Spec) -> PathSettings {
             spec::Timestamps::HardwareOrKernel => Timestamps::HardwareOrKernel,
             spec::Timestamps::Off => Timestamps::Off,
         },
-        ..SocketConfig::default()
+        prefer_busy_poll: true,
+        // Only a capture tells who sent a packet.
+        sources: exchange.capture.enabled,
     };
     let is_off = |rung: &Rung| match rung {
         Rung::Recvmmsg => false,
@@ -62,7 +64,6 @@ pub(super) fn settings(spec: &Spec) -> PathSettings {
             batch: receive.batch,
             max_packet_bytes: receive.max_packet_bytes,
             beside: socket.clone(),
-            ..AfXdpConfig::default()
         },
         packet_mmap: PacketMmapConfig {
             queues: ring.queues,

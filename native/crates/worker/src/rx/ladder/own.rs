@@ -57,7 +57,7 @@ fn own_counts(paths: &PathCounters, merge: &MergeCounts) -> OwnCounts {
         Count::loss(Xsk, "dropped", "frames", paths.xsk_dropped),
         Count::loss(Xsk, "invalid_descs", "frames", paths.xsk_invalid_descs),
         Count::loss(Xsk, "ring_full", "frames", paths.xsk_ring_full),
-        Count::loss(Xsk, FILL_RING_EMPTY, "frames", paths.xsk_fill_ring_empty),
+        Count::loss(Xsk, "fill_ring_empty", "frames", paths.xsk_fill_ring_empty),
         Count::loss(PacketRing, "drops", "frames", paths.packet_ring_drops),
         Count::info(PacketRing, "freezes", "times", paths.packet_ring_freezes),
         Count::loss(Socket, "drops", "packets", paths.socket_drops),
@@ -80,14 +80,14 @@ fn own_counts(paths: &PathCounters, merge: &MergeCounts) -> OwnCounts {
     ]
 }
 
-/// Copying XSKs count a frame for which the fill ring had none as dropped too.
-pub(super) const FILL_RING_EMPTY: &str = "fill_ring_empty";
-
-/// What a path lost, by layer, without counting a frame twice: xsk, packet ring, socket, receiver.
+/// What a path lost, by layer: xsk, packet ring, socket, receiver. No frame is counted twice: the
+/// receiver has seen to that.
 pub(in crate::rx) fn path_losses(paths: &PathCounters) -> [u64; 4] {
-    let no_frame = paths.xsk_dropped.max(paths.xsk_fill_ring_empty);
     [
-        no_frame + paths.xsk_invalid_descs + paths.xsk_ring_full,
+        paths.xsk_dropped
+            + paths.xsk_fill_ring_empty
+            + paths.xsk_invalid_descs
+            + paths.xsk_ring_full,
         paths.packet_ring_drops,
         paths.socket_drops,
         paths.malformed,

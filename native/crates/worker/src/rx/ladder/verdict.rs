@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::own::FILL_RING_EMPTY;
 use super::{Count, Layer};
 
 /// The answer of the ladder for one gap.
@@ -45,14 +44,6 @@ impl Losses {
             let mut found = pairs.filter(of_it);
             found.next().and_then(|(old, new)| new.grown_since(old))
         };
-        // A copying XSK counts a frame for which the fill ring had none in both counters.
-        let no_frame = grown(Layer::Xsk, FILL_RING_EMPTY);
-        subtract(
-            &mut losses,
-            Layer::Xsk,
-            grown(Layer::Xsk, "dropped"),
-            no_frame,
-        );
         // An interface's `rx_dropped` counts what the layers above refused to take as well: the
         // backlog always, an XSK with some drivers (veth).
         let [softnet, xsk] = [Layer::Softnet, Layer::Xsk].map(|layer| losses[layer as usize]);
