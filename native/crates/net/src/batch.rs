@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::{self, NonNull};
 use std::slice;
 
-use crate::prefetch::CACHE_LINE_BYTES;
+use crate::prefetch::{CACHE_LINE_BYTES, prefetch};
 use crate::udp::Control;
 
 /// Buffers for `count` datagrams of at most `packet_bytes` each.
@@ -105,6 +105,19 @@ impl Batch {
         };
         self.used = received;
         Ok(received)
+    }
+
+    /// Fetches datagram `index` into the nearest cache, if there is one; the kernel has left it in a
+    /// farther one.
+    #[inline]
+    pub(crate) fn prefetch(&self, index: usize) {
+        if index < self.used {
+            prefetch(self.headers.at(index).cast());
+            prefetch(self.controls.at(index).cast());
+            let payload = self.payloads.at(index * self.stride_bytes);
+            prefetch(payload);
+            prefetch(payload.wrapping_add(CACHE_LINE_BYTES));
+        }
     }
 
     /// Datagram `index` of the last receive.

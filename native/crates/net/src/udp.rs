@@ -98,6 +98,7 @@ impl Receiver for UdpReceiver {
             .map_err(|error| NetError::io("receive datagrams", error))?;
         let mut now_ns = None;
         for index in 0..count {
+            self.batch.prefetch(index + LOOK_AHEAD);
             let message = self.batch.message(index);
             if let Some(reading) = message.control.drops {
                 self.drops.observe(reading);
@@ -142,3 +143,6 @@ impl AsFd for UdpReceiver {
         self.socket.as_fd()
     }
 }
+
+/// How many datagrams ahead memory is fetched.
+const LOOK_AHEAD: usize = 2;

@@ -11,6 +11,8 @@
 //! Every offset, count and length is checked before it is followed: a block that contradicts
 //! itself gives [`Broken`], never a read outside of it. Words are in the host's byte order.
 
+use crate::prefetch::{CACHE_LINE_BYTES, prefetch};
+
 /// The block contradicts itself; what was left of it is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Broken;
@@ -91,7 +93,7 @@ impl Cursor {
                 return Err(Broken);
             }
             self.at += next;
-            prefetch(rest, AHEAD * next);
+            fetch_ahead(rest, AHEAD * next);
         }
         let seconds = u64::from(word(header, FRAME_SECONDS_AT));
         let nanoseconds = u64::from(word(header, FRAME_NANOSECONDS_AT));
@@ -129,17 +131,10 @@ const AHEAD: usize = 4;
 /// Asks for the bytes from `offset` on that a frame has: its header and the start of its payload.
 /// The block is read from front to back, but the processor's own foresight ends with each page.
 #[inline]
-fn prefetch(bytes: &[u8], offset: usize) {
-    #[cfg(target_arch = "x86_64")]
+fn fetch_ahead(bytes: &[u8], offset: usize) {
     for line in 0..3 {
-        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let address = bytes.as_ptr().wrapping_add(offset + 64 * line);
-        // SAFETY: a hint to the processor: it reads nothing that the program can see and does not
-        // fault, wherever the address leads; SSE is part of x86_64.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
+        prefetch(bytes.as_ptr().wrapping_add(offset + CACHE_LINE_BYTES * line));
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (bytes, offset);
 }
 
 #[inline]
