@@ -133,7 +133,11 @@ const AHEAD: usize = 4;
 #[inline]
 fn fetch_ahead(bytes: &[u8], offset: usize) {
     for line in 0..3 {
-        prefetch(bytes.as_ptr().wrapping_add(offset + CACHE_LINE_BYTES * line));
+        prefetch(
+            bytes
+                .as_ptr()
+                .wrapping_add(offset + CACHE_LINE_BYTES * line),
+        );
     }
 }
 

@@ -6,7 +6,7 @@ use tickdeck_wire::record::{SessionEventKind, kind};
 
 use crate::flow::Flow;
 use crate::receiver::{Receiver, SESSION, WIDE};
-use crate::worker::Worker;
+use crate::worker::{Worker, wait_for};
 
 /// A worker that starts before its receiver waits, says for what, answers meanwhile, and then
 /// follows to the right books.
@@ -213,7 +213,8 @@ fn a_dead_receiver_makes_books_stale() {
     book.wait_status("trust", "GOOD");
     receiver.stop_beating();
     book.wait_status("trust", "STALE");
-    assert_eq!(book.value("book_trust"), 3);
+    // The status is told at once, the stats file at the end of the agent's turn.
+    wait_for("the stats file", || book.value("book_trust") == 3);
     assert_eq!(
         book.status()["state"],
         "READY",
