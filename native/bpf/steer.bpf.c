@@ -38,7 +38,7 @@ struct line_key {
     u16 padding;
 };
 
-// The order is that of `Steering::counters` in program.rs.
+// The order is that of `Steering::counters` in steering.rs.
 enum { REDIRECTED, NO_KEY, FRAGMENT, MALFORMED, UNBOUND_QUEUE, COUNTERS };
 
 // Line to the first slot of its sockets in `xsks`; the slot is that plus the receive queue.

@@ -64,6 +64,9 @@ pub(crate) struct Options {
     /// How the reader of the soak waits.
     #[arg(long, value_enum, default_value_t = Wait::Block)]
     soak_wait: Wait,
+    /// The soak fails when a path drops more.
+    #[arg(long, requires = "soak_seconds")]
+    max_dropped: Option<u64>,
     /// How packets are sent.
     #[arg(long, value_enum, default_value_t = SenderKind::Udp)]
     sender: SenderKind,
@@ -126,6 +129,9 @@ pub(crate) enum Error {
         /// What does not add up.
         text: String,
     },
+    /// More was dropped than was allowed.
+    #[error("dropped: {0}")]
+    Dropped(String),
     /// The sender's thread is gone.
     #[error("the sender ended before the measurement did")]
     SenderGone,
@@ -286,6 +292,7 @@ mod tests {
             latency_ms: 20,
             soak_seconds: None,
             soak_wait: Wait::Block,
+            max_dropped: None,
             sender: SenderKind::Udp,
             sender_cpu: 0,
             reader_cpu: usize::from(std::thread::available_parallelism().unwrap().get() > 1),

@@ -7,8 +7,10 @@
 //! network send the group at all; the datagrams that only the kernel can put together from
 //! fragments; and everything, should the program be taken off the interface.
 //!
-//! Nothing here goes around the kernel's *address* checks for free: the program compares group and
-//! port, and a line's source is compared here.
+//! What differs from a UDP socket: the program compares group and port, and a line's source is compared
+//! here; a VLAN tag of any number is accepted and ignored, so a group and port that exist on the bare
+//! interface and on a VLAN of it cannot be told apart; nobody verifies UDP checksums, the card's frame
+//! check is what there is.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::AsFd;
@@ -17,7 +19,7 @@ use crate::error::NetError;
 use crate::frame::{self, PlainUdp, Refusal, UdpFrame, parse_plain};
 use crate::line::{Interface, LineConfig};
 use crate::link::queues_in_use;
-use crate::rung::Rung;
+use crate::rung::{NetErrorText, Rung};
 use crate::udp::{Control, SocketConfig, Timestamps, UdpReceiver, stamp};
 use crate::{Datagram, PathCounters, Receiver, WaitSet, clock};
 
@@ -150,19 +152,19 @@ impl AfXdpReceiver {
         })
     }
 
-    /// Whether [`AfXdpReceiver::open`] could have this rung on the interface now. Everything is tried
+    /// Whether [`AfXdpReceiver::open`] could have this rung for the line now. Everything is tried
     /// but steering: no packet goes another way meanwhile, so a plant that receives there is not
     /// disturbed by us. Some drivers restart their queues when a program is attached natively.
     ///
     /// # Errors
     ///
     /// As [`AfXdpReceiver::open`].
-    pub fn probe(interface: &Interface, rung: Rung, config: &AfXdpConfig) -> Result<(), NetError> {
-        check_config(rung, config)?;
-        let steering = Steering::attach(interface, rung, config.wants_stamps())?;
-        let queues = bind_queues(interface, rung, config)?;
-        drop(queues);
-        drop(steering);
+    pub fn probe(line: &LineConfig, rung: Rung, config: &AfXdpConfig) -> Result<(), NetError> {
+        check(std::slice::from_ref(line), rung, config)?;
+        let joined = Line::join(line, &config.beside)?;
+        let steering = Steering::attach(&line.interface, rung, config.wants_stamps())?;
+        let queues = bind_queues(&line.interface, rung, config)?;
+        drop((queues, steering, joined));
         Ok(())
     }
 
@@ -173,7 +175,7 @@ impl AfXdpReceiver {
     /// As [`AfXdpReceiver::open`]; nothing changes then.
     pub fn add_line(&mut self, line: &LineConfig) -> Result<(), NetError> {
         line.check()?;
-        if line.interface != *self.lines_interface() {
+        if line.interface.index != self.lines_interface().index {
             let expected = "the interface of the receiver's other lines";
             return Err(NetError::config(
                 "interface",
@@ -212,10 +214,16 @@ impl AfXdpReceiver {
             let expected = "another line to be left; drop the receiver instead";
             return Err(NetError::config("line", number, expected));
         }
+        let drops = self.lines[index].joined.counters()?.lost();
         self.steering.remove_line(&self.lines[index].config)?;
-        let mut line = self.lines.remove(index);
-        self.counted.beside_drops_of_removed += line.joined.counters()?.lost();
+        self.counted.beside_drops_of_removed += drops;
+        self.lines.remove(index);
         Ok(true)
+    }
+
+    /// Why the card's receive times are not fetched, where they were asked for.
+    pub fn hardware_stamps_refusal(&self) -> Option<&NetErrorText> {
+        self.steering.stamps_refusal()
     }
 
     /// Whether the program fetches the card's receive time; a packet without one is stamped here.
@@ -348,7 +356,9 @@ impl Receiver for AfXdpReceiver {
             counters.xsk_fill_ring_empty += fill_ring_empty;
         }
         for line in &mut self.lines {
-            counters.socket_drops += line.joined.counters()?.socket_drops;
+            let joined = line.joined.counters()?;
+            counters.socket_drops += joined.socket_drops;
+            counters.hardware_stamps_refused += joined.hardware_stamps_refused;
         }
         Ok(counters)
     }
@@ -448,6 +458,20 @@ fn count_refusal(refusal: Refusal, counted: &mut Counted) {
 }
 
 fn check(lines: &[LineConfig], rung: Rung, config: &AfXdpConfig) -> Result<(), NetError> {
+    let is_double = |(at, line): (usize, &LineConfig)| {
+        let before = &lines[..at];
+        before
+            .iter()
+            .any(|other| other.destination() == line.destination())
+    };
+    if let Some(double) = lines.iter().enumerate().position(is_double) {
+        let expected = "a group and port that no other line has";
+        return Err(NetError::config(
+            "line",
+            lines[double].destination(),
+            expected,
+        ));
+    }
     let Some(first) = lines.first() else {
         return Err(NetError::config("lines", 0, "at least one line"));
     };
@@ -456,7 +480,7 @@ fn check(lines: &[LineConfig], rung: Rung, config: &AfXdpConfig) -> Result<(), N
         if !matches!(line.group, IpAddr::V4(_)) {
             return Err(only_ipv4(line));
         }
-        if line.interface != first.interface {
+        if line.interface.index != first.interface.index {
             let expected = "the interface of the receiver's other lines";
             return Err(NetError::config(
                 "interface",
@@ -465,10 +489,6 @@ fn check(lines: &[LineConfig], rung: Rung, config: &AfXdpConfig) -> Result<(), N
             ));
         }
     }
-    check_config(rung, config)
-}
-
-fn check_config(rung: Rung, config: &AfXdpConfig) -> Result<(), NetError> {
     if !rung.is_af_xdp() {
         return Err(NetError::config("rung", rung, "a rung of AF_XDP"));
     }
@@ -508,7 +528,7 @@ fn bind_queues(
 }
 
 /// AF_XDP is steered by IPv4 only.
-pub(crate) fn only_ipv4(line: &LineConfig) -> NetError {
+fn only_ipv4(line: &LineConfig) -> NetError {
     let expected = "an IPv4 group: AF_XDP takes no IPv6; use packet_mmap or recvmmsg";
     NetError::config("group", line.group, expected)
 }

@@ -84,6 +84,17 @@ pub enum NetError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The interface was removed while a line was received on it.
+    #[error(
+        "interface {interface:?} is gone: the line ends with it; start the worker again when it is \
+         back (`ip link`)"
+    )]
+    Gone {
+        /// The interface.
+        interface: String,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// A BPF program or map was refused.
     #[error("cannot {doing}: {detail}")]
     Bpf {
@@ -111,6 +122,7 @@ impl NetError {
             Self::Option { source, .. }
             | Self::Permission { source, .. }
             | Self::ForeignProgram { source, .. }
+            | Self::Gone { source, .. }
             | Self::Bpf { source, .. }
             | Self::Io { source, .. } => source.raw_os_error(),
             _ => None,

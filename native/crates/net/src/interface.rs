@@ -1,6 +1,7 @@
 use std::ffi::CStr;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsFd;
 use std::ptr;
 
 use socket2::{Domain, Socket, Type};
@@ -45,6 +46,18 @@ pub fn interface_address(name_or_ip: &str) -> Result<Ipv4Addr, NetError> {
     interface.ipv4.ok_or(NetError::NoAddress {
         name: interface.name,
     })
+}
+
+/// Whether the interface is still there, under its number. `socket` may be any.
+pub(crate) fn check_present(socket: &impl AsFd, interface: &Interface) -> Result<(), NetError> {
+    let name = rustix::net::netdevice::index_to_name_inlined(socket.as_fd(), interface.index);
+    match name {
+        Ok(_) => Ok(()),
+        Err(source) => Err(NetError::Gone {
+            interface: interface.name.clone(),
+            source: source.into(),
+        }),
+    }
 }
 
 /// One entry of the system's list: an interface appears once per address, also of other families.

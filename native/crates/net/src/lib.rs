@@ -2,7 +2,7 @@
 //! for a receive thread (waiting, pinning, locking memory, clocks).
 //!
 //! - [`Receiver`]: one trait for every receive path; [`UdpReceiver`] is the recvmmsg path,
-//!   [`PacketMmapReceiver`] the packet ring.
+//!   [`PacketMmapReceiver`] the packet ring, [`AfXdpReceiver`] goes around the kernel's stack.
 //!   [`AnyReceiver`] is one of them, chosen at run time; each names itself truthfully ([`Rung`]).
 //! - [`frame`]: from an Ethernet frame to its UDP datagram.
 //! - [`MulticastSender`]: one group, one interface. [`FrameSender`]: whole Ethernet frames.
@@ -10,7 +10,8 @@
 //! - [`WaitSet`], [`wait_readable`], [`pin_current_thread`], [`lock_memory`], [`clock`].
 //!
 //! A requested option that cannot be applied is an error that names the option, the value and the
-//! remedy; nothing is quietly left out. Nothing here allocates after a receiver is open.
+//! remedy; nothing is quietly left out. Taking packets and waiting for them never allocates after a
+//! receiver is open; asking for counters may.
 
 #[cfg(feature = "bare")]
 pub mod bare;

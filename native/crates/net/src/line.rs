@@ -34,12 +34,6 @@ impl LineConfig {
         SocketAddr::new(self.group, self.port)
     }
 
-    /// Whether a datagram from `source` belongs to the line: any without a configured source.
-    #[inline]
-    pub fn takes_source(&self, source: IpAddr) -> bool {
-        self.source.is_none_or(|wanted| wanted == source)
-    }
-
     /// Refuses what no path can receive.
     ///
     /// # Errors

@@ -13,12 +13,14 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Fresh memory, zeroed and touched, on huge pages if asked for (their size must divide
-    /// `length`).
+    /// Fresh memory of at least `length` bytes, zeroed and touched, on huge pages if asked for: whole
+    /// ones, since only those can be given back.
     pub(crate) fn anonymous(length: usize, huge_pages: bool) -> io::Result<Self> {
         let mut flags = MapFlags::PRIVATE | MapFlags::POPULATE;
+        let mut length = length;
         if huge_pages {
             flags |= MapFlags::HUGETLB;
+            length = length.next_multiple_of(HUGE_PAGE_BYTES);
         }
         // SAFETY: a null hint lets the kernel choose the place, so no existing mapping changes.
         let base = unsafe { mmap_anonymous(ptr::null_mut(), length, READ_WRITE, flags) }?;
@@ -81,3 +83,5 @@ impl Drop for Memory {
 unsafe impl Send for Memory {}
 
 const READ_WRITE: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
+/// The default huge page of x86-64 and of arm64 with pages of 4 KiB.
+const HUGE_PAGE_BYTES: usize = 2 << 20;

@@ -4,7 +4,7 @@
 //! never quietly a worse one than it could be. AF_XDP serves all lines of an interface together;
 //! the other paths open one receiver for a line.
 
-use crate::af_xdp::{AfXdpConfig, AfXdpReceiver, only_ipv4};
+use crate::af_xdp::{AfXdpConfig, AfXdpReceiver};
 use crate::any::AnyReceiver;
 use crate::error::NetError;
 use crate::line::LineConfig;
@@ -63,8 +63,8 @@ pub struct NoPath {
     pub source: NetError,
 }
 
-/// Opens all lines. Lines of one interface that ask for AF_XDP share a receiver, so do those that
-/// ask for `auto` there; packets of the others pass by.
+/// Opens all lines. Lines of one interface that ask for AF_XDP or for `auto` share a receiver, since
+/// an interface has one program; packets of the others pass by.
 ///
 /// # Errors
 ///
@@ -75,8 +75,10 @@ pub fn open_lines(
 ) -> Result<Vec<Opened>, NoPath> {
     let mut opened = Vec::new();
     for group in groups(wishes) {
-        let (wish, lines) = (group[0].1, group);
-        let configs: Vec<LineConfig> = lines.iter().map(|(line, _)| line.clone()).collect();
+        // A line that may have anything is content with what its neighbour insists on.
+        let insists = group.iter().any(|(_, wish)| *wish == PathWish::AfXdp);
+        let wish = if insists { PathWish::AfXdp } else { group[0].1 };
+        let configs: Vec<LineConfig> = group.iter().map(|(line, _)| line.clone()).collect();
         opened.extend(open_group(&configs, wish, settings)?);
     }
     Ok(opened)
@@ -87,8 +89,7 @@ pub fn open_lines(
 pub fn probe(line: &LineConfig, settings: &PathSettings) -> Vec<RungReport> {
     let attempt = |rung: Rung| match rung {
         _ if !rung.is_af_xdp() => open_apart(line, rung, settings).map(drop),
-        _ if !line.group.is_ipv4() => Err(only_ipv4(line)),
-        _ => AfXdpReceiver::probe(&line.interface, rung, &settings.af_xdp),
+        _ => AfXdpReceiver::probe(line, rung, &settings.af_xdp),
     };
     let report = |rung: Rung| RungReport {
         rung,
@@ -121,8 +122,8 @@ fn groups(wishes: &[(LineConfig, PathWish)]) -> Vec<Vec<&(LineConfig, PathWish)>
             let (first, first_wish) = group[0];
             may_share
                 && first.group.is_ipv4()
-                && first_wish == wish
-                && first.interface == line.interface
+                && matches!(first_wish, PathWish::AfXdp | PathWish::Auto)
+                && first.interface.index == line.interface.index
         });
         match same {
             Some(group) => group.push(entry),

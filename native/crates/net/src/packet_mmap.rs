@@ -195,8 +195,9 @@ impl Receiver for PacketMmapReceiver {
     }
 }
 
-/// The kernel socket beside. Whatever is longer than the interface's frames came in fragments; with
-/// shorter ones, which nobody makes on purpose, it cannot be told from what the ring has too. Its own
+/// The kernel socket beside. Whatever is longer than the interface's frames came in fragments. What is
+/// shorter cannot be told from what the ring has too: where this interface takes longer frames than
+/// the sender's does, a datagram in fragments may be missed, counted only as fragments. Its own
 /// drop counter also counts what its filter drops; what its buffer loses is in the host's
 /// RcvbufErrors, which the drop ladder shows.
 fn join(line: &LineConfig, config: &PacketMmapConfig) -> Result<UdpReceiver, NetError> {

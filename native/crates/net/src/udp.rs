@@ -18,7 +18,8 @@ use self::socket::{open_joined, prepare_receiving};
 pub(crate) use self::stamp::stamp;
 use crate::batch::Batch;
 use crate::error::NetError;
-use crate::line::LineConfig;
+use crate::interface::check_present;
+use crate::line::{Interface, LineConfig};
 use crate::option::drop_count;
 use crate::{Datagram, PathCounters, Receiver, Rung, WaitSet, clock};
 
@@ -34,6 +35,7 @@ use crate::{Datagram, PathCounters, Receiver, Rung, WaitSet, clock};
 /// have none, and are labelled [`crate::Stamp::User`].
 pub struct UdpReceiver {
     line: u8,
+    interface: Interface,
     socket: Socket,
     batch: Batch,
     drops: DropCounter,
@@ -81,6 +83,7 @@ impl UdpReceiver {
         })?;
         Ok(Self {
             line: line.line,
+            interface: line.interface.clone(),
             socket,
             batch: Batch::new(config.batch, config.max_packet_bytes, config.sources),
             drops: DropCounter::default(),
@@ -123,6 +126,8 @@ impl Receiver for UdpReceiver {
     }
 
     fn counters(&mut self) -> Result<PathCounters, NetError> {
+        // A membership ends with its interface, without an error on the socket.
+        check_present(&self.socket, &self.interface)?;
         let reading = drop_count(&self.socket)
             .map_err(|error| NetError::io("read the drop counter (SO_MEMINFO)", error))?;
         self.drops.observe(reading);

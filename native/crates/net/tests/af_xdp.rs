@@ -15,7 +15,7 @@ use tickdeck_net::{
     AfXdpConfig, AfXdpReceiver, LineConfig, NetError, PathCounters, Receiver, Rung, SocketConfig,
     Timestamps, UdpReceiver, WaitSet,
 };
-use tickdeck_testbed::{RX_INTERFACE, Testbed, or_skip};
+use tickdeck_testbed::{RX_INTERFACE, Testbed, or_skip, skip};
 
 const COPY_RUNGS: [Rung; 2] = [Rung::NativeCopy, Rung::Generic];
 const LIMIT: Duration = Duration::from_secs(60);
@@ -371,7 +371,7 @@ fn a_forced_detach_falls_back_to_the_kernel() {
         let mut receiver =
             AfXdpReceiver::open(&lines, Rung::NativeCopy, &AfXdpConfig::default()).unwrap();
         if let Err(error) = force_detach(&testbed) {
-            println!("SKIPPED: the program cannot be detached by force: {error}");
+            skip("a_forced_detach_falls_back_to_the_kernel", &error);
             return;
         }
         let (mix, quiet) = (
@@ -432,6 +432,38 @@ fn every_queue_has_a_socket() {
             1_000
         );
         assert_eq!(receiver.counters().unwrap().program_unbound_queue, 0);
+    });
+}
+
+/// An interface that goes down and comes up again is survived; one that is removed is an error of the
+/// counters that names it, for this path and for a kernel socket, instead of silence for ever.
+#[test]
+fn a_lost_interface_is_an_error() {
+    let Some(testbed) = or_skip("a_lost_interface_is_an_error", 1) else {
+        return;
+    };
+    testbed.in_rx(|| {
+        let lines = lines();
+        let polling = AfXdpConfig {
+            busy_poll_us: 20,
+            ..AfXdpConfig::default()
+        };
+        let mut receiver = AfXdpReceiver::open(&lines, Rung::NativeCopy, &polling).unwrap();
+        let mut kernel = UdpReceiver::open(&lines[0], &SocketConfig::default()).unwrap();
+        testbed.command_rx("ip link set rx0 down").unwrap();
+        receiver.receive(&mut |_| {}).unwrap();
+        receiver.counters().unwrap();
+        testbed.command_rx("ip link set rx0 up").unwrap();
+        receiver.counters().unwrap();
+        testbed.command_rx("ip link delete rx0").unwrap();
+        let errors = [
+            receiver.counters().err().unwrap(),
+            kernel.counters().err().unwrap(),
+        ];
+        for error in errors {
+            let is_gone = matches!(&error, NetError::Gone { interface, .. } if interface == "rx0");
+            assert!(is_gone, "{error}");
+        }
     });
 }
 

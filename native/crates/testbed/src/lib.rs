@@ -20,5 +20,5 @@ pub use error::{TestbedError, Unavailable};
 pub use frame::{FrameBuilder, Malformation, multicast_mac};
 pub use testbed::{
     RX_ADDRESS, RX_ADDRESS_V6, RX_INTERFACE, TX_ADDRESS, TX_ADDRESS_V6, TX_INTERFACE, Testbed,
-    or_skip,
+    or_skip, skip,
 };

@@ -194,13 +194,23 @@ pub fn or_skip(test_name: &str, queues: u32) -> Option<Testbed> {
     match Testbed::new(queues) {
         Ok(testbed) => Some(testbed),
         Err(TestbedError::Unavailable(reason)) => {
-            let required = env::var_os(REQUIRE).is_some_and(|value| value == "require");
-            assert!(!required, "{test_name}: {reason}, and {REQUIRE}=require");
-            println!("SKIPPED: {test_name}: {reason}");
+            skip(test_name, &reason.to_string());
             None
         }
         Err(error) => panic!("{test_name}: {error}"),
     }
+}
+
+/// Says that the test of this name, or a part of it, is skipped for want of something that the
+/// machine should have.
+///
+/// # Panics
+///
+/// The environment has `TICKDECK_TEST_PRIVILEGED=require`.
+pub fn skip(test_name: &str, reason: &str) {
+    let required = env::var_os(REQUIRE).is_some_and(|value| value == "require");
+    assert!(!required, "{test_name}: {reason}, and {REQUIRE}=require");
+    println!("SKIPPED: {test_name}: {reason}");
 }
 
 /// Environment variable that forbids skipping.

@@ -210,11 +210,7 @@ fn nanoseconds(figures: &Figures, of: fn(&LatencyFigures) -> u64) -> Option<f64>
 fn row(path: ContenderPath, stages: &Stages<'_>, rounds: usize) -> Value {
     let details = details(stages);
     let shown = stages.alone.unwrap_or(stages.bare);
-    let lost: Vec<Lost> = shown.0.iter().flat_map(all_lost).collect();
-    let sum = lost.iter().fold(Lost::default(), |sum, one| Lost {
-        wire: sum.wire + one.wire,
-        path: sum.path.plus(&one.path),
-    });
+    let sum = lost_of(shown);
     let rates: Vec<f64> = shown.0.iter().map(|one| one.full.sent.rate()).collect();
     let median = |name: &str| {
         details
@@ -239,6 +235,8 @@ fn row(path: ContenderPath, stages: &Stages<'_>, rounds: usize) -> Value {
         "latency_p50_ratio_to_bare_recvmmsg": median("latency_p50_ratio_to_bare_recvmmsg"),
         "sent_per_s": spread(&rates)["median"],
         "dropped": sum.packets(),
+        "bare_dropped": lost_of(stages.bare).packets(),
+        "merged_dropped": stages.merged.map(|merged| lost_of(merged).packets()),
         "dropped_by_layer": by_layer(&sum),
         "details": details,
     })
@@ -312,6 +310,15 @@ fn details(stages: &Stages<'_>) -> Map<String, Value> {
         add("latency_p50_ratio_to_bare_recvmmsg".to_owned(), ratio);
     }
     details
+}
+
+/// What was lost in all measurements of all rounds.
+fn lost_of(rounds: Rounds<'_>) -> Lost {
+    let all = rounds.0.iter().flat_map(all_lost);
+    all.fold(Lost::default(), |sum, one| Lost {
+        wire: sum.wire + one.wire,
+        path: sum.path.plus(&one.path),
+    })
 }
 
 /// What was lost in each of a round's measurements.

@@ -20,7 +20,7 @@ pub(crate) fn run(
     duration: Duration,
 ) -> Result<Value, Error> {
     let mut ring = BenchRing::create()?;
-    let mut rows = Vec::new();
+    let (mut rows, mut too_many) = (Vec::new(), Vec::new());
     for path in &options.paths {
         let contenders = Contender::all(&[*path]);
         let of_path = contenders.iter().filter(|one| one.path == *path);
@@ -45,6 +45,13 @@ pub(crate) fn run(
             "cpu_ns_per_packet": figures.cpu_ns_per_packet().round(),
         }));
         eprintln!("{contender}: {dropped} of {} dropped", figures.sent.packets);
+        if options.max_dropped.is_some_and(|most| dropped > most) {
+            too_many.push(format!("{contender} {dropped}"));
+        }
+    }
+    if !too_many.is_empty() {
+        let report = json!({ "soak": rows });
+        return Err(Error::Dropped(format!("{}; {report}", too_many.join(", "))));
     }
     Ok(json!({ "soak": rows }))
 }

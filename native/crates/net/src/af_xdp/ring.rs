@@ -98,11 +98,11 @@ impl RxRing {
     }
 
     /// How many descriptors can be read, at most `most`. The kernel's position is looked up only
-    /// when what was seen of it is used up.
+    /// when what was seen of it is not enough.
     #[inline(always)]
     pub(crate) fn available(&mut self, most: u32) -> u32 {
         let mut count = self.producer_seen.wrapping_sub(self.consumer);
-        if count == 0 {
+        if count < most {
             self.producer_seen = self.ring.producer().load(Acquire);
             count = self.producer_seen.wrapping_sub(self.consumer);
         }

@@ -194,8 +194,10 @@ impl XskSocket {
     fn wake(&self) -> Result<(), NetError> {
         let mut nothing: [u8; 0] = [];
         match recv(&self.socket, &mut nothing[..], RecvFlags::DONTWAIT) {
-            // BUSY: somebody else polls the card already. NETDOWN is told by the counters' caller.
-            Ok(_) | Err(Errno::AGAIN | Errno::BUSY | Errno::INTR | Errno::NOBUFS) => Ok(()),
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS) => Ok(()),
+            // BUSY: somebody else polls the card already. NETDOWN: the interface is down, and may
+            // come up again; one that is gone is found by `Receiver::counters`.
+            Err(Errno::BUSY | Errno::NETDOWN) => Ok(()),
             Err(error) => Err(NetError::io("wake the kernel for an AF_XDP socket", error)),
         }
     }

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use crate::error::NetError;
 use crate::line::{Interface, LineConfig};
 use crate::link::Link;
-use crate::rung::Rung;
+use crate::rung::{NetErrorText, Rung};
 
 use super::stamped::Stamped;
 
@@ -19,6 +19,8 @@ use super::stamped::Stamped;
 /// dies: the kernel closes the link with its last descriptor.
 pub(super) struct Steering {
     has_stamps: bool,
+    /// Why the card's times are not fetched though they were asked for.
+    stamps_refusal: Option<NetErrorText>,
     lines: HashMap<MapData, LineKey, u32>,
     xsks: XskMap<MapData>,
     counters: PerCpuArray<MapData, u64>,
@@ -56,10 +58,9 @@ impl Steering {
         let mut program = EbpfLoader::new()
             .load(OBJECT)
             .map_err(|error| bpf_error("load the steering program", error))?;
-        let stamped = if wants_stamps && rung != Rung::Generic {
-            attach_stamped(&program, interface)?
-        } else {
-            None
+        let (stamped, stamps_refusal) = match wants_stamps && rung != Rung::Generic {
+            true => attach_stamped(&program, interface)?,
+            false => (None, None),
         };
         let has_stamps = stamped.is_some();
         let attached = match stamped {
@@ -70,6 +71,7 @@ impl Steering {
         };
         Ok(Self {
             has_stamps,
+            stamps_refusal,
             lines: taken(&mut program, "lines")?,
             xsks: taken(&mut program, "xsks")?,
             counters: taken(&mut program, "counters")?,
@@ -81,6 +83,11 @@ impl Steering {
     /// The eight bytes in front of a packet are the card's time, 0: it has none.
     pub(super) fn has_stamps(&self) -> bool {
         self.has_stamps
+    }
+
+    /// Why there are no such times, where they were asked for.
+    pub(super) fn stamps_refusal(&self) -> Option<&NetErrorText> {
+        self.stamps_refusal.as_ref()
     }
 
     /// Sends the frames of `line` to the sockets.
@@ -140,8 +147,12 @@ fn key_of(line: &LineConfig) -> Result<LineKey, NetError> {
     Ok([a, b, c, d, high, low, 0, 0])
 }
 
-/// The program with the card's time; `None` where the driver has no such thing.
-fn attach_stamped(program: &Ebpf, interface: &Interface) -> Result<Option<Stamped>, NetError> {
+/// The program with the card's time, or why it cannot be had: kernel or driver do not have it. Times
+/// are taken by this process then, and labelled so.
+fn attach_stamped(
+    program: &Ebpf,
+    interface: &Interface,
+) -> Result<(Option<Stamped>, Option<NetErrorText>), NetError> {
     let descriptor = |name: &'static str| match program.map(name) {
         Some(Map::HashMap(map) | Map::XskMap(map) | Map::PerCpuArray(map)) => {
             (name, map.fd().as_fd())
@@ -150,16 +161,17 @@ fn attach_stamped(program: &Ebpf, interface: &Interface) -> Result<Option<Stampe
     };
     let maps = ["lines", "xsks", "counters"].map(descriptor);
     match Stamped::attach(interface.index, &maps) {
-        Ok(stamped) => Ok(Some(stamped)),
-        // Somebody else's program; the plain one would find the same.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST)) => Ok(None),
+        Ok(stamped) => Ok((Some(stamped), None)),
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => Err(NetError::Permission {
             doing: "load the steering program".to_owned(),
             remedy: "give the worker CAP_BPF and CAP_NET_ADMIN",
             source: error,
         }),
-        // The kernel or the driver does not have it: times are taken here then, and labelled so.
-        Err(_) => Ok(None),
+        // Somebody else's program is found again, and told, when the plain one is attached.
+        Err(error) => {
+            let error = NetError::io("fetch the card's receive times by XDP metadata", error);
+            Ok((None, Some(NetErrorText::from(&error))))
+        }
     }
 }
 

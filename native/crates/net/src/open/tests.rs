@@ -68,7 +68,7 @@ fn a_climb_keeps_every_refusal() {
     assert_eq!(refused.err().unwrap().0.len(), 1);
 }
 
-/// Only lines of one interface, one wish and IPv4 share a receiver.
+/// Only lines of one interface and IPv4 that may have AF_XDP share a receiver.
 #[test]
 fn lines_share_where_they_can() {
     let wishes = [
@@ -78,13 +78,14 @@ fn lines_share_where_they_can() {
         (line(3, 1, "239.1.1.4"), PathWish::Recvmmsg),
         (line(4, 1, "239.1.1.5"), PathWish::Recvmmsg),
         (line(5, 1, "ff05::1"), PathWish::AfXdp),
+        (line(6, 2, "239.1.1.6"), PathWish::Auto),
     ];
     let groups = groups(&wishes);
     let numbers = |group: &Vec<&(LineConfig, PathWish)>| -> Vec<u8> {
         group.iter().map(|(line, _)| line.line).collect()
     };
     let numbers: Vec<Vec<u8>> = groups.iter().map(numbers).collect();
-    assert_eq!(numbers, [vec![0, 1], vec![2], vec![3], vec![4], vec![5]]);
+    assert_eq!(numbers, [vec![0, 1], vec![2, 6], vec![3], vec![4], vec![5]]);
 }
 
 /// Without any rung the error names the line and what is switched off.

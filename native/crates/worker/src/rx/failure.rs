@@ -15,6 +15,8 @@ pub(super) fn net_failure(error: &NetError) -> Failure {
         NetError::NoInterface { .. } | NetError::NoAddress { .. } | NetError::NotLocal { .. } => {
             Code::Unavailable
         }
+        // A removed interface may come back, so a restart is worth the try.
+        NetError::Gone { .. } => Code::Failed,
         NetError::ForeignProgram { .. } => Code::Unavailable,
         NetError::ReceiveBufferCapped { .. } | NetError::Permission { .. } => Code::Permission,
         NetError::Option { source, .. }

@@ -117,6 +117,12 @@ fn announced(opened: Opened) -> OpenLines {
         }
     }
     tracing::info!(?lines, path = receiver.rung().name(), "lines joined");
+    if let AnyReceiver::AfXdp(af_xdp) = &receiver
+        && let Some(refusal) = af_xdp.hardware_stamps_refusal()
+    {
+        let reason = &refusal.text;
+        tracing::info!(?lines, errno = refusal.errno, %reason, "packets are stamped by this process");
+    }
     if receiver.rung() == Rung::PacketMmap {
         tracing::info!(
             ?lines,

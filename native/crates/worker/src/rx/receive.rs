@@ -27,6 +27,8 @@ const LONGEST_WAIT_NS: u64 = 50_000_000;
 const DROPS_INTERVAL_NS: u64 = 1_000_000_000;
 /// How long that waits for the end of a backlog.
 const DROPS_PATIENCE_NS: u64 = 5_000_000_000;
+/// How long what comes beside a bypass path may wait while that path is busy.
+const BESIDE_INTERVAL_NS: u64 = 1_000_000;
 /// How old the numbers in the stats file may be while nothing comes.
 const SHOW_INTERVAL_NS: u64 = 1_000_000;
 
@@ -43,6 +45,8 @@ pub(super) struct ReceiveThread {
     pub(super) woken: bool,
     /// When the numbers are due to be shown again, monotonic ns.
     pub(super) show_due_ns: u64,
+    /// When the kernel sockets beside bypass paths are due, monotonic ns.
+    pub(super) beside_due_ns: u64,
 }
 
 impl ReceiveThread {
@@ -93,21 +97,29 @@ impl ReceiveThread {
     pub(super) fn pass(&mut self, now_ns: u64) -> Result<bool, NetError> {
         let merge = &mut self.merge;
         let (mut packets, mut is_behind) = (0, false);
-        // A kernel socket beside a bypass costs a system call, so not in every pass of a spin.
-        let is_beside_due = self.woken || now_ns >= self.show_due_ns;
+        // A kernel socket beside a bypass costs a system call, so not in every pass of a spin; but
+        // however busy the bypass is, what came beside it does not wait for longer.
+        let is_beside_due = self.woken || now_ns >= self.beside_due_ns;
+        let mut is_beside_behind = false;
         for lines in &mut self.lines {
             let mut handler = |datagram: Datagram<'_>| {
                 merge.on_datagram(&datagram, now_ns);
                 // Behind the merge, so that it adds nothing to this packet's own latency.
                 merge.capture(&datagram);
             };
-            let mut count = lines.receiver.receive(&mut handler)?;
+            let count = lines.receiver.receive(&mut handler)?;
             is_behind |= count >= self.batch;
-            if count == 0 && is_beside_due {
-                count = lines.receiver.receive_beside(&mut handler)?;
-            }
             packets += count;
+            if is_beside_due {
+                let count = lines.receiver.receive_beside(&mut handler)?;
+                is_beside_behind |= count >= self.batch;
+                packets += count;
+            }
         }
+        if is_beside_due && !is_beside_behind {
+            self.beside_due_ns = now_ns + BESIDE_INTERVAL_NS;
+        }
+        is_behind |= is_beside_behind;
         if std::mem::take(&mut self.woken) && packets == 0 {
             // No packet ended the wait, so it was the recovery. Cleared before its queue is looked
             // at, so that no wake is lost; not cleared else, because that is a system call.

@@ -158,6 +158,7 @@ pub(super) fn start(
         batch: spec.exchange.receive.batch,
         woken: false,
         show_due_ns: 0,
+        beside_due_ns: 0,
     };
     let end = Arc::new(AtomicU64::new(STILL_GROWING));
     let journal = JournalThread {
@@ -210,7 +211,8 @@ impl Running {
         while !(stop.is_set()
             || self.receive.is_finished()
             || self.journal.is_finished()
-            || has_ended(&self.recovery))
+            || has_ended(&self.recovery)
+            || self.capture.as_ref().is_some_and(JoinHandle::is_finished))
         {
             header.heartbeat(monotonic_ns());
             self.watcher.tick();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tickdeck_net::{LineConfig, Receiver, SocketConfig, UdpReceiver, find_interface};
 use tickdeck_testbed::{RX_INTERFACE, Testbed, or_skip};
+use tickdeck_wire::moldudp64::{PacketBuilder, Session};
 
 use crate::plant::{Plant, packet};
 
@@ -33,6 +34,37 @@ fn every_path_gives_the_same_stream() {
         worker.wait_for("arbiter_next_sequence", "", 2_001);
         worker.stop();
         assert_eq!(plant.journalled_messages(), 2_000, "{wish}, {wait}");
+    }
+}
+
+/// However busy a spinning bypass is, a datagram that the kernel has put together from fragments is
+/// taken meanwhile.
+#[test]
+fn fragments_are_taken_while_the_lines_are_busy() {
+    let Some(testbed) = or_skip("fragments_are_taken_while_the_lines_are_busy", 1) else {
+        return;
+    };
+    let testbed = Arc::new(testbed);
+    for path in ["af_xdp", "packet_mmap"] {
+        let mut plant = Plant::across(&testbed, path);
+        plant.set("/exchange/receive/wait", json!("spin"));
+        plant.set("/exchange/receive/max_packet_bytes", json!(4096));
+        let worker = plant.start();
+        plant.send_both(1, 1);
+        let long = long_packet(plant.session, 2, 250);
+        assert!(long.len() > 1_500, "it does not fit one frame");
+        let start = Instant::now();
+        plant.send_bytes(0, &long);
+        // Never a millisecond without a packet.
+        while worker.value("arbiter_next_sequence", "") < 251 {
+            assert!(start.elapsed() < LIMIT, "{path}: the fragments are taken");
+            for _ in 0..50 {
+                plant.heartbeat(0, 1);
+                plant.heartbeat(1, 1);
+            }
+        }
+        worker.stop();
+        assert_eq!(plant.journalled_messages(), 250, "{path}");
     }
 }
 
@@ -116,6 +148,15 @@ fn a_demand_that_cannot_be_met_is_refused() {
         log.contains("af_xdp zero-copy: ") && log.contains("os error 95"),
         "{log}"
     );
+}
+
+fn long_packet(session: Session, first: u64, last: u64) -> Vec<u8> {
+    let mut builder = PacketBuilder::new(session, 4_000);
+    builder.begin(first);
+    for sequence in first..=last {
+        assert!(builder.push(&sequence.to_be_bytes()), "the packet has room");
+    }
+    builder.finish().to_vec()
 }
 
 const LIMIT: Duration = Duration::from_secs(10);

@@ -99,6 +99,7 @@ fn receive_thread(spec: &Spec) -> ReceiveThread {
         batch: spec.exchange.receive.batch,
         woken: false,
         show_due_ns: 0,
+        beside_due_ns: 0,
     }
 }
 
