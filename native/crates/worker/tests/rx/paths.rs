@@ -37,8 +37,7 @@ fn every_path_gives_the_same_stream() {
     }
 }
 
-/// However busy a spinning bypass is, a datagram that the kernel has put together from fragments is
-/// taken meanwhile.
+/// A datagram that the kernel has put together from fragments joins the stream of a spinning bypass.
 #[test]
 fn fragments_are_taken_while_the_lines_are_busy() {
     let Some(testbed) = or_skip("fragments_are_taken_while_the_lines_are_busy", 1) else {
@@ -55,7 +54,6 @@ fn fragments_are_taken_while_the_lines_are_busy() {
         assert!(long.len() > 1_500, "it does not fit one frame");
         let start = Instant::now();
         plant.send_bytes(0, &long);
-        // Never a millisecond without a packet.
         while worker.value("arbiter_next_sequence", "") < 251 {
             assert!(start.elapsed() < LIMIT, "{path}: the fragments are taken");
             for _ in 0..50 {

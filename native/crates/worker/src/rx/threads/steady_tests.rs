@@ -1,11 +1,12 @@
-//! After warm-up the receive thread takes no memory: a pass over packets in order, late, lost on one
-//! line and lost on both allocates nothing.
+//! Passes of the receive thread, one by one on the test's own clock: that they take no memory after
+//! warm-up, and starve nothing.
 
 use std::net::UdpSocket;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tickdeck_net::{MulticastSender, find_interface};
+use tickdeck_testbed::{RX_INTERFACE, TX_INTERFACE, or_skip};
 
 use super::*;
 use crate::rx::create_stats;
@@ -30,6 +31,52 @@ fn a_pass_allocates_nothing() {
     assert!(counters.lines[0].lost > 0 && counters.held_packets < 10);
     let noticed = allocation_counter::measure(|| drop(std::hint::black_box(vec![0u8; 9])));
     assert_eq!(noticed.count_total, 1, "the counter counts");
+}
+
+/// However busy a bypass is, what the kernel has put together from fragments is taken within a
+/// millisecond of the thread's clock.
+#[test]
+fn a_busy_bypass_starves_nothing_beside() {
+    let Some(testbed) = or_skip("a_busy_bypass_starves_nothing_beside", 1) else {
+        return;
+    };
+    for path in ["af_xdp", "packet_mmap"] {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let mut spec = spec_in(directory.path());
+        for line in &mut spec.exchange.lines {
+            line.interface = RX_INTERFACE.to_owned();
+            line.receive = match path {
+                "af_xdp" => spec::ReceivePath::AfXdp,
+                _ => spec::ReceivePath::PacketMmap,
+            };
+        }
+        let line = &spec.exchange.lines[0];
+        let sender = testbed.in_tx(|| {
+            let interface = find_interface(TX_INTERFACE).expect("the sending end");
+            MulticastSender::open(line.group, line.port, &interface, 1).expect("a sender")
+        });
+        testbed.in_rx(|| {
+            let mut thread = receive_thread(&spec);
+            let mut long = b"STEADY0001\0\0\0\0\0\0\0\x01\0\x01".to_vec();
+            long.extend(1_800u16.to_be_bytes());
+            long.resize(long.len() + 1_800, 7);
+            sender.send(&long).expect("sent");
+            let heartbeat = *b"STEADY0001\0\0\0\0\0\0\0\x01\0\0";
+            let heard = |thread: &ReceiveThread| thread.merge.lines[0].heartbeats.get();
+            let mut now_ns = monotonic_ns();
+            for count in 1..=30 {
+                sender.send(&heartbeat).expect("sent");
+                let start = Instant::now();
+                while heard(&thread) < count {
+                    assert!(start.elapsed() < LIMIT, "{path}: heartbeat {count}");
+                    // A tenth of a millisecond for each packet, none for a pass without one.
+                    thread.pass(now_ns).expect("received");
+                }
+                now_ns += 100_000;
+            }
+            assert_eq!(thread.merge.arbiter.next_sequence(), 2, "{path}");
+        });
+    }
 }
 
 /// Sends `count` messages, a packet each, on both lines, with every kind of trouble, and takes them.
