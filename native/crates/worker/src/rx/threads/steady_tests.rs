@@ -60,11 +60,13 @@ fn a_busy_bypass_starves_nothing_beside() {
             let mut long = b"STEADY0001\0\0\0\0\0\0\0\x01\0\x01".to_vec();
             long.extend(1_800u16.to_be_bytes());
             long.resize(long.len() + 1_800, 7);
-            sender.send(&long).expect("sent");
             let heartbeat = *b"STEADY0001\0\0\0\0\0\0\0\x01\0\0";
             let heard = |thread: &ReceiveThread| thread.merge.lines[0].heartbeats.get();
             let mut now_ns = monotonic_ns();
             for count in 1..=30 {
+                if count == 5 {
+                    sender.send(&long).expect("sent");
+                }
                 sender.send(&heartbeat).expect("sent");
                 let start = Instant::now();
                 while heard(&thread) < count {
