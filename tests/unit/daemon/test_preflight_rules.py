@@ -151,6 +151,8 @@ CASES = [
     Wrong("xdp.program", WARN, "xdp off", lambda: card(xdp=XdpProgram(9, "filter")), "auto"),
     Wrong("xdp.program", WARN, "exchange list", lambda: card(xdp=XdpProgram(9, "steer")),
           "af_xdp"),
+    Wrong("xdp.program", WARN, "exchange list",
+          lambda: card(xdp=XdpProgram(9, "steer_stamped")), "af_xdp"),
     Wrong("xdp.program", UNKNOWN, "ip link", lambda: card(xdp=UNREAD), "af_xdp"),
     # interfaces
     Wrong("interface.exists", FAIL, "correct interface of line B", interface="ens9"),

@@ -38,8 +38,8 @@ KERNEL_REASONS = {
     RECVMMSG: "The socket's own drop counter is read by SO_MEMINFO.",
 }
 BUSY_POLL_KERNEL = (5, 11)
-OWN_PROGRAM = "steer"
-"""Name of the program that the rx worker attaches."""
+OWN_PROGRAMS = frozenset({"steer", "steer_stamped"})
+"""Names of the programs that an rx worker attaches: without and with the card's times."""
 
 
 def findings(case: Case) -> Iterator[Finding]:
@@ -287,7 +287,7 @@ def _program(case: Case, facts: InterfaceFacts) -> Finding:
     if program is None:
         return passed(name, subject, "no XDP program is attached", why)
     seen = f"program {program.id} ({program.name or 'no name'}) is attached"
-    if program.name == OWN_PROGRAM:
+    if program.name in OWN_PROGRAMS:
         seen += ", which is that of a tickdeck-rx: one exchange receives there by AF_XDP"
         command = "tickdeck exchange list; stop the other one, or give this one another interface"
         return Finding(name, Verdict.WARN, subject, seen, why, command)
