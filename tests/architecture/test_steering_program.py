@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tickdeck_daemon.preflight.rules.paths import OWN_PROGRAMS
+from tickdeck_daemon.preflight.rules.case import OWN_PROGRAMS
+from tickdeck_daemon.preflight.rules.paths import QUEUES_MAX
 
 NATIVE = Path(__file__).parents[2] / "native"
 CHECKED_IN = NATIVE / "crates" / "net" / "src" / "af_xdp"
@@ -33,7 +34,15 @@ def test_objects_are_built_from_the_source(tmp_path: Path) -> None:
 
 def test_the_preflight_knows_both_programs() -> None:
     """By the names under which the kernel lists them: the source's, and the one given to it."""
-    plain = re.findall(r'^SEC\("xdp"\)\nint (\w+)\(', (NATIVE / "bpf/steer.bpf.c").read_text(), re.M)
+    plain = re.findall(
+        r'^SEC\("xdp"\)\nint (\w+)\(', (NATIVE / "bpf/steer.bpf.c").read_text(), re.M
+    )
     stamped = re.findall(r'name: \*b"(\w+)(?:\\0)+"', (CHECKED_IN / "stamped.rs").read_text())
     assert (len(plain), len(stamped)) == (1, 1)
     assert {*plain, *stamped} == OWN_PROGRAMS
+
+
+def test_the_preflight_knows_the_most_queues() -> None:
+    """The bound that the preflight judges by is the receiver's."""
+    source = (NATIVE / "crates/net/src/af_xdp.rs").read_text()
+    assert re.findall(r"^const QUEUES_MAX: u32 = (\d+);", source, re.M) == [str(QUEUES_MAX)]

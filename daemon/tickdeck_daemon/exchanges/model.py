@@ -128,8 +128,8 @@ class Receive(Table):
     busy_poll_us: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """How long the kernel may poll the card for each socket, in microseconds; 0: not at all.
 
-    For recvmmsg and af_xdp. Needs CAP_NET_ADMIN; the worker does not start when it is refused. With `wait = "block"` it
-    also needs the setting net.core.busy_poll.
+    For recvmmsg and af_xdp. Needs CAP_NET_ADMIN; the worker does not start when it is refused.
+    With `wait = "block"` it also needs the setting net.core.busy_poll.
     """
     busy_poll_budget: Annotated[int, Field(ge=1, le=65535)] = 64
     """Most packets that one such poll may take; drivers are made for 64. As busy_poll_us."""
