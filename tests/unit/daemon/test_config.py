@@ -142,7 +142,7 @@ def test_lines_of_ipv6_are_taken_in_one_spelling() -> None:
         (
             changed('interface = "', 'receive = "af_packet"\ninterface = "'),
             "line[0].receive",
-            ['"recvmmsg" or "packet_mmap", not "af_packet"'],
+            ['"packet_mmap", "af_xdp" or "auto", not "af_packet"'],
         ),
         (changed("31001", "0"), "line[0].port", ["at least 1, not 0"]),
         (changed("31001", "65536"), "line[0].port", ["at most 65535, not 65536"]),

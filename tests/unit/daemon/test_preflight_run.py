@@ -114,9 +114,13 @@ async def test_a_card_in_use_is_not_touched(tmp_path: Path, sources: Sources) ->
 async def test_the_own_worker_is_not_tried_against(tmp_path: Path, sources: Sources) -> None:
     """Where it has AF_XDP, on a harmless interface too, the probe would only find it."""
     probe = Probe()
-    link = '[{"xdp": {"mode": 1, "prog": {"id": 9, "name": "steer"}}}]'
-    sources = replace(sources, link=lambda _: link)
-    preflight = Preflight(settings_below(tmp_path), sources=sources, probe=probe)
+
+    def link(name: str) -> str:
+        assert name in ("lo", "ens1")
+        return '[{"xdp": {"mode": 1, "prog": {"id": 9, "name": "steer"}}}]'
+
+    steered = replace(sources, link=link)
+    preflight = Preflight(settings_below(tmp_path), sources=steered, probe=probe)
     exchange = config("af_xdp", interface="lo")
     found = finding(await preflight.run(exchange, [exchange], {"XNAS"}), "path.tried")
     assert (found.verdict, probe.calls) == (Verdict.UNKNOWN, 0)
