@@ -53,7 +53,7 @@ def _exchange(desk: Desk, entry: Exchange, now_s: float) -> list[str]:
         f"{entry.gaps_unrecovered} unrecoverable, {entry.messages_lost} messages lost"
     )
     lines += [
-        f"  line {text.safe(line.name)}: {text.safe(line.group)}:{line.port} "
+        f"  line {text.safe(line.name)}: {text.target(text.safe(line.group), line.port)} "
         f"{'SILENT' if line.silent else 'alive'}, next {line.next_sequence}, lost {line.lost}, "
         f"kernel drops {line.kernel_drops}"
         for line in entry.lines

@@ -167,6 +167,11 @@ def compact_time(time_ns: int) -> str:
     return datetime.fromtimestamp(time_ns / 1e9, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
+def target(group: str, port: int) -> str:
+    """Group and port in one word; an IPv6 group stands in brackets."""
+    return f"[{group}]:{port}" if ":" in group else f"{group}:{port}"
+
+
 def price(value: int, decimals: int = 4) -> str:
     """A price of a venue's integer scale with its decimal point."""
     sign, digits = ("-" if value < 0 else ""), f"{abs(value):0{decimals + 1}}"

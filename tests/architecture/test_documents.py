@@ -1,4 +1,4 @@
-"""What the documents tell the reader to type exists: commands, options and files."""
+"""What the documents tell the reader to type is right: commands, options, exchange files."""
 
 import re
 import shlex
@@ -9,6 +9,7 @@ import click
 import pytest
 
 from tickdeck_console.cli import cli
+from tickdeck_daemon.exchanges.config import parse_exchange
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -16,6 +17,7 @@ DOCUMENTS = [
     *sorted((ROOT / "runbooks").glob("*.md")),
 ]
 COMMAND = re.compile(r"^(tickdeck .*?)(?:\s+#.*)?$|`(tickdeck [^`]+)`", re.MULTILINE)
+TOML = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 
 
@@ -48,6 +50,20 @@ def parse(command: click.Command, arguments: list[str], text: str) -> None:
         child = command.get_command(context, rest[0])
         assert child is not None, f"{text}: no command {rest[0]}"
         parse(child, rest[1:], text)
+
+
+def exchange_files() -> list[tuple[str, str]]:
+    """Each exchange file that a document shows, with the document's name."""
+    texts = ((path.name, text) for path in DOCUMENTS for text in TOML.findall(path.read_text()))
+    return [(name, text) for name, text in texts if "[[line]]" in text]
+
+
+def test_exchange_files_are_taken() -> None:
+    """The daemon accepts every exchange file that a document shows, the README's among them."""
+    shown = exchange_files()
+    assert "README.md" in {name for name, _ in shown}
+    for name, text in shown:
+        parse_exchange(text, file=name)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

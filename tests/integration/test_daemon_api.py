@@ -67,6 +67,7 @@ async def test_an_exchange_is_created_listed_and_read(served: Served) -> None:
     assert (exchange.name, exchange.managed_by, exchange.generation) == ("exchanges/BATS", "api", 1)
     assert exchange.etag.startswith('"')
     assert [(line.name, line.port) for line in exchange.spec.lines] == [("A", 31002), ("B", 31002)]
+    assert [line.source for line in exchange.spec.lines] == ["", ""]
     assert exchange.spec.request_address == "127.0.0.1:31009"
     listed = await served.exchange.ListExchanges(exchange_pb.ListExchangesRequest())
     assert [one.name for one in listed.exchanges] == ["exchanges/BATS", NAME]

@@ -242,10 +242,7 @@ def _print(entry: exchange_types.Exchange) -> None:
         ("transport", _word(exchange_types.Transport.DESCRIPTOR, seen.transport)),
         ("data", _word(exchange_types.DataState.DESCRIPTOR, seen.data)),
         ("protocol", f"{spec.protocol}, decoded as {spec.decoder}"),
-        *(
-            (f"line {line.name}", f"{line.group}:{line.port} on {line.interface} by {line.receive}")
-            for line in spec.lines
-        ),
+        *((f"line {line.name}", _line(line)) for line in spec.lines),
         ("re-request", spec.request_address or "none"),
         ("connected", "yes" if seen.connected else "no"),
         ("since", text.iso_time(decode.nanoseconds(seen.connection_start_time))),
@@ -263,6 +260,12 @@ def _print(entry: exchange_types.Exchange) -> None:
     click.echo(text.safe(decode.short(entry.name)))
     for label, value in rows:
         click.echo(f"  {label:<14}{text.safe(value)}")
+
+
+def _line(line: exchange_types.LineSpec) -> str:
+    source = f" from {line.source}" if line.source else ""
+    target = text.target(line.group, line.port)
+    return f"{target}{source} on {line.interface} by {line.receive}"
 
 
 def _word(enum: Any, number: int) -> str:  # noqa: ANN401

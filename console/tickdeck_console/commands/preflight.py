@@ -36,8 +36,9 @@ def preflight(options: Options, target: str, show_all: bool, as_json: bool) -> N
 
     Give the name of an exchange of the daemon, or a file: `-` reads standard input, and what holds
     a dot or a slash is a path (`./NAME` for a file without one). Each finding has its
-    evidence, why it matters and the command that mends it. Receive paths are tried only on
-    interfaces that no running exchange uses, for some cards restart their queues.
+    evidence, why it matters and the command that mends it. Receive paths are not tried on a card
+    on which a running exchange receives, for some cards restart their queues, nor where the
+    exchange's own worker has AF_XDP: `tickdeck drops` shows what that one got.
 
     Exits with 1 when a finding is FAIL: the worker would not start, or lose packets. Warnings and
     what could not be read exit with 0.

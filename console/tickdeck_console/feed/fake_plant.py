@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+from tickdeck_console import text
 from tickdeck_console.errors import CommandError, ExitCode
 from tickdeck_console.feed.world import World
 from tickdeck_console.model import facts
@@ -205,7 +206,7 @@ class FakePlant:
     async def replay_effects(self, order: facts.ReplayOrder) -> tuple[str, ...]:
         """Refuse a target that is a line."""
         for row in self.world.rows.values():
-            if order.target in {f"{line.group}:{line.port}" for line in row.lines}:
+            if order.target in {text.target(line.group, line.port) for line in row.lines}:
                 raise CommandError(
                     f"{order.target} is a line of {row.key}", "choose another", ExitCode.REFUSED
                 )

@@ -16,7 +16,7 @@ class ExchangeForm:
 
     name: str
     line_a: str
-    """`group:port`."""
+    """`group:port`, of IPv6 `[group]:port`."""
     line_b: str
     """`group:port`; empty for an exchange with one line."""
     interface: str
@@ -56,9 +56,13 @@ def exchange_toml(form: ExchangeForm) -> str:
 
 def _address(field: str, value: str) -> tuple[str, int]:
     host, colon, port = value.rpartition(":")
-    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
+    digits = port.isascii() and port.isdigit()
+    if not colon or not host or not digits or not 0 < int(port) < 65536:
         raise FieldError(f"{field}: {value!r} is not host:port with a port from 1 to 65535")
-    return host, int(port)
+    bare = host.removeprefix("[").removesuffix("]")
+    if ":" in host and host != f"[{bare}]":
+        raise FieldError(f"{field}: {value!r}: put an IPv6 address in brackets, as [ff15::1]:31001")
+    return bare if ":" in host else host, int(port)
 
 
 def _quoted(value: str) -> str:

@@ -83,7 +83,7 @@ def _never(_: Line) -> bool:
 
 
 _FIELDS: tuple[tuple[str, Callable[[Line], str], Callable[[Line], bool]], ...] = (
-    ("group", lambda line: f"{text.safe(line.group)}:{line.port}", _never),
+    ("group", lambda line: text.target(text.safe(line.group), line.port), _never),
     ("interface", lambda line: f"{text.safe(line.interface)} {text.safe(line.path)}", _never),
     ("last packet", lambda line: text.age(line.age_ns / 1e9), lambda line: line.silent),
     ("packets/s", lambda line: text.count(line.packet_rate), _never),

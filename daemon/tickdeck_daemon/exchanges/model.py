@@ -16,6 +16,11 @@ NAME_PATTERN = rf"^[A-Z0-9][A-Z0-9_-]{{0,{EXCHANGE_NAME_LENGTH_MAX - 1}}}$"
 """An exchange's name: part of paths and resource names, so no other characters."""
 
 
+def target_word(group: str, port: int) -> str:
+    """Group and port in one word; an IPv6 group stands in brackets."""
+    return f"[{group}]:{port}" if ":" in group else f"{group}:{port}"
+
+
 def _refuse(text: str) -> PydanticCustomError:
     """An error of ours; braces are doubled because pydantic formats the text."""
     return PydanticCustomError("tickdeck", "{text}", {"text": text})
@@ -108,33 +113,42 @@ class Receive(Table):
     """`[receive]`: the receive thread."""
 
     cpu: Annotated[int, Field(ge=0)] | None = None
-    """Core to pin the thread to; absent: not pinned."""
+    """Core to pin the thread to, whatever the paths; absent: not pinned."""
     wait: Literal["block", "spin"] = "block"
-    """Sleep until a packet comes, or ask again at once (needs a core of its own)."""
+    """Sleep until a packet comes, or ask again at once (needs a core of its own); all paths."""
     rcvbuf_bytes: Annotated[int, Field(ge=4096, le=1 << 30)] = 8 << 20
-    """Socket buffer of each line; the worker does not start when the kernel gives less."""
+    """Socket buffer of each line; the worker does not start when the kernel gives less.
+
+    For recvmmsg, and for the sockets beside af_xdp; packet_mmap has blocks instead.
+    """
     batch: Annotated[int, Field(ge=1, le=1024)] = 64
-    """Most packets taken by one system call."""
-    max_packet_bytes: Annotated[int, Field(ge=64, le=65535)] = 2048
-    """Longest packet taken; longer ones are counted and refused."""
+    """Most packets taken in one go, whatever the path."""
+    max_packet_bytes: Annotated[int, Field(ge=64, le=65507)] = 2048
+    """Longest UDP payload taken, whatever the path; longer ones are counted and refused."""
     busy_poll_us: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """How long the kernel may poll the card for each socket, in microseconds; 0: not at all.
 
-    Needs CAP_NET_ADMIN; the worker does not start when it is refused. With `wait = "block"` it
-    also needs the setting net.core.busy_poll.
+    For recvmmsg and af_xdp. Needs CAP_NET_ADMIN; the worker does not start when it is refused.
+    With `wait = "block"` it also needs the setting net.core.busy_poll.
     """
     busy_poll_budget: Annotated[int, Field(ge=1, le=65535)] = 64
-    """Most packets that one such poll may take; drivers are made for 64."""
+    """Most packets that one such poll may take; drivers are made for 64. As busy_poll_us."""
     timestamps: Literal["hardware_or_kernel", "off"] = "hardware_or_kernel"
     """Receive times asked of the kernel: the card's where a packet has one (the administrator
-    switches that on), else the kernel's; or none: the time of the call that took the packet."""
+    switches that on), else the kernel's; or none: the time of the call that took the packet.
+
+    For recvmmsg and af_xdp; packet rings always carry the card's or the kernel's time.
+    """
 
 
 class Afxdp(Table):
     """`[afxdp]`: the AF_XDP path."""
 
     enable: bool | None = None
-    """Must agree with the lines' `receive`; false keeps `auto` away. Absent: as the lines say."""
+    """Must agree with the lines' `receive`; false keeps `auto` away. Absent: as the lines say.
+
+    True here and true in `[packet_mmap]` exclude each other.
+    """
     require: Literal["zerocopy", "native", "any"] = "any"
     """The worst rung taken; where only a worse one is had, the start fails or `auto` goes on."""
     frame_count: Annotated[int, Field(ge=64, le=1 << 20), AfterValidator(_power_of_two)] = 16384
@@ -153,7 +167,10 @@ class PacketMmap(Table):
     """
 
     enable: bool | None = None
-    """Whether rings may be used; absent: not said."""
+    """Must agree with the lines' `receive`; false keeps `auto` away. Absent: as the lines say.
+
+    True here and true in `[afxdp]` exclude each other.
+    """
     queues: Annotated[int, Field(ge=1, le=4)] = 1
     """Rings of each line; more than one shares the senders of a line between them."""
     block_bytes: Annotated[int, Field(ge=4096, le=1 << 24), AfterValidator(_power_of_two)] = (
@@ -185,8 +202,7 @@ class Line(Table):
     @property
     def target(self) -> str:
         """Group and port in one word, such as `239.81.0.1:31001` or `[ff15::1]:31001`."""
-        group = f"[{self.group}]" if ":" in self.group else self.group
-        return f"{group}:{self.port}"
+        return target_word(self.group, self.port)
 
 
 class Arbiter(Table):

@@ -15,7 +15,14 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tickdeck_daemon.errors import InvalidError, Violation
-from tickdeck_daemon.exchanges.model import ExchangeConfig, Line, PacketMmap, Receive, Table
+from tickdeck_daemon.exchanges.model import (
+    ExchangeConfig,
+    Line,
+    PacketMmap,
+    Receive,
+    Table,
+    target_word,
+)
 from tickdeck_daemon.exchanges.toml_lines import KeyPath, key_lines, line_of
 
 TEXT_LENGTH_MAX = 256 * 1024
@@ -253,7 +260,8 @@ def _line_rules(lines: list[dict[str, Any]], *, given: bool) -> Iterator[Fault]:
             yield ("line", index, "name"), text
         whole = isinstance(target[0], str) and isinstance(target[1], int)
         if whole and targets.setdefault(target, index) != index:
-            text = f"{target[0]}:{target[1]} is used by two lines; each line has its own group:port"
+            word = target_word(str(target[0]), int(target[1]))
+            text = f"{word} is used by two lines; each line has its own group:port"
             yield ("line", index, "group"), text
         families = {version for key in ("group", "source") if (version := _family(line.get(key)))}
         if len(families) > 1:
@@ -288,6 +296,22 @@ def _path_rules(raw: dict[str, Any]) -> Iterator[Fault]:
         if line.get("receive") == "af_xdp" and ":" in str(line.get("group")):
             text = "AF_XDP takes IPv4 groups only; use packet_mmap, recvmmsg or auto"
             yield ("line", index, "receive"), text
+    if wishes and all(wish == "packet_mmap" for wish in wishes):
+        yield from _ring_only_rules(_table(raw, "receive"))
+
+
+def _ring_only_rules(receive: dict[str, Any]) -> Iterator[Fault]:
+    """What no packet ring can do is not asked for where every line has one."""
+    busy_poll_us = receive.get("busy_poll_us")
+    if isinstance(busy_poll_us, int) and busy_poll_us > 0:
+        text = 'busy polling is for recvmmsg and af_xdp; every line has receive = "packet_mmap"'
+        yield ("receive", "busy_poll_us"), text
+    if receive.get("timestamps") == "off":
+        text = (
+            "packet rings always carry the kernel's time or the card's; every line has "
+            'receive = "packet_mmap", so leave timestamps out'
+        )
+        yield ("receive", "timestamps"), text
 
 
 def _canonical(address: object) -> object:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from tickdeck_daemon.errors import TickdeckError
+from tickdeck_daemon.exchanges.model import target_word
 from tickdeck_daemon.observe.facts import SESSION_ENDED, ExchangeFacts, LineFacts, WorkerFacts
 from tickdeck_daemon.observe.health import DEFAULT_THRESHOLDS, Thresholds, seconds
 
@@ -30,12 +31,18 @@ class Verdict(IntEnum):
 DROP_REMEDIES = {
     "nic": "enlarge the card's rings (ethtool -G), spread its queues over cores",
     "softnet": "raise net.core.netdev_max_backlog and net.core.netdev_budget",
-    "xsk": 'pin the receive thread and set receive.wait = "spin"',
-    "packet_ring": 'pin the receive thread and set receive.wait = "spin"',
+    "xsk": "raise afxdp.rx_ring and afxdp.frame_count, or pin the receive thread",
+    "packet_ring": "raise packet_mmap.block_count, or pin the receive thread",
     "socket": "raise receive.rcvbuf_bytes or pin the receive thread",
     "receiver": "look at what is sent to the group: frames are no whole UDP datagrams",
 }
 """What to do about losses of each layer."""
+_PATH_LAYERS = {
+    "af_xdp": ("xsk", "socket"),
+    "packet_mmap": ("packet_ring", "socket"),
+    "recvmmsg": ("socket",),
+}
+"""Where the kernel drops packets of a line, by its receive path; first its own layer."""
 _READ_STATS = "start the worker; see tickdeck worker list"
 WORST_FIRST = (Verdict.FAIL, Verdict.UNKNOWN, Verdict.WARN, Verdict.PASS)
 
@@ -274,7 +281,7 @@ def _worker_checks(
 def _line_checks(line: LineFacts, evidence: Evidence, limits: Thresholds) -> Iterator[CheckResult]:
     facts = evidence.after
     ended = facts.session_state == SESSION_ENDED
-    where = f"{line.group}:{line.port} on {line.interface}"
+    where = f"{target_word(line.group, line.port)} on {line.interface}"
     before = {old.name: old.packets for old in evidence.before.lines}
     grown = line.packets - before.get(line.name, 0)
     span_ns = max(0, facts.now_ns - evidence.before.now_ns)
@@ -310,8 +317,17 @@ def _line_checks(line: LineFacts, evidence: Evidence, limits: Thresholds) -> Ite
         f"{line.drops_10s} in 10 s, {line.kernel_drops} in all"
         + (", of both lines together" if line.drops_shared else ""),
         "0",
-        "" if verdict is Verdict.PASS else "raise receive.rcvbuf_bytes or pin the receive thread",
+        "" if verdict is Verdict.PASS else _drop_remedy(line, facts),
     )
+
+
+def _drop_remedy(line: LineFacts, facts: ExchangeFacts) -> str:
+    """What to do at the layers of the line's path that lose now, else at those that have lost."""
+    layers = _PATH_LAYERS.get(line.receive_path, ("socket", "xsk", "packet_ring"))
+    known = [drops for drops in facts.drops if drops.layer in layers and drops.total]
+    lost = [drops.layer for drops in known if drops.in_10s] or [drops.layer for drops in known]
+    chosen = lost or layers[:1]
+    return "; ".join(f"{layer}: {DROP_REMEDIES[layer]}" for layer in chosen)
 
 
 def _drops(facts: ExchangeFacts) -> CheckResult:

@@ -11,6 +11,7 @@ from tickdeck_daemon.preflight.facts import HostFacts, LineRungs, Unread
 from tickdeck_daemon.preflight.finding import Report
 from tickdeck_daemon.preflight.read_host import Places, Sources, read_host
 from tickdeck_daemon.preflight.rules import Case, Other, judge
+from tickdeck_daemon.preflight.rules.case import steered
 from tickdeck_daemon.preflight.rungs import probe_rungs
 
 READ_TIMEOUT_S = 15.0
@@ -59,12 +60,19 @@ class Preflight:
         async with self._lock:
             time_ns = time.time_ns()
             host = await self._read(config, receiving)
-            busy = _in_use(config, host, receiving)
-            rungs = busy or await self._probe(config, self._settings)
-        rivals = tuple(
-            Other(other.name, other.receive.cpu) for other in others if other.name != config.name
-        )
-        findings = judge(Case(config, host, rivals, rungs))
+            own = next((other for other in receiving if other.name == config.name), None)
+            rivals = tuple(
+                Other(
+                    other.name,
+                    other.receive.cpu,
+                    steered(other, host) if other in receiving else frozenset(),
+                )
+                for other in others
+                if other.name != config.name
+            )
+            case = Case(config, host, rivals, Unread("not tried"), own)
+            rungs = _in_use(case, receiving) or await self._probe(config, self._settings)
+        findings = judge(replace(case, rungs=rungs))
         return Report(config.name, host.name, time_ns, findings)
 
     async def settled(self) -> None:
@@ -96,21 +104,25 @@ class Preflight:
         return read_host(wanted, places, sources)
 
 
-def _in_use(
-    config: ExchangeConfig, host: HostFacts, running: Iterable[ExchangeConfig]
-) -> Unread | None:
-    """Why the paths are not tried; None when that disturbs nobody."""
-    cards = {
-        facts.name
-        for line in config.lines
-        if (facts := host.interfaces.get(line.interface)) and facts.driver not in HARMLESS_DRIVERS
-    }
+def _in_use(case: Case, running: Iterable[ExchangeConfig]) -> Unread | None:
+    """Why the paths are not tried; None when that disturbs nobody and tells something."""
+    wanted = {facts.name for facts in case.interfaces()}
+    for facts in case.held():
+        if facts.name in wanted:
+            reason = (
+                f"not tried: this exchange's own worker has AF_XDP on {facts.name}, which takes "
+                "one program"
+            )
+            return Unread(reason, f"tickdeck drops {case.config.name} shows what it got")
+    cards = {facts.name for facts in case.interfaces() if facts.driver not in HARMLESS_DRIVERS}
     for other in running:
         for line in other.lines:
-            facts = host.interfaces.get(line.interface)
+            facts = case.host.interfaces.get(line.interface)
             if facts is not None and facts.name in cards:
+                own = other.name == case.config.name
+                who = "this exchange's own worker" if own else other.name
                 reason = (
-                    f"not tried: {other.name} receives on {facts.name}, and some cards restart "
+                    f"not tried: {who} receives on {facts.name}, and some cards restart "
                     "their queues for it"
                 )
                 return Unread(reason, f"tickdeck drops {other.name} shows what it got")

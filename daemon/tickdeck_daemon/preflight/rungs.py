@@ -12,7 +12,8 @@ from tickdeck_daemon.exchanges.config import ExchangeConfig, Settings, to_spec
 from tickdeck_daemon.preflight.facts import LineRungs, RungFact, Unread
 from tickdeck_daemon.workers import binaries
 
-PROBE_TIMEOUT_S = 20.0
+PROBE_TIMEOUT_S = 12.0
+"""With the reading of the host before it, within the limit of a call."""
 
 
 async def probe_rungs(config: ExchangeConfig, settings: Settings) -> tuple[LineRungs, ...] | Unread:

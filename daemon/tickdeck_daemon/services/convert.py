@@ -78,6 +78,7 @@ def exchange(plant: Plant, record: ExchangeRecord) -> exchange_pb2.Exchange:
             port=line.port,
             interface=line.interface,
             receive=line.receive,
+            source=line.source or "",
         )
         for line in config.lines
     ]

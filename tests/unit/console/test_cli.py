@@ -259,7 +259,13 @@ def test_exchange_list_is_the_default(fake_daemon: FakeDaemon, run: Run) -> None
 
 def test_exchange_show(fake_daemon: FakeDaemon, run: Run) -> None:
     """The required statistics are shown, and the file can be had alone."""
-    spec = exchange_pb2.ExchangeSpec(name="X", toml='name = "X"\n')
+    lines = [
+        exchange_pb2.LineSpec(
+            name=name, group="ff15::1", port=31001, interface="lo", receive="auto", source=source
+        )
+        for name, source in (("A", "fd00::7"), ("B", ""))
+    ]
+    spec = exchange_pb2.ExchangeSpec(name="X", toml='name = "X"\n', lines=lines)
     fake_daemon.answers["GetExchange"] = exchanges.GetExchangeResponse(
         exchange=exchange_pb2.Exchange(name="exchanges/X", spec=spec, etag='"e"')
     )
@@ -267,6 +273,8 @@ def test_exchange_show(fake_daemon: FakeDaemon, run: Run) -> None:
     shown = run("exchange", "show", "X").stdout
     for label in ("connected", "last message", "reconnections", "active tasks", "last check"):
         assert label in shown
+    assert "[ff15::1]:31001 from fd00::7 on lo by auto" in shown
+    assert "[ff15::1]:31001 on lo by auto" in shown
     document = json.loads(run("exchange", "show", "X", "--json").stdout)
     assert set(document["exchange"]["status"] or {}) == set()
 

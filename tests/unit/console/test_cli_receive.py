@@ -115,3 +115,34 @@ def test_a_duration_that_is_none_is_refused(run: Run, text: str) -> None:
     result = run("capture", "cut", "X", "--last", text)
     assert result.exit_code == 2
     assert "is no duration such as 500ms, 5s, 2m or 1h" in result.stderr
+
+
+def test_a_capture_between_two_times(fake_daemon: FakeDaemon, run: Run) -> None:
+    """UTC, with or without saying so; another offset is converted; one end may be open."""
+    fake_daemon.answers["CutCapture"] = workers.CutCaptureResponse(path="/s/X-cut.pcapng")
+    span = ("--from", "2023-11-14T22:13:20.25Z", "--to", "2023-11-14T23:13:21+01:00")
+    assert run("capture", "cut", "X", *span).exit_code == 0
+    asked = fake_daemon.asked("CutCapture")[0]
+    assert asked.from_time.ToNanoseconds() == 1_700_000_000_250_000_000
+    assert asked.to_time.ToNanoseconds() == 1_700_000_001_000_000_000
+    assert run("capture", "cut", "X", "--to", "2023-11-14T22:13:20").exit_code == 0
+    asked = fake_daemon.asked("CutCapture")[1]
+    assert not asked.HasField("from_time")
+    assert asked.to_time.ToNanoseconds() == 1_700_000_000_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (("--from", "yesterday"), "is no time such as"),
+        (("--to", "1969-12-31T23:59:59Z"), "is no time such as"),
+        (("--from", "0001-01-01T00:00:00+14:00"), "is no time such as"),
+        (("--last", "5s", "--to", "2023-11-14T22:13:20Z"), "give --last, or --from and --to"),
+        (("--from", "2023-11-14T22:13:21Z", "--to", "2023-11-14T22:13:20Z"), "before --from"),
+    ],
+)
+def test_a_span_that_is_none_is_refused(run: Run, arguments: tuple[str, ...], part: str) -> None:
+    """With what is wrong, and exit code 2."""
+    result = run("capture", "cut", "X", *arguments)
+    assert result.exit_code == 2
+    assert part in result.stderr

@@ -146,6 +146,12 @@ def test_the_form_makes_a_valid_exchange_file() -> None:
     assert document["recovery"]["request_address"] == "127.0.0.1:31009"
 
 
+def test_an_ipv6_group_stands_in_brackets() -> None:
+    """The file has the group without them."""
+    document = tomllib.loads(exchange_toml(replace(FORM, line_a="[ff15::1]:31001")))
+    assert (document["line"][0]["group"], document["line"][0]["port"]) == ("ff15::1", 31001)
+
+
 def test_without_a_server_nothing_is_re_requested() -> None:
     """An empty address means that there is no re-request server."""
     document = tomllib.loads(exchange_toml(replace(FORM, request_address="", line_b="")))
@@ -161,6 +167,7 @@ def test_without_a_server_nothing_is_re_requested() -> None:
         (replace(FORM, line_a="239.81.0.1"), "line A"),
         (replace(FORM, line_b="239.81.0.1:99999"), "line B"),
         (replace(FORM, request_address=":1"), "request address"),
+        (replace(FORM, line_a="ff15::1:31001"), "line A.*in brackets"),
     ],
 )
 def test_an_unusable_field_is_named(form: ExchangeForm, complaint: str) -> None:

@@ -145,3 +145,9 @@ def test_size() -> None:
     """Bytes in binary units."""
     assert text.size(512) == "512 B"
     assert text.size(64 * 2**20) == "64.0 MiB"
+
+
+def test_targets() -> None:
+    """The port can be told from an IPv6 group."""
+    assert text.target("239.81.0.1", 31001) == "239.81.0.1:31001"
+    assert text.target("ff15::1", 31001) == "[ff15::1]:31001"

@@ -81,6 +81,35 @@ def test_losses_name_their_layer_and_its_remedy() -> None:
     assert found["kernel.drops.A"].evidence == "0 in 10 s, 9 in all, of both lines together"
 
 
+@pytest.mark.parametrize(
+    ("path", "layer", "key"),
+    [
+        ("af_xdp", "xsk", "afxdp.rx_ring and afxdp.frame_count"),
+        ("packet_mmap", "packet_ring", "packet_mmap.block_count"),
+        ("recvmmsg", "socket", "receive.rcvbuf_bytes"),
+        ("auto", "xsk", "afxdp.rx_ring"),
+        ("af_xdp", "socket", "receive.rcvbuf_bytes"),
+    ],
+)
+def test_drops_of_a_line_name_what_its_path_has(path: str, layer: str, key: str) -> None:
+    """The remedy is that of the layer that lost, among those on the line's path."""
+    drops = (LayerDrops("nic", of_host=True, total=9), LayerDrops(layer, total=9))
+    lines = (line("A", kernel_drops=9, receive_path=path), line("B"))
+    after = moved(drops=drops, lines=lines)
+    found = {one.check: one for one in judge(Evidence(after, after, {}, GOOD_CLOCK))}
+    remedy = found["kernel.drops.A"].remedy
+    assert remedy.startswith(f"{layer}: raise ")
+    assert key in remedy
+
+
+def test_an_ipv6_target_is_in_brackets() -> None:
+    """So that the port can be told from the group."""
+    silent = line("A", packets=100, last_packet_ns=NOW - 9 * SECOND, group="ff15::1", port=31001)
+    after = moved(lines=(silent, line("B")))
+    found = {one.check: one for one in judge(Evidence(after, after, {}, GOOD_CLOCK))}
+    assert "[ff15::1]:31001 on" in found["feed.silence.A"].remedy
+
+
 SILENT = tuple(line(n, packets=100, last_packet_ns=NOW - 9 * SECOND) for n in "AB")
 CASES: list[tuple[dict[str, Any], str, Verdict]] = [
     ({"rx": worker("rx", state="BACKOFF", ready=False)}, "process.rx", Verdict.FAIL),

@@ -125,6 +125,11 @@ def test_lines_of_ipv6_are_taken_in_one_spelling() -> None:
             ["a block of 4096 bytes has no room for a packet; 4097 are needed"],
         ),
         (
+            exchange_toml(extra="receive = { max_packet_bytes = 65508 }"),
+            "receive.max_packet_bytes",
+            ["at most 65507, not 65508"],
+        ),
+        (
             exchange_toml(extra="packet_mmap = { block_count = 4097 }"),
             "packet_mmap.block_count",
             ["4097 blocks of 262144 bytes are more than 1 GiB"],
@@ -137,7 +142,7 @@ def test_lines_of_ipv6_are_taken_in_one_spelling() -> None:
         (
             changed('interface = "', 'receive = "af_packet"\ninterface = "'),
             "line[0].receive",
-            ['"recvmmsg" or "packet_mmap", not "af_packet"'],
+            ['"packet_mmap", "af_xdp" or "auto", not "af_packet"'],
         ),
         (changed("31001", "0"), "line[0].port", ["at least 1, not 0"]),
         (changed("31001", "65536"), "line[0].port", ["at most 65535, not 65536"]),
@@ -146,6 +151,11 @@ def test_lines_of_ipv6_are_taken_in_one_spelling() -> None:
         (changed('name = "B"', 'name = "A"'), "line[1].name", ['"A" is used twice']),
         (changed('name = "B"', 'name = "C"'), "line[1].name", ['"A" or "B", not "C"']),
         (changed("239.81.0.2", "239.81.0.1"), "line[1].group", ["used by two lines"]),
+        (
+            changed("239.81.0.2", "ff15::1").replace("239.81.0.1", "FF15:0::1"),
+            "line[1].group",
+            ["[ff15::1]:31001 is used by two lines"],
+        ),
         (changed('"XNAS"', '"xnas"'), "name", ["1 to 16 of A-Z", 'not "xnas"']),
         (changed('"XNAS"', '"../etc"'), "name", ["1 to 16 of A-Z"]),
         (changed('"XNAS"', '"X\\n"'), "name", ["1 to 16 of A-Z"]),

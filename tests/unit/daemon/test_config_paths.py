@@ -25,6 +25,8 @@ def on(path: str, extra: str = "") -> str:
         ("packet_mmap", "packet_mmap = { enable = true, queues = 2 }"),
         ("auto", "afxdp = { enable = false }"),
         ("auto", "packet_mmap = { enable = true }\nafxdp = { enable = false }"),
+        ("auto", "receive = { busy_poll_us = 50, timestamps = 'off' }"),
+        ("packet_mmap", "receive = { busy_poll_us = 0, busy_poll_budget = 8 }"),
         ("recvmmsg", "afxdp = { enable = false }\npacket_mmap = { enable = false }"),
     ],
 )
@@ -51,6 +53,18 @@ def test_tables_that_agree_are_taken(path: str, extra: str) -> None:
             "packet_mmap = { enable = false }",
             "line[1].receive",
             "contradicts packet_mmap.enable",
+        ),
+        (
+            "packet_mmap",
+            "receive = { busy_poll_us = 50 }",
+            "receive.busy_poll_us",
+            "for recvmmsg and af_xdp",
+        ),
+        (
+            "packet_mmap",
+            "receive = { timestamps = 'off' }",
+            "receive.timestamps",
+            "always carry",
         ),
         ("dpdk", "", "line[0].receive", "line[0].receive must be"),
         ("auto", "afxdp = { frame_count = 100 }", "afxdp.frame_count", "no power of two"),

@@ -40,10 +40,12 @@ def judged(
     *,
     others: tuple[Other, ...] = (),
     rungs: tuple[LineRungs, ...] | Unread | None = None,
+    running: ExchangeConfig | None = None,
 ) -> dict[str, Finding]:
     """Findings by id; the path of the lines is taken as tried."""
     wish = exchange.lines[0].receive
-    case = Case(exchange, facts or host(), others, tried(wish) if rungs is None else rungs)
+    rungs = tried(wish) if rungs is None else rungs
+    case = Case(exchange, facts or host(), others, rungs, running)
     return {finding.id: finding for finding in judge(case)}
 
 
@@ -77,6 +79,8 @@ def on_core(*numbers: int, allowed: tuple[int, ...] = ()) -> tuple[Interrupt, ..
 @pytest.mark.parametrize("receive", ["", SPIN, SPIN + "\nbusy_poll_us = 50"])
 def test_a_good_host_passes_everything(path: str, receive: str) -> None:
     """Whatever is asked for, nothing is wrong, and nothing is told to be mended."""
+    if path == "packet_mmap":
+        receive = receive.replace("busy_poll_us = 50", "")
     found = judged(config(path, receive=receive))
     bad = {name: one for name, one in found.items() if one.verdict is not PASS or one.command}
     assert bad == {}
@@ -151,6 +155,8 @@ CASES = [
     Wrong("xdp.program", WARN, "xdp off", lambda: card(xdp=XdpProgram(9, "filter")), "auto"),
     Wrong("xdp.program", WARN, "exchange list", lambda: card(xdp=XdpProgram(9, "steer")),
           "af_xdp"),
+    Wrong("xdp.program", WARN, "exchange list",
+          lambda: card(xdp=XdpProgram(9, "steer_stamped")), "af_xdp"),
     Wrong("xdp.program", UNKNOWN, "ip link", lambda: card(xdp=UNREAD), "af_xdp"),
     # interfaces
     Wrong("interface.exists", FAIL, "correct interface of line B", interface="ens9"),
@@ -237,7 +243,8 @@ def test_what_is_wrong_is_found(wrong: Wrong) -> None:
 def test_every_rule_is_seen_to_find_something() -> None:
     """A rule that never fires here would be a rule without a test."""
     ids = set[str]()
-    for path in ("recvmmsg", "packet_mmap", "af_xdp", "auto"):
+    ids = judged(config("packet_mmap", receive=SPIN)).keys() | ids
+    for path in ("recvmmsg", "af_xdp", "auto"):
         ids |= judged(config(path, receive=SPIN + "\nbusy_poll_us = 50")).keys()
     ids |= judged(config(receive="busy_poll_us = 50"), None).keys()
     assert ids - {wrong.id for wrong in CASES} == {"path.tried", "cpu.shared"}
@@ -282,11 +289,75 @@ def test_the_ring_of_the_last_run_is_room() -> None:
 
 
 def test_rules_of_other_paths_are_not_asked() -> None:
-    """A plant of sockets hears nothing of XDP; AF_XDP alone nothing of socket buffers."""
+    """A plant of sockets hears nothing of XDP; AF_XDP alone nothing of the sockets' kernel."""
     sockets, xdp = judged(config()), judged(config("af_xdp"))
     assert not {"queues", "xdp.program", "driver.xdp", "kernel.af_xdp"} & sockets.keys()
-    assert not {"rcvbuf", "rp_filter", "kernel.recvmmsg"} & xdp.keys()
-    assert "rcvbuf" in judged(config("auto")).keys() & sockets.keys()
+    assert "kernel.recvmmsg" not in xdp
+
+
+def test_sockets_beside_a_path_are_judged_too() -> None:
+    """A strict filter takes fragments from every path; the buffer is that of AF_XDP's sockets."""
+    for path in ("af_xdp", "packet_mmap"):
+        found = judged(config(path), card(rp_filter=1))["rp_filter"]
+        assert (found.verdict, "sockets beside" in found.why) == (WARN, True)
+    small = replace(sysctl("net.core.rmem_max", 212_992), rights=WEAK)
+    assert judged(config("af_xdp"), small)["rcvbuf"].verdict is FAIL
+    ring = judged(config("packet_mmap"), small)["rcvbuf"]
+    assert ring.verdict is PASS
+    assert "rmem_max is 212992" in ring.evidence
+
+
+def test_too_many_queues_refuse_af_xdp() -> None:
+    """The receiver binds at most 48; a line that may take another path is only warned."""
+    assert judged(config("af_xdp"), card(channels=Channels(48, 48)))["queues"].verdict is WARN
+    many = card(channels=Channels(49, 49))
+    found = judged(config("af_xdp"), many)["queues"]
+    assert (found.verdict, found.command) == (FAIL, "ethtool -L ens1 combined 1")
+    assert "at most 48" in found.evidence
+    assert judged(config("auto"), many)["queues"].verdict is WARN
+
+
+def test_a_program_by_a_link_is_taken_off_otherwise() -> None:
+    """`ip link` does not remove a bpf_link, so the remedy names what does."""
+    found = judged(config("af_xdp"), card(xdp=XdpProgram(9, "filter")))["xdp.program"]
+    assert found.command.endswith("bpftool link list, then bpftool link detach id N")
+
+
+def test_the_own_worker_is_not_blamed() -> None:
+    """Its program and its pages go with it; those of another exchange, or of nobody, do not."""
+    exchange = config("af_xdp", tables=HUGE)
+    memory = Memory(2 << 20, 16, 0, "never")
+    facts = replace(card(xdp=XdpProgram(9, "steer")), memory=memory)
+    found = judged(exchange, facts, running=exchange)
+    assert (found["xdp.program"].verdict, found["hugepages"].verdict) == (PASS, PASS)
+    assert "this exchange's own worker" in found["xdp.program"].evidence
+    assert "own worker holds 16 of them" in found["hugepages"].evidence
+    stopped = judged(exchange, facts)
+    assert (stopped["xdp.program"].verdict, stopped["hugepages"].verdict) == (WARN, FAIL)
+    rival = (Other("BATS", None, frozenset({NIC})),)
+    assert judged(exchange, facts, running=exchange, others=rival)["xdp.program"].verdict is WARN
+    sockets = judged(exchange, facts, running=config())
+    assert (sockets["xdp.program"].verdict, sockets["hugepages"].verdict) == (WARN, FAIL)
+
+
+def test_without_a_core_the_cores_are_told() -> None:
+    """Nothing is judged then; what could not be read is said."""
+    found = judged(config(), card(interrupts=on_core(1), rps={"rx-0": frozenset({2, 3})}))
+    told = {
+        "cpu.isolated": "isolated cores: 2-3",
+        "cpu.nohz_full": "nohz_full cores: 2-3",
+        "cpu.governor": '"performance" on 4 cores',
+        "cpu.numa": "the card is on node 0, with cores 0-3",
+        "irq.affinity": "1 interrupts, on cores 1",
+        "rps": "1 of 1 receive queues are steered, to cores 2-3",
+    }
+    assert {name: found[name].evidence for name in told} == told
+    assert {found[name].verdict for name in told} == {PASS}
+    unread = judged(config(), card(interrupts=UNREAD, rps=UNREAD, node=UNREAD))
+    assert [unread[name].verdict for name in ("irq.affinity", "rps", "cpu.numa")] == [UNKNOWN] * 3
+    blind = judged(config(), cores(isolated=UNREAD, nohz_full=UNREAD, governors=UNREAD))
+    names = ("cpu.isolated", "cpu.nohz_full", "cpu.governor")
+    assert [blind[name].verdict for name in names] == [UNKNOWN] * 3
 
 
 def test_a_loopback_is_no_card() -> None:

@@ -22,6 +22,7 @@ from tickdeck_daemon.preflight.finding import Finding, Report, Verdict
 from tickdeck_daemon.preflight.read_host import Sources
 from tickdeck_daemon.preflight.run import Preflight
 from tickdeck_daemon.preflight.rungs import probe_rungs
+from tickdeck_daemon.services.guard import UNARY_LIMIT_S
 
 ANSWER = {
     "lines": [
@@ -108,6 +109,33 @@ async def test_a_card_in_use_is_not_touched(tmp_path: Path, sources: Sources) ->
     elsewhere = config(interface="lo").model_copy(update={"name": "BATS"})
     await preflight.run(config("auto"), [elsewhere], {"BATS"})
     assert probe.calls == 2
+
+
+async def test_the_own_worker_is_not_tried_against(tmp_path: Path, sources: Sources) -> None:
+    """Where it has AF_XDP, on a harmless interface too, the probe would only find it."""
+    probe = Probe()
+
+    def link(name: str) -> str:
+        assert name in ("lo", "ens1")
+        return '[{"xdp": {"mode": 1, "prog": {"id": 9, "name": "steer"}}}]'
+
+    steered = replace(sources, link=link)
+    preflight = Preflight(settings_below(tmp_path), sources=steered, probe=probe)
+    exchange = config("af_xdp", interface="lo")
+    found = finding(await preflight.run(exchange, [exchange], {"XNAS"}), "path.tried")
+    assert (found.verdict, probe.calls) == (Verdict.UNKNOWN, 0)
+    assert "this exchange's own worker has AF_XDP on lo" in found.evidence
+    assert found.command.startswith("tickdeck drops XNAS")
+    await preflight.run(exchange, [exchange], set())
+    assert probe.calls == 1, "a stopped exchange holds nothing"
+    card = config("auto")
+    found = finding(await preflight.run(card, [card], {"XNAS"}), "path.tried")
+    assert (found.verdict, probe.calls) == (Verdict.UNKNOWN, 1)
+
+
+def test_reading_and_probe_fit_into_a_call() -> None:
+    """A caller without a deadline gets a report, not an end of its time."""
+    assert run_module.READ_TIMEOUT_S + rungs_module.PROBE_TIMEOUT_S < UNARY_LIMIT_S
 
 
 async def test_the_own_exchange_is_no_other(tmp_path: Path, sources: Sources) -> None:

@@ -4,12 +4,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tickdeck_daemon.exchanges.model import ExchangeConfig, Line
-from tickdeck_daemon.preflight.facts import HostFacts, InterfaceFacts, LineRungs, Unread
+from tickdeck_daemon.preflight.facts import (
+    HostFacts,
+    InterfaceFacts,
+    LineRungs,
+    Unread,
+    XdpProgram,
+)
 
 RECVMMSG, PACKET_MMAP, AF_XDP = "recvmmsg", "packet_mmap", "af_xdp"
 PATHS = (AF_XDP, PACKET_MMAP, RECVMMSG)
 """The best first."""
 UMEM_FRAME_BYTES = 2048
+OWN_PROGRAMS = frozenset({"steer", "steer_stamped"})
+"""Names of the programs that an rx worker attaches: without and with the card's times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +26,8 @@ class Other:
 
     name: str
     cpu: int | None
+    steers: frozenset[str] = frozenset()
+    """Interfaces on which it runs and may have AF_XDP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,8 @@ class Case:
     """Exchanges that are enabled."""
     rungs: tuple[LineRungs, ...] | Unread
     """What the native probe found."""
+    running: ExchangeConfig | None = None
+    """What this exchange runs with now, which `config` would replace; None: it does not run."""
 
     @property
     def rx(self) -> str:
@@ -47,15 +59,7 @@ class Case:
 
     def paths(self, line: Line) -> tuple[str, ...]:
         """Receive paths that a line may end on, the best first."""
-        if line.receive != "auto":
-            return (line.receive,)
-        enabled = {
-            AF_XDP: self.config.afxdp.enable is not False and ":" not in line.group,
-            # The table may come later than this rule.
-            PACKET_MMAP: getattr(self._table("packet_mmap"), "enable", None) is not False,
-            RECVMMSG: True,
-        }
-        return tuple(path for path in PATHS if enabled[path])
+        return paths_of(self.config, line)
 
     def interfaces(self, path: str | None = None) -> Iterator[InterfaceFacts]:
         """Interfaces that exist, each once; with a path only those of its lines."""
@@ -72,10 +76,18 @@ class Case:
         known = self.host.interfaces
         return [line for line in self.config.lines if known.get(line.interface) is facts]
 
+    def held(self) -> list[InterfaceFacts]:
+        """Interfaces that this exchange's own worker holds by AF_XDP."""
+        if self.running is None:
+            return []
+        others = {name for other in self.others for name in other.steers}
+        names = steered(self.running, self.host) - others
+        known = {facts.name: facts for facts in self.host.interfaces.values()}
+        return [known[name] for name in sorted(names) if has_own_program(known[name])]
+
     def queues(self) -> int:
         """Receive queues of all interfaces with AF_XDP lines; one where they are not known."""
-        channels = (facts.channels for facts in self.interfaces(AF_XDP))
-        return sum(1 if isinstance(one, Unread) else max(one.receiving, 1) for one in channels)
+        return sum(queues_of(facts) for facts in self.interfaces(AF_XDP))
 
     def umem_bytes(self) -> int:
         """Memory that AF_XDP pins for its frames."""
@@ -88,8 +100,33 @@ class Case:
         ring = self.config.ring.slot_count * slot_bytes
         return ring + (capture.ring_bytes if capture.enabled else 0)
 
-    def _table(self, name: str) -> object:
-        return getattr(self.config, name, None)
+
+def paths_of(config: ExchangeConfig, line: Line) -> tuple[str, ...]:
+    """Receive paths that a line of an exchange may end on, the best first."""
+    if line.receive != "auto":
+        return (line.receive,)
+    enabled = {
+        AF_XDP: config.afxdp.enable is not False and ":" not in line.group,
+        PACKET_MMAP: config.packet_mmap.enable is not False,
+        RECVMMSG: True,
+    }
+    return tuple(path for path in PATHS if enabled[path])
+
+
+def steered(config: ExchangeConfig, host: HostFacts) -> frozenset[str]:
+    """Interfaces of the host on which an exchange may have AF_XDP, by their names."""
+    wanted = {line.interface for line in config.lines if AF_XDP in paths_of(config, line)}
+    return frozenset(host.interfaces[text].name for text in wanted if text in host.interfaces)
+
+
+def has_own_program(facts: InterfaceFacts) -> bool:
+    """True when a tickdeck-rx has attached its program there."""
+    return isinstance(facts.xdp, XdpProgram) and facts.xdp.name in OWN_PROGRAMS
+
+
+def queues_of(facts: InterfaceFacts) -> int:
+    """Receive queues; one where they are not known."""
+    return 1 if isinstance(facts.channels, Unread) else max(facts.channels.receiving, 1)
 
 
 def size(count: int) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from tickdeck_daemon.preflight.facts import InterfaceFacts, Unread
 from tickdeck_daemon.preflight.finding import Finding, Verdict, judged, passed, unknown
+from tickdeck_daemon.preflight.rules import unpinned
 from tickdeck_daemon.preflight.rules.case import AF_XDP, Case, listed
 
 
@@ -11,11 +12,11 @@ def findings(case: Case) -> Iterator[Finding]:
     """All of them."""
     cpu = case.config.receive.cpu
     yield _pinned(case, cpu)
-    if cpu is None:
-        return
+    if cpu is not None:
+        yield _exists(case, cpu)
     online = case.host.cores.online
-    yield _exists(case, cpu)
-    if isinstance(online, frozenset) and cpu not in online:
+    if cpu is None or (isinstance(online, frozenset) and cpu not in online):
+        yield from unpinned.findings(case)
         return
     yield from _shared(case, cpu)
     yield from _isolated(case, cpu)

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
+from tickdeck_daemon.exchanges.model import ExchangeConfig
 from tickdeck_daemon.preflight.facts import UNLIMITED, Directory, Unread
 from tickdeck_daemon.preflight.finding import Finding, Verdict, judged, passed, unknown
 from tickdeck_daemon.preflight.rights import CAP_IPC_LOCK, has
-from tickdeck_daemon.preflight.rules.case import AF_XDP, Case, size
+from tickdeck_daemon.preflight.rules.case import AF_XDP, UMEM_FRAME_BYTES, Case, queues_of, size
 from tickdeck_daemon.preflight.rules.paths import grant
 
 BACKLOG_MIN = 1000
@@ -77,13 +78,28 @@ def _huge_pages(case: Case) -> Finding:
         reason = page.reason if isinstance(page, Unread) else ""
         reason = free.reason if isinstance(free, Unread) else reason
         return unknown(name, "host", reason, why, command)
-    each = case.config.afxdp.frame_count * 2048
-    needed = case.queues() * -(-each // page)
+    needed = case.queues() * _pages(case.config, page)
     seen = f"{free} pages of {size(page)} are free; {needed} are needed"
     total = memory.huge_pages_total if isinstance(memory.huge_pages_total, int) else 0
-    command = f"sysctl -w vm.nr_hugepages={total + needed - free}"
+    own = _own_pages(case, page, max(0, total - free))
+    seen += f"; this exchange's own worker holds {own} of them and gives them back" if own else ""
+    command = f"sysctl -w vm.nr_hugepages={total + needed - free - own}"
     bad = Verdict.FAIL if case.demanded(AF_XDP) else Verdict.WARN
-    return judged(name, "host", Verdict.PASS if free >= needed else bad, seen, why, command)
+    enough = free + own >= needed
+    return judged(name, "host", Verdict.PASS if enough else bad, seen, why, command)
+
+
+def _pages(config: ExchangeConfig, page_bytes: int) -> int:
+    """Huge pages for the frames of one queue."""
+    return -(-config.afxdp.frame_count * UMEM_FRAME_BYTES // page_bytes)
+
+
+def _own_pages(case: Case, page_bytes: int, taken: int) -> int:
+    """Huge pages that the own worker has now; no more than are taken."""
+    if case.running is None or not case.running.afxdp.huge_pages:
+        return 0
+    queues = sum(queues_of(facts) for facts in case.held())
+    return min(queues * _pages(case.running, page_bytes), taken)
 
 
 def _transparent(case: Case) -> Finding:

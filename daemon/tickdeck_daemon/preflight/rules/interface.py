@@ -117,10 +117,15 @@ def _ring(facts: InterfaceFacts) -> Iterator[Finding]:
 
 def _rp_filter(case: Case, facts: InterfaceFacts) -> Iterator[Finding]:
     lines = [line for line in case.lines_of(facts) if ":" not in line.group]
-    if not any(RECVMMSG in case.paths(line) for line in lines):
-        return  # The other paths take frames before the routing code sees them.
+    if not lines:
+        return
     name, value = "rp_filter", facts.rp_filter
     why = "A strict filter drops multicast whose sender is not routed back by the same interface."
+    if not any(RECVMMSG in case.paths(line) for line in lines):
+        # Those paths take frames before the routing code; their sockets beside do not.
+        why += (
+            " Here it is for the sockets beside: fragments, and what a path leaves to the kernel."
+        )
     command = f"sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.{facts.name}.rp_filter=0"
     if isinstance(value, Unread):
         yield unknown(name, facts.name, value.reason, why, "sysctl net.ipv4.conf")

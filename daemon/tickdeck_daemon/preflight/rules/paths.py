@@ -19,7 +19,16 @@ from tickdeck_daemon.preflight.rights import (
     NAMES,
     has,
 )
-from tickdeck_daemon.preflight.rules.case import AF_XDP, PACKET_MMAP, PATHS, RECVMMSG, Case, size
+from tickdeck_daemon.preflight.rules.case import (
+    AF_XDP,
+    PACKET_MMAP,
+    PATHS,
+    RECVMMSG,
+    UMEM_FRAME_BYTES,
+    Case,
+    has_own_program,
+    size,
+)
 
 ZERO_COPY_DRIVERS = frozenset({"i40e", "ixgbe", "ice", "igc", "mlx5_core", "gve"})
 NATIVE_DRIVERS = frozenset({"veth", "virtio_net"})
@@ -38,8 +47,8 @@ KERNEL_REASONS = {
     RECVMMSG: "The socket's own drop counter is read by SO_MEMINFO.",
 }
 BUSY_POLL_KERNEL = (5, 11)
-OWN_PROGRAM = "steer"
-"""Name of the program that the rx worker attaches."""
+QUEUES_MAX = 48
+"""Receive queues of an interface that one worker binds, as the native part has it."""
 
 
 def findings(case: Case) -> Iterator[Finding]:
@@ -50,7 +59,7 @@ def findings(case: Case) -> Iterator[Finding]:
             yield from _capabilities(case, path)
             yield _kernel(case, path)
     yield from _busy_poll(case)
-    yield from _buffer(case)
+    yield _buffer(case)
     if case.lines(AF_XDP):
         yield _pinned_memory(case)
         yield _btf(case)
@@ -157,8 +166,8 @@ def _at_least(case: Case, name: str, oldest: tuple[int, int], why: str, *, hard:
 
 def _busy_poll(case: Case) -> Iterator[Finding]:
     wanted_us = case.config.receive.busy_poll_us
-    if not wanted_us:
-        return
+    if not wanted_us or not (case.lines(RECVMMSG) or case.lines(AF_XDP)):
+        return  # A packet ring's card is not polled.
     why = "The worker does not start when the kernel refuses busy polling."
     yield _at_least(case, "kernel.busy_poll", BUSY_POLL_KERNEL, why, hard=True)
     capabilities = case.host.rights.capabilities
@@ -187,30 +196,32 @@ def _busy_poll_sysctl(case: Case) -> Finding:
     return judged("busy_poll.setting", "host", verdict, seen, why, command)
 
 
-def _buffer(case: Case) -> Iterator[Finding]:
-    if not case.lines(RECVMMSG):
-        return
+def _buffer(case: Case) -> Finding:
     name, wanted = "net.core.rmem_max", case.config.receive.rcvbuf_bytes
     why = "The worker does not start when a line's socket gets a smaller buffer than the file asks."
-    subject = " and ".join(f"line {line.name}" for line in case.lines(RECVMMSG))
     most, capabilities = case.host.sysctl[name], case.host.rights.capabilities
+    limit = most if isinstance(most, int) else "not readable"
+    # The sockets beside AF_XDP get it too; those beside a packet ring have a small one.
+    lines = [line for line in case.config.lines if case.paths(line) != (PACKET_MMAP,)]
+    if not lines:
+        seen = f"{name} is {limit}; packet rings do not use receive.rcvbuf_bytes"
+        return passed("rcvbuf", "lines", seen, why)
+    subject = " and ".join(f"line {line.name}" for line in lines)
     if isinstance(most, int) and most >= wanted:
         seen = f"{name} = {most}, receive.rcvbuf_bytes = {wanted}"
-        yield passed("rcvbuf", subject, seen, why)
-    elif isinstance(capabilities, int) and has(capabilities, CAP_NET_ADMIN):
-        limit = most if isinstance(most, int) else "not readable"
+        return passed("rcvbuf", subject, seen, why)
+    if isinstance(capabilities, int) and has(capabilities, CAP_NET_ADMIN):
         seen = f"{name} is {limit}, but a worker has CAP_NET_ADMIN and passes over it"
-        yield passed("rcvbuf", subject, seen, why)
-    else:
-        command = f"sysctl -w {name}={wanted}"
-        unread = next((one for one in (most, capabilities) if isinstance(one, Unread)), None)
-        if unread is not None:
-            yield unknown("rcvbuf", subject, unread.reason, why, command)
-            return
-        seen = f"{name} = {most} < receive.rcvbuf_bytes = {wanted}, and a worker lacks "
-        seen += "CAP_NET_ADMIN to pass over it"
-        verdict = Verdict.FAIL if case.demanded(RECVMMSG) else Verdict.WARN
-        yield Finding("rcvbuf", verdict, subject, seen, why, command)
+        return passed("rcvbuf", subject, seen, why)
+    command = f"sysctl -w {name}={wanted}"
+    unread = next((one for one in (most, capabilities) if isinstance(one, Unread)), None)
+    if unread is not None:
+        return unknown("rcvbuf", subject, unread.reason, why, command)
+    seen = f"{name} = {most} < receive.rcvbuf_bytes = {wanted}, and a worker lacks "
+    seen += "CAP_NET_ADMIN to pass over it"
+    hard = case.demanded(RECVMMSG) or case.demanded(AF_XDP)
+    verdict = Verdict.FAIL if hard else Verdict.WARN
+    return Finding("rcvbuf", verdict, subject, seen, why, command)
 
 
 def _pinned_memory(case: Case) -> Finding:
@@ -273,10 +284,15 @@ def _queues(case: Case, facts: InterfaceFacts) -> Finding:
     seen = f"{channels.receiving} receive queues"
     if channels.receiving <= 1:
         return passed(name, subject, seen.removesuffix("s") if channels.receiving else seen, why)
-    each = size(case.config.afxdp.frame_count * 2048)
-    seen += f": the receiver binds all of them, {each} of frames for each"
     kind = "combined" if channels.combined else "rx"
-    return Finding(name, Verdict.WARN, subject, seen, why, f"ethtool -L {facts.name} {kind} 1")
+    command = f"ethtool -L {facts.name} {kind} 1"
+    if channels.receiving > QUEUES_MAX:
+        seen += f": a receiver binds all of them, and at most {QUEUES_MAX}; AF_XDP is refused"
+        bad = Verdict.FAIL if case.demanded(AF_XDP) else Verdict.WARN
+        return Finding(name, bad, subject, seen, why, command)
+    each = size(case.config.afxdp.frame_count * UMEM_FRAME_BYTES)
+    seen += f": the receiver binds all of them, {each} of frames for each"
+    return Finding(name, Verdict.WARN, subject, seen, why, command)
 
 
 def _program(case: Case, facts: InterfaceFacts) -> Finding:
@@ -287,10 +303,14 @@ def _program(case: Case, facts: InterfaceFacts) -> Finding:
     if program is None:
         return passed(name, subject, "no XDP program is attached", why)
     seen = f"program {program.id} ({program.name or 'no name'}) is attached"
-    if program.name == OWN_PROGRAM:
+    if facts in case.held():
+        return passed(name, subject, f"{seen} by this exchange's own worker", why)
+    if has_own_program(facts):
         seen += ", which is that of a tickdeck-rx: one exchange receives there by AF_XDP"
         command = "tickdeck exchange list; stop the other one, or give this one another interface"
         return Finding(name, Verdict.WARN, subject, seen, why, command)
     bad = Verdict.FAIL if case.demanded(AF_XDP) else Verdict.WARN
     command = f"bpftool net show dev {facts.name}; ip link set dev {facts.name} {program.hook} off"
+    # `ip link` takes off only what was attached without a link.
+    command += "; where that is refused: bpftool link list, then bpftool link detach id N"
     return Finding(name, bad, subject, seen, why, command)

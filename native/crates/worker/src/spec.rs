@@ -144,7 +144,7 @@ pub enum Timestamps {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct PacketMmap {
-    /// Whether rings may be used; absent: not said.
+    /// False: `auto` passes over the rings. True here and true in [`Afxdp`] exclude each other.
     pub enable: Option<bool>,
     /// Rings of each line.
     pub queues: usize,
@@ -170,7 +170,7 @@ pub enum Wait {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Afxdp {
-    /// False: `auto` passes over it.
+    /// False: `auto` passes over it. True here and true in [`PacketMmap`] exclude each other.
     pub enable: Option<bool>,
     /// The worst rung that is taken.
     pub require: AfxdpRequire,

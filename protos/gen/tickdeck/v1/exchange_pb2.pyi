@@ -91,16 +91,19 @@ class LineSpec(_message.Message):
     PORT_FIELD_NUMBER: _builtins.int
     INTERFACE_FIELD_NUMBER: _builtins.int
     RECEIVE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"A" or "B"."""
     group: _builtins.str
-    """IPv4 multicast group."""
+    """Multicast group, of IPv4 or IPv6."""
     port: _builtins.int
     """UDP port."""
     interface: _builtins.str
-    """Local interface, by name or by IPv4 address."""
+    """Local interface, by name or by one of its addresses."""
     receive: _builtins.str
-    """Receive path: "recvmmsg"."""
+    """Receive path: "recvmmsg", "packet_mmap", "af_xdp" or "auto"."""
+    source: _builtins.str
+    """Sender's address of a source-specific join; empty for any source."""
     def __init__(
         self,
         *,
@@ -109,10 +112,11 @@ class LineSpec(_message.Message):
         port: _builtins.int = ...,
         interface: _builtins.str = ...,
         receive: _builtins.str = ...,
+        source: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "interface", b"interface", "name", b"name", "port", b"port", "receive", b"receive"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "interface", b"interface", "name", b"name", "port", b"port", "receive", b"receive", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

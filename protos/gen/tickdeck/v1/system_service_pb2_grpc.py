@@ -72,7 +72,9 @@ class SystemServiceServicer:
 
     def RunPreflight(self, request, context):
         """RunPreflight tells what this host can do for an exchange; it changes nothing. Receive paths are
-        tried on interfaces that no exchange uses.
+        not tried on a card on which a running exchange receives, nor where this exchange's own worker
+        has AF_XDP; the finding "path.tried" says so. On loopback, veth and dummy interfaces they are
+        tried beside other exchanges, for that disturbs nobody.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

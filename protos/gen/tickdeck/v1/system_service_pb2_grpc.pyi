@@ -39,7 +39,9 @@ class SystemServiceStub:
     """DrainDaemon ends the daemon; workers keep running unless stop_workers is set."""
     RunPreflight: _grpc.UnaryUnaryMultiCallable[_system_service_pb2.RunPreflightRequest, _system_service_pb2.RunPreflightResponse]
     """RunPreflight tells what this host can do for an exchange; it changes nothing. Receive paths are
-    tried on interfaces that no exchange uses.
+    not tried on a card on which a running exchange receives, nor where this exchange's own worker
+    has AF_XDP; the finding "path.tried" says so. On loopback, veth and dummy interfaces they are
+    tried beside other exchanges, for that disturbs nobody.
     """
 
 @_typing.type_check_only
@@ -53,7 +55,9 @@ class SystemServiceAsyncStub(SystemServiceStub):
     """DrainDaemon ends the daemon; workers keep running unless stop_workers is set."""
     RunPreflight: _aio.UnaryUnaryMultiCallable[_system_service_pb2.RunPreflightRequest, _system_service_pb2.RunPreflightResponse]  # type: ignore[assignment]
     """RunPreflight tells what this host can do for an exchange; it changes nothing. Receive paths are
-    tried on interfaces that no exchange uses.
+    not tried on a card on which a running exchange receives, nor where this exchange's own worker
+    has AF_XDP; the finding "path.tried" says so. On loopback, veth and dummy interfaces they are
+    tried beside other exchanges, for that disturbs nobody.
     """
 
 class SystemServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -82,7 +86,9 @@ class SystemServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_system_service_pb2.RunPreflightResponse, _abc.Awaitable[_system_service_pb2.RunPreflightResponse]]:
         """RunPreflight tells what this host can do for an exchange; it changes nothing. Receive paths are
-        tried on interfaces that no exchange uses.
+        not tried on a card on which a running exchange receives, nor where this exchange's own worker
+        has AF_XDP; the finding "path.tried" says so. On loopback, veth and dummy interfaces they are
+        tried beside other exchanges, for that disturbs nobody.
         """
 
 def add_SystemServiceServicer_to_server(servicer: SystemServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
