@@ -252,17 +252,17 @@ def _rules(raw: dict[str, Any]) -> Iterator[Fault]:
 
 def _line_rules(lines: list[dict[str, Any]], *, given: bool) -> Iterator[Fault]:
     names: dict[str, int] = {}
-    targets: dict[tuple[Any, Any], int] = {}
+    targets: dict[str, int] = {}
     for index, line in enumerate(lines):
-        name, target = line.get("name"), (_canonical(line.get("group")), line.get("port"))
+        name, group, port = line.get("name"), _canonical(line.get("group")), line.get("port")
         if isinstance(name, str) and names.setdefault(name, index) != index:
             text = f'line name "{name}" is used twice; the lines are "A" and "B"'
             yield ("line", index, "name"), text
-        whole = isinstance(target[0], str) and isinstance(target[1], int)
-        if whole and targets.setdefault(target, index) != index:
-            word = target_word(str(target[0]), int(target[1]))
-            text = f"{word} is used by two lines; each line has its own group:port"
-            yield ("line", index, "group"), text
+        if isinstance(group, str) and isinstance(port, int):
+            target = target_word(group, port)
+            if targets.setdefault(target, index) != index:
+                text = f"{target} is used by two lines; each line has its own group:port"
+                yield ("line", index, "group"), text
         families = {version for key in ("group", "source") if (version := _family(line.get(key)))}
         if len(families) > 1:
             text = f"{line['source']} and group {line['group']} are not both IPv4 or both IPv6"

@@ -117,12 +117,12 @@ def _in_use(case: Case, running: Iterable[ExchangeConfig]) -> Unread | None:
     cards = {facts.name for facts in case.interfaces() if facts.driver not in HARMLESS_DRIVERS}
     for other in running:
         for line in other.lines:
-            facts = case.host.interfaces.get(line.interface)
-            if facts is not None and facts.name in cards:
+            card = case.host.interfaces.get(line.interface)
+            if card is not None and card.name in cards:
                 own = other.name == case.config.name
                 who = "this exchange's own worker" if own else other.name
                 reason = (
-                    f"not tried: {who} receives on {facts.name}, and some cards restart "
+                    f"not tried: {who} receives on {card.name}, and some cards restart "
                     "their queues for it"
                 )
                 return Unread(reason, f"tickdeck drops {other.name} shows what it got")
