@@ -79,6 +79,13 @@ def test_contradictions_are_errors(path: str, extra: str, field: str, part: str)
     assert any(part in text for text in texts), caught.value.violations
 
 
+def test_one_line_of_sockets_is_enough_for_their_keys() -> None:
+    """What packet rings cannot do is refused only where every line has one."""
+    toml = on("packet_mmap", "receive = { busy_poll_us = 50, timestamps = 'off' }")
+    config = parse_exchange(toml.replace('"packet_mmap"', '"recvmmsg"', 1))
+    assert config.receive.busy_poll_us == 50
+
+
 def test_af_xdp_takes_no_ipv6() -> None:
     """The steering program reads IPv4; the other paths take both."""
     toml = on("af_xdp")

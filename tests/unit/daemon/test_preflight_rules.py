@@ -336,6 +336,8 @@ def test_the_own_worker_is_not_blamed() -> None:
     assert (stopped["xdp.program"].verdict, stopped["hugepages"].verdict) == (WARN, FAIL)
     rival = (Other("BATS", None, frozenset({NIC})),)
     assert judged(exchange, facts, running=exchange, others=rival)["xdp.program"].verdict is WARN
+    fallen_back = replace(host(), memory=memory)
+    assert judged(exchange, fallen_back, running=exchange)["hugepages"].verdict is FAIL
     sockets = judged(exchange, facts, running=config())
     assert (sockets["xdp.program"].verdict, sockets["hugepages"].verdict) == (WARN, FAIL)
 
