@@ -7,6 +7,7 @@ mod common {
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use tickdeck_net::{
 use tickdeck_testbed::{RX_INTERFACE, Testbed, or_skip, skip};
 
 const COPY_RUNGS: [Rung; 2] = [Rung::NativeCopy, Rung::Generic];
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 /// Packets of the lines and nothing else.
 const PLAIN: Mix = Mix {
     packets: 0,
@@ -26,6 +27,14 @@ const PLAIN: Mix = Mix {
     fragmented_every: 0,
     foreign_every: 0,
 };
+
+/// A testbed, while no other test of this file runs: a child that another test starts holds every
+/// descriptor until it runs its own program, also the link of a program that was just given up.
+fn alone(test_name: &str, queues: u32) -> Option<(MutexGuard<'static, ()>, Testbed)> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    Some((turn, or_skip(test_name, queues)?))
+}
 
 fn destinations(lines: &[LineConfig; 2]) -> [SocketAddr; 2] {
     [lines[0].destination(), lines[1].destination()]
@@ -67,7 +76,7 @@ fn receive(receiver: &mut impl Receiver, tally: &mut Tally, count: u64, quiet: D
 /// a counter of the layer that dropped it.
 #[test]
 fn a_million_packets_arrive_once_or_are_counted() {
-    let Some(testbed) = or_skip("a_million_packets_arrive_once_or_are_counted", 1) else {
+    let Some((_turn, testbed)) = alone("a_million_packets_arrive_once_or_are_counted", 1) else {
         return;
     };
     for rung in COPY_RUNGS {
@@ -141,7 +150,7 @@ fn a_million_packets_arrive_once_or_are_counted() {
 /// Zero-copy is refused by veth with its errno, and leaves nothing behind.
 #[test]
 fn zero_copy_is_refused_by_its_errno() {
-    let Some(testbed) = or_skip("zero_copy_is_refused_by_its_errno", 1) else {
+    let Some((_turn, testbed)) = alone("zero_copy_is_refused_by_its_errno", 1) else {
         return;
     };
     testbed.in_rx(|| {
@@ -163,7 +172,7 @@ fn zero_copy_is_refused_by_its_errno() {
 /// When the fill ring runs empty the kernel drops, and counts; when frames come back it goes on.
 #[test]
 fn a_starved_fill_ring_is_counted_and_recovers() {
-    let Some(testbed) = or_skip("a_starved_fill_ring_is_counted_and_recovers", 1) else {
+    let Some((_turn, testbed)) = alone("a_starved_fill_ring_is_counted_and_recovers", 1) else {
         return;
     };
     for rung in COPY_RUNGS {
@@ -208,7 +217,7 @@ fn a_starved_fill_ring_is_counted_and_recovers() {
 /// A full RX ring is another counter than an empty fill ring.
 #[test]
 fn a_full_ring_is_counted_apart() {
-    let Some(testbed) = or_skip("a_full_ring_is_counted_apart", 1) else {
+    let Some((_turn, testbed)) = alone("a_full_ring_is_counted_apart", 1) else {
         return;
     };
     testbed.in_rx(|| {
@@ -241,7 +250,7 @@ fn a_full_ring_is_counted_apart() {
 /// A second program is refused by the id of the first, which stays; so is a second receiver.
 #[test]
 fn a_foreign_program_is_refused_by_its_id() {
-    let Some(testbed) = or_skip("a_foreign_program_is_refused_by_its_id", 1) else {
+    let Some((_turn, testbed)) = alone("a_foreign_program_is_refused_by_its_id", 1) else {
         return;
     };
     testbed.in_rx(|| {
@@ -273,7 +282,7 @@ fn a_foreign_program_is_refused_by_its_id() {
 /// A line is added and left while the others run: a change of a map, no packet of theirs is lost.
 #[test]
 fn lines_come_and_go_at_run_time() {
-    let Some(testbed) = or_skip("lines_come_and_go_at_run_time", 1) else {
+    let Some((_turn, testbed)) = alone("lines_come_and_go_at_run_time", 1) else {
         return;
     };
     testbed.in_rx(|| {
@@ -320,7 +329,7 @@ fn lines_come_and_go_at_run_time() {
 /// they get all of it at once, and a new receiver binds at once.
 #[test]
 fn the_kernel_takes_over_and_gives_back() {
-    let Some(testbed) = or_skip("the_kernel_takes_over_and_gives_back", 1) else {
+    let Some((_turn, testbed)) = alone("the_kernel_takes_over_and_gives_back", 1) else {
         return;
     };
     testbed.in_rx(|| {
@@ -363,7 +372,7 @@ fn the_kernel_takes_over_and_gives_back() {
 /// kernel's sockets beside, and says so by a counter.
 #[test]
 fn a_forced_detach_falls_back_to_the_kernel() {
-    let Some(testbed) = or_skip("a_forced_detach_falls_back_to_the_kernel", 1) else {
+    let Some((_turn, testbed)) = alone("a_forced_detach_falls_back_to_the_kernel", 1) else {
         return;
     };
     testbed.in_rx(|| {
@@ -412,7 +421,7 @@ fn force_detach(testbed: &Testbed) -> Result<(), String> {
 /// With two receive queues both have a socket, so nothing depends on where the card puts a flow.
 #[test]
 fn every_queue_has_a_socket() {
-    let Some(testbed) = or_skip("every_queue_has_a_socket", 2) else {
+    let Some((_turn, testbed)) = alone("every_queue_has_a_socket", 2) else {
         return;
     };
     testbed.in_rx(|| {
@@ -439,7 +448,7 @@ fn every_queue_has_a_socket() {
 /// counters that names it, for this path and for a kernel socket, instead of silence for ever.
 #[test]
 fn a_lost_interface_is_an_error() {
-    let Some(testbed) = or_skip("a_lost_interface_is_an_error", 1) else {
+    let Some((_turn, testbed)) = alone("a_lost_interface_is_an_error", 1) else {
         return;
     };
     testbed.in_rx(|| {
@@ -470,7 +479,7 @@ fn a_lost_interface_is_an_error() {
 /// The membership is real: the kernel lists it while the receiver lives, and not after.
 #[test]
 fn the_group_is_joined() {
-    let Some(testbed) = or_skip("the_group_is_joined", 1) else {
+    let Some((_turn, testbed)) = alone("the_group_is_joined", 1) else {
         return;
     };
     testbed.in_rx(|| {
@@ -492,7 +501,7 @@ fn the_group_is_joined() {
 /// none); where the time is missing, or nobody asks, packets are stamped by this process.
 #[test]
 fn stamps_are_labelled_by_what_is_there() {
-    let Some(testbed) = or_skip("stamps_are_labelled_by_what_is_there", 1) else {
+    let Some((_turn, testbed)) = alone("stamps_are_labelled_by_what_is_there", 1) else {
         return;
     };
     testbed.in_rx(|| {
@@ -533,7 +542,7 @@ fn stamps_are_labelled_by_what_is_there() {
 /// Values out of range and lines that AF_XDP cannot serve are refused by name.
 #[test]
 fn wrong_values_are_refused_by_name() {
-    let Some(testbed) = or_skip("wrong_values_are_refused_by_name", 1) else {
+    let Some((_turn, testbed)) = alone("wrong_values_are_refused_by_name", 1) else {
         return;
     };
     testbed.in_rx(|| {
