@@ -2,150 +2,20 @@
 //! zero-copy, which is the first thing tested.
 
 mod common {
+    #[allow(dead_code, reason = "each test crate uses a part")]
     pub(crate) mod traffic;
+    pub(crate) mod xdp;
 }
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::traffic::{Mix, Tally, lines};
+use common::xdp::{COPY_RUNGS, PLAIN, alone, destinations, receive, send};
 use tickdeck_net::{
     AfXdpConfig, AfXdpReceiver, LineConfig, NetError, PathCounters, Receiver, Rung, SocketConfig,
-    Timestamps, UdpReceiver, WaitSet,
+    Timestamps, UdpReceiver,
 };
-use tickdeck_testbed::{RX_INTERFACE, Testbed, or_skip, skip};
-
-const COPY_RUNGS: [Rung; 2] = [Rung::NativeCopy, Rung::Generic];
-const LIMIT: Duration = Duration::from_secs(120);
-/// Packets of the lines and nothing else.
-const PLAIN: Mix = Mix {
-    packets: 0,
-    tagged_every: 0,
-    fragmented_every: 0,
-    foreign_every: 0,
-};
-
-/// A testbed, while no other test of this file runs: a child that another test starts holds every
-/// descriptor until it runs its own program, also the link of a program that was just given up.
-fn alone(test_name: &str, queues: u32) -> Option<(MutexGuard<'static, ()>, Testbed)> {
-    static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    Some((turn, or_skip(test_name, queues)?))
-}
-
-fn destinations(lines: &[LineConfig; 2]) -> [SocketAddr; 2] {
-    [lines[0].destination(), lines[1].destination()]
-}
-
-fn send(testbed: &Testbed, mix: Mix, to: [SocketAddr; 2]) {
-    testbed.in_tx(|| mix.send(to, |_| {}));
-}
-
-/// Receives until `count` datagrams came or nothing more comes for `quiet`; returns how many came.
-fn receive(receiver: &mut impl Receiver, tally: &mut Tally, count: u64, quiet: Duration) -> u64 {
-    let (start, mut last) = (Instant::now(), Instant::now());
-    let before = tally.received;
-    while tally.received - before < count && last.elapsed() < quiet {
-        assert!(
-            start.elapsed() < LIMIT,
-            "{} of {count}",
-            tally.received - before
-        );
-        let had = tally.received;
-        let mut handler = |datagram: tickdeck_net::Datagram<'_>| tally.take(&datagram, false);
-        let taken = receiver.receive(&mut handler).unwrap();
-        if taken == 0 {
-            receiver.receive_beside(&mut handler).unwrap();
-        }
-        if tally.received > had {
-            last = Instant::now();
-        } else if taken == 0 {
-            let mut set = WaitSet::default();
-            receiver.register(&mut set).unwrap();
-            set.wait(Duration::from_millis(20)).unwrap();
-        }
-    }
-    tally.received - before
-}
-
-/// A million packets on two lines, one in ten tagged, one in a thousand in fragments, with foreign
-/// frames between: in native and in generic mode each arrives once, in order on its line, or is in
-/// a counter of the layer that dropped it.
-#[test]
-fn a_million_packets_arrive_once_or_are_counted() {
-    let Some((_turn, testbed)) = alone("a_million_packets_arrive_once_or_are_counted", 1) else {
-        return;
-    };
-    for rung in COPY_RUNGS {
-        let mix = Mix {
-            packets: 1_000_000,
-            tagged_every: 10,
-            fragmented_every: 1_000,
-            foreign_every: 20,
-        };
-        let sent = AtomicU64::new(0);
-        let is_sent = AtomicBool::new(false);
-        let (tally, counters) = thread::scope(|scope| {
-            let receiving = scope.spawn(|| {
-                testbed.enter_rx().unwrap();
-                let lines = lines();
-                let config = AfXdpConfig {
-                    max_packet_bytes: 2_048,
-                    ..AfXdpConfig::default()
-                };
-                let mut receiver = AfXdpReceiver::open(&lines, rung, &config).unwrap();
-                let mut tally = Tally::new(mix);
-                let (to, sent, is_sent, testbed) =
-                    (destinations(&lines), &sent, &is_sent, &testbed);
-                let sending = scope.spawn(move || {
-                    testbed.enter_tx().unwrap();
-                    mix.send(to, |count| sent.store(count, Relaxed));
-                    is_sent.store(true, Relaxed);
-                });
-                let start = Instant::now();
-                while !is_sent.load(Relaxed) && start.elapsed() < LIMIT {
-                    receive(
-                        &mut receiver,
-                        &mut tally,
-                        u64::MAX,
-                        Duration::from_millis(20),
-                    );
-                }
-                receive(
-                    &mut receiver,
-                    &mut tally,
-                    u64::MAX,
-                    Duration::from_millis(200),
-                );
-                sending.join().unwrap();
-                assert_eq!(receiver.rung(), rung);
-                (tally, receiver.counters().unwrap())
-            });
-            receiving.join().unwrap()
-        });
-        println!("{rung}: received {}, {counters:?}", tally.received);
-        assert_eq!(
-            tally.received + counters.lost(),
-            mix.packets,
-            "{rung}: received + dropped = sent"
-        );
-        assert!(
-            tally.missing() < mix.packets / 2,
-            "{rung}: most of it arrives"
-        );
-        // Fragments come through the kernel; tagged ones do not.
-        assert!(counters.beside <= mix.fragmented(), "{rung}");
-        assert_eq!(counters.program_fragments, 3 * mix.fragmented(), "{rung}");
-        assert_eq!(tally.stamps[0], 0, "{rung}: veth has no hardware time");
-        assert_eq!(counters.xsk_invalid_descs, 0, "{rung}");
-        let redirected = counters.program_redirected + mix.fragmented();
-        // Frames that lie about their lengths beyond what the program checks are refused here.
-        assert_eq!(redirected, mix.packets + counters.malformed, "{rung}");
-    }
-}
+use tickdeck_testbed::{RX_INTERFACE, Testbed, skip};
 
 /// Zero-copy is refused by veth with its errno, and leaves nothing behind.
 #[test]
