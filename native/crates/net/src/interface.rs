@@ -17,6 +17,7 @@ use crate::line::Interface;
 /// found by its name.
 pub fn find_interface(name_or_ip: &str) -> Result<Interface, NetError> {
     let entries = entries().map_err(|error| NetError::io("list the interfaces", error))?;
+    // What is no address is a name; an unknown one is refused below with the names there are.
     let wanted: Option<IpAddr> = name_or_ip.parse().ok();
     let found = match wanted {
         Some(address) => entries.iter().find(|entry| entry.address == Some(address)),

@@ -101,6 +101,7 @@ pub(crate) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])>
         let length = usize::from(u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?));
         let kind = u16::from_ne_bytes(bytes.get(2..4)?.try_into().ok()?);
         let value = bytes.get(4..length)?;
+        // The last attribute may come without its padding: nothing is left behind it then.
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
         // The top bits say that it is nested, or in network order.
         Some((kind & 0x3FFF, value))

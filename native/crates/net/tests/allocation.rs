@@ -1,8 +1,12 @@
 //! The receive path allocates nothing once it is open.
 
-mod common;
+mod common {
+    pub(crate) mod line;
+    pub(crate) mod loopback;
+}
 
-use common::{line, receive, sender, socket};
+use common::line::{line, socket};
+use common::loopback::{receive, sender};
 use tickdeck_net::{Receiver, UdpReceiver};
 
 /// Waiting, receiving, reading stamps and drop counts: a thousand datagrams, no allocation.

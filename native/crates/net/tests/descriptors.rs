@@ -1,11 +1,12 @@
 //! What is open after opening failed. Alone in its process: it counts all descriptors of it.
 
-#[allow(dead_code, reason = "not every test sends")]
-mod common;
+mod common {
+    pub(crate) mod line;
+}
 
 use std::fs;
 
-use common::{line, socket};
+use common::line::{line, socket};
 use tickdeck_net::{Interface, LineConfig, MulticastSender, SocketConfig, UdpReceiver};
 
 /// Every way in which opening fails leaves no descriptor behind, and neither does what was closed.

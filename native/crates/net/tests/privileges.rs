@@ -1,12 +1,13 @@
 //! What a process without CAP_NET_ADMIN is told. The test runs itself again without that right.
 
-#[allow(dead_code, reason = "not every test sends")]
-mod common;
+mod common {
+    pub(crate) mod line;
+}
 
 use std::env;
 use std::process::Command;
 
-use common::{line, socket};
+use common::line::{line, socket};
 use tickdeck_net::{NetError, SocketConfig, UdpReceiver};
 
 const CHILD: &str = "TICKDECK_TEST_WITHOUT_NET_ADMIN";

@@ -1,12 +1,16 @@
 //! The recvmmsg path on real sockets of the loopback interface.
 
-mod common;
+mod common {
+    pub(crate) mod line;
+    pub(crate) mod loopback;
+}
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use common::{LOOPBACK, line, receive, sender, socket};
+use common::line::{LOOPBACK, line, socket};
+use common::loopback::{receive, sender};
 use tickdeck_net::{
     Interface, LineConfig, MulticastSender, NetError, Receiver, Rung, SocketConfig, Stamp,
     Timestamps, UdpReceiver, WAIT_CAPACITY, clock, find_interface, wait_readable,

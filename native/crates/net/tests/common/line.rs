@@ -1,14 +1,9 @@
 //! Lines on the loopback interface, one group and port per test.
 
 use std::net::{Ipv4Addr, UdpSocket};
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
-use std::time::{Duration, Instant};
 
-use tickdeck_net::{
-    Datagram, LineConfig, MulticastSender, Receiver, SocketConfig, UdpReceiver, find_interface,
-    wait_readable,
-};
+use tickdeck_net::{LineConfig, SocketConfig, find_interface};
 
 pub(crate) const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
@@ -40,27 +35,4 @@ pub(crate) fn socket() -> SocketConfig {
         max_packet_bytes: 1_500,
         ..SocketConfig::default()
     }
-}
-
-pub(crate) fn sender(line: &LineConfig) -> MulticastSender {
-    MulticastSender::open(line.group, line.port, &line.interface, 1).unwrap()
-}
-
-/// Receives batch by batch until `count` datagrams came, or fails after some seconds.
-pub(crate) fn receive(
-    receiver: &mut UdpReceiver,
-    count: usize,
-    handler: &mut impl FnMut(Datagram<'_>),
-) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let mut received = 0;
-    while received < count {
-        assert!(
-            Instant::now() < deadline,
-            "{received} of {count} datagrams within 10 s"
-        );
-        wait_readable(&[receiver.as_fd()], Duration::from_millis(100)).unwrap();
-        received += receiver.receive(handler).unwrap();
-    }
-    assert_eq!(received, count);
 }

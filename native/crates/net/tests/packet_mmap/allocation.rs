@@ -1,11 +1,8 @@
 //! The packet ring allocates nothing once it is open.
 
-#[allow(dead_code, reason = "each test crate uses a part")]
-mod ring;
-
 use std::time::{Duration, Instant};
 
-use ring::{GROUP, flow, frame_sender, line, open};
+use crate::ring::{GROUP, flow, frame_sender, line, open};
 use tickdeck_net::{PacketMmapConfig, Receiver, WaitSet};
 use tickdeck_testbed::or_skip;
 

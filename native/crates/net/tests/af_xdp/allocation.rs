@@ -1,20 +1,15 @@
 //! The AF_XDP path allocates nothing once it is open, and touches no page for the first time.
 
-mod common {
-    #[allow(dead_code, reason = "each test crate uses a part")]
-    pub(crate) mod traffic;
-}
-
 use std::time::{Duration, Instant};
 
-use common::traffic::{Mix, lines};
+use crate::traffic::{Mix, lines};
+use crate::wire::alone;
 use tickdeck_net::{AfXdpConfig, AfXdpReceiver, Datagram, Receiver, Rung, WaitSet};
-use tickdeck_testbed::or_skip;
 
 /// Waiting, receiving tagged and plain frames and fragments, refilling, refusing what is foreign.
 #[test]
 fn receiving_allocates_nothing() {
-    let Some(testbed) = or_skip("receiving_allocates_nothing", 1) else {
+    let Some((_turn, testbed)) = alone("receiving_allocates_nothing", 1) else {
         return;
     };
     testbed.in_rx(|| {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::traffic::{Mix, Tally};
+use crate::traffic::{Mix, Tally};
 use tickdeck_net::{LineConfig, Receiver, Rung, WaitSet};
 use tickdeck_testbed::{Testbed, or_skip};
 

@@ -1,15 +1,12 @@
 //! The packet ring on a wire: what gets in, what it is, and what is left behind.
 
-#[allow(dead_code, reason = "each test crate uses a part")]
-mod ring;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use ring::{GROUP, PORT, flow, flow_from, frame_sender, line, line_on, open, take, wait};
+use crate::ring::{GROUP, PORT, flow, flow_from, frame_sender, line, line_on, open, take, wait};
 use tickdeck_net::{
     Datagram, LineConfig, MulticastSender, NetError, PacketMmapConfig, PacketMmapReceiver,
     Receiver, Rung, Stamp, clock,
@@ -192,7 +189,7 @@ fn a_looped_frame_comes_once() {
         sender.send(&[number]).unwrap();
     }
     let mut found = Vec::new();
-    ring::take_with(&mut receiver, 100, &mut |datagram| {
+    crate::ring::take_with(&mut receiver, 100, &mut |datagram| {
         let now = before..=clock::realtime_ns();
         assert!(
             now.contains(&datagram.rx_ns),
@@ -403,7 +400,11 @@ fn a_killed_process_leaves_nothing() {
     let program = std::env::current_exe().unwrap();
     let mut holder = testbed
         .process_rx(program.to_str().unwrap())
-        .args(["--exact", "a_killed_process_leaves_nothing", "--nocapture"])
+        .args([
+            "--exact",
+            "path::a_killed_process_leaves_nothing",
+            "--nocapture",
+        ])
         .env(HOLD, "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

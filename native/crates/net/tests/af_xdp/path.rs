@@ -1,16 +1,9 @@
-//! The AF_XDP path on a veth pair between two network namespaces. Copy mode only: veth has no
-//! zero-copy, which is the first thing tested.
-
-mod common {
-    #[allow(dead_code, reason = "each test crate uses a part")]
-    pub(crate) mod traffic;
-    pub(crate) mod xdp;
-}
+//! What the path does, case by case.
 
 use std::time::Duration;
 
-use common::traffic::{Mix, Tally, lines};
-use common::xdp::{COPY_RUNGS, PLAIN, alone, destinations, receive, send};
+use crate::traffic::{Mix, Tally, lines};
+use crate::wire::{COPY_RUNGS, PLAIN, alone, destinations, receive, send};
 use tickdeck_net::{
     AfXdpConfig, AfXdpReceiver, LineConfig, NetError, PathCounters, Receiver, Rung, SocketConfig,
     Timestamps, UdpReceiver,

@@ -1,17 +1,11 @@
 //! A million packets through the AF_XDP path, on a veth pair between two network namespaces.
 
-mod common {
-    pub(crate) mod traffic;
-    #[allow(dead_code, reason = "each test crate uses a part")]
-    pub(crate) mod xdp;
-}
-
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::traffic::{Mix, Tally, lines};
-use common::xdp::{COPY_RUNGS, LIMIT, alone, destinations, receive};
+use crate::traffic::{Mix, Tally, lines};
+use crate::wire::{COPY_RUNGS, LIMIT, alone, destinations, receive};
 use tickdeck_net::{AfXdpConfig, AfXdpReceiver, Receiver};
 
 /// A million packets on two lines, one in ten tagged, one in a thousand in fragments, with foreign

@@ -1,14 +1,11 @@
 //! A million packets through the packet ring.
 
-#[allow(dead_code, reason = "each test crate uses a part")]
-mod ring;
-
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ring::{GROUP, PORT, frame_sender, line, open, wait};
+use crate::ring::{GROUP, PORT, frame_sender, line, open, wait};
 use tickdeck_net::{
     FrameSender, PacketMmapConfig, PacketMmapReceiver, PathCounters, Receiver, WaitSet,
 };
