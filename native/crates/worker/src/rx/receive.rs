@@ -97,9 +97,10 @@ impl ReceiveThread {
     pub(super) fn pass(&mut self, now_ns: u64) -> Result<bool, NetError> {
         let merge = &mut self.merge;
         let (mut packets, mut is_behind) = (0, false);
-        // A kernel socket beside a bypass costs a system call, so not in every pass of a spin; but
-        // however busy the bypass is, what came beside it does not wait for longer.
-        let is_beside_due = self.woken || now_ns >= self.beside_due_ns;
+        // A kernel socket beside a bypass costs a system call, so it is asked when a wait ended and
+        // the bypass had nothing, not in every pass; but however busy the bypass is, what came beside
+        // it does not wait for longer.
+        let is_beside_due = now_ns >= self.beside_due_ns;
         let mut is_beside_behind = false;
         for lines in &mut self.lines {
             let mut handler = |datagram: Datagram<'_>| {
@@ -110,7 +111,7 @@ impl ReceiveThread {
             let count = lines.receiver.receive(&mut handler)?;
             is_behind |= count >= self.batch;
             packets += count;
-            if is_beside_due {
+            if is_beside_due || (self.woken && count == 0) {
                 let count = lines.receiver.receive_beside(&mut handler)?;
                 is_beside_behind |= count >= self.batch;
                 packets += count;
