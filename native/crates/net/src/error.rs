@@ -86,8 +86,7 @@ pub enum NetError {
     },
     /// The interface was removed while a line was received on it.
     #[error(
-        "interface {interface:?} is gone: the line ends with it; start the worker again when it is \
-         back (`ip link`)"
+        "interface {interface:?} was removed: bring it back (`ip link`), then restart the worker"
     )]
     Gone {
         /// The interface.

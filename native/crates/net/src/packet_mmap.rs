@@ -161,7 +161,7 @@ impl Receiver for PacketMmapReceiver {
         handler: &mut impl FnMut(Datagram<'_>),
     ) -> Result<usize, NetError> {
         let mut sockets = self.rings.iter().map(Ring::socket);
-        sockets.try_for_each(socket::check)?;
+        sockets.try_for_each(|socket| socket::check(socket, self.joined.interface()))?;
         let taken = self.joined.receive(handler)?;
         self.beside += taken as u64;
         Ok(taken)
@@ -174,6 +174,9 @@ impl Receiver for PacketMmapReceiver {
     }
 
     fn counters(&mut self) -> Result<PathCounters, NetError> {
+        // Notices that the interface is gone: the ring's own error may have been taken when it only
+        // went down.
+        self.joined.counters()?;
         let mut counters = PathCounters {
             malformed: self.reader.malformed,
             fragments: self.reader.fragments,

@@ -70,6 +70,11 @@ impl UdpReceiver {
         })
     }
 
+    /// The interface that it was joined on.
+    pub(crate) fn interface(&self) -> &Interface {
+        &self.interface
+    }
+
     fn open_prepared(
         line: &LineConfig,
         config: &SocketConfig,

@@ -114,7 +114,7 @@ pub(super) fn statistics(socket: &Socket) -> Result<tpacket_stats_v3, NetError> 
 
 /// Takes the error that is pending on the socket. An interface that is down may come up again, and
 /// the socket goes on then; one that is gone does not come back.
-pub(super) fn check(socket: &Socket) -> Result<(), NetError> {
+pub(super) fn check(socket: &Socket, interface: &Interface) -> Result<(), NetError> {
     const DOING: &str = "receive from the packet ring";
     let pending = socket
         .take_error()
@@ -126,10 +126,10 @@ pub(super) fn check(socket: &Socket) -> Result<(), NetError> {
             if index > 0 {
                 return Ok(());
             }
-            Err(NetError::io(
-                "receive from an interface that is gone",
-                error,
-            ))
+            Err(NetError::Gone {
+                interface: interface.name.clone(),
+                source: error,
+            })
         }
         Some(error) => Err(NetError::io(DOING, error)),
     }

@@ -445,7 +445,7 @@ fn a_lost_interface_is_an_error() {
     }
     testbed.command_rx("ip link del rx0").unwrap();
     let error = beside(&mut receiver).err().unwrap();
-    assert!(error.to_string().contains("gone"), "{error}");
+    assert!(error.to_string().contains("was removed"), "{error}");
 }
 
 /// Each value out of its range is an error that names the field; nothing was opened.

@@ -1,12 +1,12 @@
 //! Opens the receive paths of the lines.
 
 use tickdeck_net::{
-    AfXdpConfig, AnyReceiver, LineConfig, NetError, NoPath, Opened, PacketMmapConfig, PathSettings,
-    PathWish, Receiver, Rung, RungReport, SocketConfig, Timestamps,
+    AfXdpConfig, AnyReceiver, LineConfig, NetError, NoPath, Opened, PacketMmapConfig, PathCounters,
+    PathSettings, PathWish, Receiver, Rung, RungReport, SocketConfig, Timestamps,
 };
 
 use super::failure::net_failure;
-use crate::exit::Failure;
+use crate::exit::{Failure, chain};
 use crate::spec::{self, AfxdpRequire, Line, LineName, ReceivePath, Spec};
 
 /// One receiver, the lines that it serves, and how it was chosen.
@@ -16,6 +16,24 @@ pub(super) struct OpenLines {
     pub(super) numbers: Vec<u8>,
     /// The rungs that were tried; the last one runs.
     pub(super) rungs: Vec<RungReport>,
+    /// Its interface was removed: nothing comes any more, the other lines go on.
+    pub(super) is_gone: bool,
+    /// What was counted last; what a receiver that is gone has lost stays lost.
+    pub(super) counted: PathCounters,
+}
+
+impl OpenLines {
+    /// Takes the loss of the interface; any other error is the caller's.
+    #[cold]
+    pub(super) fn lose(&mut self, error: NetError) -> Result<(), NetError> {
+        if !matches!(error, NetError::Gone { .. }) {
+            return Err(error);
+        }
+        self.is_gone = true;
+        let (lines, reason) = (&self.numbers, chain(&error));
+        tracing::error!(?lines, %reason, "lines lost; the others go on");
+        Ok(())
+    }
 }
 
 /// Opens every line of the exchange, or says what failed for which line.
@@ -134,6 +152,8 @@ fn announced(opened: Opened) -> OpenLines {
         receiver,
         numbers: lines,
         rungs,
+        is_gone: false,
+        counted: PathCounters::default(),
     }
 }
 

@@ -27,6 +27,8 @@ const LONGEST_WAIT_NS: u64 = 50_000_000;
 const DROPS_INTERVAL_NS: u64 = 1_000_000_000;
 /// How long that waits for the end of a backlog.
 const DROPS_PATIENCE_NS: u64 = 5_000_000_000;
+/// The state `rx_path` of a line that receives nothing.
+const NO_PATH: u64 = 0;
 /// How long what comes beside a bypass path may wait while that path is busy.
 const BESIDE_INTERVAL_NS: u64 = 1_000_000;
 /// How old the numbers in the stats file may be while nothing comes.
@@ -102,7 +104,7 @@ impl ReceiveThread {
         // it does not wait for longer.
         let is_beside_due = now_ns >= self.beside_due_ns;
         let mut is_beside_behind = false;
-        for lines in &mut self.lines {
+        for lines in self.lines.iter_mut().filter(|lines| !lines.is_gone) {
             let mut handler = |datagram: Datagram<'_>| {
                 merge.on_datagram(&datagram, now_ns);
                 // Behind the merge, so that it adds nothing to this packet's own latency.
@@ -112,9 +114,13 @@ impl ReceiveThread {
             is_behind |= count >= self.batch;
             packets += count;
             if is_beside_due || (self.woken && count == 0) {
-                let count = lines.receiver.receive_beside(&mut handler)?;
-                is_beside_behind |= count >= self.batch;
-                packets += count;
+                match lines.receiver.receive_beside(&mut handler) {
+                    Ok(count) => {
+                        is_beside_behind |= count >= self.batch;
+                        packets += count;
+                    }
+                    Err(error) => lines.lose(error)?,
+                }
             }
         }
         if is_beside_due && !is_beside_behind {
@@ -147,7 +153,7 @@ impl ReceiveThread {
         let wait_ns = deadline_ns.saturating_sub(now_ns).min(LONGEST_WAIT_NS);
         let timeout = Duration::from_nanos(wait_ns);
         let mut set = WaitSet::default();
-        for lines in &self.lines {
+        for lines in self.lines.iter().filter(|lines| !lines.is_gone) {
             lines.receiver.register(&mut set)?;
         }
         if let Some(port) = &self.merge.port {
@@ -157,18 +163,31 @@ impl ReceiveThread {
         Ok(())
     }
 
+    /// Asks the receivers for their counters and shows them. A line whose interface is gone has no
+    /// path from then on.
     pub(super) fn show_drops(&mut self) -> Result<(), NetError> {
         let mut sum = PathCounters::default();
         let receivers = self.lines.iter_mut().zip(&self.merge.receivers);
         for (number, (lines, metrics)) in (1..).zip(receivers) {
-            let counters = lines.receiver.counters()?;
+            if !lines.is_gone {
+                match lines.receiver.counters() {
+                    Ok(counters) => lines.counted = counters,
+                    Err(error) => lines.lose(error)?,
+                }
+            }
+            let counters = lines.counted;
+            let path = if lines.is_gone {
+                NO_PATH
+            } else {
+                lines.receiver.rung() as u64
+            };
             sum = sum.plus(&counters);
             for (counter, lost) in metrics.iter().zip(path_losses(&counters)) {
                 counter.set(lost);
             }
             for line in &lines.numbers {
                 let metrics = &self.merge.lines[usize::from(*line)];
-                metrics.path.set(lines.receiver.rung() as u64);
+                metrics.path.set(path);
                 metrics.receiver.set(number);
             }
             // Of a path that several lines share the kernel cannot tell whose packet was lost.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tickdeck_net::{LineConfig, Receiver, SocketConfig, UdpReceiver, find_interface};
+use tickdeck_net::{
+    LineConfig, MulticastSender, Receiver, SocketConfig, UdpReceiver, find_interface,
+};
 use tickdeck_testbed::{RX_INTERFACE, Testbed, or_skip};
 use tickdeck_wire::moldudp64::{PacketBuilder, Session};
 
@@ -106,6 +108,42 @@ fn a_kill_gives_the_packets_back_to_the_kernel() {
         worker.wait_for("arbiter_next_sequence", "", next + 1);
         worker.stop();
         assert_eq!(plant.journalled_messages(), next);
+    }
+}
+
+/// The interface of one line is removed: the line has no path from then on, the log says so, and the
+/// other line carries the stream.
+#[test]
+fn a_removed_interface_costs_only_its_line() {
+    for path in ["recvmmsg", "packet_mmap", "af_xdp"] {
+        let Some(testbed) = or_skip("a_removed_interface_costs_only_its_line", 1) else {
+            return;
+        };
+        let testbed = Arc::new(testbed);
+        let mut plant = Plant::across(&testbed, path);
+        plant.set("/exchange/lines/1/interface", json!("lo"));
+        plant.set("/exchange/lines/1/receive", json!("recvmmsg"));
+        let (group, port) = plant.group(1);
+        let other = testbed.in_rx(|| {
+            let lo = find_interface("lo").expect("the loopback interface");
+            MulticastSender::open(group, port, &lo, 1).expect("a sender")
+        });
+        let worker = plant.start();
+        plant.send(0, 1, 1);
+        other.send(&packet(plant.session, 1, 1)).expect("sent");
+        worker.wait_for("arbiter_next_sequence", "", 2);
+        assert_ne!(worker.value("rx_path", "line=A"), 0, "{path}");
+        testbed.command_rx("ip link delete rx0").expect("removed");
+        worker.wait_for("rx_path", "line=A", 0);
+        other.send(&packet(plant.session, 2, 9)).expect("sent");
+        worker.wait_for("arbiter_next_sequence", "", 10);
+        assert_eq!(worker.value("rx_path", "line=B"), 5, "{path}");
+        let log = worker.stop_for_log();
+        assert!(
+            log.contains("was removed") && log.contains("lines lost"),
+            "{log}"
+        );
+        assert_eq!(plant.journalled_messages(), 9, "{path}");
     }
 }
 
