@@ -24,9 +24,11 @@
 
 mod config;
 mod engine;
+mod fault;
 mod missing;
 mod window;
 
 pub use config::Config;
 pub use engine::{Action, Closed, Counters, Engine, OpenError, Verdict};
+pub use fault::Fault;
 pub use tickdeck_wire::record::LossReason;
