@@ -10,13 +10,20 @@
 //! | [`cme`] | CME MDP 3.0: packets, RptSeq, snapshots; SBE schemas of versions 6 and 9 |
 //! | [`itch50`] | NASDAQ TotalView-ITCH 5.0, all message types |
 //! | [`binaryfile`] | NASDAQ BinaryFILE: `u16` big-endian length + message |
+//! | [`soupbintcp`] | SoupBinTCP 3.00, both directions |
+//! | [`glimpse`] | GLIMPSE 5.0: the end of a snapshot |
+//! | [`replay`] | `len_seq_payload`, our own: a range of a session over TCP |
 //! | [`record`] | record kinds and event payloads shared by ring and journal |
 #![forbid(unsafe_code)]
 
 pub mod binaryfile;
 pub mod cme;
+pub mod glimpse;
 pub mod itch50;
 pub mod moldudp64;
 pub mod record;
+pub mod replay;
+pub mod soupbintcp;
 
+mod stream;
 mod text;

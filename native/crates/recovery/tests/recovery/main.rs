@@ -1,7 +1,7 @@
 //! What the recovery promises, tested from outside.
 
 use proptest::prelude::*;
-use tickdeck_recovery::{Action, Config, Engine, LossReason, Verdict};
+use tickdeck_recovery::{Action, Config, Engine, LossReason, RangeSource, SourceConfig, Verdict};
 use tickdeck_wire::moldudp64::{Packet, PacketBuilder, Session, heartbeat};
 
 const MS: u64 = 1_000_000;
@@ -9,13 +9,18 @@ const SESSION: Session = Session(*b"DEMO000001");
 
 fn config() -> Config {
     Config {
+        sources: vec![SourceConfig {
+            max_messages_per_request: 100,
+            ..SourceConfig::request()
+        }],
         min_request_interval_ns: 5 * MS,
-        request_timeout_ns: 50 * MS,
         retry_attempts: 3,
         retry_backoff_ns: 20 * MS,
         slo_ns: 10_000 * MS,
-        max_messages_per_request: 100,
+        coalesce_messages: 0,
+        storm_gaps: 0,
         gap_capacity: 4,
+        ..Config::default()
     }
 }
 
@@ -32,17 +37,31 @@ fn answer_of(session: Session, first: u64, count: u64) -> Vec<u8> {
     builder.finish().to_vec()
 }
 
+fn on_packet(engine: &mut Engine, packet: &Packet<'_>, now_ns: u64) -> Verdict {
+    engine.on_answer(RangeSource::Request, packet.into(), now_ns)
+}
+
+fn wanted(first: u64, last: u64) -> Verdict {
+    Verdict::Wanted { first, last }
+}
+
 fn answer(engine: &mut Engine, first: u64, count: u64, now_ns: u64) -> Verdict {
     let bytes = answer_of(SESSION, first, count);
-    engine.on_answer(&Packet::parse(&bytes).expect("well formed"), now_ns)
+    on_packet(engine, &Packet::parse(&bytes).expect("well formed"), now_ns)
 }
 
 /// The request made at `now_ns`, as gap, first number and count.
-fn asked(engine: &mut Engine, now_ns: u64) -> Option<(u64, u64, u16)> {
+fn asked(engine: &mut Engine, now_ns: u64) -> Option<(u64, u64, u64)> {
     match engine.poll(now_ns) {
-        Some(Action::Request { id, request, .. }) => {
-            assert_eq!(request.session, SESSION);
-            Some((id, request.first_sequence, request.count))
+        Some(Action::Request {
+            id,
+            session,
+            first,
+            count,
+            ..
+        }) => {
+            assert_eq!(session, SESSION);
+            Some((id, first, count))
         }
         Some(other) => panic!("wanted a request, got {other:?}"),
         None => None,
@@ -68,12 +87,12 @@ fn asks_for_the_rest() {
     let mut engine = Engine::new(config());
     open(&mut engine, 1, 10, 60, 0);
     assert_eq!(asked(&mut engine, 0), Some((1, 10, 51)));
-    assert_eq!(answer(&mut engine, 10, 20, MS), Verdict::Wanted);
+    assert_eq!(answer(&mut engine, 10, 20, MS), wanted(10, 29));
     assert_eq!(asked(&mut engine, MS), Some((1, 30, 20)));
     assert_eq!(asked(&mut engine, MS), Some((1, 50, 11)));
     assert_eq!(asked(&mut engine, MS), None, "all of it is on its way");
     assert_eq!(engine.narrowed(1, 10, 29, MS), None);
-    assert_eq!(answer(&mut engine, 30, 5, 2 * MS), Verdict::Wanted);
+    assert_eq!(answer(&mut engine, 30, 5, 2 * MS), wanted(30, 34));
     assert_eq!(engine.narrowed(1, 30, 34, 2 * MS), None);
     assert_eq!(asked(&mut engine, 2 * MS), Some((1, 35, 5)));
     assert_eq!(asked(&mut engine, 2 * MS), Some((1, 40, 5)));
@@ -90,7 +109,7 @@ fn small_gap_does_not_make_small_requests() {
     let mut engine = Engine::new(config());
     open(&mut engine, 1, 10, 10, 0);
     assert_eq!(asked(&mut engine, 0), Some((1, 10, 1)));
-    assert_eq!(answer(&mut engine, 10, 1, MS), Verdict::Wanted);
+    assert_eq!(answer(&mut engine, 10, 1, MS), wanted(10, 10));
     open(&mut engine, 2, 20, 99, MS);
     assert_eq!(asked(&mut engine, MS), Some((2, 20, 80)));
 }
@@ -101,7 +120,7 @@ fn lost_injection_is_asked_again() {
     let mut engine = Engine::new(config());
     open(&mut engine, 1, 10, 12, 0);
     assert_eq!(asked(&mut engine, 0), Some((1, 10, 3)));
-    assert_eq!(answer(&mut engine, 10, 3, MS), Verdict::Wanted);
+    assert_eq!(answer(&mut engine, 10, 3, MS), wanted(10, 12));
     assert_eq!(asked(&mut engine, 21 * MS - 1), None);
     assert_eq!(asked(&mut engine, 21 * MS), Some((1, 10, 3)));
 }
@@ -116,8 +135,8 @@ fn gives_up_after_its_attempts() {
     let given_up = loop {
         match engine.poll(now_ns) {
             Some(Action::Request { .. }) => requests.push(now_ns / MS),
-            Some(Action::GiveUp { id, reason }) => break (now_ns / MS, id, reason),
-            Some(Action::SloMissed { .. }) => panic!("within the objective"),
+            Some(Action::GiveUp { id, reason, .. }) => break (now_ns / MS, id, reason),
+            Some(other) => panic!("{other:?} within the objective"),
             None => now_ns = engine.next_deadline_ns().expect("a gap is open"),
         }
     };
@@ -149,7 +168,7 @@ fn progress_renews_the_attempts() {
                 let sequence = left.next().expect("something is missing");
                 assert_eq!(
                     answer(&mut engine, sequence, 1, now_ns + MS),
-                    Verdict::Wanted
+                    wanted(sequence, sequence)
                 );
                 engine.narrowed(1, sequence, sequence, now_ns + MS);
             }
@@ -174,7 +193,7 @@ fn answers_renew_the_attempts() {
             Some(Action::Request { .. }) => {
                 requests += 1;
                 if requests % 3 == 0 {
-                    assert_eq!(answer(&mut engine, 10, 3, now_ns + MS), Verdict::Wanted);
+                    assert_eq!(answer(&mut engine, 10, 3, now_ns + MS), wanted(10, 12));
                 }
             }
             Some(other) => panic!("{other:?} though the server answers"),
@@ -190,7 +209,7 @@ fn judges_answers() {
     let stranger = answer_of(Session(*b"OTHER     "), 10, 3);
     let stranger = Packet::parse(&stranger).expect("well formed");
     assert_eq!(
-        engine.on_answer(&stranger, 0),
+        on_packet(&mut engine, &stranger, 0),
         Verdict::WrongSession,
         "nothing was asked"
     );
@@ -201,14 +220,14 @@ fn judges_answers() {
         "known, but not asked for yet"
     );
     assert_eq!(asked(&mut engine, 0), Some((1, 10, 3)));
-    assert_eq!(engine.on_answer(&stranger, 0), Verdict::WrongSession);
+    assert_eq!(on_packet(&mut engine, &stranger, 0), Verdict::WrongSession);
     assert_eq!(answer(&mut engine, 13, 9, 0), Verdict::NotAsked);
     let quiet = heartbeat(SESSION, 10);
     let quiet = Packet::parse(&quiet).expect("well formed");
-    assert_eq!(engine.on_answer(&quiet, 0), Verdict::NotAsked);
+    assert_eq!(on_packet(&mut engine, &quiet, 0), Verdict::NotAsked);
     assert_eq!(
         answer(&mut engine, 1, 11, 0),
-        Verdict::Wanted,
+        wanted(10, 11),
         "its tail is wanted"
     );
     engine.narrowed(1, 10, 11, 0);
@@ -234,7 +253,7 @@ fn sessions_are_kept_apart() {
     let bytes = answer_of(tuesday, 10, 3);
     let packet = Packet::parse(&bytes).expect("well formed");
     assert_eq!(
-        engine.on_answer(&packet, MS),
+        on_packet(&mut engine, &packet, MS),
         Verdict::NotAsked,
         "only Monday was asked for"
     );
@@ -247,7 +266,7 @@ fn late_answer_is_wanted() {
     open(&mut engine, 1, 10, 12, 0);
     assert_eq!(asked(&mut engine, 0), Some((1, 10, 3)));
     assert_eq!(asked(&mut engine, 55 * MS), None);
-    assert_eq!(answer(&mut engine, 10, 3, 60 * MS), Verdict::Wanted);
+    assert_eq!(answer(&mut engine, 10, 3, 60 * MS), wanted(10, 12));
 }
 
 /// A gap that stays open too long misses its objective once; it is not given up for that.
@@ -302,7 +321,10 @@ fn largest_sequence_numbers() {
     let last = u64::MAX - 1;
     open(&mut engine, 1, last - 1, last, u64::MAX - 1);
     assert_eq!(asked(&mut engine, u64::MAX - 1), Some((1, last - 1, 2)));
-    assert_eq!(answer(&mut engine, last - 1, 2, u64::MAX), Verdict::Wanted);
+    assert_eq!(
+        answer(&mut engine, last - 1, 2, u64::MAX),
+        wanted(last - 1, last)
+    );
     assert!(engine.narrowed(1, last - 1, last, u64::MAX).is_some());
 }
 
@@ -327,17 +349,16 @@ proptest! {
                 now_ns = engine.next_deadline_ns().expect("something is missing");
                 continue;
             };
-            let Action::Request { request, .. } = action else {
+            let Action::Request { first, count, .. } = action else {
                 panic!("{action:?} from a server that answers");
             };
             early += u64::from(last_ns.is_some_and(|last_ns| now_ns - last_ns < 5 * MS));
             prop_assert!(early <= 2 * answers);
             answers += 1;
             last_ns = Some(now_ns);
-            let (first, count) = (request.first_sequence, u64::from(request.count));
             prop_assert!((first..first + count).all(|n| missing.contains(&n)));
             let count = count.min(portions.next().expect("a cycle"));
-            prop_assert_eq!(answer(&mut engine, first, count, now_ns), Verdict::Wanted);
+            prop_assert_eq!(answer(&mut engine, first, count, now_ns), wanted(first, first + count - 1));
             missing.retain(|n| !(first..first + count).contains(n));
             engine.narrowed(1, first, first + count - 1, now_ns);
         }
@@ -350,7 +371,7 @@ proptest! {
 #[test]
 fn catches_up_at_the_pace_of_the_answers() {
     let mut engine = Engine::new(Config {
-        max_messages_per_request: 2000,
+        sources: vec![SourceConfig::request()],
         ..config()
     });
     open(&mut engine, 1, 1, 300_000, 0);
@@ -358,19 +379,20 @@ fn catches_up_at_the_pace_of_the_answers() {
     let (mut now_ns, mut most) = (0, 0);
     while engine.open_gaps() > 0 {
         match engine.poll(now_ns) {
-            Some(Action::Request { request, .. }) => flying.push_back((now_ns + MS, request)),
+            Some(Action::Request { first, count, .. }) => {
+                flying.push_back((now_ns + MS, first, count));
+            }
             Some(other) => panic!("{other:?} though the server answers"),
             None => {
                 most = most.max(flying.len());
-                let answer_ns = flying.front().map_or(u64::MAX, |(at_ns, _)| *at_ns);
+                let answer_ns = flying.front().map_or(u64::MAX, |(at_ns, ..)| *at_ns);
                 let deadline_ns = engine.next_deadline_ns().unwrap_or(u64::MAX);
                 now_ns = answer_ns.min(deadline_ns);
                 if answer_ns <= deadline_ns {
-                    let (_, request) = flying.pop_front().expect("one is due");
-                    let count = u64::from(request.count).min(8);
-                    answer(&mut engine, request.first_sequence, count, now_ns);
-                    let last = request.first_sequence + count - 1;
-                    engine.narrowed(1, request.first_sequence, last, now_ns);
+                    let (_, first, count) = flying.pop_front().expect("one is due");
+                    let count = count.min(8);
+                    answer(&mut engine, first, count, now_ns);
+                    engine.narrowed(1, first, first + count - 1, now_ns);
                 }
             }
         }
@@ -422,7 +444,7 @@ fn answers_for_others_end_a_silence() {
     while now_ns < 2_000 * MS && !given_up.contains(&1) {
         match engine.poll(now_ns) {
             Some(Action::Request { id: 2, .. }) => {
-                assert_eq!(answer(&mut engine, 20, 1, now_ns), Verdict::Wanted);
+                assert_eq!(answer(&mut engine, 20, 1, now_ns), wanted(20, 20));
             }
             Some(Action::GiveUp { id, .. }) => given_up.push(id),
             Some(_) => {}

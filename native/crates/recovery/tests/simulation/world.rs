@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use tickdeck_arbiter::{Arbiter, Arrival, Config, Disposition, Event, LossReason, Source, Start};
-use tickdeck_recovery::{Action, Engine, Verdict};
-use tickdeck_wire::moldudp64::{Packet, Session, end_of_session, heartbeat};
+use tickdeck_recovery::{Action, Engine, RangeSource, SourceConfig, Verdict};
+use tickdeck_wire::moldudp64::{Packet, Request, Session, end_of_session, heartbeat};
 
 use crate::check::Checked;
 use crate::network::Line;
@@ -104,7 +104,11 @@ impl World {
         let min_request_interval_ns = random.pick(&[0, MS, 5 * MS]);
         let recovery = tickdeck_recovery::Config {
             min_request_interval_ns,
-            request_timeout_ns: random.between(5, 50) * MS,
+            sources: vec![SourceConfig {
+                request_timeout_ns: random.between(5, 50) * MS,
+                max_messages_per_request: random.pick(&[1, 20, 2000]),
+                ..SourceConfig::request()
+            }],
             retry_attempts: if server.manner == Manner::Working {
                 60
             } else {
@@ -112,8 +116,9 @@ impl World {
             },
             retry_backoff_ns: random.between(0, 20) * MS,
             slo_ns: 500 * MS,
-            max_messages_per_request: random.pick(&[1, 20, 2000]),
             gap_capacity,
+            coalesce_messages: 0,
+            ..tickdeck_recovery::Config::default()
         };
         let config = Config {
             reorder_window_ns: random.pick(&[0, MS, 5 * MS]),
@@ -306,7 +311,10 @@ impl World {
             self.report.bad_answers += 1;
             return;
         };
-        if self.engine.on_answer(&packet, self.now_ns) != Verdict::Wanted {
+        let verdict = self
+            .engine
+            .on_answer(RangeSource::Request, (&packet).into(), self.now_ns);
+        if !matches!(verdict, Verdict::Wanted { .. }) {
             return;
         }
         if self.random.chance(self.injection_loss_permille) {
@@ -370,11 +378,19 @@ impl World {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Request { id, request, .. } => {
-                let (first, last) = (
-                    request.first_sequence,
-                    request.first_sequence + u64::from(request.count) - 1,
-                );
+            Action::Request {
+                id,
+                session,
+                first,
+                count,
+                ..
+            } => {
+                let last = first + count - 1;
+                let request = Request {
+                    session,
+                    first_sequence: first,
+                    count: count as u16,
+                };
                 let asked_is_missing = self
                     .arbiter
                     .holes(id)
@@ -393,11 +409,12 @@ impl World {
                     self.at(at_ns, Thing::FromServer(bytes));
                 }
             }
-            Action::GiveUp { id, reason } => {
+            Action::GiveUp { id, reason, .. } => {
                 self.arbiter
                     .give_up(id, reason, self.now_ns, &mut self.checked);
             }
             Action::SloMissed { .. } => self.report.slo_violations += 1,
+            Action::Joined { .. } | Action::Snapshot { .. } => {}
         }
     }
 
