@@ -22,6 +22,11 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod client;
+pub mod glimpse;
+pub mod replay;
+pub mod soup;
+
 mod config;
 mod engine;
 mod fault;
