@@ -27,6 +27,11 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod client;
+pub mod glimpse;
+pub mod replay;
+pub mod soup;
+
 mod action;
 mod ask;
 mod asked;
