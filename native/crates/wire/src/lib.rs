@@ -9,10 +9,12 @@
 //! | [`itch50`] | NASDAQ TotalView-ITCH 5.0, all message types |
 //! | [`binaryfile`] | NASDAQ BinaryFILE: `u16` big-endian length + message |
 //! | [`record`] | record kinds and event payloads shared by ring and journal |
+//! | [`ledger`] | payloads of the gap ledger: rows and notes |
 #![forbid(unsafe_code)]
 
 pub mod binaryfile;
 pub mod itch50;
+pub mod ledger;
 pub mod moldudp64;
 pub mod record;
 
