@@ -170,7 +170,7 @@ impl Output for Publisher {
             venue_seq: run.first_sequence,
             rx_ns: run.rx_ns,
         };
-        self.publish(&header, run.blocks);
+        self.publish(&header, run.payload);
         if self.latencies.is_full_with(run.rx_ns, run.stamp) {
             self.settle_latencies();
         }
@@ -220,6 +220,8 @@ fn line_code(source: Source) -> u8 {
     match source {
         Source::Line(line) => line,
         Source::Retransmit => line::RETRANSMIT,
+        Source::Stream => line::STREAM,
+        Source::Peer => line::PEER,
     }
 }
 
