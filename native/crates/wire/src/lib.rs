@@ -14,12 +14,14 @@
 //! | [`glimpse`] | GLIMPSE 5.0: the end of a snapshot |
 //! | [`replay`] | `len_seq_payload`, our own: a range of a session over TCP |
 //! | [`record`] | record kinds and event payloads shared by ring and journal |
+//! | [`ledger`] | payloads of the gap ledger: rows and notes |
 #![forbid(unsafe_code)]
 
 pub mod binaryfile;
 pub mod cme;
 pub mod glimpse;
 pub mod itch50;
+pub mod ledger;
 pub mod moldudp64;
 pub mod record;
 pub mod replay;

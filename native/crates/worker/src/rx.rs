@@ -7,7 +7,7 @@
 //! | recovery | requests and answers ([`recovery`]) | receive, by queues ([`link`]) |
 //! | journal | ring to log ([`journal`]) | nobody: it reads the ring |
 //! | capture | cuts what the lines brought into files ([`capture`]) | nobody: it reads its own ring |
-//! | control | the control socket ([`control`]) | recovery, journal, capture, main, by queues |
+//! | control | the control socket ([`control`]) | all but itself, by queues |
 //! | main | heartbeat, start and stop, the drop ladder ([`ladder`]) | all; receive, by queues |
 //!
 //! The start follows the spawn contract: spec, lock, memory, stats file and control socket,
@@ -29,6 +29,7 @@ use crate::spec::{Kind, Spec};
 mod capture;
 mod control;
 mod failure;
+mod gap_orders;
 mod gap_rows;
 mod journal;
 mod journal_state;
@@ -126,6 +127,7 @@ fn serve(
         stats_path: file.path().display().to_string(),
         stop: stop.clone(),
         recovery: queues.retry_orders,
+        gaps: queues.gap_orders,
         journal: queues.seal_orders,
         report: queues.report_orders,
         capture: queues.capture_orders,

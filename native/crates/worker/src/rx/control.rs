@@ -7,6 +7,7 @@ use rtrb::{Producer, PushError};
 use serde_json::{Value, json};
 
 use super::capture::order::{self, CutOrder};
+use super::gap_orders::{self, GapOrder};
 use super::journal::Seal;
 use super::ladder::watch::ReportOrder;
 use super::recovery::RetryNow;
@@ -19,6 +20,8 @@ pub(super) const OPS: &[&str] = &[
     "status",
     "drain",
     "recovery.start",
+    "recovery.accept_loss",
+    "recovery.annotate",
     "journal.seal",
     "receive.report",
     "capture.cut",
@@ -36,6 +39,8 @@ pub(super) struct Ops {
     pub(super) stop: StopFlag,
     /// `None` when there is nobody to ask.
     pub(super) recovery: Option<(Producer<RetryNow>, Wake)>,
+    /// To the receive thread.
+    pub(super) gaps: Producer<GapOrder>,
     pub(super) journal: Producer<Seal>,
     pub(super) report: Producer<ReportOrder>,
     /// `None` when nothing is captured.
@@ -51,6 +56,8 @@ impl Ops {
                 Ok(json!({"state": "DRAINING"}))
             }
             "recovery.start" => self.start_recovery(call),
+            "recovery.accept_loss" => gap_orders::accept_loss(&mut self.gaps, call),
+            "recovery.annotate" => gap_orders::annotate(&mut self.gaps, call),
             "journal.seal" => self.seal(call),
             "receive.report" => self.report(call),
             "capture.cut" => order::cut(self.capture.as_ref(), call),
@@ -113,7 +120,12 @@ impl Ops {
     }
 }
 
-fn push<T>(orders: &mut Producer<T>, order: T, thread: &str) -> Result<(), ControlError> {
+/// Puts an order into the queue of a thread.
+pub(super) fn push<T>(
+    orders: &mut Producer<T>,
+    order: T,
+    thread: &str,
+) -> Result<(), ControlError> {
     orders.push(order).map_err(|PushError::Full(_)| {
         let text = format!("the {thread} thread has not taken its last orders; try again later");
         ControlError::new("BUSY", text)

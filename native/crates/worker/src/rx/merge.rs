@@ -1,12 +1,14 @@
 //! What the receive thread does with packets, time and answers: everything but the sockets.
 
+use rtrb::Consumer;
 use tickdeck_arbiter::{Arbiter, Arrival, Disposition, Event, Gap, LossReason, Source};
 use tickdeck_net::{Datagram, PathCounters, Stamp};
 use tickdeck_stats::Counter;
-use tickdeck_wire::moldudp64::{Packet, PacketKind};
+use tickdeck_wire::moldudp64::{Packet, PacketKind, Session};
 use tickdeck_wire::record::stamp;
 
 use super::capture::Tap;
+use super::gap_orders::GapOrder;
 use super::gap_rows::{GapRows, monotonic_of};
 use super::ladder::link::Asker;
 use super::ladder::own::{MergeCounts, Own, PATH_LAYERS};
@@ -31,6 +33,8 @@ pub(super) struct Merge {
     pub(super) publisher: Publisher,
     pub(super) rows: GapRows,
     pub(super) asker: Asker,
+    /// Orders of operators.
+    pub(super) orders: Consumer<GapOrder>,
     /// `None` when there is nobody to ask.
     pub(super) port: Option<RecoveryPort>,
     pub(super) policy: UnrecoverablePolicy,
@@ -130,6 +134,7 @@ impl Merge {
     /// What time asks for: waits that are over, news for the recovery.
     pub(super) fn poll(&mut self, now_ns: u64) {
         self.arbiter.poll(now_ns, &mut self.publisher);
+        self.publish_rows();
         self.settle(now_ns);
         if let Some(port) = &mut self.port {
             port.flush(&self.arbiter);
@@ -242,14 +247,21 @@ impl Merge {
         self.settle(now_ns);
     }
 
-    fn give_up(&mut self, id: u64, reason: LossReason, now_ns: u64) {
+    /// Publishes rows of the ledger that are due.
+    #[inline]
+    pub(super) fn publish_rows(&mut self) {
+        let publisher = &mut self.publisher;
+        self.rows.take_due(|row| publisher.publish_row(row));
+    }
+
+    pub(super) fn give_up(&mut self, id: u64, reason: LossReason, now_ns: u64) {
         self.arbiter
             .give_up(id, reason, now_ns, &mut self.publisher);
     }
 
     /// Works off what the merge told, until it tells nothing more.
     #[inline]
-    fn settle(&mut self, now_ns: u64) {
+    pub(super) fn settle(&mut self, now_ns: u64) {
         while !self.publisher.pending.is_empty() {
             self.work_off_pending(now_ns);
             while let Some((id, reason)) = self.hopeless.pop() {
@@ -270,13 +282,16 @@ impl Merge {
             self.work_off(event, now_ns);
         }
         self.publisher.pending.clear();
+        self.publish_rows();
     }
 
     fn work_off(&mut self, event: Event, now_ns: u64) {
         match event {
             Event::Session { .. } => {}
             Event::GapOpened { gap } => {
-                self.rows.opened(&gap);
+                // A gap has a session; a new one has told its begin before.
+                let session = self.arbiter.session().unwrap_or(Session([b' '; 10]));
+                self.rows.opened(&gap, session);
                 let since_ns = self.last_packet_ns();
                 let hold_dropped = self.arbiter.counters().hold_dropped;
                 self.asker.opened(gap.id, since_ns, hold_dropped);
@@ -287,7 +302,7 @@ impl Merge {
                     tap.gap(&gap);
                 }
                 self.rows
-                    .missed_by(gap.id, self.arbiter.lines_that_missed(gap.first, gap.last));
+                    .waited(gap.id, self.arbiter.lines_that_missed(gap.first, gap.last));
                 match &mut self.port {
                     Some(port) => port.open(&self.arbiter, gap.id, gap.opened_ns),
                     None => self.hopeless.push((gap.id, LossReason::NoRecoverySource)),
@@ -301,7 +316,7 @@ impl Merge {
                 source,
                 wait_over,
             } => {
-                self.rows.progressed(id, missing, source.bit());
+                self.rows.progressed(id, last - first + 1, missing, source);
                 if wait_over {
                     self.tell(Command::Narrowed { id, first, last });
                 }
@@ -336,7 +351,7 @@ impl Merge {
         }
     }
 
-    fn tell(&mut self, command: Command) {
+    pub(super) fn tell(&mut self, command: Command) {
         if let Some(port) = &mut self.port {
             port.tell(command);
         }
@@ -354,7 +369,8 @@ impl Merge {
                 "messages lost; further losses of this second are only counted"
             );
         }
-        if self.policy == UnrecoverablePolicy::Halt {
+        // What an operator has given up himself is no reason to halt.
+        if self.policy == UnrecoverablePolicy::Halt && reason != LossReason::Operator {
             let message = format!(
                 "messages {first}..={last} could not be recovered ({}) and \
                  recovery.unrecoverable_policy is \"halt\"; the loss is in the journal: start the \

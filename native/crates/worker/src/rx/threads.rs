@@ -14,10 +14,12 @@ use tickdeck_net::clock::monotonic_ns;
 use tickdeck_recovery::Engine;
 use tickdeck_ring::RingConfig;
 use tickdeck_stats::Header;
+use tickdeck_wire::ledger::LedgerNote;
 
 use super::Metrics;
 use super::capture::{self, Tap, order::CutOrder};
 use super::failure::{journal_failure, net_failure};
+use super::gap_orders::GapOrder;
 use super::gap_rows::GapRows;
 use super::journal::{JournalThread, STILL_GROWING, Seal};
 use super::ladder::link::{Asker, WatchEnd, link as ladder_link};
@@ -56,6 +58,7 @@ const NS_PER_MS: u64 = 1_000_000;
 /// The queues between the threads.
 pub(super) struct Queues {
     pub(super) retry_orders: Option<(Producer<RetryNow>, Wake)>,
+    pub(super) gap_orders: Producer<GapOrder>,
     pub(super) seal_orders: Producer<Seal>,
     pub(super) report_orders: Producer<ReportOrder>,
     pub(super) capture_orders: Option<SyncSender<CutOrder>>,
@@ -65,6 +68,7 @@ pub(super) struct Queues {
 /// The ends that the threads get.
 pub(super) struct InnerQueues {
     recovery: Option<(ReceiveEnd, RecoveryEnd, Consumer<RetryNow>)>,
+    gap_orders: Consumer<GapOrder>,
     seal_orders: Consumer<Seal>,
     report_orders: Consumer<ReportOrder>,
     ladder: (Asker, WatchEnd),
@@ -74,6 +78,7 @@ pub(super) struct InnerQueues {
 impl Queues {
     pub(super) fn new(spec: &Spec) -> Result<Self, Failure> {
         let exchange = &spec.exchange;
+        let (gap_orders, gap_inbox) = RingBuffer::new(ORDERS);
         let (seal_orders, seal_inbox) = RingBuffer::new(ORDERS);
         let (report_orders, report_inbox) = RingBuffer::new(ORDERS);
         let (mut retry_orders, mut recovery) = (None, None);
@@ -88,6 +93,7 @@ impl Queues {
         let (capture_orders, capture) = capture::link(&exchange.capture).unzip();
         let inner = InnerQueues {
             recovery,
+            gap_orders: gap_inbox,
             seal_orders: seal_inbox,
             report_orders: report_inbox,
             ladder: ladder_link(),
@@ -95,6 +101,7 @@ impl Queues {
         };
         Ok(Self {
             retry_orders,
+            gap_orders,
             seal_orders,
             report_orders,
             capture_orders,
@@ -148,9 +155,15 @@ pub(super) fn start(
         .transpose()?;
     let (tap, capture) = capture::open(spec, queues.capture, metrics.capture)?;
     let capture_stop = Arc::new(AtomicBool::new(false));
+    let ends = MergeEnds {
+        port,
+        asker,
+        orders: queues.gap_orders,
+        tap,
+    };
     let receive = ReceiveThread {
         lines,
-        merge: make_merge(spec, start, ring, port, asker, tap, metrics.receive)?,
+        merge: make_merge(spec, start, ring, ends, metrics.receive)?,
         header: header.clone(),
         wait: spec.exchange.receive.wait,
         cpu: spec.exchange.receive.cpu,
@@ -315,13 +328,19 @@ fn create_ring(spec: &Spec, writer: &Writer) -> Result<tickdeck_ring::Writer, Fa
         .map_err(|error| Failure::failed(chain(&error)))
 }
 
+/// The merge's ends of its queues with other threads.
+struct MergeEnds {
+    port: Option<RecoveryPort>,
+    asker: Asker,
+    orders: Consumer<GapOrder>,
+    tap: Option<Tap>,
+}
+
 fn make_merge(
     spec: &Spec,
     start: Start,
     ring: tickdeck_ring::Writer,
-    port: Option<RecoveryPort>,
-    asker: Asker,
-    tap: Option<Tap>,
+    ends: MergeEnds,
     metrics: ReceiveMetrics,
 ) -> Result<Merge, Failure> {
     let exchange = &spec.exchange;
@@ -339,9 +358,15 @@ fn make_merge(
     Ok(Merge {
         arbiter,
         publisher: Publisher::new(ring, exchange.channel, metrics.ring, EVENTS_PER_CALL),
-        rows: GapRows::new(metrics.gaps),
-        asker,
-        port,
+        rows: GapRows::new(
+            metrics.gaps,
+            spec.incarnation_bytes()?,
+            exchange.channel,
+            GAP_CAPACITY,
+        ),
+        asker: ends.asker,
+        orders: ends.orders,
+        port: ends.port,
         policy: exchange.recovery.unrecoverable_policy,
         lines: metrics.lines,
         receivers: metrics.receivers,
@@ -350,7 +375,7 @@ fn make_merge(
         hopeless: Vec::with_capacity(GAP_CAPACITY),
         loss_logged_ns: None,
         failure: None,
-        tap,
+        tap: ends.tap,
     })
 }
 
@@ -439,7 +464,7 @@ fn joined<T>(name: &str, thread: JoinHandle<T>) -> Result<T, Failure> {
 }
 
 /// Enough for the longest event.
-const SHORTEST_SLOT: usize = 64;
+const SHORTEST_SLOT: usize = LedgerNote::MAX_LEN;
 
 #[cfg(test)]
 mod steady_tests;
