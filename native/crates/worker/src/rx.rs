@@ -42,6 +42,7 @@ mod probe;
 mod publisher;
 mod receive;
 mod recovery;
+mod recovery_ops;
 mod recovery_port;
 mod resume;
 mod threads;
@@ -51,6 +52,7 @@ use control::{OPS, Ops};
 use failure::net_failure;
 use ladder::watch::HostMetrics;
 use metrics::{CaptureMetrics, JournalMetrics, ReceiveMetrics, RecoveryMetrics};
+use recovery::ReadinessMetrics;
 
 /// Runs the command line and returns the exit code.
 pub fn main() -> ExitCode {
@@ -86,6 +88,7 @@ enum Command {
 struct Metrics {
     receive: ReceiveMetrics,
     recovery: RecoveryMetrics,
+    readiness: ReadinessMetrics,
     journal: JournalMetrics,
     host: HostMetrics,
     capture: CaptureMetrics,
@@ -126,7 +129,7 @@ fn serve(
         generation: spec.generation,
         stats_path: file.path().display().to_string(),
         stop: stop.clone(),
-        recovery: queues.retry_orders,
+        recovery: queues.recovery_orders,
         gaps: queues.gap_orders,
         journal: queues.seal_orders,
         report: queues.report_orders,
@@ -167,6 +170,8 @@ fn create_stats(spec: &Spec) -> Result<(StatsFile, Metrics), Failure> {
     let metrics = Metrics {
         receive: ReceiveMetrics::new(&mut builder),
         recovery: RecoveryMetrics::new(&mut builder),
+        // Of the same thread: right behind.
+        readiness: ReadinessMetrics::new(&mut builder),
         journal: JournalMetrics::new(&mut builder),
         host: HostMetrics::new(&mut builder),
         capture: CaptureMetrics::new(&mut builder),

@@ -10,8 +10,7 @@ use super::capture::order::{self, CutOrder};
 use super::gap_orders::{self, GapOrder};
 use super::journal::Seal;
 use super::ladder::watch::ReportOrder;
-use super::recovery::RetryNow;
-use super::wake::Wake;
+use super::recovery_ops;
 use crate::control::{Call, ControlError};
 use crate::lifecycle::StopFlag;
 
@@ -20,6 +19,8 @@ pub(super) const OPS: &[&str] = &[
     "status",
     "drain",
     "recovery.start",
+    "recovery.snapshot",
+    "recovery.sources",
     "recovery.accept_loss",
     "recovery.annotate",
     "journal.seal",
@@ -38,7 +39,7 @@ pub(super) struct Ops {
     pub(super) stats_path: String,
     pub(super) stop: StopFlag,
     /// `None` when there is nobody to ask.
-    pub(super) recovery: Option<(Producer<RetryNow>, Wake)>,
+    pub(super) recovery: recovery_ops::Orders,
     /// To the receive thread.
     pub(super) gaps: Producer<GapOrder>,
     pub(super) journal: Producer<Seal>,
@@ -55,7 +56,9 @@ impl Ops {
                 self.stop.set();
                 Ok(json!({"state": "DRAINING"}))
             }
-            "recovery.start" => self.start_recovery(call),
+            "recovery.start" => recovery_ops::start(&mut self.recovery, call),
+            "recovery.snapshot" => recovery_ops::snapshot(&mut self.recovery, call),
+            "recovery.sources" => recovery_ops::sources(&mut self.recovery, call),
             "recovery.accept_loss" => gap_orders::accept_loss(&mut self.gaps, call),
             "recovery.annotate" => gap_orders::annotate(&mut self.gaps, call),
             "journal.seal" => self.seal(call),
@@ -79,27 +82,6 @@ impl Ops {
             "state": state,
             "stats": self.stats_path,
         })
-    }
-
-    fn start_recovery(&mut self, call: &Call<'_>) -> Result<Value, ControlError> {
-        let id = call.u64("gap_id")?.filter(|id| *id != 0);
-        let Some((orders, wake)) = &mut self.recovery else {
-            return Err(ControlError::new(
-                "WRONG_STATE",
-                "recovery.replay_protocol is \"none\": there is nobody to ask",
-            ));
-        };
-        let (reply, answer) = sync_channel(1);
-        push(orders, RetryNow { id, reply }, "recovery")?;
-        wake.wake();
-        let gaps = wait_for(&answer, call, || orders.is_abandoned())?;
-        match id {
-            Some(id) if gaps == 0 => Err(ControlError::new(
-                "NOT_FOUND",
-                format!("gap {id} is not being recovered: it is closed, or waits for the lines"),
-            )),
-            _ => Ok(json!({"gaps": gaps})),
-        }
     }
 
     fn seal(&mut self, call: &Call<'_>) -> Result<Value, ControlError> {

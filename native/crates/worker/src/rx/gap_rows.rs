@@ -250,10 +250,31 @@ impl GapRows {
         });
     }
 
-    /// A source lied while the gap was open; `code` is a place in [`FAULTS`].
+    /// As [`Self::snapshot_healed`] for every gap that waits for a snapshot and lies below the
+    /// number that it resumes at.
+    pub(super) fn healed_below(&mut self, resume_sequence: u64, at_ns: u64) {
+        for at in 0..self.rows.len() {
+            let row = &self.rows[at].row;
+            if row.state == GapState::Snapshot && row.last < resume_sequence {
+                self.snapshot_healed(row.id, at_ns);
+            }
+        }
+    }
+
+    /// A source lied while the gap was open; `code` is a place in [`FAULTS`]. The word of a gap
+    /// that was just closed may come behind it; then the stream gets the row again.
     pub(super) fn fault(&mut self, id: u64, code: u64) {
         debug_assert!(code < FAULTS.len() as u64, "{code} is a fault");
-        self.change(id, |row| row.fault = code);
+        let at = self.slot(id);
+        let kept = &mut self.rows[at];
+        if kept.row.id != id || kept.row.fault == code {
+            return;
+        }
+        kept.row.fault = code;
+        if kept.row.state.is_final() {
+            self.due.push(*kept);
+        }
+        self.show(at);
     }
 
     /// Answers to its requests went into the merge.
@@ -261,10 +282,15 @@ impl GapRows {
         self.change(id, |row| row.injected += packets);
     }
 
-    /// Answers to its requests came of which nothing was wanted any more. Most come when the gap is
-    /// closed; then only the table shows them.
-    pub(super) fn stale(&mut self, id: u64, answers: u64) {
-        self.amend(id, |row| row.stale_answers += answers);
+    /// An answer came of which nothing was wanted any more. Mostly its gap is closed by then; only
+    /// the table shows it.
+    pub(super) fn stale_answer(&mut self, first: u64) {
+        let covers = |row: &GapRow| row.id != 0 && (row.first..=row.last).contains(&first);
+        let rows = self.rows.iter().map(|kept| &kept.row);
+        let newest = rows.filter(|row| covers(row)).map(|row| row.id).max();
+        if let Some(id) = newest {
+            self.amend(id, |row| row.stale_answers += 1);
+        }
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) enum Feedback {
     /// A request was made.
     Requested { id: u64, requests: u32, at_ns: u64 },
     /// The gap waits for a snapshot.
-    AwaitsSnapshot { id: u64, at_ns: u64 },
+    AwaitsSnapshot { id: u64 },
     /// What a source did wrong while the gap was open.
     Faulty { id: u64, fault: Fault },
     /// Stop the output before this number, or where it stands; what is missing below is given up.
@@ -149,6 +149,8 @@ pub(super) struct RecoveryEnd {
     pub(super) returns: Consumer<Answer>,
     /// Buffers at hand.
     pub(super) free: Vec<Answer>,
+    /// Bytes that a buffer takes.
+    pub(super) max_packet_bytes: usize,
     /// Wakes the receive thread.
     pub(super) wake_receive: Wake,
     /// Woken when commands are there.
@@ -176,8 +178,7 @@ pub(super) fn link(
     let (returns_in, returns_out) = RingBuffer::new(ANSWER_BUFFERS);
     let (wake_receive, wake_recovery) = (Wake::new()?, Wake::new()?);
     let buffer = || {
-        // One byte more than allowed shows that a packet is too long.
-        let bytes = vec![0; max_packet_bytes + 1].into_boxed_slice();
+        let bytes = vec![0; max_packet_bytes].into_boxed_slice();
         Answer {
             bytes,
             length: 0,
@@ -197,6 +198,7 @@ pub(super) fn link(
         feedback: feedback_in,
         returns: returns_out,
         free: (0..ANSWER_BUFFERS).map(|_| buffer()).collect(),
+        max_packet_bytes,
         wake_receive,
         wake: wake_recovery,
     };

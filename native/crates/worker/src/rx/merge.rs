@@ -2,17 +2,18 @@
 
 use rtrb::Consumer;
 use tickdeck_arbiter::{Arbiter, Arrival, Disposition, Event, Gap, LossReason, Source};
+use tickdeck_net::clock::realtime_ns;
 use tickdeck_net::{Datagram, PathCounters, Stamp};
 use tickdeck_stats::Counter;
 use tickdeck_wire::moldudp64::{Packet, PacketKind, Session};
-use tickdeck_wire::record::stamp;
+use tickdeck_wire::record::{kind, stamp};
 
 use super::capture::Tap;
 use super::gap_orders::GapOrder;
 use super::gap_rows::{GapRows, monotonic_of};
 use super::ladder::link::Asker;
 use super::ladder::own::{MergeCounts, Own, PATH_LAYERS};
-use super::link::{Command, Feedback};
+use super::link::{Answer, Command, Feedback};
 use super::metrics::{
     IMPLAUSIBLE_JUMP, LineMetrics, MergeMetrics, OVERSIZE, SEQUENCE_OVERFLOW, WRONG_SESSION,
 };
@@ -25,6 +26,8 @@ use crate::spec::UnrecoverablePolicy;
 pub(super) const ANSWERS_PER_PASS: usize = 64;
 /// A line whose last packet is older than the other's by this much is silent.
 const SILENT_NS: u64 = 2_000_000_000;
+/// How often the recovery is told where the output stands.
+const POSITION_INTERVAL_NS: u64 = 250_000_000;
 /// Least time between two losses in the log.
 const LOSS_LOG_INTERVAL_NS: u64 = 1_000_000_000;
 
@@ -43,6 +46,8 @@ pub(super) struct Merge {
     pub(super) receivers: [[Counter; PATH_LAYERS.len()]; 2],
     pub(super) metrics: MergeMetrics,
     pub(super) requests_dropped: Counter,
+    /// When the recovery is told where the output stands, monotonic ns.
+    pub(super) position_due_ns: u64,
     /// Gaps to give up after the current call.
     pub(super) hopeless: Vec<(u64, LossReason)>,
     /// When a loss was last written to the log, monotonic ns.
@@ -137,6 +142,13 @@ impl Merge {
         self.publish_rows();
         self.settle(now_ns);
         if let Some(port) = &mut self.port {
+            if now_ns >= self.position_due_ns {
+                self.position_due_ns = now_ns + POSITION_INTERVAL_NS;
+                if let Some(session) = self.arbiter.session() {
+                    let next = self.arbiter.next_sequence();
+                    port.tell(Command::Position { session, next });
+                }
+            }
             port.flush(&self.arbiter);
         }
     }
@@ -212,23 +224,7 @@ impl Merge {
 
     fn on_feedback(&mut self, feedback: Feedback, now_ns: u64) {
         match feedback {
-            Feedback::Answer(answer) => {
-                // The recovery thread has parsed it; a packet is parsed again rather than passed
-                // as a promise from another thread.
-                if let Ok(packet) = Packet::parse(&answer.bytes[..answer.length]) {
-                    let arrival = Arrival {
-                        source: Source::Retransmit,
-                        unit: packet.into(),
-                        rx_ns: answer.rx_ns,
-                        stamp: stamp::USER,
-                        now_ns,
-                    };
-                    self.arbiter.on_packet(arrival, &mut self.publisher);
-                }
-                if let Some(port) = &mut self.port {
-                    port.give_back(answer);
-                }
-            }
+            Feedback::Answer(answer) => self.take_answer(answer, now_ns),
             Feedback::Requested {
                 id,
                 requests,
@@ -238,6 +234,22 @@ impl Merge {
             }
             Feedback::SloMissed { id } => self.rows.slo_missed(id),
             Feedback::GiveUp { id, reason } => self.give_up(id, reason, now_ns),
+            Feedback::Faulty { id, fault } => self.rows.fault(id, u64::from(fault as u8)),
+            Feedback::AwaitsSnapshot { id } => self.rows.snapshot_waited(id),
+            Feedback::StopAt { sequence } => self.stop_output(sequence, now_ns),
+            Feedback::SnapshotBegin(event) => {
+                self.publisher.snapshot_edge(kind::SNAPSHOT_BEGIN, &event);
+            }
+            Feedback::SnapshotPart(part) => {
+                self.publisher
+                    .snapshot_part(part.about.first, part.payload(), part.rx_ns);
+                self.give_back(part);
+            }
+            Feedback::SnapshotEnd(event) => {
+                self.publisher.snapshot_edge(kind::SNAPSHOT_END, &event);
+                self.rows.healed_below(event.resume_sequence, realtime_ns());
+            }
+            Feedback::GoOn => self.let_output_go_on(now_ns),
             Feedback::TellAgain => {
                 if let Some(port) = &mut self.port {
                     port.mark_stale();
@@ -246,6 +258,35 @@ impl Merge {
         }
         self.settle(now_ns);
     }
+
+    fn take_answer(&mut self, answer: Answer, now_ns: u64) {
+        if let Some(unit) = answer.unit() {
+            let arrival = Arrival {
+                source: answer.about.source,
+                unit,
+                rx_ns: answer.rx_ns,
+                stamp: stamp::USER,
+                now_ns,
+            };
+            let taken = self.arbiter.on_packet(arrival, &mut self.publisher);
+            if taken == Disposition::Stale {
+                self.rows.stale_answer(answer.about.first);
+            }
+        }
+        self.give_back(answer);
+    }
+
+    fn give_back(&mut self, answer: Answer) {
+        if let Some(port) = &mut self.port {
+            port.give_back(answer);
+        }
+    }
+
+    fn stop_output(&mut self, _sequence: Option<u64>, _now_ns: u64) {
+        self.tell(Command::NotStopped);
+    }
+
+    fn let_output_go_on(&mut self, _now_ns: u64) {}
 
     /// Publishes rows of the ledger that are due.
     #[inline]
@@ -317,6 +358,9 @@ impl Merge {
                 wait_over,
             } => {
                 self.rows.progressed(id, last - first + 1, missing, source);
+                if !matches!(source, Source::Line(_)) {
+                    self.rows.injected(id, 1);
+                }
                 if wait_over {
                     self.tell(Command::Narrowed { id, first, last });
                 }

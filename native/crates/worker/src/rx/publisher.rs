@@ -139,14 +139,14 @@ impl Publisher {
     }
 
     /// Publishes a part of that snapshot.
-    pub(super) fn snapshot_part(&mut self, event: &SnapshotEvent, part: &[u8], rx_ns: u64) {
+    pub(super) fn snapshot_part(&mut self, resume_sequence: u64, part: &[u8], rx_ns: u64) {
         let header = RecordHeader {
             kind: kind::SNAPSHOT_DATA,
             line: line::SNAPSHOT,
             stamp: stamp::USER,
             channel: self.channel,
             count: 0,
-            venue_seq: event.resume_sequence,
+            venue_seq: resume_sequence,
             rx_ns,
         };
         self.publish(&header, part);

@@ -11,6 +11,7 @@
 //! | [`outbox`] | the way to the receive thread |
 
 use std::io;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,7 +21,9 @@ use tickdeck_arbiter::Source;
 use tickdeck_net::clock::{monotonic_ns, realtime_ns};
 use tickdeck_net::wait_readable;
 use tickdeck_recovery::client::{Content, Delivery};
-use tickdeck_recovery::{self as recovery, Action, Engine, Fault, RangeSource, Verdict, cut_blocks};
+use tickdeck_recovery::{
+    self as recovery, Action, Engine, Fault, RangeSource, Verdict, cut_blocks,
+};
 use tickdeck_wire::moldudp64::{Packet, Session};
 
 use super::failure::net_failure;
@@ -219,7 +222,12 @@ impl RecoveryThread {
                     source,
                 } => self.desk.on_asked(id, requests, source),
                 Action::Snapshot { reason, id, gaps } => {
-                    tracing::warn!(reason = reason.name(), gap = id, gaps, "recovery by snapshot");
+                    tracing::warn!(
+                        reason = reason.name(),
+                        gap = id,
+                        gaps,
+                        "recovery by snapshot"
+                    );
                     self.begin_snapshot(id, now_ns);
                 }
                 Action::GiveUp { id, reason, fault } => {
@@ -238,9 +246,8 @@ impl RecoveryThread {
             desk.engine.snapshot_failed(Fault::Refused, now_ns);
             return;
         };
-        let at_ns = realtime_ns();
         for id in desk.engine.awaiting_snapshot() {
-            desk.outbox.tell(Feedback::AwaitsSnapshot { id, at_ns });
+            desk.outbox.tell(Feedback::AwaitsSnapshot { id });
         }
         desk.readiness.in_use(SourceName::Snapshot);
         glimpse.begin(id, session, &mut desk.outbox);
@@ -439,7 +446,8 @@ impl Desk {
             Some(Outcome::Failed(fault, detail)) => {
                 tracing::error!(fault = fault.name(), %detail, "snapshot failed");
                 let text = format!("{}: {detail}", fault.name());
-                self.readiness.failed(SourceName::Snapshot, text, realtime_ns());
+                self.readiness
+                    .failed(SourceName::Snapshot, text, realtime_ns());
                 for id in self.engine.awaiting_snapshot() {
                     self.outbox.tell(Feedback::Faulty { id, fault });
                 }
@@ -453,7 +461,13 @@ impl Desk {
     }
 
     /// One line per second at most: a dead server answers every request with an error.
-    fn complain(&mut self, now_ns: u64, source: &dyn std::fmt::Display, doing: &str, error: &io::Error) {
+    fn complain(
+        &mut self,
+        now_ns: u64,
+        source: &dyn std::fmt::Display,
+        doing: &str,
+        error: &io::Error,
+    ) {
         let is_due = |at_ns| now_ns.saturating_sub(at_ns) >= LOG_INTERVAL_NS;
         if self.complained_ns.is_none_or(is_due) {
             self.complained_ns = Some(now_ns);

@@ -11,7 +11,6 @@ use tickdeck_arbiter::{Arbiter, Start};
 use tickdeck_journal::{SyncPolicy, Writer, WriterConfig};
 use tickdeck_net::Receiver;
 use tickdeck_net::clock::monotonic_ns;
-use tickdeck_recovery::Engine;
 use tickdeck_ring::RingConfig;
 use tickdeck_stats::Header;
 use tickdeck_wire::ledger::LedgerNote;
@@ -28,21 +27,19 @@ use super::ladder::watch::{HostMetrics, ReportOrder, Watcher};
 use super::lines::{OpenLines, open_lines};
 use super::link::{ReceiveEnd, RecoveryEnd, link};
 use super::merge::Merge;
-use super::metrics::{ReceiveMetrics, RecoveryMetrics};
+use super::metrics::ReceiveMetrics;
 use super::publisher::Publisher;
 use super::receive::ReceiveThread;
-use super::recovery::{RecoveryThread, RetryNow, connect};
+use super::recovery::{Order, recovery_thread};
+use super::recovery_ops;
 use super::recovery_port::RecoveryPort;
 use super::resume::{drain_old_ring, start_of};
-use super::wake::Wake;
 use crate::exit::{Code, Failure, chain};
 use crate::lifecycle::StopFlag;
 use crate::spec::{self, Spec};
 
 /// Gaps open at a time; beyond that packets behind a new gap are dropped and asked for later.
-const GAP_CAPACITY: usize = 1024;
-/// Most messages of one request; an answer is many packets, or the rest is asked for again.
-const MESSAGES_PER_REQUEST: u16 = 2000;
+pub(super) const GAP_CAPACITY: usize = 1024;
 /// Events that one call into the merge causes at most, short of a session's end.
 const EVENTS_PER_CALL: usize = 4 * GAP_CAPACITY;
 /// Orders that wait for a thread.
@@ -57,7 +54,7 @@ const NS_PER_MS: u64 = 1_000_000;
 
 /// The queues between the threads.
 pub(super) struct Queues {
-    pub(super) retry_orders: Option<(Producer<RetryNow>, Wake)>,
+    pub(super) recovery_orders: recovery_ops::Orders,
     pub(super) gap_orders: Producer<GapOrder>,
     pub(super) seal_orders: Producer<Seal>,
     pub(super) report_orders: Producer<ReportOrder>,
@@ -67,7 +64,7 @@ pub(super) struct Queues {
 
 /// The ends that the threads get.
 pub(super) struct InnerQueues {
-    recovery: Option<(ReceiveEnd, RecoveryEnd, Consumer<RetryNow>)>,
+    recovery: Option<(ReceiveEnd, RecoveryEnd, Consumer<Order>)>,
     gap_orders: Consumer<GapOrder>,
     seal_orders: Consumer<Seal>,
     report_orders: Consumer<ReportOrder>,
@@ -81,13 +78,13 @@ impl Queues {
         let (gap_orders, gap_inbox) = RingBuffer::new(ORDERS);
         let (seal_orders, seal_inbox) = RingBuffer::new(ORDERS);
         let (report_orders, report_inbox) = RingBuffer::new(ORDERS);
-        let (mut retry_orders, mut recovery) = (None, None);
-        if exchange.recovery.request_address.is_some() {
+        let (mut recovery_orders, mut recovery) = (None, None);
+        if exchange.recovery.has_source() {
             // Each hole lies behind something held or at the end of a gap.
             let most_holes = exchange.arbiter.hold_capacity_packets + 2 * GAP_CAPACITY;
             let (receive, inner) = link(most_holes, exchange.receive.max_packet_bytes)?;
             let (orders, inbox) = RingBuffer::new(ORDERS);
-            retry_orders = Some((orders, inner.wake.clone()));
+            recovery_orders = Some((orders, inner.wake.clone()));
             recovery = Some((receive, inner, inbox));
         }
         let (capture_orders, capture) = capture::link(&exchange.capture).unzip();
@@ -100,7 +97,7 @@ impl Queues {
             capture,
         };
         Ok(Self {
-            retry_orders,
+            recovery_orders,
             gap_orders,
             seal_orders,
             report_orders,
@@ -151,7 +148,10 @@ pub(super) fn start(
     let watcher = make_watcher(spec, &lines, watch_end, orders, metrics.host)?;
     let recovery_stop = Arc::new(AtomicBool::new(false));
     let recovery = recovery_end
-        .map(|(end, orders)| recovery_thread(spec, end, orders, metrics.recovery, &recovery_stop))
+        .map(|(end, orders)| {
+            let (counters, readiness) = (metrics.recovery, metrics.readiness);
+            recovery_thread(spec, end, orders, counters, readiness, &recovery_stop)
+        })
         .transpose()?;
     let (tap, capture) = capture::open(spec, queues.capture, metrics.capture)?;
     let capture_stop = Arc::new(AtomicBool::new(false));
@@ -372,6 +372,7 @@ fn make_merge(
         receivers: metrics.receivers,
         metrics: metrics.merge,
         requests_dropped: metrics.requests_dropped,
+        position_due_ns: 0,
         hopeless: Vec::with_capacity(GAP_CAPACITY),
         loss_logged_ns: None,
         failure: None,
@@ -407,40 +408,6 @@ fn make_watcher(
         .join(format!("stats.{}.dat", spec.incarnation));
     Ok(Watcher::new(
         end, orders, metrics, reports, interfaces, stats,
-    ))
-}
-
-fn recovery_thread(
-    spec: &Spec,
-    end: RecoveryEnd,
-    orders: Consumer<RetryNow>,
-    metrics: RecoveryMetrics,
-    stop: &Arc<AtomicBool>,
-) -> Result<RecoveryThread, Failure> {
-    let recovery = &spec.exchange.recovery;
-    let Some(server) = recovery.request_address else {
-        return Err(Failure::new(
-            Code::Config,
-            "recovery.request_address is missing",
-        ));
-    };
-    let engine = Engine::new(tickdeck_recovery::Config {
-        min_request_interval_ns: recovery.min_request_interval_ms * NS_PER_MS,
-        request_timeout_ns: recovery.request_timeout_ms * NS_PER_MS,
-        retry_attempts: recovery.retry_attempts,
-        retry_backoff_ns: recovery.retry_backoff_ms * NS_PER_MS,
-        slo_ns: recovery.slo_ms * NS_PER_MS,
-        max_messages_per_request: MESSAGES_PER_REQUEST,
-        gap_capacity: GAP_CAPACITY,
-    });
-    Ok(RecoveryThread::new(
-        engine,
-        connect(server)?,
-        server,
-        end,
-        orders,
-        metrics,
-        Arc::clone(stop),
     ))
 }
 

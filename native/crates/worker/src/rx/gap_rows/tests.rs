@@ -110,7 +110,7 @@ fn lost_on_both_lines() {
     ledger.rows.slo_missed(1);
     ledger.rows.fault(1, 4);
     ledger.rows.injected(1, 3);
-    ledger.rows.stale(1, 1);
+    ledger.rows.stale_answer(11);
     let bits = [Source::Retransmit, Source::Stream, Source::Peer].map(Source::bit);
     let sources = bits.into_iter().fold(0, |all, bit| all | bit);
     let reason = LossReason::AttemptsExhausted;
@@ -166,18 +166,19 @@ fn after_the_end() {
     ledger.rows.found(1, 8, 11);
     let again = ledger.due()[0];
     assert_eq!((again.drop_layer, again.drop_count), (8, 11));
-    ledger.rows.stale(1, 2);
+    ledger.rows.stale_answer(11);
+    ledger.rows.stale_answer(11);
     ledger.rows.noted(1);
-    ledger.rows.fault(1, 2);
     ledger.rows.requested(1, 9, 9);
     ledger.rows.unrecovered(1, 3, 0, LossReason::SessionEnded);
     assert!(ledger.due().is_empty());
     let shown = ledger.shown(1);
     assert_eq!((shown.stale_answers, shown.noted), (2, true));
-    assert_eq!(
-        (shown.fault, shown.attempts, shown.state),
-        (0, 0, GapState::Filled)
-    );
+    assert_eq!((shown.attempts, shown.state), (0, GapState::Filled));
+    ledger.rows.fault(1, 2);
+    assert_eq!(ledger.due()[0].fault, 2, "the recovery's word comes last");
+    ledger.rows.fault(1, 2);
+    assert!(ledger.due().is_empty(), "and once");
     assert!(ledger.rows.has_seen(1) && !ledger.rows.has_seen(2) && !ledger.rows.has_seen(0));
 }
 

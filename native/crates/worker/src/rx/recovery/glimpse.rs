@@ -24,13 +24,26 @@ pub(super) struct Glimpse {
 enum State {
     Idle,
     /// The output was asked to stop where it stands.
-    Stopping { gap_id: u64, session: Session },
+    Stopping {
+        gap_id: u64,
+        session: Session,
+    },
     /// The server is asked.
-    Loading { gap_id: u64 },
+    Loading {
+        gap_id: u64,
+    },
     /// The output was asked to come to the snapshot's place.
-    Aiming { gap_id: u64, snapshot: Snapshot, until_ns: u64 },
+    Aiming {
+        gap_id: u64,
+        snapshot: Snapshot,
+        until_ns: u64,
+    },
     /// Records go out; bytes of the blocks that have.
-    Publishing { event: SnapshotEvent, snapshot: Snapshot, sent: usize },
+    Publishing {
+        event: SnapshotEvent,
+        snapshot: Snapshot,
+        sent: usize,
+    },
 }
 
 /// How a snapshot ended.
@@ -78,7 +91,12 @@ impl Glimpse {
                 self.state = State::Loading { gap_id };
                 None
             }
-            (State::Aiming { gap_id, snapshot, .. }, Some(_)) => {
+            (
+                State::Aiming {
+                    gap_id, snapshot, ..
+                },
+                Some(_),
+            ) => {
                 let event = SnapshotEvent {
                     gap_id,
                     scope: SnapshotEvent::WHOLE_CHANNEL,
@@ -106,11 +124,20 @@ impl Glimpse {
     /// Loads and publishes as far as there is room; returns whether anything happened.
     pub(super) fn serve(&mut self, now_ns: u64, outbox: &mut Outbox) -> (bool, Option<Outcome>) {
         let mut ended = None;
-        let mut happened = self.tcp.serve(now_ns, |action| {
+        let happened = self.tcp.serve(now_ns, |action| {
             ended = Some(action);
             true
         });
         match (&mut self.state, ended) {
+            (State::Loading { .. }, Some(Action::Loaded(snapshot)))
+                if !fits(&snapshot, outbox.buffer_bytes()) =>
+            {
+                let text = "a message of the snapshot is longer than receive.max_packet_bytes";
+                return (
+                    true,
+                    Some(self.fail(Fault::Oversize, text.to_owned(), outbox)),
+                );
+            }
             (State::Loading { gap_id }, Some(Action::Loaded(snapshot))) => {
                 let sequence = Some(snapshot.resume_sequence);
                 outbox.tell(Feedback::StopAt { sequence });
@@ -125,12 +152,12 @@ impl Glimpse {
             }
             (State::Aiming { until_ns, .. }, _) if *until_ns <= now_ns => {
                 let text = "the lines do not come to the snapshot's place";
-                return (true, Some(self.fail(Fault::NotAsked, text.to_owned(), outbox)));
+                return (
+                    true,
+                    Some(self.fail(Fault::NotAsked, text.to_owned(), outbox)),
+                );
             }
-            (State::Publishing { .. }, _) => {
-                happened = true;
-                return (true, self.publish(outbox));
-            }
+            (State::Publishing { .. }, _) => return (true, self.publish(outbox)),
             _ => {}
         }
         (happened, None)
@@ -154,7 +181,12 @@ impl Glimpse {
     }
 
     fn publish(&mut self, outbox: &mut Outbox) -> Option<Outcome> {
-        let State::Publishing { event, snapshot, sent } = &mut self.state else {
+        let State::Publishing {
+            event,
+            snapshot,
+            sent,
+        } = &mut self.state
+        else {
             return None;
         };
         let (event, rx_ns) = (*event, realtime_ns());
@@ -177,7 +209,11 @@ impl Glimpse {
         outbox.tell(Feedback::GoOn);
         self.state = State::Idle;
         let resume_sequence = event.resume_sequence;
-        tracing::info!(resume_sequence, orders = event.orders, "snapshot taken into the stream");
+        tracing::info!(
+            resume_sequence,
+            orders = event.orders,
+            "snapshot taken into the stream"
+        );
         Some(Outcome::Done { resume_sequence })
     }
 
@@ -186,6 +222,12 @@ impl Glimpse {
         outbox.tell(Feedback::GoOn);
         Outcome::Failed(fault, detail)
     }
+}
+
+/// Whether every message of it goes into a buffer.
+fn fits(snapshot: &Snapshot, buffer_bytes: usize) -> bool {
+    let fitting = pieces(&snapshot.blocks, buffer_bytes).map(|(_, piece)| piece.len());
+    fitting.sum::<usize>() == snapshot.blocks.len()
 }
 
 impl Client for GlimpseClient {

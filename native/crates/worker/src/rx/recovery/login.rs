@@ -30,7 +30,10 @@ pub(super) fn read(recovery: &Recovery) -> Result<(Username, Password), Failure>
 fn password(path: &Path) -> Result<Password, Failure> {
     let invalid = |text: String| {
         let path = path.display();
-        Failure::new(Code::Config, format!("recovery.password_file {path}: {text}"))
+        Failure::new(
+            Code::Config,
+            format!("recovery.password_file {path}: {text}"),
+        )
     };
     let metadata = fs::metadata(path).map_err(|error| invalid(error.to_string()))?;
     if metadata.permissions().mode() & OPEN_TO_OTHERS != 0 {
@@ -58,7 +61,10 @@ mod tests {
     #[test]
     fn a_password_is_read_from_a_closed_file() {
         let good = file("secret\nnote\n", 0o600);
-        assert_eq!(password(good.path()).expect("read"), "secret".parse().expect("fits"));
+        assert_eq!(
+            password(good.path()).expect("read"),
+            "secret".parse().expect("fits")
+        );
         for bad in [file("secret\n", 0o644), file("secretsecret\n", 0o600)] {
             let failure = password(bad.path()).expect_err("refused");
             assert_eq!(failure.code, Code::Config);

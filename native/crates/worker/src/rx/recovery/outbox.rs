@@ -92,7 +92,13 @@ impl Outbox {
                 self.end.free.push(buffer);
                 break;
             };
-            self.load(buffer, waiting.freight, waiting.about, &waiting.payload, waiting.rx_ns);
+            self.load(
+                buffer,
+                waiting.freight,
+                waiting.about,
+                &waiting.payload,
+                waiting.rx_ns,
+            );
         }
         let mut sent = false;
         while let Some(feedback) = self.unsent.pop_front() {
@@ -168,9 +174,22 @@ mod tests {
         let message = [0, 3, b'a', b'b', b'c'];
         let blocks = message.repeat(7);
         let cut: Vec<_> = pieces(&blocks, 14).collect();
-        assert_eq!(cut.iter().map(|(count, _)| *count).collect::<Vec<_>>(), [2, 2, 2, 1]);
-        assert_eq!(cut.iter().flat_map(|(_, piece)| piece.to_vec()).collect::<Vec<_>>(), blocks);
+        assert_eq!(
+            cut.iter().map(|(count, _)| *count).collect::<Vec<_>>(),
+            [2, 2, 2, 1]
+        );
+        assert_eq!(
+            cut.iter()
+                .flat_map(|(_, piece)| piece.to_vec())
+                .collect::<Vec<_>>(),
+            blocks
+        );
         assert_eq!(pieces(&blocks, 4).count(), 0);
-        assert_eq!(pieces(&blocks[..6], 100).map(|(count, _)| count).sum::<u16>(), 1);
+        assert_eq!(
+            pieces(&blocks[..6], 100)
+                .map(|(count, _)| count)
+                .sum::<u16>(),
+            1
+        );
     }
 }

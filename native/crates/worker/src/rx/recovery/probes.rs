@@ -95,8 +95,12 @@ impl Probes {
         for target in self.targets.iter().filter(|it| !is_in_use(it.source)) {
             let client = match target.source {
                 SourceName::Request => continue,
-                SourceName::Peer => Prober::Replay(self.replay_probe(target, session, newest, now_ns)),
-                SourceName::Stream => Prober::Soup(self.soup_probe(target, session, newest, now_ns)),
+                SourceName::Peer => {
+                    Prober::Replay(self.replay_probe(target, session, newest, now_ns))
+                }
+                SourceName::Stream => {
+                    Prober::Soup(self.soup_probe(target, session, newest, now_ns))
+                }
                 SourceName::Snapshot => Prober::Soup(self.soup_probe(target, session, 1, now_ns)),
             };
             self.running.push(Running {
@@ -105,7 +109,10 @@ impl Probes {
                 client,
             });
         }
-        let asks = self.targets.iter().any(|it| it.source == SourceName::Request)
+        let asks = self
+            .targets
+            .iter()
+            .any(|it| it.source == SourceName::Request)
             && !is_in_use(SourceName::Request);
         asks.then(|| {
             self.request = Some(UdpProbe {

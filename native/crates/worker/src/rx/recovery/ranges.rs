@@ -43,10 +43,7 @@ pub(super) enum Brought {
 
 impl UdpServer {
     /// A socket that takes answers from `address` only, up to `max_packet_bytes` long.
-    pub(super) fn connect(
-        address: SocketAddrV4,
-        max_packet_bytes: usize,
-    ) -> Result<Self, Failure> {
+    pub(super) fn connect(address: SocketAddrV4, max_packet_bytes: usize) -> Result<Self, Failure> {
         let failed =
             |error: io::Error| Failure::failed(format!("re-request socket to {address}: {error}"));
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(failed)?;
@@ -150,7 +147,9 @@ impl Ranges {
     ) -> bool {
         let mut happened = false;
         if let Some(stream) = &mut self.stream {
-            happened |= stream.serve(now_ns, |action| sort(RangeSource::Stream, action, &mut take));
+            happened |= stream.serve(now_ns, |action| {
+                sort(RangeSource::Stream, action, &mut take)
+            });
         }
         if let Some(peer) = &mut self.peer {
             happened |= peer.serve(now_ns, |action| sort(RangeSource::Peer, action, &mut take));

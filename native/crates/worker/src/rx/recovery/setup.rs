@@ -204,7 +204,11 @@ fn soup_config(exchange: &Exchange) -> Result<SoupConfig, Failure> {
 
 fn engine_config(recovery: &Recovery, sources: Vec<SourceConfig>, snapshot: bool) -> Config {
     debug_assert!(
-        sources.iter().filter(|it| it.kind == RangeSource::Peer).count() <= 1,
+        sources
+            .iter()
+            .filter(|it| it.kind == RangeSource::Peer)
+            .count()
+            <= 1,
         "one peer"
     );
     Config {
