@@ -60,6 +60,22 @@ pub const FAULTS: [&str; 12] = [
     "disconnected",
 ];
 
+/// Where a gap was lost, by code: no verdict, not on this host, a layer could not be read, or the
+/// layer of the receiver's host.
+pub const DROP_VERDICTS: [&str; 11] = [
+    "",
+    "upstream",
+    "unknown",
+    "nic",
+    "softnet",
+    "xdp_program",
+    "xsk",
+    "packet_ring",
+    "socket",
+    "receiver",
+    "arbiter",
+];
+
 /// The name of a row's state; `None` for a code that this version does not know.
 pub fn state_name(code: u64) -> Option<&'static str> {
     const NAMES: [&str; 7] = [
@@ -122,7 +138,7 @@ pub struct LedgerRow {
     pub lines_missed: u64,
     /// Whether the recovery took longer than promised.
     pub slo_violated: bool,
-    /// The layer that lost it: a code of the receiver, 0: not known, or never asked.
+    /// Where it was lost: a place in [`DROP_VERDICTS`].
     pub drop_layer: u64,
     /// What that layer lost between the last reading before the gap and the one at the gap.
     pub drop_count: u64,
