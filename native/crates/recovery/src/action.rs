@@ -1,6 +1,6 @@
 //! What an engine wants done, and what it thinks of what came.
 
-use tickdeck_wire::moldudp64::{Packet, Session};
+use tickdeck_wire::moldudp64::{Packet, PacketError, Session};
 use tickdeck_wire::record::LossReason;
 
 use crate::fault::Fault;
@@ -158,4 +158,14 @@ fn offset_of(blocks: &[u8], index: u64) -> usize {
         at += 2 + usize::from(u16::from_be_bytes([high, low]));
     }
     at.min(blocks.len())
+}
+
+impl From<&PacketError> for Fault {
+    /// A datagram that ends too early is truncated, any other that cannot be read is garbage.
+    fn from(error: &PacketError) -> Self {
+        match error {
+            PacketError::Truncated { .. } | PacketError::BlockBeyondEnd { .. } => Self::Truncated,
+            _ => Self::Garbage,
+        }
+    }
 }

@@ -117,8 +117,8 @@ impl Engine {
         let wait_ns = self.config.injection_wait_ns(channel.timeout_ns);
         let found = channel.window.answered(
             session,
-            first,
-            last,
+            answer.first,
+            answer.last(),
             now_ns.saturating_add(wait_ns),
             now_ns.saturating_add(channel.timeout_ns),
         );
@@ -145,12 +145,18 @@ impl Engine {
         self.counters.lies[fault as usize] += 1;
     }
 
-    /// An answer brought only what is not missing any more: it may be late, or what it brings
-    /// may have come from elsewhere meanwhile; else the source repeats itself.
+    /// An answer brought only what is not missing: it lies between two ranges that were asked for
+    /// together, or it is late, or what it brings has come from elsewhere meanwhile; else the
+    /// source repeats itself.
     fn note_stale(&mut self, index: usize, answer: &Answer, now_ns: u64) {
         let (session, first, last) = (answer.session, answer.first, answer.last());
         let channel = &mut self.channels[index];
         channel.last_answer_ns = Some(now_ns);
+        if channel.window.is_waiting_for(session, first, last) {
+            let next_ns = now_ns.saturating_add(channel.timeout_ns);
+            channel.window.passed(session, last, next_ns);
+            return;
+        }
         let needless = channel.needless.cut(session, first, last);
         if channel.overdue.cut(session, first, last) {
             self.blame_waiting(index, Fault::Slow);

@@ -209,6 +209,22 @@ impl Window {
         }
     }
 
+    /// A stream has come to `last` with something that is not missing, and goes on until
+    /// `next_answer_ns`.
+    pub(crate) fn passed(&mut self, session: Session, last: u64, next_answer_ns: u64) {
+        if self.kind == WindowKind::Datagrams {
+            return;
+        }
+        for flight in &mut self.flights {
+            if !flight.answered && flight.overlaps(session, 0, last) {
+                flight.begun = true;
+                flight.until_ns = next_answer_ns;
+                flight.first = last.saturating_add(1);
+            }
+        }
+        self.flights.retain(|flight| flight.first <= flight.last);
+    }
+
     /// Removes and returns a range that is over.
     pub(crate) fn expire(&mut self, now_ns: u64) -> Option<Flight> {
         let is_over = |flight: &Flight| flight.until_ns <= now_ns;
@@ -246,6 +262,12 @@ impl Window {
     /// Whether any request waits for an answer.
     pub(crate) fn is_waiting(&self) -> bool {
         self.flights.iter().any(|flight| !flight.answered)
+    }
+
+    /// Whether a request for some of `first..=last` waits for its answer.
+    pub(crate) fn is_waiting_for(&self, session: Session, first: u64, last: u64) -> bool {
+        let mut flights = self.flights.iter();
+        flights.any(|flight| !flight.answered && flight.overlaps(session, first, last))
     }
 
     /// Whether a request for some of this waits for its answer.
