@@ -5,6 +5,9 @@ use std::slice::ChunksExact;
 use super::layout::{SECURITY_BEFORE_RPT_SEQ, layout_of};
 use super::{Group, GroupError, Message, fields};
 
+/// ReferenceID of an order entry without a price entry.
+const NO_REFERENCE: u8 = 255;
+
 /// One entry that counts in an instrument's RptSeq.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Update {
@@ -21,7 +24,7 @@ pub struct RptSeqs<'a> {
     offset: usize,
 }
 
-/// The instruments whose orders a message changes, one for each order entry.
+/// The instruments whose orders a message changes, one for each order entry that names one.
 #[derive(Clone, Debug)]
 pub struct OrderSecurities<'a> {
     orders: ChunksExact<'a, u8>,
@@ -79,7 +82,10 @@ impl<'a> Message<'a> {
         };
         let groups = self.groups()?;
         let (prices, orders) = (groups.first(), groups.second().entries());
-        let is_there = |order: &[u8]| (1..=prices.len()).contains(&usize::from(order[offset]));
+        let is_there = |order: &[u8]| {
+            let reference = order[offset];
+            reference == NO_REFERENCE || (1..=prices.len()).contains(&usize::from(reference))
+        };
         if !orders.clone().all(is_there) {
             return Err(GroupError::Contradiction {
                 template_id: self.template_id,
@@ -111,15 +117,19 @@ impl Iterator for OrderSecurities<'_> {
     type Item = i32;
 
     fn next(&mut self) -> Option<i32> {
-        let order = self.orders.next()?;
         match &self.place {
-            Place::Own(offset) => Some(fields::i32_at(order, *offset)),
+            Place::Own(offset) => {
+                let order = self.orders.next()?;
+                Some(fields::i32_at(order, *offset))
+            }
             Place::Referred {
                 offset,
                 prices,
                 security_offset,
             } => {
-                let price = prices.get(usize::from(order[*offset]) - 1)?;
+                let mut references = self.orders.by_ref().map(|order| order[*offset]);
+                let reference = references.find(|reference| *reference != NO_REFERENCE)?;
+                let price = prices.get(usize::from(reference) - 1)?;
                 Some(fields::i32_at(price, *security_offset))
             }
         }

@@ -231,6 +231,8 @@ fn each_broken_rule_of_a_message_has_its_reason() {
         .err()
         .map(|error| error.reason());
     assert_eq!(error, Some("contradiction"), "a reference to entry 2 of 1");
+    let bytes = with(&[(106, 255)]);
+    assert_eq!(last(&bytes).order_securities().unwrap().count(), 0, "null");
     let bytes = with(&[(26, 99)]);
     assert_eq!(last(&bytes).rpt_seqs().unwrap().count(), 0);
     assert_eq!(last(&bytes).order_securities().unwrap().count(), 0);
