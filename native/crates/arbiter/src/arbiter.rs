@@ -10,7 +10,7 @@
 //! After each delivery the output is carried on through held pieces and given-up holes until it
 //! stands before something missing.
 
-use tickdeck_wire::moldudp64::{Packet, PacketKind, Session};
+use tickdeck_wire::moldudp64::Session;
 use tickdeck_wire::record::{LossReason, SessionEventKind};
 
 use crate::config::{Config, ConfigError, Start};
@@ -23,6 +23,7 @@ use crate::lines::LineBook;
 use crate::pieces::{Piece, Taken};
 use crate::ranges::{RangeSet, Span};
 use crate::sessions::{Admission, Sessions};
+use crate::unit::Content;
 
 /// Given-up ranges remembered, to call their late arrival stale and not a duplicate.
 const REMEMBERED_LOSSES: usize = 256;
@@ -85,12 +86,8 @@ impl Arbiter {
     /// # Panics
     /// When the source is a line that the configuration does not have.
     pub fn on_packet(&mut self, arrival: Arrival<'_>, out: &mut impl Output) -> Disposition {
-        let packet = arrival.packet;
-        let span = Span {
-            first: packet.first_sequence(),
-            end: packet.next_sequence(),
-        };
-        if span.end > SEQUENCE_LIMIT {
+        let span = arrival.unit.span();
+        if span.end > SEQUENCE_LIMIT || span.first == 0 {
             self.counters.sequence_overflows += 1;
             return Disposition::SequenceOverflow;
         }
@@ -109,10 +106,14 @@ impl Arbiter {
                 self.show(span.end, out);
             }
         }
-        match packet.kind() {
-            PacketKind::Data { .. } => self.on_data(&arrival, span, out),
-            PacketKind::Heartbeat => self.on_control(&arrival, false, out),
-            PacketKind::EndOfSession => self.on_control(&arrival, true, out),
+        match arrival.unit.content {
+            Content::Blocks { blocks, .. } => self.on_data(&arrival, span, blocks, 0, out),
+            Content::Whole {
+                packet,
+                compare_from,
+            } => self.on_data(&arrival, span, packet, compare_from, out),
+            Content::Heartbeat => self.on_control(&arrival, false, out),
+            Content::EndOfSession => self.on_control(&arrival, true, out),
         }
     }
 
@@ -162,7 +163,7 @@ impl Arbiter {
     }
 
     /// The lines that skipped any of `first..=last`, as [`Source::bit`]s.
-    pub fn lines_that_missed(&self, first: u64, last: u64) -> u8 {
+    pub fn lines_that_missed(&self, first: u64, last: u64) -> u16 {
         let span = Span {
             first,
             end: last.saturating_add(1),
@@ -210,8 +211,8 @@ impl Arbiter {
     /// Decides about the packet's session; changes to it where that is due.
     #[inline]
     fn admit(&mut self, arrival: &Arrival<'_>, span: Span, out: &mut impl Output) -> bool {
-        let session = arrival.packet.session();
-        if arrival.source == Source::Retransmit {
+        let session = arrival.unit.session;
+        if !arrival.source.is_line() {
             return self.sessions.current() == Some(session);
         }
         let complete = self.next == self.revealed;
@@ -271,16 +272,24 @@ impl Arbiter {
     }
 
     #[inline]
-    fn on_data(&mut self, arrival: &Arrival<'_>, span: Span, out: &mut impl Output) -> Disposition {
+    fn on_data(
+        &mut self,
+        arrival: &Arrival<'_>,
+        span: Span,
+        payload: &[u8],
+        compare_from: usize,
+        out: &mut impl Output,
+    ) -> Disposition {
         let mut taken = Taken::default();
         let mut piece = Piece {
             span,
-            blocks: arrival.packet.blocks(),
+            payload,
+            compare_from,
             source: arrival.source,
             rx_ns: arrival.rx_ns,
             stamp: arrival.stamp,
         };
-        if arrival.source == Source::Retransmit && span.end > self.revealed {
+        if !arrival.source.is_line() && span.end > self.revealed {
             // Nobody asked for what lies behind: an answer must not decide what exists.
             let wanted = piece.split_to(self.revealed.max(span.first));
             taken.stale += piece.span.len();
@@ -352,7 +361,7 @@ impl Arbiter {
     /// Holds a piece that begins ahead of `next`; opens a gap when it begins behind all known.
     fn hold(&mut self, piece: Piece<'_>, now_ns: u64, taken: &mut Taken, out: &mut impl Output) {
         let reveals = piece.span.first > self.revealed;
-        let room = self.hold.fits(piece.blocks.len()) && !(reveals && self.gaps.is_full());
+        let room = self.hold.fits(piece.payload.len()) && !(reveals && self.gaps.is_full());
         if !room || !self.hold.insert(&piece) {
             taken.dropped += piece.span.len();
             return;
@@ -372,16 +381,16 @@ impl Arbiter {
         ends: bool,
         out: &mut impl Output,
     ) -> Disposition {
-        if arrival.source == Source::Retransmit {
+        if !arrival.source.is_line() {
             return Disposition::Control;
         }
-        let packet: Packet<'_> = arrival.packet;
-        if packet.first_sequence() > self.revealed && !self.gaps.is_full() {
-            self.open_gap(packet.first_sequence(), arrival.now_ns, out);
-            self.revealed = packet.first_sequence();
+        let next = arrival.unit.first_sequence;
+        if next > self.revealed && !self.gaps.is_full() {
+            self.open_gap(next, arrival.now_ns, out);
+            self.revealed = next;
         }
         // An end below what is known is no end: the session has gone on behind it.
-        if ends && packet.first_sequence() == self.shown {
+        if ends && next == self.shown {
             self.sessions.end(arrival.now_ns);
         }
         self.finish(arrival.now_ns, out);
@@ -506,7 +515,7 @@ impl Arbiter {
 
     /// Sorts messages below `next` into copies and those that came too late.
     fn count_old(&self, span: Span, source: Source, taken: &mut Taken) {
-        if source == Source::Retransmit {
+        if !source.is_line() {
             taken.stale += span.len();
             return;
         }
@@ -526,7 +535,7 @@ impl Arbiter {
                 self.counters.duplicates += taken.old;
                 self.counters.stale += taken.stale;
             }
-            Source::Retransmit => {
+            Source::Retransmit | Source::Stream | Source::Peer => {
                 self.counters.retransmitted += taken.delivered + taken.held;
                 self.counters.stale += taken.old + taken.stale;
             }

@@ -15,7 +15,7 @@ pub struct Counters {
     pub held_packets: u64,
     /// Messages held now; goes up and down.
     pub held_messages: u64,
-    /// New messages that the re-request server brought.
+    /// New messages that answers brought, from whichever source.
     pub retransmitted: u64,
     /// Gaps opened.
     pub gaps_opened: u64,
@@ -29,7 +29,7 @@ pub struct Counters {
     pub wrong_session: u64,
     /// Packets too far ahead to be believed on their own.
     pub implausible_jumps: u64,
-    /// Packets with a sequence number that no session reaches.
+    /// Packets with a sequence number that no session reaches, or with 0.
     pub sequence_overflows: u64,
     /// Times that another session took over.
     pub session_changes: u64,

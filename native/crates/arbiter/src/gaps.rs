@@ -25,7 +25,7 @@ pub struct GapView {
     /// Why it was given up; what is missing is lost when the output comes to it.
     pub given_up: Option<LossReason>,
     /// Who brought parts of it, as [`Source::bit`]s.
-    pub sources: u8,
+    pub sources: u16,
 }
 
 #[derive(Debug)]

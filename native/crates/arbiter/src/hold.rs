@@ -34,6 +34,7 @@ pub(crate) struct Hold {
 struct Slot {
     span: Span,
     length: usize,
+    compare_from: usize,
     source: Source,
     rx_ns: u64,
     stamp: u8,
@@ -44,6 +45,7 @@ impl Hold {
         let empty = Slot {
             span: Span { first: 0, end: 0 },
             length: 0,
+            compare_from: 0,
             source: Source::Retransmit,
             rx_ns: 0,
             stamp: 0,
@@ -62,17 +64,18 @@ impl Hold {
     /// Copies a piece into a slot; `false` when none is free or the piece is too long for one.
     /// No message of it may be held already.
     pub(crate) fn insert(&mut self, piece: &Piece<'_>) -> bool {
-        if !self.fits(piece.blocks.len()) {
+        if !self.fits(piece.payload.len()) {
             return false;
         }
         let Some(slot) = self.free.pop() else {
             return false;
         };
         let start = slot as usize * self.slot_bytes;
-        self.bytes[start..start + piece.blocks.len()].copy_from_slice(piece.blocks);
+        self.bytes[start..start + piece.payload.len()].copy_from_slice(piece.payload);
         self.slots[slot as usize] = Slot {
             span: piece.span,
-            length: piece.blocks.len(),
+            length: piece.payload.len(),
+            compare_from: piece.compare_from,
             source: piece.source,
             rx_ns: piece.rx_ns,
             stamp: piece.stamp,
@@ -97,6 +100,7 @@ impl Hold {
         let Slot {
             span,
             length,
+            compare_from,
             source,
             rx_ns,
             stamp,
@@ -105,10 +109,11 @@ impl Hold {
             return None;
         }
         let start = slot as usize * self.slot_bytes;
-        let blocks = &self.bytes[start..start + length];
+        let payload = &self.bytes[start..start + length];
         Some(Piece {
             span,
-            blocks,
+            payload,
+            compare_from,
             source,
             rx_ns,
             stamp,

@@ -1,7 +1,7 @@
-//! The merge of redundant MoldUDP64 lines into one strictly ordered stream.
+//! The merge of redundant lines into one strictly ordered stream.
 //!
-//! [`Arbiter`] takes packets of every line and of the re-request server, with the time they
-//! came, and calls an [`Output`] with runs of messages in sequence and with events. It does no
+//! [`Arbiter`] takes packets of every line and of the recovery's sources as [`Unit`]s, with the
+//! time they came, and calls an [`Output`] with runs of messages in sequence and with events. It does no
 //! I/O, reads no clock and allocates nothing after construction.
 //!
 //! What holds, whatever the lines do:
@@ -40,7 +40,7 @@
 //! let mut delivered = Delivered::default();
 //! for line in [0, 1] {
 //!     let source = Source::Line(line);
-//!     let arrival = Arrival { source, packet, rx_ns: 0, stamp: 1, now_ns: 0 };
+//!     let arrival = Arrival { source, unit: packet.into(), rx_ns: 0, stamp: 1, now_ns: 0 };
 //!     arbiter.on_packet(arrival, &mut delivered);
 //! }
 //! assert_eq!(delivered.0, [1]);
@@ -60,6 +60,7 @@ mod lines;
 mod pieces;
 mod ranges;
 mod sessions;
+mod unit;
 
 pub use arbiter::Arbiter;
 pub use config::{Config, ConfigError, MAX_LINES, Start};
@@ -67,3 +68,4 @@ pub use counters::{Counters, LineCounters};
 pub use gaps::GapView;
 pub use io::{Arrival, Disposition, Event, Gap, Output, Run, Source};
 pub use tickdeck_wire::record::{LossReason, SessionEventKind};
+pub use unit::{Content, Unit};

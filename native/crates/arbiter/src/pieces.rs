@@ -9,7 +9,10 @@ use crate::ranges::Span;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Piece<'a> {
     pub(crate) span: Span,
-    pub(crate) blocks: &'a [u8],
+    /// Message blocks, or a whole packet, which has one number and is never cut.
+    pub(crate) payload: &'a [u8],
+    /// Where the bytes begin that are the same on every line.
+    pub(crate) compare_from: usize,
     pub(crate) source: Source,
     pub(crate) rx_ns: u64,
     pub(crate) stamp: u8,
@@ -47,20 +50,20 @@ impl<'a> Piece<'a> {
         if end >= self.span.end {
             let whole = *self;
             self.span.first = self.span.end;
-            self.blocks = &[];
+            self.payload = &[];
             return whole;
         }
-        let rest = after(self.blocks, end - self.span.first);
+        let rest = after(self.payload, end - self.span.first);
         let head = Piece {
             span: Span {
                 first: self.span.first,
                 end,
             },
-            blocks: &self.blocks[..self.blocks.len() - rest.len()],
+            payload: &self.payload[..self.payload.len() - rest.len()],
             ..*self
         };
         self.span.first = end;
-        self.blocks = rest;
+        self.payload = rest;
         head
     }
 
@@ -69,7 +72,7 @@ impl<'a> Piece<'a> {
             source: self.source,
             first_sequence: self.span.first,
             count: self.span.len() as u32,
-            blocks: self.blocks,
+            payload: self.payload,
             rx_ns: self.rx_ns,
             stamp: self.stamp,
         }

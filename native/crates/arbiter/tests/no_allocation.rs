@@ -80,7 +80,7 @@ fn packet_path_does_not_allocate() {
         let now_ns = index * 10_000;
         let arrival = |line, bytes| Arrival {
             source: Source::Line(line),
-            packet: Packet::parse(bytes).expect("well formed"),
+            unit: Packet::parse(bytes).expect("well formed").into(),
             rx_ns: now_ns,
             stamp: 1,
             now_ns,

@@ -131,7 +131,7 @@ fn arbitrate(feed: &Feed) -> u64 {
     struct Sum(u64);
     impl Output for Sum {
         fn deliver(&mut self, run: Run<'_>) {
-            self.0 = checksum(self.0, run.first_sequence, run.blocks);
+            self.0 = checksum(self.0, run.first_sequence, run.payload);
         }
         fn event(&mut self, event: Event) {
             black_box(event);
@@ -149,7 +149,7 @@ fn arbitrate(feed: &Feed) -> u64 {
         arbiter.on_packet(
             Arrival {
                 source,
-                packet,
+                unit: packet.into(),
                 rx_ns: now_ns,
                 stamp: 1,
                 now_ns,

@@ -8,3 +8,4 @@ mod merge;
 mod property;
 mod sessions;
 mod support;
+mod units;

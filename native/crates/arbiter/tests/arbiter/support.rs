@@ -2,7 +2,7 @@
 
 use tickdeck_arbiter::{
     Arbiter, Arrival, Config, Disposition, Event, LossReason, Output, Run, SessionEventKind,
-    Source, Start,
+    Source, Start, Unit,
 };
 use tickdeck_wire::moldudp64::{Blocks, Packet, PacketBuilder, Session, end_of_session, heartbeat};
 
@@ -56,7 +56,7 @@ impl Output for Checked {
             "output is strictly in sequence"
         );
         assert!(run.count > 0, "a run has messages");
-        let mut blocks = Blocks::new(run.blocks);
+        let mut blocks = Blocks::new(run.payload);
         for sequence in self.next..self.next + u64::from(run.count) {
             assert_eq!(
                 blocks.next(),
@@ -132,9 +132,13 @@ impl Rig {
 
     pub(crate) fn packet(&mut self, source: Source, bytes: &[u8]) -> Disposition {
         let packet = Packet::parse(bytes).expect("a well-formed packet");
+        self.unit(source, packet.into())
+    }
+
+    pub(crate) fn unit(&mut self, source: Source, unit: Unit<'_>) -> Disposition {
         let arrival = Arrival {
             source,
-            packet,
+            unit,
             rx_ns: 1_000_000 + self.now_ns,
             stamp: 1,
             now_ns: self.now_ns,
@@ -147,7 +151,7 @@ impl Rig {
                 | Disposition::SequenceOverflow
         );
         if !refused {
-            self.fed += u64::from(packet.count());
+            self.fed += u64::from(unit.count());
         }
         disposition
     }

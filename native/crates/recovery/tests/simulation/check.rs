@@ -50,7 +50,7 @@ impl Output for Checked {
             run.first_sequence, stream.next,
             "output is strictly in sequence"
         );
-        let mut blocks = Blocks::new(run.blocks);
+        let mut blocks = Blocks::new(run.payload);
         for sequence in stream.next..stream.next + u64::from(run.count) {
             assert_eq!(
                 blocks.next(),

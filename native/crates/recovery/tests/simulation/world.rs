@@ -254,7 +254,7 @@ impl World {
         let packet = Packet::parse(bytes).expect("only whole packets are merged");
         let arrival = Arrival {
             source,
-            packet,
+            unit: packet.into(),
             rx_ns: self.now_ns,
             stamp: 1,
             now_ns: self.now_ns,

@@ -35,7 +35,7 @@ impl GapRows {
     }
 
     /// A part came.
-    pub(super) fn progressed(&mut self, id: u64, missing: u64, source: u8) {
+    pub(super) fn progressed(&mut self, id: u64, missing: u64, source: u16) {
         self.change(id, |row| {
             row.missing = missing;
             row.sources |= u64::from(source);
@@ -64,12 +64,12 @@ impl GapRows {
     }
 
     /// Which lines missed it is known.
-    pub(super) fn missed_by(&mut self, id: u64, lines: u8) {
+    pub(super) fn missed_by(&mut self, id: u64, lines: u16) {
         self.change(id, |row| row.lines_missed |= u64::from(lines));
     }
 
     /// The output has passed it and nothing was lost.
-    pub(super) fn filled(&mut self, id: u64, sources: u8) {
+    pub(super) fn filled(&mut self, id: u64, sources: u16) {
         self.change(id, |row| {
             row.state = GapState::Filled;
             row.sources |= u64::from(sources);
@@ -79,7 +79,7 @@ impl GapRows {
     }
 
     /// The output has passed it and `lost` messages were given up.
-    pub(super) fn unrecovered(&mut self, id: u64, lost: u64, sources: u8, reason: LossReason) {
+    pub(super) fn unrecovered(&mut self, id: u64, lost: u64, sources: u16, reason: LossReason) {
         self.change(id, |row| {
             row.state = GapState::Unrecoverable;
             row.sources |= u64::from(sources);

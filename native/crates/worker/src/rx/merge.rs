@@ -79,7 +79,7 @@ impl Merge {
         };
         let arrival = Arrival {
             source: Source::Line(line),
-            packet,
+            unit: packet.into(),
             rx_ns: datagram.rx_ns,
             stamp: stamp_code(datagram.stamp),
             now_ns,
@@ -213,7 +213,7 @@ impl Merge {
                 if let Ok(packet) = Packet::parse(&answer.bytes[..answer.length]) {
                     let arrival = Arrival {
                         source: Source::Retransmit,
-                        packet,
+                        unit: packet.into(),
                         rx_ns: answer.rx_ns,
                         stamp: stamp::USER,
                         now_ns,

@@ -134,7 +134,7 @@ mod tests {
             assert!(builder.push(b"x"));
             let arrival = Arrival {
                 source: Source::Line(0),
-                packet: Packet::parse(builder.finish()).expect("well formed"),
+                unit: Packet::parse(builder.finish()).expect("well formed").into(),
                 rx_ns: 0,
                 stamp: 1,
                 now_ns: 0,

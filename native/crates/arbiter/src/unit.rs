@@ -1,0 +1,81 @@
+//! What a packet means to the merge, whatever protocol it came in.
+
+use tickdeck_wire::moldudp64::{Packet, PacketKind, Session};
+
+use crate::ranges::Span;
+
+/// A packet whose bytes were checked, in the merge's own terms.
+///
+/// MoldUDP64 numbers messages and carries several in a packet. CME MDP3 and EOBI number packets:
+/// there a packet is one unit with one number, and the merge never looks inside it.
+#[derive(Clone, Copy, Debug)]
+pub struct Unit<'a> {
+    /// The session, or the epoch of a protocol whose sessions have no names.
+    pub session: Session,
+    /// Number of the first message; without any, the number expected next.
+    pub first_sequence: u64,
+    /// What it carries.
+    pub content: Content<'a>,
+}
+
+/// What a [`Unit`] carries.
+#[derive(Clone, Copy, Debug)]
+pub enum Content<'a> {
+    /// Messages with a number each.
+    Blocks {
+        /// How many; at least 1.
+        count: u16,
+        /// As many whole blocks, back to back: `u16` big-endian length and that many bytes.
+        blocks: &'a [u8],
+    },
+    /// A packet that has one number as a whole.
+    Whole {
+        /// Its bytes as they are on the wire.
+        packet: &'a [u8],
+        /// Where the bytes begin that are the same on every line.
+        compare_from: usize,
+    },
+    /// Nothing; the stream has come this far.
+    Heartbeat,
+    /// Nothing; the session has ended here.
+    EndOfSession,
+}
+
+impl<'a> Unit<'a> {
+    /// How many sequence numbers it takes.
+    pub fn count(&self) -> u16 {
+        match self.content {
+            Content::Blocks { count, .. } => count,
+            Content::Whole { .. } => 1,
+            Content::Heartbeat | Content::EndOfSession => 0,
+        }
+    }
+
+    /// Its numbers; the end saturates, which puts it beyond what the merge believes.
+    #[inline]
+    pub(crate) fn span(&self) -> Span {
+        Span {
+            first: self.first_sequence,
+            end: self.first_sequence.saturating_add(u64::from(self.count())),
+        }
+    }
+}
+
+impl<'a> From<Packet<'a>> for Unit<'a> {
+    #[inline]
+    fn from(packet: Packet<'a>) -> Self {
+        let content = match packet.kind() {
+            PacketKind::Data { count } => Content::Blocks {
+                count,
+                blocks: packet.blocks(),
+            },
+            PacketKind::Heartbeat => Content::Heartbeat,
+            PacketKind::EndOfSession => Content::EndOfSession,
+        };
+        Self {
+            session: packet.session(),
+            first_sequence: packet.first_sequence(),
+            content,
+        }
+    }
+}
