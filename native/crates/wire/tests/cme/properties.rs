@@ -73,7 +73,8 @@ proptest! {
         let read: Vec<_> = message.rpt_seqs().unwrap().collect();
         let read: Vec<_> = read.iter().map(|update| (update.security_id, update.rpt_seq)).collect();
         prop_assert_eq!(&read, &prices);
-        let securities: Vec<_> = message.order_securities().unwrap().collect();
+        let orders = message.order_updates().unwrap();
+        let securities: Vec<_> = orders.map(|order| order.security_id).collect();
         let expected: Vec<_> = indices.iter().map(|index| prices[*index].0).collect();
         prop_assert_eq!(securities, expected);
     }
@@ -94,7 +95,7 @@ fn check_packet(bytes: &[u8]) -> Result<(), TestCaseError> {
         if let Ok(updates) = message.rpt_seqs() {
             updates.for_each(drop);
         }
-        if let Ok(securities) = message.order_securities() {
+        if let Ok(securities) = message.order_updates() {
             securities.for_each(drop);
         }
         if let Ok(Some(book)) = PriceSnapshot::read(&message) {

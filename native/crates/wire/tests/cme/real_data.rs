@@ -48,7 +48,7 @@ fn real_packets_of_version_9_are_read() {
         };
         for message in parsed(&frames).iter().flat_map(Packet::messages) {
             message.groups().unwrap();
-            let count = message.order_securities().unwrap().count();
+            let count = message.order_updates().unwrap().count();
             *orders.entry(message.template_id()).or_insert(0) += count;
         }
     }
