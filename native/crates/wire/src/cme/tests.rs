@@ -133,6 +133,18 @@ fn heartbeat_and_reset_are_told() {
     assert_eq!(last(builder.finish()).groups().unwrap().first().len(), 1);
 }
 
+/// Proves that volume and a book by order are written where they are read.
+#[test]
+fn volume_and_orders_are_read() {
+    let mut builder = PacketBuilder::new(1_400);
+    builder.begin(1, 1);
+    assert!(builder.volume(3, -7, 41, 1_000));
+    assert_eq!(updates_of(&last(builder.finish())), [(-7, 41, 16)]);
+    assert!(builder.order_book(3, &[ORDER, ORDER]));
+    assert_eq!(orders_of(&last(builder.finish())), [7, 7]);
+    assert_eq!(updates_of(&last(builder.finish())), []);
+}
+
 /// Proves that both kinds of snapshot come back with every number, and only from their templates.
 #[test]
 fn snapshots_are_read() {
