@@ -309,8 +309,9 @@ impl SnapshotLevel {
         entry.extend_from_slice(&self.size.to_le_bytes());
         entry.extend_from_slice(&self.orders.to_le_bytes());
         entry.extend_from_slice(&self.level.to_le_bytes());
+        // TradingReferenceDate, OpenCloseSettlFlag and SettlPriceType stand between.
+        entry.resize(21, 0);
         entry.push(self.kind);
-        entry.resize(22, 0);
         entry
     }
 }

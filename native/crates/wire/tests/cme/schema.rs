@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tickdeck_wire::cme::layout::{Dimension, LAYOUTS, Layout, SECURITY_BEFORE_RPT_SEQ};
-use tickdeck_wire::cme::{SCHEMA_ID, SCHEMA_VERSION, template};
+use tickdeck_wire::cme::{
+    OrderChange, Packet, PacketBuilder, PriceChange, SCHEMA_ID, SCHEMA_VERSION, SnapshotHead,
+    SnapshotLevel, SnapshotOrder, template,
+};
 
 /// A message of a schema.
 #[derive(Debug, Default)]
@@ -49,6 +52,119 @@ fn layouts_are_those_of_the_exchange() {
     }
     assert_eq!(checked, 10 + 19, "templates of version 6 and of version 9");
 }
+
+/// Proves that our encoder writes each field where the exchange's schema has it.
+#[test]
+fn the_builder_writes_where_the_exchange_does() {
+    let Some(messages) = schema("1.9") else {
+        return;
+    };
+    let mut builder = PacketBuilder::new(1_400);
+    for (template_id, group, fields) in written(&mut builder) {
+        let packet = Packet::parse(builder.finish()).unwrap();
+        let mut found = packet.messages().filter(|m| m.template_id() == template_id);
+        let message = found.next().unwrap();
+        let groups = message.groups().unwrap();
+        let theirs = &messages[&template_id];
+        let (block, offsets) = match group {
+            None => (message.root(), &theirs.fields),
+            Some(0) => (groups.first().get(0).unwrap(), &theirs.groups[0].fields),
+            Some(_) => (groups.second().get(0).unwrap(), &theirs.groups[1].fields),
+        };
+        for (name, value) in fields {
+            let value = value.to_le_bytes();
+            // Values are small and positive, so that their low bytes tell them apart.
+            let at = offsets[*name];
+            assert_eq!(block[at], value[0], "{template_id} {name}");
+        }
+    }
+}
+
+/// A block with the values that were written to it: template, group (`None`: root), fields.
+type Written = (u16, Option<usize>, &'static [(&'static str, u64)]);
+
+/// Writes a message of each kind, and says what.
+fn written(builder: &mut PacketBuilder) -> [Written; 9] {
+    let price = PriceChange {
+        price: 1,
+        size: 2,
+        security_id: 3,
+        rpt_seq: 4,
+        orders: 5,
+        level: 6,
+        action: 7,
+        kind: 8,
+    };
+    let order = OrderChange {
+        order_id: 11,
+        priority: 12,
+        price: 13,
+        quantity: 14,
+        security_id: 15,
+        action: 16,
+        kind: 17,
+    };
+    let head = SnapshotHead {
+        last_msg_seq_num_processed: 21,
+        total_reports: 22,
+        security_id: 23,
+    };
+    let level = SnapshotLevel {
+        price: 31,
+        size: 32,
+        orders: 33,
+        level: 34,
+        kind: 35,
+    };
+    let resting = SnapshotOrder {
+        order_id: 41,
+        priority: 42,
+        price: 43,
+        quantity: 44,
+        kind: 45,
+    };
+    builder.begin(1, 1);
+    assert!(builder.volume(51, 52, 53, 54));
+    assert!(builder.book(template::BOOK_9, 55, &[price], &[(0, order)]));
+    assert!(builder.order_book(56, &[order]));
+    assert!(builder.snapshot(head, 57, 58, &[level]));
+    assert!(builder.order_snapshot(head, (59, 60), 61, &[resting]));
+    WRITTEN
+}
+
+#[rustfmt::skip]
+const WRITTEN: [Written; 9] = [
+    (37, Some(0), &[("MDEntrySize", 54), ("SecurityID", 52), ("RptSeq", 53)]),
+    (46, None, &[("TransactTime", 55), ("MatchEventIndicator", 0x80)]),
+    (46, Some(0), &[
+        ("MDEntryPx", 1), ("MDEntrySize", 2), ("SecurityID", 3), ("RptSeq", 4),
+        ("NumberOfOrders", 5), ("MDPriceLevel", 6), ("MDUpdateAction", 7), ("MDEntryType", 8),
+    ]),
+    (46, Some(1), &[
+        ("OrderID", 11), ("MDOrderPriority", 12), ("MDDisplayQty", 14), ("ReferenceID", 1),
+        ("OrderUpdateAction", 16),
+    ]),
+    (47, Some(0), &[
+        ("OrderID", 11), ("MDOrderPriority", 12), ("MDEntryPx", 13), ("MDDisplayQty", 14),
+        ("SecurityID", 15), ("MDUpdateAction", 16), ("MDEntryType", 17),
+    ]),
+    (52, None, &[
+        ("LastMsgSeqNumProcessed", 21), ("TotNumReports", 22), ("SecurityID", 23), ("RptSeq", 57),
+        ("TransactTime", 58),
+    ]),
+    (52, Some(0), &[
+        ("MDEntryPx", 31), ("MDEntrySize", 32), ("NumberOfOrders", 33), ("MDPriceLevel", 34),
+        ("MDEntryType", 35),
+    ]),
+    (53, None, &[
+        ("LastMsgSeqNumProcessed", 21), ("TotNumReports", 22), ("SecurityID", 23),
+        ("NoChunks", 60), ("CurrentChunk", 59), ("TransactTime", 61),
+    ]),
+    (53, Some(0), &[
+        ("OrderID", 41), ("MDOrderPriority", 42), ("MDEntryPx", 43), ("MDDisplayQty", 44),
+        ("MDEntryType", 45),
+    ]),
+];
 
 fn check(layout: &Layout, message: &Message, version: u16) {
     let id = layout.template_id;
