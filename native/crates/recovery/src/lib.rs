@@ -28,6 +28,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod cme;
 pub mod glimpse;
 pub mod replay;
 pub mod soup;

@@ -39,7 +39,7 @@ pub use builder::{
 };
 pub use groups::{Group, GroupError, Groups};
 pub use layout::template;
-pub use rpt_seqs::{OrderSecurities, RptSeqs, Update};
+pub use rpt_seqs::{OrderUpdate, OrderUpdates, RptSeqs, Update};
 pub use snapshot::{OrderSnapshot, PriceSnapshot};
 
 /// Bytes of the packet header.

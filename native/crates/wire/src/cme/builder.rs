@@ -163,6 +163,23 @@ impl PacketBuilder {
         self.message(template::ORDER_BOOK_9, &root, &[&orders])
     }
 
+    /// Appends an instrument's traded volume (37), which counts in its RptSeq as a book does.
+    pub fn volume(
+        &mut self,
+        transact_time_ns: u64,
+        security_id: i32,
+        rpt_seq: u32,
+        volume: i32,
+    ) -> bool {
+        let root = incremental_root(transact_time_ns);
+        let mut entry = Vec::with_capacity(16);
+        entry.extend_from_slice(&volume.to_le_bytes());
+        entry.extend_from_slice(&security_id.to_le_bytes());
+        entry.extend_from_slice(&rpt_seq.to_le_bytes());
+        entry.resize(16, 0);
+        self.message(template::VOLUME, &root, &[&[entry]])
+    }
+
     /// Appends an instrument's whole book by price (52).
     pub fn snapshot(
         &mut self,
@@ -292,8 +309,9 @@ impl SnapshotLevel {
         entry.extend_from_slice(&self.size.to_le_bytes());
         entry.extend_from_slice(&self.orders.to_le_bytes());
         entry.extend_from_slice(&self.level.to_le_bytes());
+        // TradingReferenceDate, OpenCloseSettlFlag and SettlPriceType stand between.
+        entry.resize(21, 0);
         entry.push(self.kind);
-        entry.resize(22, 0);
         entry
     }
 }

@@ -1,17 +1,33 @@
-//! Which instruments a message touches: by price with RptSeq, by order without.
+//! Which entries of a message touch which instrument: by price with RptSeq, by order without.
 
 use std::slice::ChunksExact;
 
 use super::layout::{SECURITY_BEFORE_RPT_SEQ, layout_of};
 use super::{Group, GroupError, Message, fields};
 
+/// ReferenceID of an order entry without a price entry.
+const NO_REFERENCE: u8 = 255;
+
 /// One entry that counts in an instrument's RptSeq.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Update {
+pub struct Update<'a> {
     /// The instrument.
     pub security_id: i32,
     /// Its number among the instrument's updates, +1 each, whatever the template.
     pub rpt_seq: u32,
+    /// The whole entry, of which the template says the rest.
+    pub entry: &'a [u8],
+}
+
+/// One entry that changes an order of an instrument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OrderUpdate<'a> {
+    /// The instrument.
+    pub security_id: i32,
+    /// The whole entry.
+    pub entry: &'a [u8],
+    /// The price entry of the same message that it belongs to (templates 32 and 46).
+    pub price_entry: Option<&'a [u8]>,
 }
 
 /// The entries of a message that have a RptSeq, in order.
@@ -21,9 +37,10 @@ pub struct RptSeqs<'a> {
     offset: usize,
 }
 
-/// The instruments whose orders a message changes, one for each order entry.
+/// The entries of a message that change orders, in order. One that refers to no price entry, and
+/// so to no instrument, is passed over.
 #[derive(Clone, Debug)]
-pub struct OrderSecurities<'a> {
+pub struct OrderUpdates<'a> {
     orders: ChunksExact<'a, u8>,
     place: Place<'a>,
 }
@@ -56,13 +73,13 @@ impl<'a> Message<'a> {
         Ok(RptSeqs { entries, offset })
     }
 
-    /// The instruments whose books by order this message changes.
+    /// The entries that change books by order. None for a template without.
     ///
     /// # Errors
     /// [`GroupError`] when the message is not what its template says, also when an order entry
     /// refers to a price entry that is not there.
-    pub fn order_securities(&self) -> Result<OrderSecurities<'a>, GroupError> {
-        let none = OrderSecurities {
+    pub fn order_updates(&self) -> Result<OrderUpdates<'a>, GroupError> {
+        let none = OrderUpdates {
             orders: [].chunks_exact(1),
             place: Place::Own(0),
         };
@@ -72,14 +89,17 @@ impl<'a> Message<'a> {
         if let Some(offset) = layout.order_security {
             let orders = self.groups()?.first().entries();
             let place = Place::Own(offset);
-            return Ok(OrderSecurities { orders, place });
+            return Ok(OrderUpdates { orders, place });
         }
         let (Some(offset), Some(rpt_seq)) = (layout.order_reference, layout.rpt_seq) else {
             return Ok(none);
         };
         let groups = self.groups()?;
         let (prices, orders) = (groups.first(), groups.second().entries());
-        let is_there = |order: &[u8]| (1..=prices.len()).contains(&usize::from(order[offset]));
+        let is_there = |order: &[u8]| {
+            let reference = order[offset];
+            reference == NO_REFERENCE || (1..=prices.len()).contains(&usize::from(reference))
+        };
         if !orders.clone().all(is_there) {
             return Err(GroupError::Contradiction {
                 template_id: self.template_id,
@@ -91,36 +111,49 @@ impl<'a> Message<'a> {
             prices,
             security_offset: rpt_seq - SECURITY_BEFORE_RPT_SEQ,
         };
-        Ok(OrderSecurities { orders, place })
+        Ok(OrderUpdates { orders, place })
     }
 }
 
-impl Iterator for RptSeqs<'_> {
-    type Item = Update;
+impl<'a> Iterator for RptSeqs<'a> {
+    type Item = Update<'a>;
 
-    fn next(&mut self) -> Option<Update> {
+    fn next(&mut self) -> Option<Update<'a>> {
         let entry = self.entries.next()?;
         Some(Update {
             security_id: fields::i32_at(entry, self.offset - SECURITY_BEFORE_RPT_SEQ),
             rpt_seq: fields::u32_at(entry, self.offset),
+            entry,
         })
     }
 }
 
-impl Iterator for OrderSecurities<'_> {
-    type Item = i32;
+impl<'a> Iterator for OrderUpdates<'a> {
+    type Item = OrderUpdate<'a>;
 
-    fn next(&mut self) -> Option<i32> {
-        let order = self.orders.next()?;
+    fn next(&mut self) -> Option<OrderUpdate<'a>> {
         match &self.place {
-            Place::Own(offset) => Some(fields::i32_at(order, *offset)),
+            Place::Own(offset) => {
+                let entry = self.orders.next()?;
+                Some(OrderUpdate {
+                    security_id: fields::i32_at(entry, *offset),
+                    entry,
+                    price_entry: None,
+                })
+            }
             Place::Referred {
                 offset,
                 prices,
                 security_offset,
             } => {
-                let price = prices.get(usize::from(order[*offset]) - 1)?;
-                Some(fields::i32_at(price, *security_offset))
+                let refers = |order: &&[u8]| order[*offset] != NO_REFERENCE;
+                let entry = self.orders.find(refers)?;
+                let price = prices.get(usize::from(entry[*offset]) - 1)?;
+                Some(OrderUpdate {
+                    security_id: fields::i32_at(price, *security_offset),
+                    entry,
+                    price_entry: Some(price),
+                })
             }
         }
     }

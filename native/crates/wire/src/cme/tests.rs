@@ -74,6 +74,19 @@ fn last(bytes: &[u8]) -> Message<'_> {
     Packet::parse(bytes).unwrap().messages().last().unwrap()
 }
 
+/// Instrument, RptSeq and length of the entries by price.
+fn updates_of(message: &Message<'_>) -> Vec<(i32, u32, usize)> {
+    let updates = message.rpt_seqs().unwrap();
+    let parts = |update: Update<'_>| (update.security_id, update.rpt_seq, update.entry.len());
+    updates.map(parts).collect()
+}
+
+/// Instruments of the entries by order.
+fn orders_of(message: &Message<'_>) -> Vec<i32> {
+    let orders = message.order_updates().unwrap();
+    orders.map(|order| order.security_id).collect()
+}
+
 /// Proves that views read every field at its offset.
 #[test]
 fn a_golden_packet_is_read() {
@@ -88,12 +101,8 @@ fn a_golden_packet_is_read() {
     assert_eq!(ids, [12, 46]);
     let book = packet.messages().last().unwrap();
     assert_eq!((book.root().len(), book.version()), (11, 9));
-    let update = Update {
-        security_id: 7,
-        rpt_seq: 9,
-    };
-    assert_eq!(book.rpt_seqs().unwrap().collect::<Vec<_>>(), [update]);
-    assert_eq!(book.order_securities().unwrap().collect::<Vec<_>>(), [7]);
+    assert_eq!(updates_of(&book), [(7, 9, 32)]);
+    assert_eq!(orders_of(&book), [7]);
 }
 
 /// Proves that the builder writes the golden bytes, and again after another packet.
@@ -122,6 +131,18 @@ fn heartbeat_and_reset_are_told() {
     let packet = Packet::parse(builder.finish()).unwrap();
     assert!(packet.resets_channel() && !packet.is_heartbeat());
     assert_eq!(last(builder.finish()).groups().unwrap().first().len(), 1);
+}
+
+/// Proves that volume and a book by order are written where they are read.
+#[test]
+fn volume_and_orders_are_read() {
+    let mut builder = PacketBuilder::new(1_400);
+    builder.begin(1, 1);
+    assert!(builder.volume(3, -7, 41, 1_000));
+    assert_eq!(updates_of(&last(builder.finish())), [(-7, 41, 16)]);
+    assert!(builder.order_book(3, &[ORDER, ORDER]));
+    assert_eq!(orders_of(&last(builder.finish())), [7, 7]);
+    assert_eq!(updates_of(&last(builder.finish())), []);
 }
 
 /// Proves that both kinds of snapshot come back with every number, and only from their templates.
@@ -227,13 +248,15 @@ fn each_broken_rule_of_a_message_has_its_reason() {
     );
     let bytes = with(&[(106, 2)]);
     let error = last(&bytes)
-        .order_securities()
+        .order_updates()
         .err()
         .map(|error| error.reason());
     assert_eq!(error, Some("contradiction"), "a reference to entry 2 of 1");
+    let bytes = with(&[(106, 255)]);
+    assert_eq!(last(&bytes).order_updates().unwrap().count(), 0, "null");
     let bytes = with(&[(26, 99)]);
     assert_eq!(last(&bytes).rpt_seqs().unwrap().count(), 0);
-    assert_eq!(last(&bytes).order_securities().unwrap().count(), 0);
+    assert_eq!(last(&bytes).order_updates().unwrap().count(), 0);
 }
 
 /// Proves that blocks that are longer than known are stepped over by the wire's lengths.
@@ -246,15 +269,8 @@ fn longer_blocks_are_stepped_over() {
     bytes.splice(43..43, [0xEE; 2]);
     (bytes[24], bytes[22]) = (13, 93);
     let book = last(&bytes);
-    let updates: Vec<_> = book.rpt_seqs().unwrap().collect();
-    assert_eq!(
-        updates,
-        [Update {
-            security_id: 7,
-            rpt_seq: 9
-        }]
-    );
-    assert_eq!(book.order_securities().unwrap().collect::<Vec<_>>(), [7]);
+    assert_eq!(updates_of(&book), [(7, 9, 35)]);
+    assert_eq!(orders_of(&book), [7]);
 }
 
 /// Proves that a message of version 6, which has no second group, is read.
@@ -264,7 +280,7 @@ fn a_missing_last_group_is_no_error() {
     (bytes[22], bytes[30], bytes[26]) = (56, 6, 32);
     let book = last(&bytes);
     assert_eq!(book.rpt_seqs().unwrap().count(), 1);
-    assert_eq!(book.order_securities().unwrap().count(), 0);
+    assert_eq!(book.order_updates().unwrap().count(), 0);
 }
 
 /// Proves that what does not fit a packet or a group's count is refused and changes nothing.
@@ -275,10 +291,7 @@ fn the_builder_refuses_what_does_not_fit() {
     assert!(!builder.order_book(1, &[ORDER; 256]));
     assert_eq!(builder.finish().len(), HEADER_LEN);
     assert!(builder.order_book(1, &[ORDER; 255]));
-    assert_eq!(
-        last(builder.finish()).order_securities().unwrap().count(),
-        255
-    );
+    assert_eq!(last(builder.finish()).order_updates().unwrap().count(), 255);
     let len = builder.finish().len();
     let mut small = PacketBuilder::new(len - 1);
     small.begin(258, 1);
