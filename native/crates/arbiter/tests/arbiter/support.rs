@@ -79,6 +79,7 @@ impl Output for Checked {
                 kind,
                 session,
                 next_sequence,
+                ..
             } => {
                 if kind != SessionEventKind::Ended {
                     self.session = Some(session);
@@ -96,6 +97,7 @@ impl Output for Checked {
                     "a gap is closed behind its last message"
                 );
             }
+            Event::Stopped { sequence } => assert_eq!(sequence, self.next, "it stands there"),
             Event::GapOpened { .. } | Event::GapWaitOver { .. } | Event::GapProgress { .. } => {}
         }
         self.out.push(Out::Event(event));
@@ -123,9 +125,12 @@ impl Rig {
         }
     }
 
+    /// With a reorder window of 2 ms, whatever the lines do.
     pub(crate) fn starting(start: Start) -> Self {
         Self::new(Config {
             start,
+            reorder_window_min_ns: 2 * MS,
+            reorder_window_packets: 0,
             ..Config::default()
         })
     }
