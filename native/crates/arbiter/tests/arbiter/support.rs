@@ -1,8 +1,8 @@
 //! A venue whose messages tell their own sequence number, and an output that checks all it gets.
 
 use tickdeck_arbiter::{
-    Arbiter, Arrival, Config, Disposition, Event, LossReason, Output, Run, SessionEventKind,
-    Source, Start, Unit,
+    Arbiter, Arrival, Config, Conflict, Disposition, Event, LossReason, Output, Run,
+    SessionEventKind, Source, Start, Unit,
 };
 use tickdeck_wire::moldudp64::{Blocks, Packet, PacketBuilder, Session, end_of_session, heartbeat};
 
@@ -44,6 +44,9 @@ pub(crate) enum Out {
 #[derive(Debug, Default)]
 pub(crate) struct Checked {
     pub(crate) out: Vec<Out>,
+    pub(crate) conflicts: Vec<Conflict>,
+    /// First line, second line, lead.
+    pub(crate) races: Vec<(u8, u8, u64)>,
     session: Option<Session>,
     next: u64,
 }
@@ -71,6 +74,14 @@ impl Output for Checked {
         self.next += u64::from(run.count);
         self.out
             .push(Out::Run(run.first_sequence, self.next - 1, run.source));
+    }
+
+    fn conflict(&mut self, conflict: Conflict) {
+        self.conflicts.push(conflict);
+    }
+
+    fn race(&mut self, first_line: u8, second_line: u8, lead_ns: u64) {
+        self.races.push((first_line, second_line, lead_ns));
     }
 
     fn event(&mut self, event: Event) {
