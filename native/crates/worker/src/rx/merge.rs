@@ -328,7 +328,7 @@ impl Merge {
 
     fn work_off(&mut self, event: Event, now_ns: u64) {
         match event {
-            Event::Session { .. } => {}
+            Event::Session { .. } | Event::Stopped { .. } => {}
             Event::GapOpened { gap } => {
                 // A gap has a session; a new one has told its begin before.
                 let session = self.arbiter.session().unwrap_or(Session([b' '; 10]));
