@@ -1,4 +1,5 @@
-//! Packet and message views over bytes: MoldUDP64, ITCH 5.0, BinaryFILE, and tickdeck's own records.
+//! Packet and message views over bytes: MoldUDP64, ITCH 5.0, BinaryFILE, EOBI, and tickdeck's own
+//! records.
 //!
 //! A view exists only if its bytes were checked, so its accessors cannot fail. Nothing here does
 //! I/O, reads a clock or allocates, except the builders that own their buffer.
@@ -8,10 +9,12 @@
 //! | [`moldudp64`] | MoldUDP64 1.00, downstream packet and request packet |
 //! | [`itch50`] | NASDAQ TotalView-ITCH 5.0, all message types |
 //! | [`binaryfile`] | NASDAQ BinaryFILE: `u16` big-endian length + message |
+//! | [`eobi`] | Eurex and Xetra T7 EOBI 6.0 and 14.1: packets, layouts, what recovery reads |
 //! | [`record`] | record kinds and event payloads shared by ring and journal |
 #![forbid(unsafe_code)]
 
 pub mod binaryfile;
+pub mod eobi;
 pub mod itch50;
 pub mod moldudp64;
 pub mod record;
