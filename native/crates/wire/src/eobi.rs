@@ -27,10 +27,16 @@
 
 use thiserror::Error;
 
+mod builder;
+mod codec;
+mod content;
 mod fields;
+pub mod layout;
 mod messages;
 mod release;
 
+pub use builder::{Header, PacketBuilder};
+pub use content::{Content, ContentError, Execution, Order, Side};
 pub use messages::{Message, Messages};
 pub use release::{Release, ReleaseError};
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tickdeck_wire::eobi::{Packet, Release};
+use tickdeck_wire::eobi::{Content, ContentError, Message, Order, Packet, Release, Side};
 
 /// TemplateID and BodyLen of each message.
 type Lengths = &'static [(u16, usize)];
@@ -50,6 +50,84 @@ fn real_packets_are_read() {
             .collect();
         assert_eq!(found, messages, "{name}");
     }
+}
+
+/// Proves that the real messages mean what they should: a book's order, a heartbeat, a snapshot with
+/// negative prices, and an old ExecutionSummary that is refused while its neighbour is read.
+#[test]
+fn real_messages_are_decoded() {
+    let Some(add) = contents("OrderAdd") else {
+        return;
+    };
+    let order = |priority_ns, quantity, side, price| Order {
+        priority_ns: Some(priority_ns),
+        quantity,
+        side,
+        is_market: false,
+        price: Some(price),
+    };
+    let resting = order(
+        1_401_710_400_935_599_672,
+        10_000,
+        Side::Buy,
+        996_150_000_000,
+    );
+    let expected = Content::OrderAdd {
+        security_id: 566_988,
+        order: resting,
+    };
+    assert_eq!(add, [Ok(expected)]);
+    let heartbeat = contents("Heartbeat").unwrap();
+    assert_eq!(
+        heartbeat,
+        [Ok(Content::Heartbeat {
+            last_processed: 348
+        })]
+    );
+    let prices: Vec<_> = contents("SnapshotOrder")
+        .unwrap()
+        .into_iter()
+        .map(|content| match content {
+            Ok(Content::SnapshotOrder(order)) => (order.quantity, order.price.unwrap()),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let expected = [-1_000_000_000, -1_050_000_000, -1_050_000_000];
+    assert_eq!(prices, expected.map(|price| (500_000, price)));
+    let old = contents("ExecutionSummary").unwrap();
+    let wrong = ContentError::WrongLength {
+        name: "ExecutionSummary",
+        expected: 64,
+        actual: 56,
+        release: Release::V6_0,
+    };
+    assert_eq!(old[0], Err(wrong));
+    assert!(matches!(old[1], Ok(Content::PartialOrderExecution(_))));
+}
+
+/// Proves that a real product's snapshot says what it is of and that its orders are counted.
+#[test]
+fn a_real_snapshot_is_decoded() {
+    let Some(summary) = contents("ProductSummary") else {
+        return;
+    };
+    assert_eq!(summary.len(), 5);
+    assert_eq!(
+        summary[0],
+        Ok(Content::ProductSummary { last_processed: 26 })
+    );
+    for instrument in &summary[1..] {
+        let is_empty = matches!(instrument, Ok(Content::InstrumentSummary { orders: 0, .. }));
+        assert!(is_empty, "{instrument:?}");
+    }
+}
+
+/// What the messages of a real packet say.
+fn contents(name: &str) -> Option<Vec<Result<Content, ContentError>>> {
+    let capture = data(&format!("{name}.pcap"))?;
+    let packet = Packet::parse(udp_payload(&capture), Release::V6_0).unwrap();
+    let content = |message: Message<'_>| message.content(Release::V6_0);
+    Some(packet.messages().map(content).collect())
 }
 
 /// The file's bytes; `None`, with the reason printed, when the folder is not there.

@@ -24,8 +24,15 @@ pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(taken(bytes, at))
 }
 
+/// The eight bytes at `at`, signed.
 #[inline]
-fn taken<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+pub(super) fn i64_at(bytes: &[u8], at: usize) -> i64 {
+    i64::from_le_bytes(taken(bytes, at))
+}
+
+/// The `N` bytes at `at`.
+#[inline]
+pub(super) fn taken<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let mut field = [0; N];
     field.copy_from_slice(&bytes[at..at + N]);
     field
