@@ -40,6 +40,7 @@ mod merge;
 mod metrics;
 mod probe;
 mod publisher;
+mod race;
 mod receive;
 mod recovery;
 mod recovery_ops;

@@ -159,6 +159,7 @@ impl World {
                 count: part.count,
                 blocks: &part.blocks,
             },
+            reset: tickdeck_arbiter::Reset::Unknown,
         };
         self.merge(part.source, unit);
     }

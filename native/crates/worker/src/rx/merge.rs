@@ -18,6 +18,7 @@ use super::metrics::{
     IMPLAUSIBLE_JUMP, LineMetrics, MergeMetrics, OVERSIZE, SEQUENCE_OVERFLOW, WRONG_SESSION,
 };
 use super::publisher::Publisher;
+use super::race::RaceMetrics;
 use super::recovery_port::RecoveryPort;
 use crate::exit::{Code, Failure};
 use crate::spec::UnrecoverablePolicy;
@@ -45,6 +46,7 @@ pub(super) struct Merge {
     /// Losses by layer, one per receiver.
     pub(super) receivers: [[Counter; PATH_LAYERS.len()]; 2],
     pub(super) metrics: MergeMetrics,
+    pub(super) race: RaceMetrics,
     pub(super) requests_dropped: Counter,
     /// Where the output is to stop, once the lines have come so far.
     pub(super) stop_target: Option<u64>,
@@ -221,6 +223,7 @@ impl Merge {
         if let Some(tap) = &self.tap {
             metrics.captured.set(tap.packets());
         }
+        self.race.show(&self.arbiter);
         self.publisher
             .show(metrics, self.arbiter.session_has_ended());
     }
@@ -325,7 +328,8 @@ impl Merge {
 
     fn work_off(&mut self, event: Event, now_ns: u64) {
         match event {
-            Event::Session { .. } | Event::Stopped { .. } => {}
+            Event::Session { kind, .. } => self.on_session(kind),
+            Event::Stopped { sequence } => self.tell(Command::Stopped { sequence }),
             Event::GapOpened { gap } => {
                 // A gap has a session; a new one has told its begin before.
                 let session = self.arbiter.session().unwrap_or(Session([b' '; 10]));

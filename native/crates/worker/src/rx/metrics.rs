@@ -6,6 +6,7 @@ use tickdeck_stats::{Builder, Counter, GapTable, Gauge, Histogram};
 use super::ladder::Layer;
 use super::ladder::own::PATH_LAYERS;
 use super::ladder::watch::HostMetrics;
+use super::race::{Race, RaceMetrics};
 use crate::spec::LineName;
 
 /// What a layer lost, of our own lines or of the host.
@@ -18,6 +19,8 @@ pub(super) struct ReceiveMetrics {
     /// One per receiver, which are no more than lines: losses by [`PATH_LAYERS`].
     pub(super) receivers: [[Counter; PATH_LAYERS.len()]; 2],
     pub(super) merge: MergeMetrics,
+    pub(super) lines_race: RaceMetrics,
+    pub(super) race: Race,
     pub(super) ring: RingMetrics,
     pub(super) gaps: GapTable,
     /// Commands to the recovery that did not fit its queue.
@@ -140,6 +143,8 @@ impl ReceiveMetrics {
                 })
             }),
             merge: MergeMetrics::new(builder),
+            lines_race: RaceMetrics::new(builder),
+            race: Race::new(builder),
             ring: RingMetrics::new(builder),
             requests_dropped: builder.counter("recovery_requests_dropped_total", "requests", ""),
             gaps: builder.gap_table(),

@@ -361,7 +361,13 @@ fn make_merge(
     .map_err(|error| Failure::new(Code::Config, format!("exchange.arbiter: {error}")))?;
     Ok(Merge {
         arbiter,
-        publisher: Publisher::new(ring, exchange.channel, metrics.ring, EVENTS_PER_CALL),
+        publisher: Publisher::new(
+            ring,
+            exchange.channel,
+            metrics.ring,
+            metrics.race,
+            EVENTS_PER_CALL,
+        ),
         rows: GapRows::new(
             metrics.gaps,
             spec.incarnation_bytes()?,
@@ -375,6 +381,7 @@ fn make_merge(
         lines: metrics.lines,
         receivers: metrics.receivers,
         metrics: metrics.merge,
+        race: metrics.lines_race,
         requests_dropped: metrics.requests_dropped,
         stop_target: None,
         position_due_ns: 0,
