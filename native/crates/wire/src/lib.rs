@@ -1,4 +1,4 @@
-//! Packet and message views over bytes: MoldUDP64, CME MDP 3.0, ITCH 5.0, BinaryFILE, and
+//! Packet and message views over bytes: MoldUDP64, CME MDP 3.0, EOBI, ITCH 5.0, BinaryFILE, and
 //! tickdeck's own records.
 //!
 //! A view exists only if its bytes were checked, so its accessors cannot fail. Nothing here does
@@ -10,11 +10,13 @@
 //! | [`cme`] | CME MDP 3.0: packets, RptSeq, snapshots; SBE schemas of versions 6 and 9 |
 //! | [`itch50`] | NASDAQ TotalView-ITCH 5.0, all message types |
 //! | [`binaryfile`] | NASDAQ BinaryFILE: `u16` big-endian length + message |
+//! | [`eobi`] | Eurex and Xetra T7 EOBI 6.0 and 14.1: packets, layouts, what recovery reads |
 //! | [`record`] | record kinds and event payloads shared by ring and journal |
 #![forbid(unsafe_code)]
 
 pub mod binaryfile;
 pub mod cme;
+pub mod eobi;
 pub mod itch50;
 pub mod moldudp64;
 pub mod record;
