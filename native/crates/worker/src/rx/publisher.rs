@@ -8,9 +8,7 @@ use tickdeck_arbiter::{Event, Gap, Output, Run, SessionEventKind, Source};
 use tickdeck_net::clock;
 use tickdeck_ring::{RecordHeader, RingError, Writer};
 use tickdeck_wire::moldudp64::Session;
-use tickdeck_wire::record::{
-    GapEvent, LostEvent, SessionEvent, SnapshotEvent, kind, line, stamp,
-};
+use tickdeck_wire::record::{GapEvent, LostEvent, SessionEvent, SnapshotEvent, kind, line, stamp};
 
 use super::gap_rows::utc_of;
 use super::metrics::{MergeMetrics, RingMetrics};
