@@ -202,12 +202,17 @@ class Plant:
         return self._errors.get(name, LastError())
 
     def live_lines(self) -> list[LiveLine]:
-        """Every line of every exchange."""
-        return [
-            LiveLine(record.name, line.name, line.group, line.port)
-            for record in self.store.list()
-            for line in record.config.lines
-        ]
+        """Every line of every exchange, and their snapshot channels."""
+        found: list[LiveLine] = []
+        for record in self.store.list():
+            snapshot = record.config.recovery.snapshot
+            found += [
+                LiveLine(record.name, line.name, line.group, line.port)
+                for line in record.config.lines
+            ]
+            if snapshot.group is not None and snapshot.port is not None:
+                found.append(LiveLine(record.name, "snapshot", snapshot.group, snapshot.port))
+        return found
 
     def overflowed_gaps(self, exchange: str = "") -> int:
         """Gaps that no longer fit their workers' tables."""

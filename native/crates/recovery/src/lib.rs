@@ -27,6 +27,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod cme;
+
 mod action;
 mod ask;
 mod asked;

@@ -11,8 +11,10 @@
 //! | [`Pacer`] | says how many messages are due |
 //! | [`faults`] | drops, cuts, duplicates, reorders and delays packets of a line, under a lease |
 //! | [`RequestServer`] | answers re-requests from the history |
+//! | [`cme`] | generates a CME MDP 3.0 channel with its snapshot loops |
 #![forbid(unsafe_code)]
 
+pub mod cme;
 pub mod day;
 pub mod faults;
 

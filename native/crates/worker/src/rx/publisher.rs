@@ -8,7 +8,9 @@ use tickdeck_arbiter::{Event, Gap, Output, Run, SessionEventKind, Source};
 use tickdeck_net::clock;
 use tickdeck_ring::{RecordHeader, RingError, Writer};
 use tickdeck_wire::moldudp64::Session;
-use tickdeck_wire::record::{GapEvent, LostEvent, SessionEvent, kind, line, stamp};
+use tickdeck_wire::record::{
+    GapEvent, LostEvent, SessionEvent, SnapshotEvent, kind, line, stamp,
+};
 
 use super::gap_rows::utc_of;
 use super::metrics::{MergeMetrics, RingMetrics};
@@ -121,6 +123,25 @@ impl Publisher {
         self.publish(&header, payload);
     }
 
+    /// Publishes the beginning or the end of a snapshot of the venue's.
+    pub(super) fn snapshot_edge(&mut self, kind: u8, event: &SnapshotEvent) {
+        self.publish_event(kind, event.resume_sequence, &event.encode());
+    }
+
+    /// Publishes a part of that snapshot.
+    pub(super) fn snapshot_part(&mut self, event: &SnapshotEvent, part: &[u8], rx_ns: u64) {
+        let header = RecordHeader {
+            kind: kind::SNAPSHOT_DATA,
+            line: line::SNAPSHOT,
+            stamp: stamp::USER,
+            channel: self.channel,
+            count: 0,
+            venue_seq: event.resume_sequence,
+            rx_ns,
+        };
+        self.publish(&header, part);
+    }
+
     fn publish_session(&mut self, kind: SessionEventKind, session: Session, next_sequence: u64) {
         if kind != SessionEventKind::Ended {
             self.session = Some(session);
@@ -182,6 +203,7 @@ impl Output for Publisher {
                 kind,
                 session,
                 next_sequence,
+                ..
             } => self.publish_session(kind, session, next_sequence),
             Event::GapOpened { gap } => {
                 self.publish_event(kind::GAP_OPEN, gap.first, &gap_event(&gap).encode());
@@ -199,7 +221,8 @@ impl Output for Publisher {
             }
             Event::GapWaitOver { .. }
             | Event::GapProgress { .. }
-            | Event::GapUnrecovered { .. } => {}
+            | Event::GapUnrecovered { .. }
+            | Event::Stopped { .. } => {}
         }
         if !matches!(event, Event::Session { .. }) {
             self.pending.push(event);

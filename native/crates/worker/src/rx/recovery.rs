@@ -23,6 +23,8 @@ use super::link::{Answer, Command, Feedback, RecoveryEnd};
 use super::metrics::{OVERSIZE, RecoveryMetrics, WRONG_SESSION};
 use crate::exit::Failure;
 
+mod connection;
+
 /// Longest sleep, so that a stop is noticed.
 const LONGEST_WAIT_NS: u64 = 50_000_000;
 /// Sleep while feedback waits for room or answers wait for a buffer.
