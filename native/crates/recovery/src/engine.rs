@@ -217,7 +217,8 @@ impl Engine {
         self.storm
     }
 
-    /// The last fault of a source while this gap was open; `None` when the gap is not known.
+    /// The last fault of a source while this gap was open, silence only if there was no other;
+    /// `None` when the gap is not known.
     pub fn fault_of(&self, id: u64) -> Option<Fault> {
         let gap = self.gaps.iter().find(|gap| gap.id == id)?;
         Some(gap.fault)
