@@ -178,9 +178,12 @@ impl Engine {
         }
     }
 
+    /// Notes a fault on the gaps that have something missing in `first..=last`. Silence says
+    /// less than anything that was seen before it.
     pub(crate) fn blame(&mut self, session: Session, first: u64, last: u64, fault: Fault) {
         for gap in &mut self.gaps {
-            if gap.overlaps(session, first, last) {
+            let says_more = fault != Fault::Silent || gap.fault == Fault::None;
+            if says_more && gap.overlaps(session, first, last) {
                 gap.fault = fault;
             }
         }
