@@ -50,7 +50,9 @@
 #![forbid(unsafe_code)]
 
 mod arbiter;
+mod beyond;
 mod config;
+mod copies;
 mod counters;
 mod gaps;
 mod hold;
@@ -61,11 +63,14 @@ mod pieces;
 mod ranges;
 mod sessions;
 mod unit;
+mod watch;
+mod window;
 
-pub use arbiter::Arbiter;
+pub use arbiter::{Arbiter, StopError};
 pub use config::{Config, ConfigError, MAX_LINES, Start};
 pub use counters::{Counters, LineCounters};
 pub use gaps::GapView;
-pub use io::{Arrival, Disposition, Event, Gap, Output, Run, Source};
+pub use io::{Arrival, Conflict, Disposition, Event, Gap, Output, Run, Source};
 pub use tickdeck_wire::record::{LossReason, SessionEventKind};
-pub use unit::{Content, Unit};
+pub use unit::{Content, Reset, Unit};
+pub use watch::Alone;

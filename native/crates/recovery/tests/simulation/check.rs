@@ -72,6 +72,7 @@ impl Output for Checked {
                 kind: SessionEventKind::Ended,
                 session,
                 next_sequence,
+                ..
             } => {
                 assert_eq!(
                     next_sequence,
@@ -136,7 +137,7 @@ impl Output for Checked {
                     "the rest is what was missing"
                 );
             }
-            Event::GapWaitOver { .. } => {}
+            Event::GapWaitOver { .. } | Event::Stopped { .. } => {}
         }
         self.events.push(event);
     }

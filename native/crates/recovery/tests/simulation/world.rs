@@ -124,6 +124,8 @@ impl World {
             max_jump_messages: MAX_JUMP,
             start,
             lines: 2,
+            reorder_window_min_ns: 0,
+            ..Config::default()
         };
         let mut parts = vec![Part {
             session: Session(*b"MONDAY    "),
@@ -364,7 +366,10 @@ impl World {
             Event::GapFilled { gap, .. } | Event::GapUnrecovered { gap, .. } => {
                 self.engine.closed(gap.id, self.now_ns);
             }
-            Event::Session { .. } | Event::GapOpened { .. } | Event::GapLost { .. } => {}
+            Event::Session { .. }
+            | Event::GapOpened { .. }
+            | Event::GapLost { .. }
+            | Event::Stopped { .. } => {}
         }
     }
 

@@ -274,7 +274,7 @@ impl Merge {
 
     fn work_off(&mut self, event: Event, now_ns: u64) {
         match event {
-            Event::Session { .. } => {}
+            Event::Session { .. } | Event::Stopped { .. } => {}
             Event::GapOpened { gap } => {
                 self.rows.opened(&gap);
                 let since_ns = self.last_packet_ns();

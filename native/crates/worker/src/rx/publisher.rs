@@ -203,6 +203,7 @@ impl Output for Publisher {
                 kind,
                 session,
                 next_sequence,
+                ..
             } => self.publish_session(kind, session, next_sequence),
             Event::GapOpened { gap } => {
                 self.publish_event(kind::GAP_OPEN, gap.first, &gap_event(&gap).encode());
@@ -220,7 +221,8 @@ impl Output for Publisher {
             }
             Event::GapWaitOver { .. }
             | Event::GapProgress { .. }
-            | Event::GapUnrecovered { .. } => {}
+            | Event::GapUnrecovered { .. }
+            | Event::Stopped { .. } => {}
         }
         if !matches!(event, Event::Session { .. }) {
             self.pending.push(event);

@@ -325,15 +325,20 @@ fn make_merge(
     metrics: ReceiveMetrics,
 ) -> Result<Merge, Failure> {
     let exchange = &spec.exchange;
+    let default = tickdeck_arbiter::Config::default();
+    let least_window_ns = default
+        .reorder_window_min_ns
+        .min(exchange.arbiter.reorder_window_ns);
     let arbiter = Arbiter::new(tickdeck_arbiter::Config {
         lines: exchange.lines.len(),
         reorder_window_ns: exchange.arbiter.reorder_window_ns,
+        reorder_window_min_ns: least_window_ns,
         hold_capacity_packets: exchange.arbiter.hold_capacity_packets,
         max_packet_bytes: exchange.receive.max_packet_bytes,
         gap_capacity: GAP_CAPACITY,
         session_takeover_ns: exchange.arbiter.session_takeover_ms * NS_PER_MS,
         start,
-        ..tickdeck_arbiter::Config::default()
+        ..default
     })
     .map_err(|error| Failure::new(Code::Config, format!("exchange.arbiter: {error}")))?;
     Ok(Merge {
