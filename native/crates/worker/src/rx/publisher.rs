@@ -7,10 +7,9 @@
 use tickdeck_arbiter::{Event, Gap, Output, Run, SessionEventKind, Source};
 use tickdeck_net::clock;
 use tickdeck_ring::{RecordHeader, RingError, Writer};
+use tickdeck_wire::ledger::{LedgerNote, LedgerRow};
 use tickdeck_wire::moldudp64::Session;
-use tickdeck_wire::record::{
-    GapEvent, LostEvent, SessionEvent, SnapshotEvent, kind, line, stamp,
-};
+use tickdeck_wire::record::{GapEvent, LostEvent, SessionEvent, SnapshotEvent, kind, line, stamp};
 
 use super::gap_rows::utc_of;
 use super::metrics::{MergeMetrics, RingMetrics};
@@ -100,6 +99,17 @@ impl Publisher {
         self.last_delivery_ns = now_ns;
     }
 
+    /// Publishes the ledger's row of a gap.
+    pub(super) fn publish_row(&mut self, row: &LedgerRow) {
+        self.publish_event(kind::GAP_ROW, row.first, &row.encode());
+    }
+
+    /// Publishes what an operator noted on a gap.
+    pub(super) fn publish_note(&mut self, note: &LedgerNote<'_>) {
+        let mut bytes = [0; LedgerNote::MAX_LEN];
+        self.publish_event(kind::GAP_NOTE, 0, note.encode(&mut bytes));
+    }
+
     fn publish(&mut self, header: &RecordHeader, payload: &[u8]) {
         match self.ring.publish(header, payload) {
             Ok(_) => self.metrics.published.add(1),
@@ -129,14 +139,14 @@ impl Publisher {
     }
 
     /// Publishes a part of that snapshot.
-    pub(super) fn snapshot_part(&mut self, event: &SnapshotEvent, part: &[u8], rx_ns: u64) {
+    pub(super) fn snapshot_part(&mut self, resume_sequence: u64, part: &[u8], rx_ns: u64) {
         let header = RecordHeader {
             kind: kind::SNAPSHOT_DATA,
             line: line::SNAPSHOT,
             stamp: stamp::USER,
             channel: self.channel,
             count: 0,
-            venue_seq: event.resume_sequence,
+            venue_seq: resume_sequence,
             rx_ns,
         };
         self.publish(&header, part);
