@@ -45,6 +45,7 @@ mod recovery;
 mod recovery_ops;
 mod recovery_port;
 mod resume;
+mod stopping;
 mod threads;
 mod wake;
 

@@ -123,11 +123,7 @@ impl Answer {
         } else {
             return None;
         };
-        Some(Unit {
-            session,
-            first_sequence: first,
-            content,
-        })
+        Some(Unit::new(session, first, content))
     }
 }
 

@@ -46,6 +46,8 @@ pub(super) struct Merge {
     pub(super) receivers: [[Counter; PATH_LAYERS.len()]; 2],
     pub(super) metrics: MergeMetrics,
     pub(super) requests_dropped: Counter,
+    /// Where the output is to stop, once the lines have come so far.
+    pub(super) stop_target: Option<u64>,
     /// When the recovery is told where the output stands, monotonic ns.
     pub(super) position_due_ns: u64,
     /// Gaps to give up after the current call.
@@ -141,6 +143,7 @@ impl Merge {
         self.arbiter.poll(now_ns, &mut self.publisher);
         self.publish_rows();
         self.settle(now_ns);
+        self.stop_if_due(now_ns);
         if let Some(port) = &mut self.port {
             if now_ns >= self.position_due_ns {
                 self.position_due_ns = now_ns + POSITION_INTERVAL_NS;
@@ -281,12 +284,6 @@ impl Merge {
             port.give_back(answer);
         }
     }
-
-    fn stop_output(&mut self, _sequence: Option<u64>, _now_ns: u64) {
-        self.tell(Command::NotStopped);
-    }
-
-    fn let_output_go_on(&mut self, _now_ns: u64) {}
 
     /// Publishes rows of the ledger that are due.
     #[inline]

@@ -344,20 +344,19 @@ fn make_merge(
     metrics: ReceiveMetrics,
 ) -> Result<Merge, Failure> {
     let exchange = &spec.exchange;
-    let default = tickdeck_arbiter::Config::default();
-    let least_window_ns = default
-        .reorder_window_min_ns
-        .min(exchange.arbiter.reorder_window_ns);
+    let window = &exchange.arbiter;
     let arbiter = Arbiter::new(tickdeck_arbiter::Config {
         lines: exchange.lines.len(),
-        reorder_window_ns: exchange.arbiter.reorder_window_ns,
-        reorder_window_min_ns: least_window_ns,
+        reorder_window_ns: window.reorder_window_ns,
+        // A window that is set shorter than the usual shortest is that short.
+        reorder_window_min_ns: window.reorder_window_min_ns.min(window.reorder_window_ns),
+        reorder_window_packets: window.reorder_window_packets as usize,
         hold_capacity_packets: exchange.arbiter.hold_capacity_packets,
         max_packet_bytes: exchange.receive.max_packet_bytes,
         gap_capacity: GAP_CAPACITY,
         session_takeover_ns: exchange.arbiter.session_takeover_ms * NS_PER_MS,
         start,
-        ..default
+        ..tickdeck_arbiter::Config::default()
     })
     .map_err(|error| Failure::new(Code::Config, format!("exchange.arbiter: {error}")))?;
     Ok(Merge {
@@ -377,6 +376,7 @@ fn make_merge(
         receivers: metrics.receivers,
         metrics: metrics.merge,
         requests_dropped: metrics.requests_dropped,
+        stop_target: None,
         position_due_ns: 0,
         hopeless: Vec::with_capacity(GAP_CAPACITY),
         loss_logged_ns: None,
