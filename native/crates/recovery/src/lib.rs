@@ -22,6 +22,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod eobi;
+
 mod config;
 mod engine;
 mod missing;
