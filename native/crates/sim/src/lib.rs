@@ -6,6 +6,7 @@
 //! | Piece | Does |
 //! |---|---|
 //! | [`day`] | generates a trading day in ITCH 5.0 |
+//! | [`eobi`] | generates an EOBI channel: two lines, snapshot cycles, restarts |
 //! | [`History`] | holds all messages of the session: sequence number to bytes |
 //! | [`Packetizer`] | cuts the history into packets |
 //! | [`Pacer`] | says how many messages are due |
@@ -14,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod day;
+pub mod eobi;
 pub mod faults;
 
 mod error;
