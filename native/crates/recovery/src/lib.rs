@@ -29,6 +29,7 @@
 
 pub mod client;
 pub mod cme;
+pub mod eobi;
 pub mod glimpse;
 pub mod replay;
 pub mod soup;
