@@ -129,6 +129,7 @@ fn unreadable(record: &OwnedRecord, problem: impl std::fmt::Display) -> JournalE
 mod tests {
     use tickdeck_journal::{SyncPolicy, WriterConfig};
     use tickdeck_ring::{RecordHeader, RingConfig};
+    use tickdeck_wire::ledger::{LedgerNote, LedgerRow};
     use tickdeck_wire::record::{GapEvent, LossReason, SessionEventKind};
 
     use super::*;
@@ -300,6 +301,8 @@ mod tests {
             4,
             &LostEvent { gap, reason }.encode(),
         );
+        append(&mut writer, kind::GAP_ROW, 4, &[0; LedgerRow::LEN]);
+        append(&mut writer, kind::GAP_NOTE, 0, &[0; LedgerNote::HEAD_LEN]);
         assert_eq!(start_in(path, &mut writer), resume(10));
         append_session(&mut writer, SessionEventKind::Changed, 1);
         assert_eq!(
