@@ -163,7 +163,6 @@ impl World {
                 count: part.count,
                 blocks: &part.blocks,
             },
-            reset: tickdeck_arbiter::Reset::Unknown,
         };
         self.merge(part.source, unit);
     }
