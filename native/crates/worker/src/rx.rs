@@ -39,6 +39,7 @@ mod link;
 mod merge;
 mod metrics;
 mod probe;
+mod protocol;
 mod publisher;
 mod race;
 mod receive;

@@ -226,7 +226,14 @@ impl Rejected {
 
     /// Packets that no session can make good: not of the protocol, or too long.
     pub(super) fn malformed(&self) -> u64 {
-        const OF_THE_MERGE: [&str; 3] = [SEQUENCE_OVERFLOW, IMPLAUSIBLE_JUMP, WRONG_SESSION];
+        const OF_THE_MERGE: [&str; 6] = [
+            SEQUENCE_OVERFLOW,
+            IMPLAUSIBLE_JUMP,
+            WRONG_SESSION,
+            TECHNICAL_HEARTBEAT,
+            STRAGGLER,
+            UNCONFIRMED_RESET,
+        ];
         let counters = self.by_reason.iter();
         let malformed = counters.filter(|(reason, _)| !OF_THE_MERGE.contains(reason));
         malformed.map(|(_, counter)| counter.get()).sum()
@@ -331,18 +338,35 @@ impl CaptureMetrics {
     }
 }
 
-/// Why a packet is refused.
-const REASONS: [&str; 8] = [
+/// Why a packet is refused, in any protocol.
+const REASONS: [&str; 19] = [
     "truncated",
     "zero_sequence",
     "block_beyond_end",
     "trailing_bytes",
+    "message_beyond_end",
+    "block_beyond_message",
+    "wrong_schema",
+    "not_a_packet_header",
+    "no_sequence",
+    "no_message",
+    "body_too_short",
+    "wrong_release",
+    TECHNICAL_HEARTBEAT,
+    STRAGGLER,
+    UNCONFIRMED_RESET,
     SEQUENCE_OVERFLOW,
     IMPLAUSIBLE_JUMP,
     WRONG_SESSION,
     OVERSIZE,
 ];
 
+/// What a line of EOBI carries beside packets; counted, and no fault.
+const TECHNICAL_HEARTBEAT: &str = "technical_heartbeat";
+/// A packet of numbers that a restart has ended.
+const STRAGGLER: &str = "straggler";
+/// A packet that counts from 1 again, which nobody has confirmed yet.
+const UNCONFIRMED_RESET: &str = "unconfirmed_reset";
 /// The reason of a packet that is longer than allowed.
 pub(super) const OVERSIZE: &str = "oversize";
 /// The reason of a packet with a number that no session reaches.
