@@ -27,7 +27,11 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod client;
 pub mod cme;
+pub mod glimpse;
+pub mod replay;
+pub mod soup;
 
 mod action;
 mod ask;

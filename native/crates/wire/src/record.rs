@@ -1,7 +1,7 @@
 //! What the stream of a channel consists of: record kinds and the payloads of its events.
 //!
 //! The receiver gives each record one sequence number and writes it to the ring and the journal;
-//! the numbers below are the same in both. Payloads are little-endian with fixed sizes.
+//! the numbers below are the same in both. Payloads are little-endian, of fixed sizes but for notes.
 //!
 //! | Record | Payload |
 //! |---|---|
@@ -12,6 +12,7 @@
 //! | [`kind::JOURNAL_HOLE`] | [`JournalHole`], 24 bytes |
 //! | [`kind::SNAPSHOT_BEGIN`], [`kind::SNAPSHOT_END`] | [`SnapshotEvent`], 40 bytes |
 //! | [`kind::SNAPSHOT_DATA`] | message blocks, or one whole packet of a snapshot channel |
+//! | [`kind::GAP_ROW`], [`kind::GAP_NOTE`] | those of the [ledger](crate::ledger) |
 
 use thiserror::Error;
 

@@ -119,7 +119,7 @@ pub(super) fn view(view: &FaultView<'_>) -> Value {
         Fault::Delay { lines, delay_ns } => {
             json!({"line": lines.name(), "delay_us": delay_ns / 1_000})
         }
-        Fault::RequestStop => json!({}),
+        Fault::RequestStop | Fault::Lie { .. } => json!({}),
     };
     json!({
         "fault_id": view.id, "fault": view.fault.name(), "args": args, "seed": view.seed,

@@ -1,0 +1,195 @@
+//! What goes to the receive thread: notes, answers and parts of snapshots, in order.
+//!
+//! Answers travel in buffers that come back. While none is at hand, what came waits here and the
+//! sources are not read: their own buffers are the next to fill.
+
+use std::collections::VecDeque;
+
+use tickdeck_wire::moldudp64::BLOCK_LEN;
+
+use crate::rx::link::{About, Answer, Feedback, RecoveryEnd};
+
+pub(super) struct Outbox {
+    pub(super) end: RecoveryEnd,
+    /// What found no room in the queue.
+    unsent: VecDeque<Feedback>,
+    /// What came and waits for a buffer.
+    waiting: VecDeque<Waiting>,
+}
+
+/// What a buffer carries.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Freight {
+    Answer,
+    SnapshotPart,
+}
+
+struct Waiting {
+    freight: Freight,
+    about: About,
+    payload: Vec<u8>,
+    rx_ns: u64,
+}
+
+impl Outbox {
+    pub(super) fn new(end: RecoveryEnd) -> Self {
+        Self {
+            end,
+            unsent: VecDeque::new(),
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Bytes that one buffer takes.
+    pub(super) fn buffer_bytes(&self) -> usize {
+        self.end.max_packet_bytes
+    }
+
+    /// Whether more can be taken from the sources.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.is_empty() && !self.end.free.is_empty()
+    }
+
+    /// Whether everything has gone out and buffers are at hand.
+    pub(super) fn is_clear(&self) -> bool {
+        self.unsent.is_empty() && self.has_room()
+    }
+
+    /// A note.
+    pub(super) fn tell(&mut self, feedback: Feedback) {
+        self.unsent.push_back(feedback);
+    }
+
+    /// An answer; blocks that are longer than a buffer go in several.
+    pub(super) fn answer(&mut self, about: About, payload: &[u8], rx_ns: u64) {
+        if about.is_whole {
+            return self.put(Freight::Answer, about, payload, rx_ns);
+        }
+        let mut first = about.first;
+        for (count, blocks) in pieces(payload, self.buffer_bytes()) {
+            let piece = About {
+                first,
+                count,
+                ..about
+            };
+            self.put(Freight::Answer, piece, blocks, rx_ns);
+            first += u64::from(count);
+        }
+    }
+
+    /// A part of a snapshot that fits a buffer.
+    pub(super) fn snapshot_part(&mut self, about: About, payload: &[u8], rx_ns: u64) {
+        self.put(Freight::SnapshotPart, about, payload, rx_ns);
+    }
+
+    /// Moves everything on as far as there is room, and wakes the receive thread.
+    pub(super) fn flush(&mut self) {
+        while let Ok(answer) = self.end.returns.pop() {
+            self.end.free.push(answer);
+        }
+        while let Some(buffer) = self.end.free.pop() {
+            let Some(waiting) = self.waiting.pop_front() else {
+                self.end.free.push(buffer);
+                break;
+            };
+            self.load(
+                buffer,
+                waiting.freight,
+                waiting.about,
+                &waiting.payload,
+                waiting.rx_ns,
+            );
+        }
+        let mut sent = false;
+        while let Some(feedback) = self.unsent.pop_front() {
+            match self.end.feedback.push(feedback) {
+                Ok(()) => sent = true,
+                Err(rtrb::PushError::Full(feedback)) => {
+                    self.unsent.push_front(feedback);
+                    break;
+                }
+            }
+        }
+        if sent {
+            self.end.wake_receive.wake();
+        }
+    }
+
+    fn put(&mut self, freight: Freight, about: About, payload: &[u8], rx_ns: u64) {
+        match self.end.free.pop().filter(|_| self.waiting.is_empty()) {
+            Some(buffer) => self.load(buffer, freight, about, payload, rx_ns),
+            None => self.waiting.push_back(Waiting {
+                freight,
+                about,
+                payload: payload.to_vec(),
+                rx_ns,
+            }),
+        }
+    }
+
+    fn load(
+        &mut self,
+        mut buffer: Answer,
+        freight: Freight,
+        about: About,
+        payload: &[u8],
+        rx_ns: u64,
+    ) {
+        buffer.bytes[..payload.len()].copy_from_slice(payload);
+        (buffer.length, buffer.about, buffer.rx_ns) = (payload.len(), about, rx_ns);
+        self.unsent.push_back(match freight {
+            Freight::Answer => Feedback::Answer(buffer),
+            Freight::SnapshotPart => Feedback::SnapshotPart(buffer),
+        });
+    }
+}
+
+/// Well-formed message blocks in pieces of whole messages, each of at most `most` bytes. Ends
+/// before a message that is longer alone.
+pub(super) fn pieces(blocks: &[u8], most: usize) -> impl Iterator<Item = (u16, &[u8])> {
+    let mut rest = blocks;
+    std::iter::from_fn(move || {
+        let (mut count, mut bytes) = (0u16, 0);
+        while let Some([high, low]) = rest.get(bytes..bytes + BLOCK_LEN) {
+            let end = bytes + BLOCK_LEN + usize::from(u16::from_be_bytes([*high, *low]));
+            if end > most || end > rest.len() || count == u16::MAX - 1 {
+                break;
+            }
+            (count, bytes) = (count + 1, end);
+        }
+        let (piece, behind) = rest.split_at(bytes);
+        rest = behind;
+        (count > 0).then_some((count, piece))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pieces are whole messages, as many as fit, and together everything; what does not fit alone
+    /// ends them.
+    #[test]
+    fn pieces_hold_whole_messages() {
+        let message = [0, 3, b'a', b'b', b'c'];
+        let blocks = message.repeat(7);
+        let cut: Vec<_> = pieces(&blocks, 14).collect();
+        assert_eq!(
+            cut.iter().map(|(count, _)| *count).collect::<Vec<_>>(),
+            [2, 2, 2, 1]
+        );
+        assert_eq!(
+            cut.iter()
+                .flat_map(|(_, piece)| piece.to_vec())
+                .collect::<Vec<_>>(),
+            blocks
+        );
+        assert_eq!(pieces(&blocks, 4).count(), 0);
+        assert_eq!(
+            pieces(&blocks[..6], 100)
+                .map(|(count, _)| count)
+                .sum::<u16>(),
+            1
+        );
+    }
+}
