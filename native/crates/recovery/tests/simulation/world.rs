@@ -192,6 +192,11 @@ impl World {
             self.arbiter.gaps().count() <= self.plan.merge.gap_capacity,
             "the gap table is bounded"
         );
+        let most = self.plan.recovery.storm_gaps;
+        assert!(
+            !self.engine.storm() || 2 * self.engine.open_gaps() >= most,
+            "a storm ends below the half of its beginning"
+        );
         assert!(
             self.engine.open_gaps() <= self.arbiter.gaps().count(),
             "the recovery knows no gap that is closed"

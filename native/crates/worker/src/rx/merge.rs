@@ -415,6 +415,12 @@ impl Merge {
 
     fn on_loss(&mut self, hole: &Gap, reason: LossReason, now_ns: u64) {
         let (first, last) = (hole.first, hole.last);
+        // Of a gap that goes on behind a snapshot this part is wanted no more.
+        self.tell(Command::Narrowed {
+            id: hole.id,
+            first,
+            last,
+        });
         let is_due = |at_ns| now_ns.saturating_sub(at_ns) >= LOSS_LOG_INTERVAL_NS;
         if self.loss_logged_ns.is_none_or(is_due) {
             self.loss_logged_ns = Some(now_ns);
