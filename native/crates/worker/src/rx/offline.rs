@@ -9,7 +9,7 @@
 //!   "packets_a":5000,"packets_b":5000,"first_sequence":5615,"last_sequence":10614,
 //!   "first_a":4807,"first_b":193,"lost_a":0,"lost_b":0,"duplicates":5000,"conflicts":0,
 //!   "gaps":[{"from":1,"to":2}],"skew_ns":{"min":…,"p1":…,"p50":…,"p99":…,"max":…},
-//!   "uncompared":0,"rejected":{}}]}
+//!   "rpt_seq":{"instruments":127,"updates":14700,"jumps":0},"uncompared":0,"rejected":{}}]}
 //! ```
 //!
 //! | Key | Means |
@@ -24,6 +24,7 @@
 //! | `uncompared` | duplicates whose bytes were not at hand any more |
 //! | `gaps` | ranges that no line brought |
 //! | `skew_ns` | arrival on B less arrival on A, of what came on both; `null` when nothing did |
+//! | `rpt_seq` | CME MDP 3.0, of the merged stream: instruments, their updates, and how often RptSeq did not go on by 1; else `null` |
 //! | `rejected` | datagrams that are no packets of the protocol or channel, by reason |
 //!
 //! A capture with several sessions gives one object for each session of a channel.
@@ -33,12 +34,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tickdeck_arbiter::ConfigError;
+use tickdeck_wire::eobi::ReleaseError;
 
 use crate::exit::{Code, Failure};
 
 mod account;
 mod arguments;
 mod arrivals;
+mod continuity;
 mod merge;
 mod protocol;
 mod report;
@@ -57,9 +60,9 @@ pub(super) struct OfflineArgs {
     /// What the lines speak; told from the first packets when it is left out.
     #[arg(long, value_enum)]
     protocol: Option<Choice>,
-    /// Release of the EOBI interface, 14.1 or 6.0.
-    #[arg(long, default_value = "14.1")]
-    eobi_release: String,
+    /// Release of the EOBI interface, 14.1 or 6.0; told like the protocol when it is left out.
+    #[arg(long)]
+    eobi_release: Option<String>,
     /// The lines of a channel; each A begins another channel.
     #[arg(long, value_name = "A=GROUP:PORT,B=GROUP:PORT", required = true)]
     lines: Vec<String>,
@@ -75,13 +78,11 @@ pub(super) struct OfflineArgs {
 pub(super) fn run(args: &OfflineArgs) -> Result<Code, Failure> {
     let pairs = Pair::parse_all(&args.lines).map_err(bad_argument)?;
     let drops = Drops::parse_all(&args.drop).map_err(bad_argument)?;
-    let release = args.eobi_release.parse();
-    let release = release.map_err(|error| bad_argument(format!("--eobi-release: {error}")))?;
+    let release = args.eobi_release.as_deref().map(str::parse).transpose();
+    let release =
+        release.map_err(|error: ReleaseError| bad_argument(format!("--eobi-release: {error}")))?;
     let arrivals = Arrivals::read(&args.capture, &pairs)?;
-    let protocol = match args.protocol {
-        Some(choice) => Protocol::new(choice, release),
-        None => Protocol::detect(&arrivals, release).map_err(bad_argument)?,
-    };
+    let protocol = Protocol::choose(args.protocol, release, &arrivals).map_err(bad_argument)?;
     tracing::debug!(%protocol, datagrams = arrivals.len(), "read");
     let mut accounts = Vec::new();
     for (index, pair) in pairs.iter().enumerate() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tickdeck_wire::moldudp64::Session;
 
 use super::arguments::LINES;
+use super::continuity::Continuity;
 
 /// A session of a channel after the merge.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub(super) struct Account {
     pub(super) gaps: Vec<(u64, u64)>,
     /// Arrival on B less arrival on A.
     pub(super) skew: Option<Skew>,
+    /// Whether the instruments' numbers go on in the merged stream.
+    pub(super) continuity: Option<Continuity>,
     /// Datagrams that were no packets of the session, by reason.
     pub(super) rejected: BTreeMap<&'static str, u64>,
 }

@@ -69,6 +69,20 @@ impl Arrivals {
         Ok(found)
     }
 
+    /// One channel's datagrams: time, line, bytes.
+    #[cfg(test)]
+    pub(super) fn of_channel(datagrams: &[(u64, u8, Vec<u8>)]) -> Self {
+        let mut found = Self {
+            bytes: Vec::new(),
+            arrivals: Vec::new(),
+        };
+        for (at_ns, line, payload) in datagrams {
+            found.push(*at_ns, 0, *line, payload);
+        }
+        found.arrivals.sort_by_key(|arrival| arrival.at_ns);
+        found
+    }
+
     /// Datagrams of all channels.
     pub(super) fn len(&self) -> usize {
         self.arrivals.len()

@@ -17,6 +17,7 @@ use tickdeck_wire::record::stamp;
 use super::account::{Account, Ledger, LineAccount};
 use super::arguments::{Drops, LINES, join};
 use super::arrivals::Arrivals;
+use super::continuity::Continuity;
 use super::protocol::Protocol;
 
 /// Packets held behind a hole most.
@@ -73,6 +74,9 @@ pub(super) fn run(
 ) -> Result<Vec<Account>, ConfigError> {
     let framed = Framed::read(arrivals, channel, protocol, drops);
     let mut merge = Merge::new(&framed, drops)?;
+    if protocol == Protocol::CmeMdp3 {
+        merge.sink.continuity = Some(Continuity::default());
+    }
     for piece in &framed.pieces {
         merge.take(piece);
     }
@@ -195,7 +199,15 @@ struct Sink {
     /// Gaps to look at: opened, or filled in part.
     changed: Vec<u64>,
     /// What was lost of a session that another took the place of.
-    left: Option<Vec<(u64, u64)>>,
+    left: Option<Left>,
+    continuity: Option<Continuity>,
+}
+
+/// What the arbiter put out of a session.
+#[derive(Default)]
+struct Left {
+    lost: Vec<(u64, u64)>,
+    continuity: Option<Continuity>,
 }
 
 impl<'a> Merge<'a> {
@@ -241,8 +253,8 @@ impl<'a> Merge<'a> {
         let disposition = self.merge(piece);
         if self.arbiter.session() != self.session {
             if let Some(session) = self.session {
-                let lost = self.sink.left.take().unwrap_or_default();
-                self.close(session, totals, lost);
+                let left = self.sink.left.take().unwrap_or_default();
+                self.close(session, totals, left);
             }
             self.session = self.arbiter.session();
             self.before = totals;
@@ -311,16 +323,17 @@ impl<'a> Merge<'a> {
         for id in open {
             self.give_up(id);
         }
-        let lost = std::mem::take(&mut self.sink.lost);
+        let left = self.sink.leave();
         let totals = self.totals();
         // Without one accepted packet there still is what was rejected.
         let session = self.session.unwrap_or(Session(*b"          "));
-        self.close(session, totals, lost);
+        self.close(session, totals, left);
         self.done
     }
 
     /// Ends the account of a session.
-    fn close(&mut self, session: Session, totals: Totals, mut gaps: Vec<(u64, u64)>) {
+    fn close(&mut self, session: Session, totals: Totals, left: Left) {
+        let mut gaps = left.lost;
         let mut ledger = std::mem::take(&mut self.ledger);
         ledger.sort();
         let mut range = std::mem::take(&mut self.range);
@@ -347,6 +360,7 @@ impl<'a> Merge<'a> {
             hold_dropped: totals.hold_dropped - self.before.hold_dropped,
             gaps,
             skew: ledger.skew(),
+            continuity: left.continuity,
             rejected: std::mem::take(&mut self.rejected),
         });
         self.packets = [0; LINES];
@@ -364,8 +378,22 @@ impl<'a> Merge<'a> {
     }
 }
 
+impl Sink {
+    /// Takes out what came of a session.
+    fn leave(&mut self) -> Left {
+        Left {
+            lost: std::mem::take(&mut self.lost),
+            continuity: self.continuity.as_mut().map(std::mem::take),
+        }
+    }
+}
+
 impl Output for Sink {
-    fn deliver(&mut self, _: Run<'_>) {}
+    fn deliver(&mut self, run: Run<'_>) {
+        if let Some(continuity) = &mut self.continuity {
+            continuity.take(run.payload);
+        }
+    }
 
     fn event(&mut self, event: Event) {
         match event {
@@ -375,7 +403,7 @@ impl Output for Sink {
             Event::Session {
                 kind: SessionEventKind::Changed,
                 ..
-            } => self.left = Some(std::mem::take(&mut self.lost)),
+            } => self.left = Some(self.leave()),
             _ => {}
         }
     }
@@ -391,3 +419,6 @@ fn refusal(disposition: Disposition) -> Option<&'static str> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

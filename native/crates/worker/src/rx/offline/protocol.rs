@@ -1,6 +1,5 @@
 //! What the lines speak: as told, or as the first packets show.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use clap::ValueEnum;
@@ -34,42 +33,42 @@ pub(super) enum Protocol {
 }
 
 impl Protocol {
-    pub(super) fn new(choice: Choice, release: Release) -> Self {
+    /// What was told; the rest as the first datagrams show.
+    pub(super) fn choose(
+        choice: Option<Choice>,
+        release: Option<Release>,
+        arrivals: &Arrivals,
+    ) -> Result<Self, String> {
+        let heads: Vec<_> = arrivals.all().take(LOOKED_AT).collect();
+        let heads: Vec<_> = heads.into_iter().map(|(_, bytes)| bytes).collect();
+        let eobi = Self::Eobi(release.unwrap_or_else(|| release_of(&heads)));
         match choice {
-            Choice::Moldudp64 => Self::Moldudp64,
-            Choice::CmeMdp3 => Self::CmeMdp3,
-            Choice::Eobi => Self::Eobi(release),
+            Some(Choice::Moldudp64) => Ok(Self::Moldudp64),
+            Some(Choice::CmeMdp3) => Ok(Self::CmeMdp3),
+            Some(Choice::Eobi) => Ok(eobi),
+            None => Self::detect([Self::Moldudp64, Self::CmeMdp3, eobi], &heads),
         }
     }
 
     /// The one protocol that the first datagrams are packets of.
-    pub(super) fn detect(arrivals: &Arrivals, release: Release) -> Result<Self, String> {
-        let mut votes = BTreeMap::new();
-        for (_, bytes) in arrivals.all().take(LOOKED_AT) {
-            for (index, protocol) in Self::all(release).into_iter().enumerate() {
-                if protocol.is_packet(bytes) {
-                    *votes.entry(index).or_insert(0) += 1;
-                }
-            }
-        }
-        let votes: Vec<_> = votes.into_iter().collect();
-        match votes.as_slice() {
-            [(index, _)] => Ok(Self::all(release)[*index]),
+    fn detect(protocols: [Self; 3], heads: &[&[u8]]) -> Result<Self, String> {
+        let fits = |protocol: &Self| heads.iter().any(|bytes| protocol.is_packet(bytes));
+        let fitting: Vec<_> = protocols.into_iter().filter(fits).collect();
+        let names = |all: &[Self]| {
+            let names: Vec<_> = all.iter().map(Self::to_string).collect();
+            names.join(", ")
+        };
+        match fitting.as_slice() {
+            [one] => Ok(*one),
             [] => Err(format!(
-                "the first datagrams are no packets of moldudp64, cme_mdp3 or eobi {release}; give \
-                 --protocol, and for eobi --eobi-release"
+                "the first datagrams are no packets of {}; give --protocol, and of eobi \
+                 --eobi-release, when you know better",
+                names(&protocols)
             )),
-            some => {
-                let all = Self::all(release);
-                let names: Vec<_> = some
-                    .iter()
-                    .map(|(index, _)| all[*index].to_string())
-                    .collect();
-                Err(format!(
-                    "the first datagrams may be packets of {}; say which with --protocol",
-                    names.join(" or ")
-                ))
-            }
+            some => Err(format!(
+                "the first datagrams may be packets of {}; say which with --protocol",
+                names(some)
+            )),
         }
     }
 
@@ -82,10 +81,6 @@ impl Protocol {
         }
     }
 
-    fn all(release: Release) -> [Self; 3] {
-        [Self::Moldudp64, Self::CmeMdp3, Self::Eobi(release)]
-    }
-
     fn is_packet(self, bytes: &[u8]) -> bool {
         match self {
             Self::Moldudp64 => moldudp64::Packet::parse(bytes).is_ok(),
@@ -95,6 +90,19 @@ impl Protocol {
             }
             Self::Eobi(release) => eobi::Packet::parse(bytes, release).is_ok(),
         }
+    }
+}
+
+/// The release that most of the datagrams fit; the newer one when they do not tell.
+fn release_of(heads: &[&[u8]]) -> Release {
+    let fitting = |release: Release| {
+        let fits = |bytes: &&&[u8]| Protocol::Eobi(release).is_packet(bytes);
+        heads.iter().filter(fits).count()
+    };
+    if fitting(Release::V6_0) > fitting(Release::V14_1) {
+        Release::V6_0
+    } else {
+        Release::V14_1
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use super::account::{Account, Skew};
+use super::continuity::Continuity;
 
 /// Ranges that a table shows of a channel.
 const SHOWN: usize = 8;
@@ -46,8 +47,18 @@ fn channel_json((name, account): &(String, Account)) -> Value {
         "conflicts": account.conflicts,
         "gaps": gaps,
         "skew_ns": account.skew.map(skew_json),
+        "rpt_seq": account.continuity.as_ref().map(continuity_json),
         "uncompared": account.uncompared,
         "rejected": rejected,
+    })
+}
+
+fn continuity_json(continuity: &Continuity) -> Value {
+    json!({
+        "instruments": continuity.instruments(),
+        "updates": continuity.updates,
+        "jumps": continuity.jumps,
+        "malformed": continuity.malformed,
     })
 }
 
@@ -98,6 +109,15 @@ fn write_channel(out: &mut impl Write, name: &str, account: &Account) -> io::Res
             out,
             "  B after A, ns: min {}  p1 {}  p50 {}  p99 {}  max {}",
             skew.min, skew.p1, skew.p50, skew.p99, skew.max
+        )?;
+    }
+    if let Some(continuity) = &account.continuity {
+        writeln!(
+            out,
+            "  RptSeq of {} instruments: {} updates, {} jumps",
+            continuity.instruments(),
+            continuity.updates,
+            continuity.jumps
         )?;
     }
     for (reason, count) in &account.rejected {
