@@ -38,6 +38,7 @@ mod lines;
 mod link;
 mod merge;
 mod metrics;
+mod offline;
 mod probe;
 mod protocol;
 mod publisher;
@@ -64,6 +65,7 @@ pub fn main() -> ExitCode {
     exit::finish(match command {
         Command::Run(args) => run(&args),
         Command::Probe { spec } => probe::run(&spec),
+        Command::Offline(args) => offline::run(&args),
     })
 }
 
@@ -79,6 +81,8 @@ struct Cli {
 enum Command {
     /// Runs a worker from its spec file until SIGTERM.
     Run(RunArgs),
+    /// Merges the lines of a capture and tells what each brought and lost.
+    Offline(offline::OfflineArgs),
     /// Tells which receive paths this host has for the lines of a spec file.
     Probe {
         /// The worker's spec file.
