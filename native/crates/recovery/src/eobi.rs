@@ -10,7 +10,8 @@
 //! What holds:
 //!
 //! * A lost packet makes suspect only those products whose MsgSeqNum jumped. A product that was not
-//!   heard since is unproven until its next message or heartbeat.
+//!   heard since is unproven until its next message or heartbeat; a cycle that is ahead of it is
+//!   loaded although it was never suspect.
 //! * A product that was never seen is unknown; it is believed when its first message is number 1.
 //! * A cycle is believed when every message behind its LastMsgSeqNumProcessed is there: applied, or
 //!   in the buffer. An older one is counted, and the next cycle is waited for.

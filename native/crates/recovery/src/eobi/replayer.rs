@@ -32,7 +32,7 @@ pub struct ReplayerCounters {
     pub jumps: u64,
     /// MsgSeqNum jumped or fell although no packet was lost since the product was heard last.
     pub feed_inconsistent: u64,
-    /// Losses that only a heartbeat or a cycle revealed.
+    /// Losses that only a heartbeat revealed.
     pub revealed_losses: u64,
     /// Messages that a cycle included already.
     pub skipped_messages: u64,
@@ -40,6 +40,9 @@ pub struct ReplayerCounters {
     pub refused_packets: u64,
     /// Cycles loaded.
     pub cycles: u64,
+    /// Of them, those that were ahead of a Good product that was unproven: it lost its last
+    /// messages, or the merge is behind the snapshot. Either way the cycle is right.
+    pub cycles_ahead: u64,
     /// Cycles of products that need none.
     pub cycles_not_needed: u64,
     /// Cycles older than what is kept, or than a restart; the next one is waited for.
@@ -183,7 +186,7 @@ impl Replayer {
                     self.counters.cycles_not_needed += 1;
                     return false;
                 }
-                self.counters.revealed_losses += 1;
+                self.counters.cycles_ahead += 1;
             }
             Some(product) if !product.is_reached_by(cycle) => {
                 self.counters.cycles_stale += 1;
@@ -211,6 +214,12 @@ impl Replayer {
     /// How far a product is to be trusted; `None` when it was never seen.
     pub fn trust(&self, market_segment_id: i32) -> Option<Trust> {
         Some(self.products.get(&market_segment_id)?.trust)
+    }
+
+    /// MsgSeqNum of the product's last message that was heard, or is in its cycle; 0 before the
+    /// first.
+    pub fn last_msg_seq_num(&self, market_segment_id: i32) -> Option<u32> {
+        Some(self.products.get(&market_segment_id)?.next - 1)
     }
 
     /// Whether nothing of the product can be missing: it was heard since the last gap. A Good one
