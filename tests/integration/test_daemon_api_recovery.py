@@ -144,6 +144,8 @@ async def test_a_loss_is_accepted_with_its_reason(served: Served) -> None:
     (event,) = [e for e in served.plant.events.recent if e.type == "gap.loss_accepted"]
     assert (event.actor, event.details["lost"]) == (args["actor"], "6")
     assert event.message.endswith(": halted instrument")
+    (gap,) = (await served.recovery.ListGaps(recovery_pb.ListGapsRequest())).gaps
+    assert [note.text for note in gap.notes] == ["loss accepted: halted instrument"]
 
 
 async def test_a_loss_that_cannot_be_accepted(served: Served) -> None:
@@ -157,6 +159,8 @@ async def test_a_loss_that_cannot_be_accepted(served: Served) -> None:
 
     assert await reason(gap_id=0) == "GAP_REQUIRED"
     assert await reason(why=" ") == "REASON_REQUIRED"
+    assert await reason(why="x" * 498, dry=True) == "INVALID_REASON"
+    assert await reason(why="a\nb", dry=True) == "INVALID_REASON"
     assert await reason(gap_id=9, dry=True) == "GAP_NOT_FOUND"
     assert served.supervisor.calls == []
     served.supervisor.answers["recovery.accept_loss"] = {"gaps": 1}

@@ -43,7 +43,8 @@ NOTES_KEPT = 32
 """Notes kept of each gap, the newest; the journal has all."""
 NO_FAULT = "none"
 ANNOTATED = "gap.annotated"
-"""Type of the event that carries a note: the gap's details, and the text as `note`."""
+LOSS_ACCEPTED = "gap.loss_accepted"
+"""Types of the events that carry a note: the gap's details, and the text as `note`."""
 TREND_SPANS = 8
 TREND_SPAN_NS = 7_500_000_000
 
@@ -161,7 +162,7 @@ class GapLedger:
                 continue
             known = self._gaps.setdefault(gap.exchange, {})
             before = known.get(gap.name)
-            if event.type == ANNOTATED:
+            if event.type in (ANNOTATED, LOSS_ACCEPTED):
                 note = GapNote(event.time_ns, event.actor, event.details.get("note", ""))
                 known[gap.name] = _noted(before or gap, note)
             else:

@@ -17,7 +17,13 @@ from tickdeck_daemon.errors import (
     WrongStateError,
 )
 from tickdeck_daemon.exchanges.config import RecoverySource, worker_id
-from tickdeck_daemon.observe.gaps import ANNOTATED, Gap, GapNote, details
+from tickdeck_daemon.observe.gaps import (
+    ANNOTATED,
+    LOSS_ACCEPTED,
+    Gap,
+    GapNote,
+    details,
+)
 from tickdeck_daemon.operate.operations import Operation
 from tickdeck_daemon.operate.order import Order, with_reason
 from tickdeck_daemon.plant import Plant
@@ -28,6 +34,8 @@ FOLLOW_LIMIT_S = 600.0
 FOLLOW_LOOK_S = 0.1
 NOTE_BYTES_MAX = 512
 """Longest note, as the journal's record has it."""
+ACCEPTED = "loss accepted: "
+"""What the worker writes in front of the reason when it journals it as a note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +132,11 @@ class Recoveries:
         plant.refuse_if_draining()
         record = plant.store.get(name)
         _require_gap(gap_id)
-        if not order.reason.strip():
+        reason = order.reason.strip()
+        if not reason:
             text = "a reason is required to accept a loss"
             raise InvalidError(violations=[("reason", text)], reason="REASON_REQUIRED")
+        _check_text(reason, NOTE_BYTES_MAX - len(ACCEPTED), "reason")
         (gap,) = self._open_gaps(name, gap_id)
         self._refuse_if_ended(gap)
         effects = [
@@ -137,11 +147,11 @@ class Recoveries:
             effects.append('unrecoverable_policy = "halt": the worker may end at this loss')
         if order.validate_only:
             return gap.missing, effects
-        args = {"gap_id": gap_id, "actor": order.actor, "reason": order.reason.strip()}
+        args = {"gap_id": gap_id, "actor": order.actor, "reason": reason}
         answer = await self._call(name, "recovery.accept_loss", args)
         lost = _count(answer, "messages", "recovery.accept_loss")
-        text = f"loss of {lost} messages accepted, gap {gap.id} on {name}"
-        self._tell("gap.loss_accepted", name, text, order, {"gap": gap.name, "lost": str(lost)})
+        text = with_reason(f"loss of {lost} messages accepted, gap {gap.id} on {name}", order)
+        self._note(LOSS_ACCEPTED, gap, text, ACCEPTED + reason, order, {"lost": str(lost)})
         return lost, effects
 
     async def annotate(
@@ -158,7 +168,8 @@ class Recoveries:
         plant = self._plant
         plant.store.get(name)
         _require_gap(gap_id)
-        text = _checked_note(note)
+        text = note.strip()
+        _check_text(text, NOTE_BYTES_MAX, "note")
         gap = self._gap(name, gap_id)
         self._refuse_if_ended(gap)
         effects = [f"journal a note on gap {gap.id}, {gap.first}..{gap.last}"]
@@ -166,34 +177,36 @@ class Recoveries:
             return gap, effects
         args = {"gap_id": gap_id, "actor": order.actor, "note": text}
         await self._call(name, "recovery.annotate", args)
-        event = plant.events.append(
-            ANNOTATED,
-            f"exchanges/{name}",
-            f"gap {gap.id} on {name} noted: {text}",
+        told = f"gap {gap.id} on {name} noted: {text}"
+        return self._note(ANNOTATED, gap, told, text, order), effects
+
+    def _note(
+        self,
+        type_: str,
+        gap: Gap,
+        text: str,
+        note: str,
+        order: Order,
+        more: Mapping[str, str] | None = None,
+    ) -> Gap:
+        """Keep what the worker has journalled, in the event log and beside the gap."""
+        event = self._plant.events.append(
+            type_,
+            f"exchanges/{gap.exchange}",
+            text,
             actor=order.actor,
-            details={"gap": gap.name, **details(gap), "note": text},
+            details={"gap": gap.name, **details(gap), **(more or {}), "note": note},
         )
         time_ns = event.time_ns if event else gap.closed_ns or gap.detected_ns
-        return plant.ledger.annotate(gap, GapNote(time_ns, order.actor, text)), effects
+        return self._plant.ledger.annotate(gap, GapNote(time_ns, order.actor, note))
 
     async def _call(self, name: str, op: str, args: dict[str, Any]) -> Mapping[str, Any]:
         worker = worker_id(name, "rx")
         return await self._plant.supervisor.call(worker, op, args, timeout_s=CALL_TIMEOUT_S)
 
-    def _tell(
-        self,
-        type_: str,
-        name: str,
-        text: str,
-        order: Order,
-        more: Mapping[str, str] | None = None,
-    ) -> None:
+    def _tell(self, type_: str, name: str, text: str, order: Order) -> None:
         self._plant.events.append(
-            type_,
-            f"exchanges/{name}",
-            with_reason(text, order),
-            actor=order.actor,
-            details=more,
+            type_, f"exchanges/{name}", with_reason(text, order), actor=order.actor
         )
 
     def _open_gaps(self, name: str, gap_id: int) -> list[Gap]:
@@ -279,18 +292,18 @@ def _require_gap(gap_id: int) -> None:
         raise InvalidError(violations=[("gap_id", text)], reason="GAP_REQUIRED")
 
 
-def _checked_note(note: str) -> str:
-    text = note.strip()
+def _check_text(text: str, bytes_max: int, field: str) -> None:
+    """What the journal's record of a note can hold."""
     size = len(text.encode())
     if not text:
-        fault = "a note is required"
-    elif size > NOTE_BYTES_MAX:
-        fault = f"the note has {size} bytes; the most is {NOTE_BYTES_MAX}"
+        fault = f"a {field} is required"
+    elif size > bytes_max:
+        fault = f"the {field} has {size} bytes; the most is {bytes_max}"
     elif not text.isprintable():
-        fault = "the note has control characters; it is one line of text"
+        fault = f"the {field} has control characters; it is one line of text"
     else:
-        return text
-    raise InvalidError(violations=[("note", fault)], reason="INVALID_NOTE")
+        return
+    raise InvalidError(violations=[(field, fault)], reason=f"INVALID_{field.upper()}")
 
 
 def _count(answer: Mapping[str, Any], key: str, op: str) -> int:

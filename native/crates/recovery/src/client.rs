@@ -5,14 +5,13 @@
 //!
 //! ```
 //! use std::io::{self, Read, Write};
-//! use std::net::TcpStream;
 //! use tickdeck_recovery::client::Action;
 //! use tickdeck_recovery::soup::SoupClient;
 //!
 //! /// Carries out what the client wants; call it when the socket is readable, and when
 //! /// `client.next_deadline_ns()` has come. The socket was made by a non-blocking connect, and
 //! /// `client.on_connected` was called once it was writable.
-//! fn drive(client: &mut SoupClient, socket: &mut Option<TcpStream>, now_ns: u64) -> io::Result<()> {
+//! fn drive<S: Read + Write>(client: &mut SoupClient, socket: &mut Option<S>, now_ns: u64) {
 //!     let mut chunk = [0; 16 * 1024];
 //!     if let Some(open) = socket {
 //!         match open.read(&mut chunk) {
@@ -36,7 +35,6 @@
 //!             Action::Done { .. } | Action::Failed { .. } => { /* tell the engine */ }
 //!         }
 //!     }
-//!     Ok(())
 //! }
 //! ```
 

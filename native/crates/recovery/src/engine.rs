@@ -96,8 +96,9 @@ impl Engine {
         Ok(())
     }
 
-    /// The merge has taken the messages `first..=last` of a gap, from whatever source. When
-    /// that was the rest, the gap is closed and forgotten.
+    /// The messages `first..=last` of a gap are not missing any more: the merge has taken them,
+    /// from whatever source, or has passed them as lost. When that was the rest, the gap is closed
+    /// and forgotten.
     pub fn narrowed(&mut self, id: u64, first: u64, last: u64, now_ns: u64) -> Option<Closed> {
         let gap = self.gaps.iter_mut().find(|gap| gap.id == id)?;
         if gap.missing.remove(first, last) {
@@ -216,7 +217,8 @@ impl Engine {
         self.storm
     }
 
-    /// The last fault of a source while this gap was open; `None` when the gap is not known.
+    /// The last fault of a source while this gap was open, silence only if there was no other;
+    /// `None` when the gap is not known.
     pub fn fault_of(&self, id: u64) -> Option<Fault> {
         let gap = self.gaps.iter().find(|gap| gap.id == id)?;
         Some(gap.fault)

@@ -126,7 +126,8 @@ impl Engine {
         channel.abandoned_ns = None;
         channel.counters.answers += 1;
         channel.counters.messages += last - first + 1;
-        let late = channel.overdue.cut(session, first, last);
+        // An answer to a repetition leaves the first request open: its answer is late still.
+        let late = !found.matched && channel.overdue.cut(session, first, last);
         let has_more = {
             let mut asked = channel.asked.overlapping(session, first, last);
             asked.all(|(low, high)| answer.first < low || answer.last() > high)
@@ -134,7 +135,7 @@ impl Engine {
         let has_room = channel.is_stream() || answer.bytes < FULL_DATAGRAM_BYTES;
         let fault = if has_more {
             Fault::Oversize
-        } else if late && !found.matched {
+        } else if late {
             Fault::Slow
         } else if found.partial && has_room && answer.is_within(first, last) {
             Fault::Partial
@@ -178,9 +179,12 @@ impl Engine {
         }
     }
 
+    /// Notes a fault on the gaps that have something missing in `first..=last`. Silence says
+    /// less than anything that was seen before it.
     pub(crate) fn blame(&mut self, session: Session, first: u64, last: u64, fault: Fault) {
         for gap in &mut self.gaps {
-            if gap.overlaps(session, first, last) {
+            let says_more = fault != Fault::Silent || gap.fault == Fault::None;
+            if says_more && gap.overlaps(session, first, last) {
                 gap.fault = fault;
             }
         }

@@ -13,6 +13,11 @@
 //! the merge has really taken it ([`Engine::narrowed`]): an answer that was lost on the way is
 //! asked for again.
 //!
+//! The other sources have clients of their own, state machines as well, without I/O: [`soup`] for
+//! a stream that is resumed at a number, [`replay`] for the journal of another tickdeck,
+//! [`glimpse`] for a snapshot; [`client`] shows how to drive them. What a source did wrong is a
+//! [`Fault`].
+//!
 //! ```
 //! use tickdeck_recovery::{Action, Config, Engine};
 //! use tickdeck_wire::moldudp64::Session;
@@ -29,6 +34,7 @@
 
 pub mod client;
 pub mod cme;
+pub mod eobi;
 pub mod glimpse;
 pub mod replay;
 pub mod soup;

@@ -324,6 +324,9 @@ impl Core {
                 let text = "the request was not answered in time";
                 self.fail(Wrong::new(Fault::Silent, text));
             }
+            State::Answering(pace) if pace.until_ns() <= now_ns && self.rest.count == 0 => {
+                self.finish();
+            }
             State::Answering(pace) if pace.until_ns() <= now_ns => {
                 let text = "the answer began, but too little came in time";
                 self.fail(Wrong::new(Fault::Slow, text));
@@ -334,6 +337,9 @@ impl Core {
 
     /// The connection is no good: another one, or the end.
     fn lost(&mut self, wrong: Wrong, now_ns: u64) {
+        if self.rest.count == 0 {
+            return self.finish();
+        }
         if self.link.retry(&wrong, now_ns) {
             self.state = State::Connecting;
         } else {
@@ -360,6 +366,12 @@ impl Core {
             detail,
             next_sequence,
         });
+    }
+
+    /// All came but the word that it is all; the next answer would not be told from this one.
+    fn finish(&mut self) {
+        self.link.close();
+        self.done();
     }
 
     fn done(&mut self) {

@@ -6,6 +6,7 @@
 //! | Piece | Does |
 //! |---|---|
 //! | [`day`] | generates a trading day in ITCH 5.0 |
+//! | [`eobi`] | generates an EOBI channel: two lines, snapshot cycles, restarts |
 //! | [`History`] | holds all messages of the session: sequence number to bytes |
 //! | [`Packetizer`] | cuts the history into packets |
 //! | [`Pacer`] | says how many messages are due |
@@ -18,6 +19,7 @@
 
 pub mod cme;
 pub mod day;
+pub mod eobi;
 pub mod faults;
 pub mod lies;
 pub mod servers;

@@ -260,6 +260,10 @@ impl GapTable {
 
 /// What a reader found in a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "made and taken apart one at a time; none is kept"
+)]
 pub enum SlotRead {
     /// Never written.
     Empty,

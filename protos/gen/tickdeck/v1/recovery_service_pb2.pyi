@@ -244,7 +244,7 @@ class AcceptLossRequest(_message.Message):
     """Id of an open gap."""
     validate_only: _builtins.bool
     reason: _builtins.str
-    """Required; journalled with the loss."""
+    """Required, 1 to 497 bytes without control characters; journalled as a note on the gap."""
     def __init__(
         self,
         *,

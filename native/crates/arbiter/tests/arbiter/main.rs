@@ -1,6 +1,7 @@
 //! What the arbiter promises, tested from outside.
 
 mod conflicts;
+mod epochs;
 mod gaps;
 mod hostile;
 mod limits;

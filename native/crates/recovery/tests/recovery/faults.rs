@@ -80,6 +80,32 @@ fn silence_and_lateness() {
     assert_eq!(engine.counters().lies_of(Fault::Slow), 1);
 }
 
+/// A server slower than its timeout: its answer to the first request answers the repetition, the
+/// answer to that is the late one.
+#[test]
+fn lateness_behind_a_repetition() {
+    let mut engine = waiting();
+    let mut now_ns = 0;
+    run_until(&mut engine, &mut now_ns, 70 * MS);
+    assert_eq!(on(&mut engine, brought(10, 20), 80 * MS), wanted(10, 29));
+    engine.narrowed(1, 10, 29, 80 * MS);
+    assert_eq!(engine.counters().lies_of(Fault::Slow), 0);
+    assert_eq!(on(&mut engine, brought(10, 20), 150 * MS), Verdict::Stale);
+    assert_eq!(engine.counters().lies_of(Fault::Slow), 1);
+}
+
+/// Silence does not hide what was seen before.
+#[test]
+fn silence_is_the_least() {
+    let mut engine = waiting();
+    on(&mut engine, brought(10, 40), MS);
+    engine.narrowed(1, 10, 19, MS);
+    let mut now_ns = MS;
+    run_until(&mut engine, &mut now_ns, 200 * MS);
+    assert!(engine.counters().lies_of(Fault::Silent) > 0);
+    assert_eq!(engine.fault_of(1), Some(Fault::Oversize));
+}
+
 /// Bytes that cannot be read are named by the caller; then the request is not called silent.
 #[test]
 fn garbage_is_not_silence() {

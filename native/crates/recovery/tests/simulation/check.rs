@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tickdeck_arbiter::{Event, LossReason, Output, Run, SessionEventKind};
+use tickdeck_arbiter::{Conflict, Event, LossReason, Output, Run, SessionEventKind};
 use tickdeck_wire::moldudp64::{Blocks, Session};
 
 use crate::ledger::Ledger;
@@ -40,6 +40,10 @@ pub(crate) struct Checked {
     pub(crate) ended: Vec<Session>,
     pub(crate) events: Vec<Event>,
     pub(crate) ledger: Ledger,
+    /// The output was stopped and was not let go on.
+    pub(crate) stands: bool,
+    /// Messages told as conflicts.
+    pub(crate) conflicts: u64,
     /// Messages lost by reason, as [`LossReason`] numbers them.
     pub(crate) lost_by: [u64; LossReason::ALL.len() + 1],
 }
@@ -71,6 +75,7 @@ impl Checked {
 impl Output for Checked {
     fn deliver(&mut self, run: Run<'_>) {
         let session = self.current.expect("a session is told before its data");
+        assert!(!self.stands, "nothing leaves while the output stands");
         let stream = self.stream();
         assert_eq!(
             run.first_sequence, stream.next,
@@ -90,6 +95,10 @@ impl Output for Checked {
         );
         stream.next += u64::from(run.count);
         stream.delivered += u64::from(run.count);
+    }
+
+    fn conflict(&mut self, conflict: Conflict) {
+        self.conflicts += conflict.count;
     }
 
     fn event(&mut self, event: Event) {
@@ -118,6 +127,7 @@ impl Output for Checked {
                     "a session that is left has no open gap"
                 );
                 self.current = Some(session);
+                self.stands = false;
                 self.ended.retain(|ended| *ended != session);
                 let stream = self.streams.entry(session).or_insert(Stream {
                     next: next_sequence,
@@ -142,6 +152,10 @@ impl Output for Checked {
             }
             Event::GapFilled { gap, .. } | Event::GapUnrecovered { gap, .. } => {
                 assert!(gap.last < self.stream().next, "closed when it was passed");
+            }
+            Event::Stopped { sequence } => {
+                assert_eq!(sequence, self.stream().next, "it stands where it says");
+                self.stands = true;
             }
             _ => {}
         }

@@ -88,6 +88,12 @@ impl World {
                 let closed = self.engine.narrowed(id, first, last, self.now_ns);
                 self.note_closed(closed);
             }
+            Event::GapLost { gap, .. } => {
+                let closed = self
+                    .engine
+                    .narrowed(gap.id, gap.first, gap.last, self.now_ns);
+                self.note_closed(closed);
+            }
             Event::GapFilled { gap, .. } | Event::GapUnrecovered { gap, .. } => {
                 let closed = self.engine.closed(gap.id, self.now_ns);
                 self.note_closed(closed);
@@ -229,15 +235,39 @@ impl World {
     }
 
     pub(crate) fn end_snapshot(&mut self, session: Session, outcome: Outcome) {
-        match outcome {
-            Outcome::Done(resume) if self.arbiter.session() == Some(session) => {
-                self.checked.take_snapshot(resume);
-                self.report.snapshots_taken += 1;
-                self.engine.snapshot_done(resume, self.now_ns);
-            }
-            Outcome::Done(_) => self.engine.snapshot_failed(Fault::Stale, self.now_ns),
-            Outcome::Failed(fault) => self.engine.snapshot_failed(fault, self.now_ns),
+        let resume = match outcome {
+            Outcome::Done(resume) if self.arbiter.session() == Some(session) => resume,
+            Outcome::Done(_) => return self.engine.snapshot_failed(Fault::Stale, self.now_ns),
+            Outcome::Failed(fault) => return self.engine.snapshot_failed(fault, self.now_ns),
+        };
+        let used = self.plan.snapshot.as_ref().map(|server| server.used);
+        if used == Some(Use::Stop) && !self.stop_at(resume) {
+            return self.engine.snapshot_failed(Fault::Stale, self.now_ns);
         }
+        self.report.snapshots_taken += 1;
+        self.engine.snapshot_done(resume, self.now_ns);
+    }
+
+    /// Stops the output where the snapshot resumes; it goes on when that is published.
+    fn stop_at(&mut self, resume: u64) -> bool {
+        let before = self.checked.stream().snapshot_to;
+        self.checked.take_snapshot(resume);
+        let (now_ns, out) = (self.now_ns, &mut self.checked);
+        if self.arbiter.stop_at(resume, now_ns, out).is_err() {
+            self.checked.stream().snapshot_to = before;
+            return false;
+        }
+        assert!(self.checked.stands, "a stop is told");
+        let publish_ns = self.random.between(0, 5 * MS);
+        self.at(self.now_ns + publish_ns, Thing::GoOn);
+        self.report.stops += 1;
+        true
+    }
+
+    pub(crate) fn go_on(&mut self) {
+        let stood = std::mem::take(&mut self.checked.stands);
+        let goes_on = self.arbiter.go_on(self.now_ns, &mut self.checked);
+        assert_eq!(goes_on, stood, "it goes on when it stood");
     }
 
     pub(crate) fn order(&mut self) {

@@ -66,7 +66,13 @@ impl World {
         let forged = packet_of(session, packet.first_sequence(), count, |sequence| {
             wrong(session, sequence)
         });
-        self.report.forged_copies += 1;
+        self.report.forged_messages += count;
+        let seen = |world: &Self| {
+            let counters = world.arbiter.counters();
+            counters.conflicts + counters.duplicates_uncompared + counters.stale
+        };
+        let before = seen(self);
         self.arrive(line, &forged);
+        assert_eq!(seen(self), before + count, "other bytes are never a copy");
     }
 }

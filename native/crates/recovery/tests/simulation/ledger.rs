@@ -11,6 +11,7 @@ struct Row {
     /// Messages by who brought them.
     parts: BTreeMap<u16, u64>,
     missing: u64,
+    lost: u64,
 }
 
 /// The rows of open gaps, and what the closed ones were like.
@@ -49,6 +50,7 @@ impl Ledger {
                     size,
                     parts: BTreeMap::new(),
                     missing: size,
+                    lost: 0,
                 };
                 assert!(self.open.insert(gap.id, row).is_none(), "a gap opens once");
             }
@@ -66,6 +68,11 @@ impl Ledger {
                 *row.parts.entry(source.bit()).or_default() += part;
                 row.missing = missing;
                 self.brought[kind(source)] += part;
+            }
+            Event::GapLost { gap, .. } => {
+                let row = self.open.get_mut(&gap.id).expect("a loss of an open gap");
+                row.lost += gap.last - gap.first + 1;
+                row.missing -= gap.last - gap.first + 1;
             }
             Event::GapFilled { gap, sources, .. } => {
                 self.close(gap.id, 0, sources);
@@ -90,7 +97,8 @@ impl Ledger {
             row.size,
             "what was brought and what was lost add up"
         );
-        assert_eq!(row.missing, lost, "the rest is what was missing");
+        assert_eq!(row.lost, lost, "each loss was told before");
+        assert_eq!(row.missing, 0, "nothing is left over");
         let bits = row.parts.keys().fold(0, |bits, bit| bits | bit);
         assert_eq!(bits, sources, "the sources of a gap are those of its parts");
     }

@@ -21,13 +21,14 @@ mod servers;
 mod snapshots;
 mod world;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use plan::Plan;
 use report::Report;
 use world::World;
 
-const DEFAULT_SEEDS: u64 = 3000;
+const DEFAULT_SEEDS: u64 = 4000;
 /// Seeds between two lines of progress.
 const PROGRESS_SEEDS: u64 = 10_000;
 
@@ -57,6 +58,51 @@ fn number(variable: &str) -> Option<u64> {
     )
 }
 
+/// Runs the seeds below `seeds` on every core; the first failure ends it.
+fn run_all(seeds: u64) -> Report {
+    let begun = Instant::now();
+    let next = AtomicU64::new(0);
+    let worker = || {
+        let stop = StopOnPanic(&next);
+        let mut total = Report::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds {
+                break;
+            }
+            total.add(&run(seed));
+            if (seed + 1).is_multiple_of(PROGRESS_SEEDS) {
+                let rate = (seed + 1) as f64 / begun.elapsed().as_secs_f64();
+                println!("{} of {seeds} seeds, {rate:.0} per second", seed + 1);
+            }
+        }
+        std::mem::forget(stop);
+        total
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut total = Report::default();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(worker)).collect();
+        for worker in workers {
+            let report = worker
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            total.add(&report);
+        }
+    });
+    println!("{seeds} seeds in {:?}: {total:#?}", begun.elapsed());
+    total
+}
+
+/// Lets no other core begin a seed once one has failed.
+struct StopOnPanic<'a>(&'a AtomicU64);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        self.0.store(u64::MAX / 2, Ordering::Relaxed);
+    }
+}
+
 /// Whatever the lines and the servers do: strictly in sequence, nothing twice, no byte that the
 /// venue did not send, each hole an explicit loss with a reason, every gap accounted for, and
 /// nothing lost for want of an answer when a server works. Over all seeds every kind of trouble
@@ -68,16 +114,7 @@ fn invariants_hold_for_every_seed() {
         return;
     }
     let seeds = number("TICKDECK_SIM_SEEDS").unwrap_or(DEFAULT_SEEDS);
-    let begun = Instant::now();
-    let mut total = Report::default();
-    for seed in 0..seeds {
-        total.add(&run(seed));
-        if (seed + 1).is_multiple_of(PROGRESS_SEEDS) {
-            let rate = (seed + 1) as f64 / begun.elapsed().as_secs_f64();
-            println!("{} of {seeds} seeds, {rate:.0} per second", seed + 1);
-        }
-    }
-    println!("{seeds} seeds in {:?}: {total:#?}", begun.elapsed());
+    let total = run_all(seeds);
     if seeds >= DEFAULT_SEEDS {
         total.assert_everything_occurred();
     }

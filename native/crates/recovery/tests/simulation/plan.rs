@@ -174,9 +174,13 @@ fn parts(random: &mut Random, messages: u64) -> Vec<Part> {
 }
 
 fn merge(random: &mut Random, lines: usize, gap_capacity: usize) -> tickdeck_arbiter::Config {
+    let reorder_window_ns = random.pick(&[0, MS, 5 * MS]);
     tickdeck_arbiter::Config {
         lines,
-        reorder_window_ns: random.pick(&[0, MS, 5 * MS]),
+        reorder_window_ns,
+        reorder_window_min_ns: random.pick(&[0, reorder_window_ns]),
+        reorder_window_packets: random.pick(&[0, 2, 16]),
+        compare_bytes: random.pick(&[0, 1 << 12, 1 << 19]),
         hold_capacity_packets: random.pick(&[1, 3, 16, 256]),
         gap_capacity,
         max_packet_bytes: 8000,

@@ -16,7 +16,10 @@ pub(crate) struct Report {
     pub(crate) slo_violations: u64,
     pub(crate) forged_jumps: u64,
     pub(crate) forged_ends: u64,
-    pub(crate) forged_copies: u64,
+    /// Copies with other bytes.
+    pub(crate) forged_messages: u64,
+    /// Times that the output was stopped for a snapshot.
+    pub(crate) stops: u64,
     pub(crate) clock_steps: u64,
     pub(crate) orders: u64,
     pub(crate) snapshots_taken: u64,
@@ -37,6 +40,8 @@ impl Report {
             ("delivered", merge.delivered),
             ("lost", merge.messages_lost),
             ("duplicates", merge.duplicates),
+            ("conflicts", merge.conflicts),
+            ("duplicates_uncompared", merge.duplicates_uncompared),
             ("stale", merge.stale),
             ("hold_dropped", merge.hold_dropped),
             ("retransmitted", merge.retransmitted),
@@ -93,7 +98,7 @@ impl Report {
             .unwrap_or_else(|| panic!("{name} is not counted"))
     }
 
-    fn fields(&mut self) -> [(&'static str, &mut u64); 10] {
+    fn fields(&mut self) -> [(&'static str, &mut u64); 11] {
         [
             ("steps", &mut self.steps),
             ("bad_answers", &mut self.bad_answers),
@@ -101,7 +106,8 @@ impl Report {
             ("slo_violations", &mut self.slo_violations),
             ("forged_jumps", &mut self.forged_jumps),
             ("forged_ends", &mut self.forged_ends),
-            ("forged_copies", &mut self.forged_copies),
+            ("forged_messages", &mut self.forged_messages),
+            ("stops", &mut self.stops),
             ("clock_steps", &mut self.clock_steps),
             ("orders", &mut self.orders),
             ("snapshots_taken", &mut self.snapshots_taken),

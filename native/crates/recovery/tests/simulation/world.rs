@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tickdeck_arbiter::{Arbiter, Arrival, Content, Disposition, Source, Unit};
+use tickdeck_arbiter::{Arbiter, Arrival, Content, Disposition, Reset, Source, Unit};
 use tickdeck_recovery::{Engine, RangeSource};
 use tickdeck_wire::moldudp64::{Packet, Session, heartbeat};
 
@@ -30,6 +30,8 @@ pub(crate) enum Thing {
     Injected(Part),
     /// A snapshot of this session has ended.
     Snapshot(Session, Outcome),
+    /// A snapshot was published: the output that stands goes on.
+    GoOn,
     /// An operator decides something.
     Order,
     Timer,
@@ -129,6 +131,7 @@ impl World {
             Thing::FromServer(source, delivery) => self.judge(source, delivery),
             Thing::Injected(part) => self.inject(&part),
             Thing::Snapshot(session, outcome) => self.end_snapshot(session, outcome),
+            Thing::GoOn => self.go_on(),
             Thing::Order => self.order(),
             Thing::Timer => self.timer_ns = None,
         }
@@ -155,6 +158,7 @@ impl World {
         let unit = Unit {
             session: part.session,
             first_sequence: part.first,
+            reset: Reset::Unknown,
             content: Content::Blocks {
                 count: part.count,
                 blocks: &part.blocks,
@@ -188,13 +192,23 @@ impl World {
             self.arbiter.gaps().count() <= self.plan.merge.gap_capacity,
             "the gap table is bounded"
         );
+        let most = self.plan.recovery.storm_gaps;
+        assert!(
+            !self.engine.storm() || 2 * self.engine.open_gaps() >= most,
+            "a storm ends below the half of its beginning"
+        );
         assert!(
             self.engine.open_gaps() <= self.arbiter.gaps().count(),
             "the recovery knows no gap that is closed"
         );
-        let taken = counters.delivered + counters.held_messages;
+        let taken = counters.delivered + counters.held_messages + counters.conflicts;
         let refused = counters.duplicates + counters.stale + counters.hold_dropped;
         assert_eq!(self.fed, taken + refused, "each message is counted once");
+        assert_eq!(counters.conflicts, self.checked.conflicts, "each is told");
+        assert!(
+            counters.conflicts <= self.report.forged_messages,
+            "only other bytes are a conflict"
+        );
         if self.plan.is_served() {
             assert_eq!(
                 self.checked.lost_for_want_of_an_answer(),

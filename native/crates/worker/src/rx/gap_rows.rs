@@ -253,9 +253,18 @@ impl GapRows {
     /// As [`Self::snapshot_healed`] for every gap that waits for a snapshot and lies below the
     /// number that it resumes at.
     pub(super) fn healed_below(&mut self, resume_sequence: u64, at_ns: u64) {
+        self.heal(|row| row.last < resume_sequence, at_ns);
+    }
+
+    /// As [`Self::snapshot_healed`] for this gap and those before it that wait for a snapshot.
+    pub(super) fn healed_up_to(&mut self, newest: u64, at_ns: u64) {
+        self.heal(|row| row.id <= newest, at_ns);
+    }
+
+    fn heal(&mut self, is_meant: impl Fn(&GapRow) -> bool, at_ns: u64) {
         for at in 0..self.rows.len() {
             let row = &self.rows[at].row;
-            if row.state == GapState::Snapshot && row.last < resume_sequence {
+            if row.state == GapState::Snapshot && is_meant(row) {
                 self.snapshot_healed(row.id, at_ns);
             }
         }

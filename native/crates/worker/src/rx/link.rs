@@ -63,6 +63,8 @@ pub(super) enum Feedback {
     SnapshotPart(Answer),
     /// It is whole.
     SnapshotEnd(SnapshotEvent),
+    /// What this gap and those before it cost is whole again, by snapshots.
+    Healed { newest: u64 },
     /// There will be no snapshot, or it is published: let the output go on.
     GoOn,
     /// The gap missed its objective.
@@ -99,31 +101,25 @@ impl Answer {
         &self.bytes[..self.length]
     }
 
-    /// The answer as the merge takes it. `None` when its blocks are not as many as it says: what
+    /// The messages as the merge takes them. `None` when there are not as many as it says: what
     /// another thread has checked is checked again rather than passed as a promise.
     pub(super) fn unit(&self) -> Option<Unit<'_>> {
         let About {
             session,
             first,
             count,
-            is_whole,
             ..
         } = self.about;
-        let payload = self.payload();
-        let content = if is_whole {
-            Content::Whole {
-                packet: payload,
-                compare_from: 0,
-            }
-        } else if count > 0 && count_blocks(payload) == Some(usize::from(count)) {
-            Content::Blocks {
-                count,
-                blocks: payload,
-            }
-        } else {
-            return None;
-        };
-        Some(Unit::new(session, first, content))
+        let blocks = self.payload();
+        let is_whole = count > 0 && count_blocks(blocks) == Some(usize::from(count));
+        is_whole.then(|| Unit::new(session, first, Content::Blocks { count, blocks }))
+    }
+}
+
+impl About {
+    /// Whether the unit is what was judged.
+    pub(super) fn is_of(&self, unit: &Unit<'_>) -> bool {
+        (unit.session, unit.first_sequence) == (self.session, self.first)
     }
 }
 

@@ -1,12 +1,14 @@
 //! What the receive thread does with packets, time and answers: everything but the sockets.
 
 use rtrb::Consumer;
-use tickdeck_arbiter::{Arbiter, Arrival, Disposition, Event, Gap, LossReason, Source};
+use tickdeck_arbiter::{
+    Arbiter, Arrival, Content, Disposition, Event, Framing, Gap, LossReason, Refused, Source,
+};
 use tickdeck_net::clock::realtime_ns;
 use tickdeck_net::{Datagram, PathCounters, Stamp};
 use tickdeck_stats::Counter;
-use tickdeck_wire::moldudp64::{Packet, PacketKind, Session};
-use tickdeck_wire::record::{kind, stamp};
+use tickdeck_wire::moldudp64::Session;
+use tickdeck_wire::record::{SnapshotEvent, kind, stamp};
 
 use super::capture::Tap;
 use super::gap_orders::GapOrder;
@@ -18,6 +20,7 @@ use super::metrics::{
     IMPLAUSIBLE_JUMP, LineMetrics, MergeMetrics, OVERSIZE, SEQUENCE_OVERFLOW, WRONG_SESSION,
 };
 use super::publisher::Publisher;
+use super::race::RaceMetrics;
 use super::recovery_port::RecoveryPort;
 use crate::exit::{Code, Failure};
 use crate::spec::UnrecoverablePolicy;
@@ -32,6 +35,7 @@ const POSITION_INTERVAL_NS: u64 = 250_000_000;
 const LOSS_LOG_INTERVAL_NS: u64 = 1_000_000_000;
 
 pub(super) struct Merge {
+    pub(super) framing: Framing,
     pub(super) arbiter: Arbiter,
     pub(super) publisher: Publisher,
     pub(super) rows: GapRows,
@@ -45,6 +49,7 @@ pub(super) struct Merge {
     /// Losses by layer, one per receiver.
     pub(super) receivers: [[Counter; PATH_LAYERS.len()]; 2],
     pub(super) metrics: MergeMetrics,
+    pub(super) race: RaceMetrics,
     pub(super) requests_dropped: Counter,
     /// Where the output is to stop, once the lines have come so far.
     pub(super) stop_target: Option<u64>,
@@ -81,16 +86,16 @@ impl Merge {
             metrics.rejected.count(OVERSIZE);
             return;
         }
-        let packet = match Packet::parse(datagram.payload) {
-            Ok(packet) => packet,
-            Err(error) => {
-                metrics.rejected.count(error.reason());
+        let unit = match self.framing.frame(line, datagram.payload, now_ns) {
+            Ok(unit) => unit,
+            Err(Refused { reason }) => {
+                metrics.rejected.count(reason);
                 return;
             }
         };
         let arrival = Arrival {
             source: Source::Line(line),
-            unit: packet.into(),
+            unit,
             rx_ns: datagram.rx_ns,
             stamp: stamp_code(datagram.stamp),
             now_ns,
@@ -100,10 +105,10 @@ impl Merge {
             Disposition::ImplausibleJump => metrics.rejected.count(IMPLAUSIBLE_JUMP),
             Disposition::SequenceOverflow => metrics.rejected.count(SEQUENCE_OVERFLOW),
             Disposition::Control => {
-                if packet.kind() == PacketKind::Heartbeat {
+                if matches!(unit.content, Content::Heartbeat) {
                     metrics.heartbeats.add(1);
                 }
-                if packet.first_sequence() == self.arbiter.next_sequence() {
+                if unit.first_sequence == self.arbiter.next_sequence() {
                     self.publisher.last_delivery_ns = datagram.rx_ns;
                 }
             }
@@ -221,6 +226,7 @@ impl Merge {
         if let Some(tap) = &self.tap {
             metrics.captured.set(tap.packets());
         }
+        self.race.show(&self.arbiter);
         self.publisher
             .show(metrics, self.arbiter.session_has_ended());
     }
@@ -250,8 +256,11 @@ impl Merge {
             }
             Feedback::SnapshotEnd(event) => {
                 self.publisher.snapshot_edge(kind::SNAPSHOT_END, &event);
-                self.rows.healed_below(event.resume_sequence, realtime_ns());
+                if event.scope == SnapshotEvent::WHOLE_CHANNEL {
+                    self.rows.healed_below(event.resume_sequence, realtime_ns());
+                }
             }
+            Feedback::Healed { newest } => self.rows.healed_up_to(newest, realtime_ns()),
             Feedback::GoOn => self.let_output_go_on(now_ns),
             Feedback::TellAgain => {
                 if let Some(port) = &mut self.port {
@@ -263,7 +272,12 @@ impl Merge {
     }
 
     fn take_answer(&mut self, answer: Answer, now_ns: u64) {
-        if let Some(unit) = answer.unit() {
+        let unit = if answer.about.is_whole {
+            self.framing.frame_answer(answer.payload()).ok()
+        } else {
+            answer.unit()
+        };
+        if let Some(unit) = unit.filter(|unit| answer.about.is_of(unit)) {
             let arrival = Arrival {
                 source: answer.about.source,
                 unit,
@@ -325,7 +339,8 @@ impl Merge {
 
     fn work_off(&mut self, event: Event, now_ns: u64) {
         match event {
-            Event::Session { .. } | Event::Stopped { .. } => {}
+            Event::Session { kind, .. } => self.on_session(kind),
+            Event::Stopped { sequence } => self.tell(Command::Stopped { sequence }),
             Event::GapOpened { gap } => {
                 // A gap has a session; a new one has told its begin before.
                 let session = self.arbiter.session().unwrap_or(Session([b' '; 10]));
@@ -400,6 +415,12 @@ impl Merge {
 
     fn on_loss(&mut self, hole: &Gap, reason: LossReason, now_ns: u64) {
         let (first, last) = (hole.first, hole.last);
+        // Of a gap that goes on behind a snapshot this part is wanted no more.
+        self.tell(Command::Narrowed {
+            id: hole.id,
+            first,
+            last,
+        });
         let is_due = |at_ns| now_ns.saturating_sub(at_ns) >= LOSS_LOG_INTERVAL_NS;
         if self.loss_logged_ns.is_none_or(is_due) {
             self.loss_logged_ns = Some(now_ns);
@@ -410,8 +431,9 @@ impl Merge {
                 "messages lost; further losses of this second are only counted"
             );
         }
-        // What an operator has given up himself is no reason to halt.
-        if self.policy == UnrecoverablePolicy::Halt && reason != LossReason::Operator {
+        // What an operator has given up, or a snapshot stands in for, is no reason to halt.
+        let is_meant = matches!(reason, LossReason::Operator | LossReason::Snapshot);
+        if self.policy == UnrecoverablePolicy::Halt && !is_meant {
             let message = format!(
                 "messages {first}..={last} could not be recovered ({}) and \
                  recovery.unrecoverable_policy is \"halt\"; the loss is in the journal: start the \

@@ -6,6 +6,7 @@ use tickdeck_stats::{Builder, Counter, GapTable, Gauge, Histogram};
 use super::ladder::Layer;
 use super::ladder::own::PATH_LAYERS;
 use super::ladder::watch::HostMetrics;
+use super::race::{Race, RaceMetrics};
 use crate::spec::LineName;
 
 /// What a layer lost, of our own lines or of the host.
@@ -18,6 +19,8 @@ pub(super) struct ReceiveMetrics {
     /// One per receiver, which are no more than lines: losses by [`PATH_LAYERS`].
     pub(super) receivers: [[Counter; PATH_LAYERS.len()]; 2],
     pub(super) merge: MergeMetrics,
+    pub(super) lines_race: RaceMetrics,
+    pub(super) race: Race,
     pub(super) ring: RingMetrics,
     pub(super) gaps: GapTable,
     /// Commands to the recovery that did not fit its queue.
@@ -140,6 +143,8 @@ impl ReceiveMetrics {
                 })
             }),
             merge: MergeMetrics::new(builder),
+            lines_race: RaceMetrics::new(builder),
+            race: Race::new(builder),
             ring: RingMetrics::new(builder),
             requests_dropped: builder.counter("recovery_requests_dropped_total", "requests", ""),
             gaps: builder.gap_table(),
@@ -221,7 +226,14 @@ impl Rejected {
 
     /// Packets that no session can make good: not of the protocol, or too long.
     pub(super) fn malformed(&self) -> u64 {
-        const OF_THE_MERGE: [&str; 3] = [SEQUENCE_OVERFLOW, IMPLAUSIBLE_JUMP, WRONG_SESSION];
+        const OF_THE_MERGE: [&str; 6] = [
+            SEQUENCE_OVERFLOW,
+            IMPLAUSIBLE_JUMP,
+            WRONG_SESSION,
+            TECHNICAL_HEARTBEAT,
+            STRAGGLER,
+            UNCONFIRMED_RESET,
+        ];
         let counters = self.by_reason.iter();
         let malformed = counters.filter(|(reason, _)| !OF_THE_MERGE.contains(reason));
         malformed.map(|(_, counter)| counter.get()).sum()
@@ -326,18 +338,35 @@ impl CaptureMetrics {
     }
 }
 
-/// Why a packet is refused.
-const REASONS: [&str; 8] = [
+/// Why a packet is refused, in any protocol.
+const REASONS: [&str; 19] = [
     "truncated",
     "zero_sequence",
     "block_beyond_end",
     "trailing_bytes",
+    "message_beyond_end",
+    "block_beyond_message",
+    "wrong_schema",
+    "not_a_packet_header",
+    "no_sequence",
+    "no_message",
+    "body_too_short",
+    "wrong_release",
+    TECHNICAL_HEARTBEAT,
+    STRAGGLER,
+    UNCONFIRMED_RESET,
     SEQUENCE_OVERFLOW,
     IMPLAUSIBLE_JUMP,
     WRONG_SESSION,
     OVERSIZE,
 ];
 
+/// What a line of EOBI carries beside packets; counted, and no fault.
+const TECHNICAL_HEARTBEAT: &str = "technical_heartbeat";
+/// A packet of numbers that a restart has ended.
+const STRAGGLER: &str = "straggler";
+/// A packet that counts from 1 again, which nobody has confirmed yet.
+const UNCONFIRMED_RESET: &str = "unconfirmed_reset";
 /// The reason of a packet that is longer than allowed.
 pub(super) const OVERSIZE: &str = "oversize";
 /// The reason of a packet with a number that no session reaches.

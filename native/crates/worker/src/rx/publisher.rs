@@ -4,7 +4,7 @@
 //! What the events mean for the gap table and for the recovery is done after the merge's call has
 //! returned, because it needs the merge itself; until then they wait in `pending`.
 
-use tickdeck_arbiter::{Event, Gap, Output, Run, SessionEventKind, Source};
+use tickdeck_arbiter::{Conflict, Event, Gap, Output, Run, SessionEventKind, Source};
 use tickdeck_net::clock;
 use tickdeck_ring::{RecordHeader, RingError, Writer};
 use tickdeck_wire::ledger::{LedgerNote, LedgerRow};
@@ -13,11 +13,13 @@ use tickdeck_wire::record::{GapEvent, LostEvent, SessionEvent, SnapshotEvent, ki
 
 use super::gap_rows::utc_of;
 use super::metrics::{MergeMetrics, RingMetrics};
+use super::race::Race;
 
 pub(super) struct Publisher {
     ring: Writer,
     channel: u16,
     metrics: RingMetrics,
+    race: Race,
     session: Option<Session>,
     /// When the last messages were delivered, UTC ns; 0 before.
     pub(super) last_delivery_ns: u64,
@@ -33,12 +35,14 @@ impl Publisher {
         ring: Writer,
         channel: u16,
         metrics: RingMetrics,
+        race: Race,
         most_events: usize,
     ) -> Self {
         Self {
             ring,
             channel,
             metrics,
+            race,
             session: None,
             last_delivery_ns: 0,
             latencies: Latencies::new(),
@@ -234,9 +238,17 @@ impl Output for Publisher {
             | Event::GapUnrecovered { .. }
             | Event::Stopped { .. } => {}
         }
-        if !matches!(event, Event::Session { .. }) {
-            self.pending.push(event);
-        }
+        self.pending.push(event);
+    }
+
+    #[cold]
+    fn conflict(&mut self, conflict: Conflict) {
+        self.race.conflict(conflict);
+    }
+
+    #[inline]
+    fn race(&mut self, first_line: u8, _second_line: u8, lead_ns: u64) {
+        self.race.lead(first_line, lead_ns);
     }
 }
 

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`ranges`] | re-request server, stream and peer: what is missing, by number |
 //! | [`glimpse`] | a snapshot of the venue's state, where numbers are not to be had |
+//! | [`channel`], [`venue`] | the same from a snapshot channel, product by product |
 //! | [`probes`], [`readiness`] | whether each of them would answer now |
 //! | [`outbox`] | the way to the receive thread |
 
@@ -19,7 +20,7 @@ use std::time::Duration;
 use rtrb::Consumer;
 use tickdeck_arbiter::Source;
 use tickdeck_net::clock::{monotonic_ns, realtime_ns};
-use tickdeck_net::wait_readable;
+use tickdeck_net::{NetError, WaitSet};
 use tickdeck_recovery::client::{Content, Delivery};
 use tickdeck_recovery::{
     self as recovery, Action, Engine, Fault, RangeSource, Verdict, cut_blocks,
@@ -31,6 +32,7 @@ use super::link::{About, Command, Feedback};
 use super::metrics::{OVERSIZE, RecoveryMetrics, WRONG_SESSION};
 use crate::exit::Failure;
 
+mod channel;
 mod connection;
 mod glimpse;
 mod login;
@@ -41,7 +43,9 @@ mod ranges;
 mod readiness;
 mod setup;
 mod tcp;
+mod venue;
 
+use channel::SnapshotChannel;
 use glimpse::{Glimpse, Outcome};
 pub(super) use orders::Order;
 use outbox::Outbox;
@@ -55,12 +59,15 @@ pub(super) use setup::recovery_thread;
 const LONGEST_WAIT_NS: u64 = 50_000_000;
 /// Sleep while something waits for room, or for a connection to be made.
 const CROWDED_WAIT_NS: u64 = 1_000_000;
+/// Sleep of a thread that follows the ring: it must not be lapped.
+const FOLLOWING_WAIT_NS: u64 = 5_000_000;
 /// Least time between two complaints about a source in the log.
 const LOG_INTERVAL_NS: u64 = 1_000_000_000;
 
 pub(super) struct RecoveryThread {
     ranges: Ranges,
     glimpse: Option<Glimpse>,
+    channel: Option<SnapshotChannel>,
     probes: Probes,
     desk: Desk,
     orders: Consumer<Order>,
@@ -122,7 +129,7 @@ impl RecoveryThread {
                     reply.send(self.desk.engine.retry_now(id, now_ns)).is_ok()
                 }
                 Order::Snapshot { id, reply } => {
-                    let has_source = self.glimpse.is_some();
+                    let has_source = self.glimpse.is_some() || self.channel.is_some();
                     let engine = &mut self.desk.engine;
                     let gaps = has_source.then(|| engine.snapshot_now(id, now_ns));
                     reply.send(gaps).is_ok()
@@ -140,6 +147,7 @@ impl RecoveryThread {
         let Self {
             ranges,
             glimpse,
+            channel,
             probes,
             desk,
             ..
@@ -167,6 +175,9 @@ impl RecoveryThread {
             desk.on_snapshot_end(outcome, now_ns);
             happened |= moved;
         }
+        if let Some(channel) = channel {
+            happened |= channel.serve(now_ns, &mut desk.outbox, &mut desk.readiness);
+        }
         let Desk {
             engine, readiness, ..
         } = desk;
@@ -189,6 +200,9 @@ impl RecoveryThread {
             SourceName::Snapshot => is_loading,
         };
         let request = self.probes.begin(session, next, now_ns, is_in_use);
+        if let Some(channel) = &mut self.channel {
+            channel.probe(now_ns);
+        }
         if let (Some(request), Some(server)) = (request, &self.ranges.request)
             && let Err(error) = server.send(&request)
         {
@@ -242,6 +256,12 @@ impl RecoveryThread {
 
     fn begin_snapshot(&mut self, id: u64, now_ns: u64) {
         let desk = &mut self.desk;
+        if let Some(channel) = &mut self.channel {
+            // Nobody brings these packets, so the stream goes on without them at once.
+            channel.heal(desk.engine.awaiting_snapshot().max().unwrap_or(0));
+            desk.engine.snapshot_done(u64::MAX, now_ns);
+            return;
+        }
         let (Some(glimpse), Some((session, _))) = (&mut self.glimpse, desk.position) else {
             desk.engine.snapshot_failed(Fault::Refused, now_ns);
             return;
@@ -266,17 +286,30 @@ impl RecoveryThread {
             || self.glimpse.as_ref().is_some_and(Glimpse::is_pending);
         let most_ns = if is_pending || !self.desk.outbox.is_clear() {
             CROWDED_WAIT_NS
+        } else if self.channel.is_some() {
+            FOLLOWING_WAIT_NS
         } else {
             LONGEST_WAIT_NS
         };
         let wait = Duration::from_nanos(deadline_ns.saturating_sub(now_ns).min(most_ns));
         let end = &self.desk.outbox.end;
-        let mut waited_for = vec![end.wake.as_fd()];
-        if self.desk.outbox.has_room() {
-            waited_for.extend(self.ranges.sockets());
-        }
-        waited_for.extend(self.glimpse.as_ref().and_then(Glimpse::socket));
-        wait_readable(&waited_for, wait).map_err(|error| net_failure(&error))?;
+        let waited = || -> Result<bool, NetError> {
+            let mut set = WaitSet::default();
+            set.add(end.wake.as_fd())?;
+            if self.desk.outbox.has_room() {
+                for socket in self.ranges.sockets() {
+                    set.add(socket)?;
+                }
+                if let Some(channel) = &self.channel {
+                    channel.register(&mut set)?;
+                }
+            }
+            if let Some(socket) = self.glimpse.as_ref().and_then(Glimpse::socket) {
+                set.add(socket)?;
+            }
+            set.wait(wait)
+        };
+        waited().map_err(|error| net_failure(&error))?;
         end.wake.clear();
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rtrb::{Consumer, Producer, RingBuffer};
-use tickdeck_arbiter::{Arbiter, Start};
+use tickdeck_arbiter::Arbiter;
 use tickdeck_journal::{SyncPolicy, Writer, WriterConfig};
 use tickdeck_net::Receiver;
 use tickdeck_net::clock::monotonic_ns;
@@ -28,12 +28,13 @@ use super::lines::{OpenLines, open_lines};
 use super::link::{ReceiveEnd, RecoveryEnd, link};
 use super::merge::Merge;
 use super::metrics::ReceiveMetrics;
+use super::protocol::Wire;
 use super::publisher::Publisher;
 use super::receive::ReceiveThread;
 use super::recovery::{Order, recovery_thread};
 use super::recovery_ops;
 use super::recovery_port::RecoveryPort;
-use super::resume::{drain_old_ring, start_of};
+use super::resume::{Beginning, begin, drain_old_ring};
 use crate::exit::{Code, Failure, chain};
 use crate::lifecycle::StopFlag;
 use crate::spec::{self, Spec};
@@ -48,8 +49,6 @@ const ORDERS: usize = 8;
 const HEARTBEAT: Duration = Duration::from_millis(50);
 /// How long the receive thread may take to begin.
 const START_LIMIT: Duration = Duration::from_secs(10);
-/// What the payloads of the journal are: MoldUDP64 message blocks and the events of `wire::record`.
-const JOURNAL_SCHEMA: u32 = 1;
 const NS_PER_MS: u64 = 1_000_000;
 
 /// The queues between the threads.
@@ -131,7 +130,7 @@ pub(super) fn start(
     let Log {
         writer,
         config,
-        start,
+        begun,
     } = open_log(spec)?;
     let ring = create_ring(spec, &writer)?;
     let ring_reader = tickdeck_ring::Reader::open(&spec.ring_path)
@@ -150,7 +149,15 @@ pub(super) fn start(
     let recovery = recovery_end
         .map(|(end, orders)| {
             let (counters, readiness) = (metrics.recovery, metrics.readiness);
-            recovery_thread(spec, end, orders, counters, readiness, &recovery_stop)
+            recovery_thread(
+                spec,
+                end,
+                orders,
+                counters,
+                readiness,
+                writer.next_seq(),
+                &recovery_stop,
+            )
         })
         .transpose()?;
     let (tap, capture) = capture::open(spec, queues.capture, metrics.capture)?;
@@ -163,7 +170,7 @@ pub(super) fn start(
     };
     let receive = ReceiveThread {
         lines,
-        merge: make_merge(spec, start, ring, ends, metrics.receive)?,
+        merge: make_merge(spec, begun, ring, ends, metrics.receive)?,
         header: header.clone(),
         wait: spec.exchange.receive.wait,
         cpu: spec.exchange.receive.cpu,
@@ -264,16 +271,17 @@ impl Running {
 struct Log {
     writer: Writer,
     config: WriterConfig,
-    start: Start,
+    begun: Beginning,
 }
 
 fn open_log(spec: &Spec) -> Result<Log, Failure> {
     let journal = &spec.exchange.journal;
+    let wire = Wire::of(&spec.exchange);
     let config = WriterConfig {
         dir: journal.data_dir.clone(),
         segment_size_bytes: journal.segment_size_bytes,
         sync: sync_policy(journal)?,
-        schema_id: JOURNAL_SCHEMA,
+        schema_id: wire.schema_id(),
     };
     let opened = Writer::open(config.clone()).map_err(|error| journal_failure(&error))?;
     let (mut writer, report) = opened;
@@ -281,20 +289,20 @@ fn open_log(spec: &Spec) -> Result<Log, Failure> {
         drain_old_ring(&spec.ring_path, &mut writer).map_err(|error| journal_failure(&error))?;
     // The reader below sees only what was handed to the kernel.
     writer.flush().map_err(|error| journal_failure(&error))?;
-    let start = start_of(&config.dir, spec.exchange.recovery.start_at)
+    let begun = begin(&config.dir, spec.exchange.recovery.start_at, wire)
         .map_err(|error| journal_failure(&error))?;
     tracing::info!(
         clean = report.clean,
         next_seq = writer.next_seq(),
         from_old_ring = drained.records,
         lost_in_old_ring = drained.lost,
-        start = ?start,
+        start = ?begun.start,
         "journal opened"
     );
     Ok(Log {
         writer,
         config,
-        start,
+        begun,
     })
 }
 
@@ -338,7 +346,7 @@ struct MergeEnds {
 
 fn make_merge(
     spec: &Spec,
-    start: Start,
+    begun: Beginning,
     ring: tickdeck_ring::Writer,
     ends: MergeEnds,
     metrics: ReceiveMetrics,
@@ -355,13 +363,20 @@ fn make_merge(
         max_packet_bytes: exchange.receive.max_packet_bytes,
         gap_capacity: GAP_CAPACITY,
         session_takeover_ns: exchange.arbiter.session_takeover_ms * NS_PER_MS,
-        start,
+        start: begun.start,
         ..tickdeck_arbiter::Config::default()
     })
     .map_err(|error| Failure::new(Code::Config, format!("exchange.arbiter: {error}")))?;
     Ok(Merge {
+        framing: begun.framing,
         arbiter,
-        publisher: Publisher::new(ring, exchange.channel, metrics.ring, EVENTS_PER_CALL),
+        publisher: Publisher::new(
+            ring,
+            exchange.channel,
+            metrics.ring,
+            metrics.race,
+            EVENTS_PER_CALL,
+        ),
         rows: GapRows::new(
             metrics.gaps,
             spec.incarnation_bytes()?,
@@ -375,6 +390,7 @@ fn make_merge(
         lines: metrics.lines,
         receivers: metrics.receivers,
         metrics: metrics.merge,
+        race: metrics.lines_race,
         requests_dropped: metrics.requests_dropped,
         stop_target: None,
         position_due_ns: 0,

@@ -213,6 +213,85 @@ fn notes() {
     assert_eq!(notes, ["line card swapped"]);
 }
 
+/// Killed again and again with gaps open, with gaps just closed, and with rows not yet journalled:
+/// the ledger never contradicts the stream, and what it calls open was left by a worker that died.
+#[test]
+fn killed_at_any_moment() {
+    let mut plant = Plant::new();
+    plant.set("/exchange/recovery/retry_attempts", json!(100));
+    let (mut next, mut killed) = (1, 0);
+    for round in 0..5 {
+        let worker = plant.start();
+        for place in 0..20 + round * 7 {
+            if place % 4 != 3 {
+                plant.send_both(next, next + 4);
+            }
+            next += 5;
+        }
+        plant.send_both(next, next);
+        next += 1;
+        let answered = worker.value("arbiter_next_sequence", "") + 10 * round;
+        plant.answer_until(&worker, answered.min(next), 3);
+        killed += 1;
+        worker.kill();
+    }
+    let worker = plant.start();
+    plant.heartbeat(0, next);
+    plant.heartbeat(1, next);
+    worker.wait_for("session_state", "", 1);
+    plant.answer_until(&worker, next, 100);
+    worker.stop();
+    assert_eq!(plant.journalled_messages(), next - 1);
+    let ledger = plant.ledger();
+    let opened = plant
+        .journal()
+        .into_iter()
+        .filter(|entry| matches!(entry, Entry::Opened(..)));
+    assert_eq!(ledger.len(), opened.count(), "one row for each gap");
+    assert!(ledger.iter().any(|gap| gap["state"] == "open"));
+    for gap in &ledger {
+        assert_eq!(gap["contradictions"], json!([]), "{gap}");
+        let is_open = gap["state"] == "open";
+        assert!(is_open || gap["state"] == "filled", "{gap}");
+        assert_eq!(gap["left_open"], json!(is_open), "{gap}");
+        assert!(
+            gap["incarnation_number"].as_u64() <= Some(killed + 1),
+            "{gap}"
+        );
+    }
+}
+
+/// Many more gaps at a time than the stats file shows: the journal has the whole row of each.
+#[test]
+fn more_gaps_than_the_table_has() {
+    const GAPS: u64 = 600;
+    let mut plant = Plant::new();
+    plant.set("/exchange/recovery/retry_attempts", json!(100));
+    let worker = plant.start();
+    for place in 0..=GAPS {
+        plant.send_both(1 + 2 * place, 1 + 2 * place);
+    }
+    worker.wait_for("gaps_opened_total", "", GAPS);
+    plant.answer_until(&worker, 2 * GAPS + 2, 1);
+    worker.wait_for("gaps_filled_total", "", GAPS);
+    assert_eq!(worker.stats().gaps().len(), 256);
+    worker.stop();
+    let ledger = plant.ledger();
+    assert_eq!(ledger.len() as u64, GAPS);
+    for (id, gap) in (1..).zip(&ledger) {
+        let facts = (
+            &gap["gap_id"],
+            &gap["state"],
+            &gap["by_request"],
+            &gap["sources"],
+        );
+        let wanted = (&json!(id), &json!("filled"), &json!(1), &json!(["request"]));
+        assert_eq!(facts, wanted);
+        assert_eq!(gap["lines_missed"], json!(["A", "B"]));
+        assert_eq!(gap["contradictions"], json!([]));
+    }
+}
+
 /// A plant that gives line B half a second to bring what line A has lost, so that it is never
 /// asked for.
 fn patient_plant() -> Plant {

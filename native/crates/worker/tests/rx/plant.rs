@@ -100,7 +100,7 @@ impl Plant {
                 "packet_mmap": {"enable": null, "queues": 1, "block_bytes": 262_144,
                                 "block_count": 128, "retire_ms": 1},
                 "lines": [line("A", groups[0]), line("B", groups[1])],
-                "arbiter": {"reorder_window_ns": 1_000_000, "reorder_window_min_ns": 100_000,
+                "arbiter": {"reorder_window_ns": 1_000_000, "reorder_window_min_ns": 1_000_000,
                             "reorder_window_packets": 16, "hold_capacity_packets": 4096,
                             "session_takeover_ms": 3000},
                 "ring": {"slot_count": 4096},

@@ -149,6 +149,24 @@ fn two_incarnations() {
     assert_eq!(journal.history.incarnation(&gaps[2]), Some([2; 16]));
 }
 
+/// A worker that dies in its first gap, again and again: each has a gap 1.
+#[test]
+fn always_the_first_gap() {
+    let mut journal = Journal::default();
+    for _ in 0..3 {
+        journal.session();
+        journal.gap(kind::GAP_OPEN, 1, 10, 14);
+    }
+    let gaps = journal.history.gaps();
+    let left = gaps.iter().filter(|gap| journal.history.was_left_open(gap));
+    assert_eq!((gaps.len(), left.count()), (3, 2));
+    let continued = journal.history.continued_by(&gaps[0]);
+    assert_eq!(
+        continued.map(|gap| gap.incarnation).collect::<Vec<_>>(),
+        [2, 3]
+    );
+}
+
 /// The opening of an incarnation's gaps is lost with a hole: its name in a row still tells it from
 /// the one before, and nothing is checked that cannot be known.
 #[test]

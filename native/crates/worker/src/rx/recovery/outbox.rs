@@ -11,10 +11,15 @@ use crate::rx::link::{About, Answer, Feedback, RecoveryEnd};
 
 pub(super) struct Outbox {
     pub(super) end: RecoveryEnd,
-    /// What found no room in the queue.
-    unsent: VecDeque<Feedback>,
-    /// What came and waits for a buffer.
-    waiting: VecDeque<Waiting>,
+    /// What has not gone out yet, in order.
+    unsent: VecDeque<Item>,
+    /// How many of them wait for a buffer.
+    waiting: usize,
+}
+
+enum Item {
+    Ready(Feedback),
+    Waiting(Waiting),
 }
 
 /// What a buffer carries.
@@ -36,7 +41,7 @@ impl Outbox {
         Self {
             end,
             unsent: VecDeque::new(),
-            waiting: VecDeque::new(),
+            waiting: 0,
         }
     }
 
@@ -47,7 +52,7 @@ impl Outbox {
 
     /// Whether more can be taken from the sources.
     pub(super) fn has_room(&self) -> bool {
-        self.waiting.is_empty() && !self.end.free.is_empty()
+        self.waiting == 0 && !self.end.free.is_empty()
     }
 
     /// Whether everything has gone out and buffers are at hand.
@@ -57,7 +62,7 @@ impl Outbox {
 
     /// A note.
     pub(super) fn tell(&mut self, feedback: Feedback) {
-        self.unsent.push_back(feedback);
+        self.unsent.push_back(Item::Ready(feedback));
     }
 
     /// An answer; blocks that are longer than a buffer go in several.
@@ -87,25 +92,19 @@ impl Outbox {
         while let Ok(answer) = self.end.returns.pop() {
             self.end.free.push(answer);
         }
-        while let Some(buffer) = self.end.free.pop() {
-            let Some(waiting) = self.waiting.pop_front() else {
-                self.end.free.push(buffer);
-                break;
-            };
-            self.load(
-                buffer,
-                waiting.freight,
-                waiting.about,
-                &waiting.payload,
-                waiting.rx_ns,
-            );
-        }
         let mut sent = false;
-        while let Some(feedback) = self.unsent.pop_front() {
+        while let Some(item) = self.unsent.pop_front() {
+            let feedback = match self.loaded(item) {
+                Ok(feedback) => feedback,
+                Err(waiting) => {
+                    self.unsent.push_front(Item::Waiting(waiting));
+                    break;
+                }
+            };
             match self.end.feedback.push(feedback) {
                 Ok(()) => sent = true,
                 Err(rtrb::PushError::Full(feedback)) => {
-                    self.unsent.push_front(feedback);
+                    self.unsent.push_front(Item::Ready(feedback));
                     break;
                 }
             }
@@ -116,31 +115,53 @@ impl Outbox {
     }
 
     fn put(&mut self, freight: Freight, about: About, payload: &[u8], rx_ns: u64) {
-        match self.end.free.pop().filter(|_| self.waiting.is_empty()) {
-            Some(buffer) => self.load(buffer, freight, about, payload, rx_ns),
-            None => self.waiting.push_back(Waiting {
-                freight,
-                about,
-                payload: payload.to_vec(),
-                rx_ns,
-            }),
-        }
+        let item = match self.end.free.pop() {
+            Some(buffer) => Item::Ready(load(buffer, freight, about, payload, rx_ns)),
+            None => {
+                self.waiting += 1;
+                Item::Waiting(Waiting {
+                    freight,
+                    about,
+                    payload: payload.to_vec(),
+                    rx_ns,
+                })
+            }
+        };
+        self.unsent.push_back(item);
     }
 
-    fn load(
-        &mut self,
-        mut buffer: Answer,
-        freight: Freight,
-        about: About,
-        payload: &[u8],
-        rx_ns: u64,
-    ) {
-        buffer.bytes[..payload.len()].copy_from_slice(payload);
-        (buffer.length, buffer.about, buffer.rx_ns) = (payload.len(), about, rx_ns);
-        self.unsent.push_back(match freight {
-            Freight::Answer => Feedback::Answer(buffer),
-            Freight::SnapshotPart => Feedback::SnapshotPart(buffer),
-        });
+    /// The item in a buffer, if it needs one and there is one.
+    fn loaded(&mut self, item: Item) -> Result<Feedback, Waiting> {
+        let waiting = match item {
+            Item::Ready(feedback) => return Ok(feedback),
+            Item::Waiting(waiting) => waiting,
+        };
+        let Some(buffer) = self.end.free.pop() else {
+            return Err(waiting);
+        };
+        self.waiting -= 1;
+        let Waiting {
+            freight,
+            about,
+            payload,
+            rx_ns,
+        } = waiting;
+        Ok(load(buffer, freight, about, &payload, rx_ns))
+    }
+}
+
+fn load(
+    mut buffer: Answer,
+    freight: Freight,
+    about: About,
+    payload: &[u8],
+    rx_ns: u64,
+) -> Feedback {
+    buffer.bytes[..payload.len()].copy_from_slice(payload);
+    (buffer.length, buffer.about, buffer.rx_ns) = (payload.len(), about, rx_ns);
+    match freight {
+        Freight::Answer => Feedback::Answer(buffer),
+        Freight::SnapshotPart => Feedback::SnapshotPart(buffer),
     }
 }
 
@@ -166,6 +187,43 @@ pub(super) fn pieces(blocks: &[u8], most: usize) -> impl Iterator<Item = (u16, &
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rx::link::{Command, link};
+
+    /// More parts than there are buffers, between two notes: everything comes out in order, as
+    /// buffers come back, and nothing twice.
+    #[test]
+    fn order_holds_while_buffers_are_awaited() {
+        let (mut receive, end) = link(8, 64).expect("queues");
+        let mut outbox = Outbox::new(end);
+        let buffers = outbox.end.free.len() as u64;
+        outbox.tell(Feedback::SloMissed { id: 1 });
+        let about = outbox.end.free[0].about;
+        for first in 0..buffers + 10 {
+            outbox.snapshot_part(About { first, ..about }, b"part", 0);
+        }
+        outbox.tell(Feedback::GoOn);
+        assert!(!outbox.has_room());
+        let (mut firsts, mut notes) = (Vec::new(), Vec::new());
+        while !outbox.unsent.is_empty() || notes.len() < 2 {
+            outbox.flush();
+            while let Ok(feedback) = receive.feedback.pop() {
+                match feedback {
+                    Feedback::SnapshotPart(part) => {
+                        assert_eq!(part.payload(), b"part");
+                        firsts.push(part.about.first);
+                        receive.returns.push(part).expect("room for every buffer");
+                    }
+                    note => notes.push((firsts.len() as u64, note)),
+                }
+            }
+        }
+        assert!(firsts.into_iter().eq(0..buffers + 10));
+        assert!(matches!(notes[0], (0, Feedback::SloMissed { id: 1 })));
+        assert!(matches!(notes[1], (at, Feedback::GoOn) if at == buffers + 10));
+        outbox.flush();
+        assert!(outbox.is_clear());
+        assert!(receive.commands.push(Command::ForgetAll).is_ok());
+    }
 
     /// Pieces are whole messages, as many as fit, and together everything; what does not fit alone
     /// ends them.

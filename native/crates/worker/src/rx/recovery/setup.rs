@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use rtrb::Consumer;
+use tickdeck_net::{LineConfig, find_interface};
 use tickdeck_recovery::client::Timing;
 use tickdeck_recovery::glimpse::{GlimpseClient, GlimpseConfig};
 use tickdeck_recovery::replay::{ReplayClient, ReplayConfig};
 use tickdeck_recovery::soup::{SoupClient, SoupConfig, any_message, itch50_message};
 use tickdeck_recovery::{Config, Engine, RangeSource, SourceConfig};
+use tickdeck_ring::Reader;
 use tickdeck_wire::moldudp64::BLOCK_LEN;
 
+use super::channel::{SnapshotChannel, Stream};
 use super::glimpse::Glimpse;
 use super::login;
 use super::orders::Order;
@@ -20,10 +23,14 @@ use super::probes::{Probes, Target};
 use super::ranges::{Ranges, UdpServer};
 use super::readiness::{Readiness, ReadinessMetrics, SourceName};
 use super::tcp::TcpSource;
+use super::venue::Venue;
 use super::{Desk, RecoveryThread};
-use crate::exit::Failure;
+use crate::exit::{Failure, chain};
+use crate::rx::failure::net_failure;
+use crate::rx::lines::settings;
 use crate::rx::link::RecoveryEnd;
 use crate::rx::metrics::RecoveryMetrics;
+use crate::rx::protocol::Wire;
 use crate::rx::threads::GAP_CAPACITY;
 use crate::spec::{Decoder, Exchange, Recovery, ReplayProtocol, SnapshotProtocol, Spec};
 
@@ -31,7 +38,7 @@ use crate::spec::{Decoder, Exchange, Recovery, ReplayProtocol, SnapshotProtocol,
 const MESSAGES_PER_REQUEST: u64 = 2000;
 const NS_PER_MS: u64 = 1_000_000;
 
-/// The thread of an exchange that has a source.
+/// The thread of an exchange that has a source; `next_seq` is the ring's first record.
 ///
 /// # Errors
 /// A socket that cannot be opened, a login that cannot be read.
@@ -41,6 +48,7 @@ pub(in crate::rx) fn recovery_thread(
     orders: Consumer<Order>,
     metrics: RecoveryMetrics,
     readiness: ReadinessMetrics,
+    next_seq: u64,
     stop: &Arc<AtomicBool>,
 ) -> Result<RecoveryThread, Failure> {
     let exchange = &spec.exchange;
@@ -80,6 +88,12 @@ pub(in crate::rx) fn recovery_thread(
         let source = SourceName::Snapshot;
         targets.push(Target { source, address });
     }
+    let channel = snapshot_channel(spec, next_seq)?;
+    if let Some(channel) = &channel {
+        let address = channel.address();
+        readiness.add(SourceName::Snapshot, channel.protocol(), address);
+    }
+    let has_snapshot = glimpse.is_some() || channel.is_some();
     let probes = Probes::new(
         recovery.probe_interval_ms * NS_PER_MS,
         recovery.request_timeout_ms * NS_PER_MS,
@@ -92,7 +106,7 @@ pub(in crate::rx) fn recovery_thread(
         ranges,
         probes,
         desk: Desk {
-            engine: Engine::new(engine_config(recovery, sources, glimpse.is_some())),
+            engine: Engine::new(engine_config(recovery, sources, has_snapshot)),
             outbox: Outbox::new(end),
             readiness,
             metrics,
@@ -100,6 +114,7 @@ pub(in crate::rx) fn recovery_thread(
             complained_ns: None,
         },
         glimpse,
+        channel,
         orders,
         stop: Arc::clone(stop),
     })
@@ -180,6 +195,37 @@ fn glimpse(recovery: &Recovery, soup: &SoupConfig, connect_timeout_ns: u64) -> O
         TcpSource::new(client, address, connect_timeout_ns),
         timeout_ns,
     ))
+}
+
+fn snapshot_channel(spec: &Spec, next_seq: u64) -> Result<Option<SnapshotChannel>, Failure> {
+    let exchange = &spec.exchange;
+    let snapshot = &exchange.recovery.snapshot;
+    let (Some(group), Some(port), Some(interface)) =
+        (snapshot.group, snapshot.port, &snapshot.interface)
+    else {
+        return Ok(None);
+    };
+    let Some(venue) = Venue::of(Wire::of(exchange), snapshot.max_bytes) else {
+        return Ok(None);
+    };
+    let line = LineConfig {
+        line: 0,
+        group,
+        port,
+        interface: find_interface(interface).map_err(|error| net_failure(&error))?,
+        source: snapshot.source,
+    };
+    let ring = Reader::open(&spec.ring_path).map_err(|error| Failure::failed(chain(&error)))?;
+    let stream = Stream {
+        buffer: vec![0; ring.slot_bytes()],
+        ring,
+        next_seq,
+    };
+    let socket = settings(spec).socket;
+    let timeout_ns = snapshot.timeout_ms * NS_PER_MS;
+    Ok(Some(SnapshotChannel::new(
+        venue, stream, line, socket, timeout_ns,
+    )))
 }
 
 fn soup_config(exchange: &Exchange) -> Result<SoupConfig, Failure> {

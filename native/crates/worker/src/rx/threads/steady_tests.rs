@@ -144,10 +144,13 @@ fn receive_thread(spec: &Spec) -> ReceiveThread {
         orders: queues.gap_orders,
         tap,
     };
-    let start = Start::SessionStart;
+    let begun = Beginning {
+        start: tickdeck_arbiter::Start::SessionStart,
+        framing: Wire::MoldUdp64.framing(),
+    };
     ReceiveThread {
         lines: open_lines(spec).expect("lines"),
-        merge: make_merge(spec, start, ring, ends, metrics.receive).expect("a merge"),
+        merge: make_merge(spec, begun, ring, ends, metrics.receive).expect("a merge"),
         header: file.header(),
         wait: spec::Wait::Spin,
         cpu: None,
