@@ -269,7 +269,7 @@ fn impossible_wishes_are_refused() {
             78,
             "write A:FROM-TO",
         ),
-        (&strange, &good, 78, "give --protocol"),
+        (&strange, &good, 78, "--protocol"),
         (
             &capture,
             &[good[0], good[1], "--eobi-release", "9"],
