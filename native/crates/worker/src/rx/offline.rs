@@ -49,7 +49,7 @@ mod report;
 use account::Account;
 use arguments::{Drops, Pair};
 use arrivals::Arrivals;
-use protocol::{Choice, Protocol};
+use protocol::Choice;
 
 /// Arguments of `offline`.
 #[derive(Args, Clone, Debug)]
@@ -82,11 +82,11 @@ pub(super) fn run(args: &OfflineArgs) -> Result<Code, Failure> {
     let release =
         release.map_err(|error: ReleaseError| bad_argument(format!("--eobi-release: {error}")))?;
     let arrivals = Arrivals::read(&args.capture, &pairs)?;
-    let protocol = Protocol::choose(args.protocol, release, &arrivals).map_err(bad_argument)?;
-    tracing::debug!(%protocol, datagrams = arrivals.len(), "read");
+    let wire = protocol::choose(args.protocol, release, &arrivals).map_err(bad_argument)?;
+    tracing::debug!(?wire, datagrams = arrivals.len(), "read");
     let mut accounts = Vec::new();
     for (index, pair) in pairs.iter().enumerate() {
-        let merged = merge::run(&arrivals, index, protocol, &drops);
+        let merged = merge::run(&arrivals, index, wire, &drops);
         let merged: Vec<Account> = merged.map_err(|error: ConfigError| Failure::failed(error))?;
         accounts.extend(merged.into_iter().map(|account| (pair.name(), account)));
     }

@@ -18,7 +18,7 @@ use super::account::{Account, Ledger, LineAccount};
 use super::arguments::{Drops, LINES, join};
 use super::arrivals::Arrivals;
 use super::continuity::Continuity;
-use super::protocol::Protocol;
+use crate::rx::protocol::Wire;
 
 /// Packets held behind a hole most.
 const HOLD_MOST: usize = 1 << 16;
@@ -69,12 +69,12 @@ struct Range(Option<(u64, u64)>);
 pub(super) fn run(
     arrivals: &Arrivals,
     channel: usize,
-    protocol: Protocol,
+    wire: Wire,
     drops: &Drops,
 ) -> Result<Vec<Account>, ConfigError> {
-    let framed = Framed::read(arrivals, channel, protocol, drops);
+    let framed = Framed::read(arrivals, channel, wire, drops);
     let mut merge = Merge::new(&framed, drops)?;
-    if protocol == Protocol::CmeMdp3 {
+    if wire == Wire::CmeMdp3 {
         merge.sink.continuity = Some(Continuity::default());
     }
     for piece in &framed.pieces {
@@ -84,8 +84,8 @@ pub(super) fn run(
 }
 
 impl<'a> Framed<'a> {
-    fn read(arrivals: &'a Arrivals, channel: usize, protocol: Protocol, drops: &Drops) -> Self {
-        let mut framing = protocol.framing();
+    fn read(arrivals: &'a Arrivals, channel: usize, wire: Wire, drops: &Drops) -> Self {
+        let mut framing = wire.framing();
         let mut framed = Self {
             pieces: Vec::new(),
             sessions: BTreeMap::new(),

@@ -16,13 +16,13 @@ const SESSION: Session = Session(*b"CAPTURED01");
 /// A datagram of a line: when, which line, what.
 type Datagram = (u64, u8, Vec<u8>);
 
-fn accounts(datagrams: &[Datagram], protocol: Protocol, drops: &[String]) -> Vec<Account> {
+fn accounts(datagrams: &[Datagram], wire: Wire, drops: &[String]) -> Vec<Account> {
     let drops = Drops::parse_all(drops).expect("drops");
-    run(&Arrivals::of_channel(datagrams), 0, protocol, &drops).expect("limits are in range")
+    run(&Arrivals::of_channel(datagrams), 0, wire, &drops).expect("limits are in range")
 }
 
-fn account(datagrams: &[Datagram], protocol: Protocol, drops: &[String]) -> Account {
-    let mut accounts = accounts(datagrams, protocol, drops);
+fn account(datagrams: &[Datagram], wire: Wire, drops: &[String]) -> Account {
+    let mut accounts = accounts(datagrams, wire, drops);
     assert_eq!(accounts.len(), 1, "one session");
     accounts.remove(0)
 }
@@ -91,7 +91,7 @@ fn arguments(line: &str, ranges: &[(u64, u64)]) -> Vec<String> {
 #[test]
 fn a_whole_channel_is_accounted_for() {
     let datagrams = cme(3, 1_000, 300);
-    let found = account(&datagrams, Protocol::CmeMdp3, &[]);
+    let found = account(&datagrams, Wire::CmeMdp3, &[]);
     assert_eq!(found.range, Some((1_000, 1_299)));
     let mut times = BTreeMap::<Vec<u8>, [u64; 2]>::new();
     for (at_ns, line, packet) in &datagrams {
@@ -129,7 +129,7 @@ fn late_numbers_are_waited_for() {
     datagrams.retain(|(_, line, _)| *line == 0);
     datagrams[0] = (10_000_000, 1, datagrams[0].2.clone());
     datagrams[2] = (hour_ns, 1, datagrams[2].2.clone());
-    let found = account(&datagrams, Protocol::Moldudp64, &[]);
+    let found = account(&datagrams, Wire::MoldUdp64, &[]);
     assert_eq!((found.range, found.gaps.len()), (Some((1, 4)), 0));
     let firsts = found.lines.map(|line| (line.first, line.lost));
     assert_eq!(firsts, [(2, 2), (2, 2)]);
@@ -144,7 +144,7 @@ fn conflicts_and_strangers_are_counted() {
     let last = packet.len() - 1;
     packet[last] ^= 1;
     datagrams.push((1, 0, b"who is there?".to_vec()));
-    let found = account(&datagrams, Protocol::CmeMdp3, &[]);
+    let found = account(&datagrams, Wire::CmeMdp3, &[]);
     assert_eq!((found.duplicates, found.conflicts), (49, 1));
     assert_eq!(found.rejected, BTreeMap::from([("trailing_bytes", 1)]));
 }
@@ -154,7 +154,7 @@ fn conflicts_and_strangers_are_counted() {
 fn a_heartbeat_reveals_a_loss_at_the_end() {
     let mut datagrams = mold(&[3, 2], &[false, true]);
     datagrams.push((9_000_000, 1, heartbeat(SESSION, 9).to_vec()));
-    let found = account(&datagrams, Protocol::Moldudp64, &[]);
+    let found = account(&datagrams, Wire::MoldUdp64, &[]);
     assert_eq!((found.range, found.gaps), (Some((1, 8)), vec![(6, 8)]));
     assert_eq!(found.lines.map(|line| line.lost), [3, 3]);
     assert_eq!(found.lines.map(|line| line.packets), [2, 3]);
@@ -176,11 +176,7 @@ fn a_new_week_has_its_own_account() {
             datagrams.push((at_ns + 300, 1, packet));
         }
     }
-    let accounts = accounts(
-        &datagrams,
-        Protocol::CmeMdp3,
-        &["A:10-12,B:12-14".to_owned()],
-    );
+    let accounts = accounts(&datagrams, Wire::CmeMdp3, &["A:10-12,B:12-14".to_owned()]);
     assert_eq!(accounts.len(), 2);
     for account in &accounts {
         assert_eq!(account.range, Some((1, 40)), "{}", account.session);
@@ -194,12 +190,8 @@ fn a_new_week_has_its_own_account() {
 #[test]
 fn nothing_but_strangers_is_an_account_too() {
     let datagrams = [(1, 0, b"?".to_vec()), (2, 1, b"!".to_vec())];
-    for protocol in [
-        Protocol::CmeMdp3,
-        Protocol::Moldudp64,
-        Protocol::Eobi(Release::V14_1),
-    ] {
-        let found = account(&datagrams, protocol, &[]);
+    for wire in [Wire::CmeMdp3, Wire::MoldUdp64, Wire::Eobi(Release::V14_1)] {
+        let found = account(&datagrams, wire, &[]);
         assert_eq!((found.range, found.skew), (None, None));
         assert_eq!(found.rejected.values().sum::<u64>(), 2);
     }
@@ -223,7 +215,7 @@ proptest! {
     fn dropped_on_both_lines_is_a_gap(seed: u64, a in ranges(), b in ranges()) {
         let datagrams = cme(seed, 20, 100);
         let drops = [arguments("A", &a), arguments("B", &b)].concat();
-        let found = account(&datagrams, Protocol::CmeMdp3, &drops);
+        let found = account(&datagrams, Wire::CmeMdp3, &drops);
         let gaps = common(&[&a, &b], 20, 119);
         prop_assert_eq!(&found.gaps, &gaps);
         let (lost_a, lost_b) = (count(&common(&[&a], 20, 119)), count(&common(&[&b], 20, 119)));
@@ -247,7 +239,7 @@ proptest! {
         let last = sizes.iter().map(|size| u64::from(*size)).sum();
         let datagrams = mold(&sizes, &b_first);
         let drops = [arguments("A", &a), arguments("B", &b)].concat();
-        let found = account(&datagrams, Protocol::Moldudp64, &drops);
+        let found = account(&datagrams, Wire::MoldUdp64, &drops);
         let gaps = common(&[&a, &b], 1, last);
         prop_assert_eq!(&found.gaps, &gaps);
         let (lost_a, lost_b) = (count(&common(&[&a], 1, last)), count(&common(&[&b], 1, last)));
@@ -273,9 +265,9 @@ proptest! {
             bytes[at] = *byte;
         }
         damaged.extend(datagrams);
-        for protocol in [Protocol::CmeMdp3, Protocol::Moldudp64, Protocol::Eobi(Release::V6_0)] {
+        for wire in [Wire::CmeMdp3, Wire::MoldUdp64, Wire::Eobi(Release::V6_0)] {
             let drops = ["A:3-5".to_owned(), "B:4-90".to_owned()];
-            let total: u64 = accounts(&damaged, protocol, &drops)
+            let total: u64 = accounts(&damaged, wire, &drops)
                 .iter()
                 .map(|account| account.rejected.values().sum::<u64>())
                 .sum();
