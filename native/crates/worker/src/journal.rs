@@ -1,5 +1,5 @@
 //! Wiring of `tickdeck-journal`: `verify`, `cat` and `info` look into a journal directory, `replay`
-//! sends a journal or a capture to a multicast group.
+//! sends a journal or a capture to a multicast group, `serve` answers ranges of a journal over TCP.
 //!
 //! Answers go to standard output, as text or JSON; everything else to standard error. All commands
 //! stream: memory does not grow with the journal.
@@ -15,12 +15,14 @@ use tickdeck_journal::JournalError;
 
 use self::cat::CatArgs;
 use self::replay::ReplayArgs;
+use self::serve::ServeArgs;
 use crate::exit::{self, Code, Failure};
 use crate::logging;
 
 mod cat;
 mod info;
 mod replay;
+mod serve;
 mod verify;
 
 /// Looks into a journal of market data and replays it.
@@ -41,6 +43,8 @@ enum Command {
     Info(LookArgs),
     /// Send a journal or a capture to a multicast group; exit code 0 at the end, 3 when stopped.
     Replay(ReplayArgs),
+    /// Answer ranges over TCP to another tickdeck until stopped.
+    Serve(ServeArgs),
 }
 
 /// Arguments of `verify` and `info`.
@@ -62,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Cat(args) => cat::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Serve(args) => serve::run(&args),
     })
 }
 
