@@ -69,13 +69,6 @@ impl Outcome {
         }
         messages
     }
-
-    /// Whether a fault was named, on the way or at the end.
-    pub(crate) fn names(&self, name: &str) -> bool {
-        let last = self.end.err().into_iter();
-        let mut all = self.noticed.iter().copied().chain(last);
-        all.any(|fault| fault.name() == name)
-    }
 }
 
 /// Drives a client, which was asked at time 0 = `started`, until its request is over.
