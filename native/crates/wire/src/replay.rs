@@ -43,7 +43,7 @@ pub const REQUEST_LEN: usize = 28;
 /// Bytes of a frame in front of its payload.
 pub const FRAME_HEADER_LEN: usize = 16;
 /// Most bytes of a frame's payload.
-pub const MAX_PAYLOAD: usize = 65_536;
+pub const MAX_PAYLOAD: usize = 65_537;
 
 const MAGIC: [u8; 4] = *b"TDRP";
 const VERSION: u16 = 1;

@@ -1,5 +1,6 @@
 //! Wiring of `tickdeck-journal`: `verify`, `cat`, `info` and `gaps` look into a journal directory,
-//! `replay` sends a journal or a capture to a multicast group.
+//! `replay` sends a journal or a capture to a multicast group, `serve` answers ranges of a journal
+//! over TCP.
 //!
 //! Answers go to standard output, as text or JSON; everything else to standard error. All commands
 //! stream: memory does not grow with the journal, only that of `gaps` with its gaps.
@@ -16,6 +17,7 @@ use tickdeck_journal::JournalError;
 use self::cat::CatArgs;
 use self::gaps::GapsArgs;
 use self::replay::ReplayArgs;
+use self::serve::ServeArgs;
 use crate::exit::{self, Code, Failure};
 use crate::logging;
 
@@ -24,6 +26,7 @@ mod gaps;
 mod history;
 mod info;
 mod replay;
+mod serve;
 mod verify;
 
 /// Looks into a journal of market data and replays it.
@@ -46,6 +49,8 @@ enum Command {
     Info(LookArgs),
     /// Send a journal or a capture to a multicast group; exit code 0 at the end, 3 when stopped.
     Replay(ReplayArgs),
+    /// Answer ranges over TCP to another tickdeck until stopped.
+    Serve(ServeArgs),
 }
 
 /// Arguments of `verify` and `info`.
@@ -68,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Gaps(args) => gaps::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Serve(args) => serve::run(&args),
     })
 }
 

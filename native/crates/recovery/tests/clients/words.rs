@@ -242,3 +242,66 @@ fn a_missing_end_misses_nothing() {
         );
     }
 }
+
+/// Proves that a source which drips is slow, however long it goes on: fewer than 64 messages within
+/// the time are too few, 64 are enough, and so is the rest of a range.
+#[test]
+fn a_drip_is_slow() {
+    const HALF_SECOND: u64 = SECOND / 2;
+    for (per_answer, end) in [(63, Err(Fault::Slow)), (64, Ok(201))] {
+        let mut client = SoupClient::new(SoupConfig::default());
+        let wanted = Wanted {
+            session: None,
+            first_sequence: 1,
+            count: Some(200),
+        };
+        client.ask(wanted, 0);
+        client.on_connected(0);
+        client.on_bytes(&accepted(SESSION, 1), 0);
+        let mut messages = Vec::new();
+        for _ in 0..per_answer {
+            push_sequenced(&mut messages, b"drip").unwrap();
+        }
+        let mut said = None;
+        for answer in 1..=4 {
+            client.on_bytes(&messages, answer * (HALF_SECOND - 1));
+            for action in actions(&mut client, answer * HALF_SECOND) {
+                match action {
+                    Action::Done { next_sequence } => said = Some(Ok(next_sequence)),
+                    Action::Failed { fault, .. } => said = Some(Err(fault)),
+                    _ => {}
+                }
+            }
+        }
+        assert_eq!(said, Some(end), "{per_answer}");
+    }
+}
+
+/// Proves that an end which does not follow the last message is garbage.
+#[test]
+fn an_end_must_follow() {
+    let mut client = ReplayClient::new(ReplayConfig::default());
+    let range = Request {
+        session: SESSION,
+        first_sequence: 5,
+        count: 2,
+    };
+    let mut answer = Vec::new();
+    Frame::Begin(range).encode(&mut answer);
+    Frame::End { next_sequence: 7 }.encode(&mut answer);
+    client.ask(range, 0);
+    client.on_connected(0);
+    client.on_bytes(&answer, 0);
+    let last = std::iter::from_fn(|| client.poll(0)).last();
+    assert!(
+        matches!(
+            last,
+            Some(Action::Failed {
+                fault: Fault::Garbage,
+                next_sequence: 5,
+                ..
+            })
+        ),
+        "{last:?}"
+    );
+}
