@@ -2,9 +2,9 @@
 //! it serves.
 
 mod captures;
-mod gaps;
 #[path = "../common/driver.rs"]
 mod driver;
+mod gaps;
 mod looking;
 mod replaying;
 mod serving;

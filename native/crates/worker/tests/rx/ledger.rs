@@ -297,7 +297,10 @@ fn more_gaps_than_the_table_has() {
 fn patient_plant() -> Plant {
     let mut plant = Plant::new();
     plant.set("/exchange/arbiter/reorder_window_ns", json!(500_000_000));
-    plant.set("/exchange/arbiter/reorder_window_min_ns", json!(500_000_000));
+    plant.set(
+        "/exchange/arbiter/reorder_window_min_ns",
+        json!(500_000_000),
+    );
     plant.set("/exchange/arbiter/reorder_window_packets", json!(0));
     plant
 }

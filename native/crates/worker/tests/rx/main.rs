@@ -11,5 +11,8 @@ mod losses;
 mod paths;
 mod plant;
 mod restart;
+mod snapshots;
+mod sources;
 mod steady;
 mod stream;
+mod venue;

@@ -359,6 +359,23 @@ impl Plant {
         tickdeck_stats::reader::Reader::open(&self.path(&name)).expect("stats file")
     }
 
+    /// Calls `each` with the runs of the journal, numbers and blocks, and with the numbers of each
+    /// loss, in order.
+    pub(crate) fn each_run(&self, mut each: impl FnMut((u64, u64), Option<Blocks<'_>>)) {
+        let mut reader = Reader::open(self.path("journal")).expect("a journal");
+        while let Some(found) = reader.next().expect("a whole journal") {
+            let (record, payload) = (&found.record, found.record.payload);
+            match record.kind {
+                kind::DATA => each((record.venue_seq, 0), Some(Blocks::new(payload))),
+                kind::GAP_LOST => {
+                    let lost = LostEvent::decode(payload).expect("a loss").gap;
+                    each((lost.first, lost.last), None);
+                }
+                _ => {}
+            }
+        }
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -379,6 +396,16 @@ impl Worker {
                 "{name}{{{labels}}} stays {}",
                 self.value(name, labels)
             );
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits until a gap's row is as wanted.
+    pub(crate) fn wait_for_gap(&self, is_wanted: impl Fn(&tickdeck_stats::GapRow) -> bool) {
+        let start = Instant::now();
+        while !self.stats().gaps().iter().any(&is_wanted) {
+            let rows = self.stats().gaps();
+            assert!(start.elapsed() < LIMIT, "no such gap among {rows:?}");
             std::thread::sleep(Duration::from_millis(2));
         }
     }
