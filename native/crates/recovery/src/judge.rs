@@ -47,11 +47,22 @@ impl Engine {
         let Some(index) = self.index_of(source) else {
             return;
         };
-        self.blame_waiting(index, fault);
         if matches!(fault, Fault::Refused | Fault::Disconnected) {
-            while let Some(flight) = self.channels[index].window.fail() {
-                self.count_failure(index, &flight, now_ns);
-            }
+            self.on_failed(source, fault, now_ns);
+        } else {
+            self.blame_waiting(index, fault);
+        }
+    }
+
+    /// What this source was asked for is over, with less than all of it: a connection that has said
+    /// so need not be waited for.
+    pub fn on_failed(&mut self, source: RangeSource, fault: Fault, now_ns: u64) {
+        let Some(index) = self.index_of(source) else {
+            return;
+        };
+        self.blame_waiting(index, fault);
+        while let Some(flight) = self.channels[index].window.fail() {
+            self.count_failure(index, &flight, now_ns);
         }
     }
 

@@ -403,8 +403,16 @@ impl Desk {
     fn on_brought(&mut self, source: RangeSource, brought: Brought, now_ns: u64) {
         match brought {
             Brought::Delivery(delivery) => self.on_delivery(source, &delivery, now_ns),
-            Brought::Fault(fault, detail) => {
-                self.engine.on_fault(source, fault, now_ns);
+            Brought::Fault {
+                fault,
+                detail,
+                is_over,
+            } => {
+                if is_over {
+                    self.engine.on_failed(source, fault, now_ns);
+                } else {
+                    self.engine.on_fault(source, fault, now_ns);
+                }
                 let text = format!("{}: {detail}", fault.name());
                 self.readiness.failed(name_of(source), text, realtime_ns());
             }

@@ -37,8 +37,12 @@ pub(super) struct UdpServer {
 pub(super) enum Brought {
     /// Messages or a packet, whole and well-formed.
     Delivery(Delivery),
-    /// Nothing good; what was wrong.
-    Fault(Fault, String),
+    /// Nothing good; what was wrong, and whether the request is over with it.
+    Fault {
+        fault: Fault,
+        detail: String,
+        is_over: bool,
+    },
 }
 
 impl UdpServer {
@@ -197,8 +201,27 @@ fn sort(
 ) -> bool {
     match action {
         Action::Deliver(delivery) => take(source, Brought::Delivery(delivery)),
-        Action::Noticed { fault, detail } | Action::Failed { fault, detail, .. } => {
-            take(source, Brought::Fault(fault, detail))
+        Action::Noticed { fault, detail } => {
+            let is_over = false;
+            take(
+                source,
+                Brought::Fault {
+                    fault,
+                    detail,
+                    is_over,
+                },
+            )
+        }
+        Action::Failed { fault, detail, .. } => {
+            let is_over = true;
+            take(
+                source,
+                Brought::Fault {
+                    fault,
+                    detail,
+                    is_over,
+                },
+            )
         }
         Action::Connect | Action::Send(_) | Action::Close | Action::Done { .. } => true,
     }
