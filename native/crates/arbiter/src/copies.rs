@@ -10,15 +10,15 @@ use tickdeck_wire::moldudp64::Blocks;
 use crate::io::{Conflict, Source};
 use crate::pieces::Piece;
 
-/// Packets that the table finds: a power of two.
-const SLOTS: usize = 4096;
-/// 2^64 divided by the golden ratio: spreads numbers at any distance over the table.
-const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+/// Sequence numbers that the table spans, a power of two. In its order, not spread by a hash: the
+/// next packet is then beside the last one, in the same page.
+const SLOTS: usize = 8192;
 /// In place of a line: an answer.
 const NO_LINE: u8 = u8::MAX;
 
 #[derive(Debug)]
 pub(crate) struct Copies {
+    /// A power of two, or none.
     bytes: Box<[u8]>,
     /// Bytes ever written, those left out at the end of a round included.
     written: u64,
@@ -60,7 +60,12 @@ pub(crate) struct First {
 }
 
 impl Copies {
+    /// `capacity_bytes` is rounded up to a power of two; 0 stays 0.
     pub(crate) fn new(capacity_bytes: usize) -> Self {
+        let capacity_bytes = match capacity_bytes {
+            0 => 0,
+            some => some.next_power_of_two(),
+        };
         let free = Slot {
             first: 0,
             at: 0,
@@ -101,7 +106,7 @@ impl Copies {
         ) else {
             return;
         };
-        let start = (at % self.bytes.len() as u64) as usize;
+        let start = self.place(at);
         self.bytes[start..start + bytes.len()].copy_from_slice(bytes);
         self.slots[index(piece.span.first)] = Slot {
             first: piece.span.first,
@@ -134,9 +139,16 @@ impl Copies {
             }
             slot.brought |= 1 << line;
         }
-        let start = (slot.at % self.bytes.len() as u64) as usize;
-        let bytes = &self.bytes[start..start + usize::from(slot.length)];
+        let (at, length) = (slot.at, usize::from(slot.length));
+        let start = self.place(at);
+        let bytes = &self.bytes[start..start + length];
         Some(Original { bytes, race })
+    }
+
+    /// Where in the ring `at` is.
+    #[inline]
+    fn place(&self, at: u64) -> usize {
+        at as usize & (self.bytes.len() - 1)
     }
 
     /// Where `length` bytes in one piece go; `None` when they never fit.
@@ -144,10 +156,10 @@ impl Copies {
     fn room(&mut self, length: usize) -> Option<u64> {
         let capacity = self.bytes.len() as u64;
         let length = length as u64;
-        if length > capacity {
+        if length > capacity || capacity == 0 {
             return None;
         }
-        let left = capacity - self.written % capacity;
+        let left = capacity - self.place(self.written) as u64;
         if length > left {
             self.written += left;
         }
@@ -185,5 +197,5 @@ pub(crate) fn difference(copy: &Piece<'_>, accepted: &[u8]) -> Option<Conflict> 
 
 #[inline]
 fn index(first: u64) -> usize {
-    (first.wrapping_mul(SPREAD) >> (64 - SLOTS.ilog2())) as usize
+    first as usize & (SLOTS - 1)
 }

@@ -132,7 +132,7 @@ fn forged_answer_is_a_conflict_of_no_line() {
 /// bytes is ever taken for theirs.
 #[test]
 fn forgotten_bytes_are_uncompared() {
-    for compare_bytes in [0, 1, 64, 300] {
+    for compare_bytes in [0, 1, 64, 200] {
         let mut rig = Rig::new(Config {
             start: Start::SessionStart,
             compare_bytes,
