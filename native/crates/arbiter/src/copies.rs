@@ -20,9 +20,11 @@ const NO_LINE: u8 = u8::MAX;
 pub(crate) struct Copies {
     /// A power of two, or none.
     bytes: Box<[u8]>,
+    /// Most bytes of a packet that are kept; 0: nothing is.
+    longest: usize,
     /// Bytes ever written, those left out at the end of a round included.
     written: u64,
-    slots: Box<[Slot]>,
+    slots: Box<[Slot; SLOTS]>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -76,17 +78,19 @@ impl Copies {
             line: NO_LINE,
             brought: 0,
         };
+        let slots = vec![free; SLOTS].into_boxed_slice();
         Self {
             // Not zeros: zero pages would be mapped at the first use, on the packet path.
             bytes: vec![0xA5; capacity_bytes].into_boxed_slice(),
+            longest: capacity_bytes.min(usize::from(u16::MAX)),
             written: 0,
-            slots: vec![free; SLOTS].into_boxed_slice(),
+            slots: slots.try_into().expect("as many as there are"),
         }
     }
 
     /// Forgets everything: the numbers of another session mean something else.
     pub(crate) fn clear(&mut self) {
-        for slot in &mut self.slots {
+        for slot in &mut *self.slots {
             slot.first = 0;
         }
     }
@@ -99,13 +103,11 @@ impl Copies {
             Source::Line(line) => (line, 1 << line),
             _ => (NO_LINE, 0),
         };
-        let (Some(at), Ok(count), Ok(length)) = (
-            self.room(bytes.len()),
-            u16::try_from(piece.span.len()),
-            u16::try_from(bytes.len()),
-        ) else {
+        // Nothing at all is too long as well: there would be nothing to compare.
+        if bytes.len().wrapping_sub(1) >= self.longest {
             return;
-        };
+        }
+        let at = self.room(bytes.len());
         let start = self.place(at);
         self.bytes[start..start + bytes.len()].copy_from_slice(bytes);
         self.slots[index(piece.span.first)] = Slot {
@@ -113,8 +115,9 @@ impl Copies {
             at,
             rx_ns: piece.rx_ns,
             now_ns,
-            count,
-            length,
+            // A packet has fewer messages than this holds, and `longest` bounds the bytes.
+            count: piece.span.len() as u16,
+            length: bytes.len() as u16,
             line,
             brought,
         };
@@ -151,21 +154,14 @@ impl Copies {
         at as usize & (self.bytes.len() - 1)
     }
 
-    /// Where `length` bytes in one piece go; `None` when they never fit.
+    /// Where `length` bytes in one piece go; no more than the ring has.
     #[inline]
-    fn room(&mut self, length: usize) -> Option<u64> {
-        let capacity = self.bytes.len() as u64;
-        let length = length as u64;
-        if length > capacity || capacity == 0 {
-            return None;
-        }
-        let left = capacity - self.place(self.written) as u64;
-        if length > left {
-            self.written += left;
-        }
-        let at = self.written;
-        self.written += length;
-        Some(at)
+    fn room(&mut self, length: usize) -> u64 {
+        let left = self.bytes.len() - self.place(self.written);
+        let skipped = if length > left { left } else { 0 };
+        let at = self.written + skipped as u64;
+        self.written = at + length as u64;
+        at
     }
 }
 
