@@ -99,7 +99,7 @@ def _channel_rules(snapshot: dict[str, Any], raw: dict[str, Any]) -> Iterator[Fa
         text = f"{source} and group {group} are not both IPv4 or both IPv6"
         yield ("recovery", "snapshot", "source"), text
     given: object = raw.get("line")
-    lines: list[object] = given if isinstance(given, list) else []
+    lines = cast("list[object]", given) if isinstance(given, list) else []
     for line in map(_table, lines):
         same_group = _family(group) is not None and _same(group, line.get("group"))
         if same_group and port == line.get("port") and isinstance(port, int):

@@ -248,6 +248,11 @@ impl Arbiter {
         self.next
     }
 
+    /// The end of what the lines have shown to exist, which may be ahead of the output.
+    pub fn shown_sequence(&self) -> u64 {
+        self.shown
+    }
+
     /// The current session.
     pub fn session(&self) -> Option<Session> {
         self.sessions.current()

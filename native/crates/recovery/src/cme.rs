@@ -96,6 +96,11 @@ impl Cycle {
         found
     }
 
+    /// Number of the first packet of the incremental channel that still has to be applied.
+    pub fn resume_sequence(&self) -> u64 {
+        u64::from(self.last_msg_seq_num_processed) + 1
+    }
+
     /// Bytes of its packets.
     pub fn bytes(&self) -> usize {
         self.packets.iter().map(Vec::len).sum()

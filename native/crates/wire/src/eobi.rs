@@ -59,7 +59,7 @@ pub const TECHNICAL_HEARTBEAT: [u8; 2] = [0xC0, 0xF8];
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     head: &'a [u8; HEADER_LEN],
-    messages: &'a [u8],
+    bytes: &'a [u8],
     release: Release,
 }
 
@@ -147,7 +147,7 @@ impl<'a> Packet<'a> {
         check_messages(messages, release)?;
         Ok(Self {
             head,
-            messages,
+            bytes,
             release,
         })
     }
@@ -189,7 +189,12 @@ impl<'a> Packet<'a> {
 
     /// The messages after the PacketHeader.
     pub fn messages(&self) -> Messages<'a> {
-        Messages::new(self.messages)
+        Messages::new(&self.bytes[HEADER_LEN..])
+    }
+
+    /// The whole datagram.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 }
 

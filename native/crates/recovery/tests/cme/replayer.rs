@@ -212,7 +212,7 @@ fn a_start_in_the_middle_waits_for_cycles() {
         "nothing is buffered yet"
     );
     reader.take(&prices(100, &[(7, 5), (8, 1)]));
-    reader.take(&orders(101, 7, 1));
+    reader.take(&orders(101, 7, 9));
     assert_eq!(
         reader.trust(7, Book::Prices),
         Some(Trust::Suspect { since: 100 })

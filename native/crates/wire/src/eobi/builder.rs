@@ -36,6 +36,11 @@ impl PacketBuilder {
         }
     }
 
+    /// The release that packets are of.
+    pub fn release(&self) -> Release {
+        self.release
+    }
+
     /// Starts a packet; what was in the making is dropped.
     pub fn begin(&mut self, header: Header) {
         use layout::v14_1::packet_header as field;

@@ -140,13 +140,7 @@ impl Readiness {
         json!({"sources": sources})
     }
 
-    fn set(
-        &mut self,
-        source: SourceName,
-        state: State,
-        detail: String,
-        probe: Option<(u64, u64)>,
-    ) {
+    fn set(&mut self, source: SourceName, state: State, detail: String, probe: Option<(u64, u64)>) {
         let Some(known) = self.sources.iter_mut().find(|known| known.source == source) else {
             debug_assert!(false, "{source:?} is not configured");
             return;
@@ -166,4 +160,3 @@ impl Readiness {
         rtt.set(known.rtt_ns);
     }
 }
-
