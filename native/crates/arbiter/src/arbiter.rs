@@ -26,9 +26,10 @@ use crate::hold::Hold;
 use crate::io::{Arrival, Disposition, Event, Output, Source};
 use crate::jumps::{Jumps, SEQUENCE_LIMIT};
 use crate::lines::LineBook;
+use crate::pieces::Piece;
 use crate::ranges::{RangeSet, Span};
 use crate::sessions::{Admission, Sessions};
-use crate::unit::{Content, Unit};
+use crate::unit::{Content, Reset, Unit};
 use crate::watch::{Alone, Watch};
 use crate::window::Window;
 
@@ -104,38 +105,64 @@ impl Arbiter {
     ///
     /// # Panics
     /// When the source is a line that the configuration does not have.
+    // Handing the arrival over in memory costs as much again as the short ways through the merge.
+    #[inline(always)]
     pub fn on_packet(&mut self, arrival: Arrival<'_>, out: &mut impl Output) -> Disposition {
-        let span = arrival.unit.span();
+        // All in scalars: a struct that a rare path takes by reference would be written to memory
+        // on every packet.
+        let Unit {
+            session,
+            first_sequence: first,
+            content,
+            reset,
+        } = arrival.unit;
+        let now_ns = arrival.now_ns;
+        let (payload, compare_from, is_whole) = content.payload();
+        let span = Span {
+            first,
+            end: first.saturating_add(u64::from(content.count())),
+        };
         if span.end > SEQUENCE_LIMIT || span.first == 0 {
             self.counters.sequence_overflows += 1;
             return Disposition::SequenceOverflow;
         }
-        if !self.admit(&arrival, span, out) {
+        let piece = Piece {
+            span,
+            payload,
+            compare_from,
+            is_whole,
+            source: arrival.source,
+            rx_ns: arrival.rx_ns,
+            stamp: arrival.stamp,
+        };
+        let Source::Line(line) = arrival.source else {
+            return self.on_answer(session, piece, now_ns, out);
+        };
+        if !self.sessions.is_current(&session, now_ns)
+            && !self.admit_other(session, span, reset, now_ns, out)
+        {
             self.counters.wrong_session += 1;
             return Disposition::WrongSession;
         }
-        if let Source::Line(line) = arrival.source {
-            let line = usize::from(line);
-            if !self.jumps.believes(line, span, self.shown) {
-                self.counters.implausible_jumps += 1;
-                return Disposition::ImplausibleJump;
-            }
-            self.lines[line].on_packet(span, &mut self.counters.lines[line]);
-            if span.end > self.shown {
-                self.show(span.end, out);
-            }
-            self.watch
-                .on_packet(line, span.end, self.shown, arrival.now_ns);
+        let index = usize::from(line);
+        if !self.jumps.believes(index, span, self.shown) {
+            self.counters.implausible_jumps += 1;
+            return Disposition::ImplausibleJump;
         }
-        let disposition = match arrival.unit.content {
-            Content::Blocks { .. } | Content::Whole { .. } => self.on_data(&arrival, span, out),
-            Content::Heartbeat => self.on_control(&arrival, false, out),
-            Content::EndOfSession => self.on_control(&arrival, true, out),
+        self.lines[index].on_packet(span, &mut self.counters.lines[index]);
+        if span.end > self.shown {
+            self.show(span.end, out);
+        }
+        self.watch.on_packet(index, span.end, self.shown, now_ns);
+        let disposition = match content {
+            Content::Blocks { .. } | Content::Whole { .. } => {
+                self.on_data(index, piece, now_ns, out)
+            }
+            Content::Heartbeat => self.on_control(first, false, now_ns, out),
+            Content::EndOfSession => self.on_control(first, true, now_ns, out),
         };
-        if self.gaps.is_waiting()
-            && let Source::Line(line) = arrival.source
-        {
-            self.note_beyond(line, span.first, arrival.now_ns);
+        if self.gaps.is_waiting() {
+            self.note_beyond(index, first, now_ns);
         }
         disposition
     }
@@ -252,39 +279,44 @@ impl Arbiter {
 
     /// Notes how far the line is beyond the gaps that wait; enough packets end their waiting.
     #[cold]
-    fn note_beyond(&mut self, line: u8, first: u64, now_ns: u64) {
-        self.beyond.note(usize::from(line), first);
+    fn note_beyond(&mut self, line: usize, first: u64, now_ns: u64) {
+        self.beyond.note(line, first);
         let passed = self.beyond.passed(|line| self.watch.keeps_up(line, now_ns));
         self.gaps.pass(passed);
     }
 
-    /// Decides about the packet's session; changes to it where that is due.
-    #[inline]
-    fn admit(&mut self, arrival: &Arrival<'_>, span: Span, out: &mut impl Output) -> bool {
-        let unit = &arrival.unit;
-        if !arrival.source.is_line() {
-            return self.sessions.current() == Some(unit.session);
+    /// A packet that answers a request: it only fills holes of the current session.
+    #[cold]
+    fn on_answer(
+        &mut self,
+        session: Session,
+        piece: Piece<'_>,
+        now_ns: u64,
+        out: &mut impl Output,
+    ) -> Disposition {
+        if self.sessions.current() != Some(session) {
+            self.counters.wrong_session += 1;
+            return Disposition::WrongSession;
         }
-        if self.sessions.is_current(unit.session, arrival.now_ns) {
-            return true;
+        if piece.span.len() == 0 {
+            return Disposition::Control;
         }
-        self.admit_other(unit, span, arrival.now_ns, out)
+        self.on_other_data(piece, now_ns, out)
     }
 
+    /// Decides about a packet of another session than the current one; changes to it where that
+    /// is due.
     #[cold]
     fn admit_other(
         &mut self,
-        unit: &Unit<'_>,
+        session: Session,
         span: Span,
+        reset: Reset,
         now_ns: u64,
         out: &mut impl Output,
     ) -> bool {
-        let session = unit.session;
         let complete = self.next == self.revealed;
-        match self
-            .sessions
-            .admit(session, span, unit.reset, now_ns, complete)
-        {
+        match self.sessions.admit(session, span, reset, now_ns, complete) {
             Admission::Refused => false,
             Admission::Resumed => {
                 self.sessions.enter(session, self.next, now_ns);

@@ -20,7 +20,8 @@ pub struct Config {
     pub reorder_window_packets: usize,
     /// How long a line may be silent, or hang behind, and still count as alive.
     pub line_silence_ns: u64,
-    /// Bytes of accepted packets that are kept to compare copies with; 0: none are compared.
+    /// Bytes of accepted packets that are kept to compare copies with, rounded up to a power of
+    /// two; 0: none are compared.
     pub compare_bytes: usize,
     /// Packets held behind a hole.
     pub hold_capacity_packets: usize,

@@ -10,19 +10,21 @@ use tickdeck_wire::moldudp64::Blocks;
 use crate::io::{Conflict, Source};
 use crate::pieces::Piece;
 
-/// Packets that the table finds: a power of two.
-const SLOTS: usize = 4096;
-/// 2^64 divided by the golden ratio: spreads numbers at any distance over the table.
-const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+/// Sequence numbers that the table spans, a power of two. In its order, not spread by a hash: the
+/// next packet is then beside the last one, in the same page.
+const SLOTS: usize = 8192;
 /// In place of a line: an answer.
 const NO_LINE: u8 = u8::MAX;
 
 #[derive(Debug)]
 pub(crate) struct Copies {
+    /// A power of two, or none.
     bytes: Box<[u8]>,
+    /// Most bytes of a packet that are kept; 0: nothing is.
+    longest: usize,
     /// Bytes ever written, those left out at the end of a round included.
     written: u64,
-    slots: Box<[Slot]>,
+    slots: Box<[Slot; SLOTS]>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +62,12 @@ pub(crate) struct First {
 }
 
 impl Copies {
+    /// `capacity_bytes` is rounded up to a power of two; 0 stays 0.
     pub(crate) fn new(capacity_bytes: usize) -> Self {
+        let capacity_bytes = match capacity_bytes {
+            0 => 0,
+            some => some.next_power_of_two(),
+        };
         let free = Slot {
             first: 0,
             at: 0,
@@ -71,17 +78,19 @@ impl Copies {
             line: NO_LINE,
             brought: 0,
         };
+        let slots = vec![free; SLOTS].into_boxed_slice();
         Self {
             // Not zeros: zero pages would be mapped at the first use, on the packet path.
             bytes: vec![0xA5; capacity_bytes].into_boxed_slice(),
+            longest: capacity_bytes.min(usize::from(u16::MAX)),
             written: 0,
-            slots: vec![free; SLOTS].into_boxed_slice(),
+            slots: slots.try_into().expect("as many as there are"),
         }
     }
 
     /// Forgets everything: the numbers of another session mean something else.
     pub(crate) fn clear(&mut self) {
-        for slot in &mut self.slots {
+        for slot in &mut *self.slots {
             slot.first = 0;
         }
     }
@@ -94,22 +103,21 @@ impl Copies {
             Source::Line(line) => (line, 1 << line),
             _ => (NO_LINE, 0),
         };
-        let (Some(at), Ok(count), Ok(length)) = (
-            self.room(bytes.len()),
-            u16::try_from(piece.span.len()),
-            u16::try_from(bytes.len()),
-        ) else {
+        // Nothing at all is too long as well: there would be nothing to compare.
+        if bytes.len().wrapping_sub(1) >= self.longest {
             return;
-        };
-        let start = (at % self.bytes.len() as u64) as usize;
+        }
+        let at = self.room(bytes.len());
+        let start = self.place(at);
         self.bytes[start..start + bytes.len()].copy_from_slice(bytes);
         self.slots[index(piece.span.first)] = Slot {
             first: piece.span.first,
             at,
             rx_ns: piece.rx_ns,
             now_ns,
-            count,
-            length,
+            // A packet has fewer messages than this holds, and `longest` bounds the bytes.
+            count: piece.span.len() as u16,
+            length: bytes.len() as u16,
             line,
             brought,
         };
@@ -134,26 +142,26 @@ impl Copies {
             }
             slot.brought |= 1 << line;
         }
-        let start = (slot.at % self.bytes.len() as u64) as usize;
-        let bytes = &self.bytes[start..start + usize::from(slot.length)];
+        let (at, length) = (slot.at, usize::from(slot.length));
+        let start = self.place(at);
+        let bytes = &self.bytes[start..start + length];
         Some(Original { bytes, race })
     }
 
-    /// Where `length` bytes in one piece go; `None` when they never fit.
+    /// Where in the ring `at` is.
     #[inline]
-    fn room(&mut self, length: usize) -> Option<u64> {
-        let capacity = self.bytes.len() as u64;
-        let length = length as u64;
-        if length > capacity {
-            return None;
-        }
-        let left = capacity - self.written % capacity;
-        if length > left {
-            self.written += left;
-        }
-        let at = self.written;
-        self.written += length;
-        Some(at)
+    fn place(&self, at: u64) -> usize {
+        at as usize & (self.bytes.len() - 1)
+    }
+
+    /// Where `length` bytes in one piece go; no more than the ring has.
+    #[inline]
+    fn room(&mut self, length: usize) -> u64 {
+        let left = self.bytes.len() - self.place(self.written);
+        let skipped = if length > left { left } else { 0 };
+        let at = self.written + skipped as u64;
+        self.written = at + length as u64;
+        at
     }
 }
 
@@ -185,5 +193,5 @@ pub(crate) fn difference(copy: &Piece<'_>, accepted: &[u8]) -> Option<Conflict> 
 
 #[inline]
 fn index(first: u64) -> usize {
-    (first.wrapping_mul(SPREAD) >> (64 - SLOTS.ilog2())) as usize
+    first as usize & (SLOTS - 1)
 }

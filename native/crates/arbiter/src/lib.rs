@@ -1,8 +1,8 @@
 //! The merge of redundant lines into one strictly ordered stream.
 //!
 //! [`Arbiter`] takes packets of every line and of the recovery's sources as [`Unit`]s, with the
-//! time they came, and calls an [`Output`] with runs of messages in sequence and with events. It does no
-//! I/O, reads no clock and allocates nothing after construction.
+//! time they came, and calls an [`Output`] with runs of messages in sequence and with events. It
+//! does no I/O, reads no clock and allocates nothing after construction.
 //!
 //! What holds, whatever the lines do:
 //!
@@ -13,6 +13,13 @@
 //! * Data behind a hole is held in slots allocated at construction. When they are full, the
 //!   newest packet is dropped and counted; it is not forgotten: what follows reveals it as a
 //!   later gap.
+//! * A copy with other bytes than what was accepted is a conflict: told, counted, never used.
+//! * The wait for another line follows its lag and ends early when every line has gone far enough
+//!   beyond; see [`Config::reorder_window_ns`].
+//! * The output can be stopped exactly before a number, for a snapshot; see [`Arbiter::stop_at`].
+//!
+//! [`Framing`] makes units of the packets of MoldUDP64, CME MDP3 and EOBI, and tells the epochs of
+//! the two that do not name their sessions.
 //!
 //! The life of a gap: [`Event::GapOpened`] when a hole is seen, [`Event::GapWaitOver`] when the
 //! reorder window has passed and it is time to ask for it, [`Event::GapProgress`] for each part

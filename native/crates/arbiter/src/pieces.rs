@@ -2,9 +2,8 @@
 
 use tickdeck_wire::moldudp64::skip_blocks;
 
-use crate::io::{Arrival, Disposition, Run, Source};
+use crate::io::{Disposition, Run, Source};
 use crate::ranges::Span;
-use crate::unit::Content;
 
 /// A contiguous part of a packet.
 #[derive(Clone, Copy, Debug)]
@@ -52,28 +51,6 @@ impl Taken {
 }
 
 impl<'a> Piece<'a> {
-    /// All messages of a packet.
-    #[inline]
-    pub(crate) fn of(arrival: &Arrival<'a>, span: Span) -> Self {
-        let (payload, compare_from, is_whole) = match arrival.unit.content {
-            Content::Blocks { blocks, .. } => (blocks, 0, false),
-            Content::Whole {
-                packet,
-                compare_from,
-            } => (packet, compare_from, true),
-            Content::Heartbeat | Content::EndOfSession => (&[][..], 0, false),
-        };
-        Self {
-            span,
-            payload,
-            compare_from,
-            is_whole,
-            source: arrival.source,
-            rx_ns: arrival.rx_ns,
-            stamp: arrival.stamp,
-        }
-    }
-
     /// Takes the messages before `end` off the front; all of them when `end` is beyond.
     pub(crate) fn split_to(&mut self, end: u64) -> Piece<'a> {
         if end >= self.span.end {
@@ -102,6 +79,7 @@ impl<'a> Piece<'a> {
         self.payload.get(self.compare_from..).unwrap_or_default()
     }
 
+    #[inline]
     pub(crate) fn run(&self) -> Run<'a> {
         Run {
             source: self.source,

@@ -35,13 +35,36 @@ pub(crate) struct Sessions {
     start: Start,
     takeover_ns: u64,
     current: Option<Session>,
-    heard: bool,
+    /// The current session's name, once it was heard; else one that no session has.
+    heard: Name,
     /// When the current session was last heard, or listening for it began.
     last_heard_ns: Option<u64>,
     ended_ns: Option<u64>,
     /// A refused session and the lowest sequence number it has shown.
     candidate: Option<(Session, u64)>,
     past: Vec<Past>,
+}
+
+/// A session's ten bytes as the processor compares them: two loads of the sizes that they were
+/// stored with. Loads of other sizes wait until the stores have reached the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Name {
+    head: u64,
+    /// The last two bytes and a bit that no byte of a name sets.
+    tail: u32,
+}
+
+impl Name {
+    const NONE: Self = Self { head: 0, tail: 0 };
+
+    #[inline]
+    fn of(session: &Session) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j] = session.0;
+        Self {
+            head: u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
+            tail: u32::from(u16::from_ne_bytes([i, j])) | 1 << 16,
+        }
+    }
 }
 
 /// A session that was left, so that a return to it repeats nothing.
@@ -62,7 +85,7 @@ impl Sessions {
             start,
             takeover_ns,
             current,
-            heard: false,
+            heard: Name::NONE,
             last_heard_ns: None,
             ended_ns: None,
             candidate: None,
@@ -98,8 +121,8 @@ impl Sessions {
 
     /// Whether a packet from a line belongs to the current session, which it keeps alive.
     #[inline]
-    pub(crate) fn is_current(&mut self, session: Session, now_ns: u64) -> bool {
-        let is_current = self.heard && self.current == Some(session);
+    pub(crate) fn is_current(&mut self, session: &Session, now_ns: u64) -> bool {
+        let is_current = self.heard == Name::of(session);
         if is_current {
             self.last_heard_ns = Some(now_ns);
         }
@@ -120,7 +143,7 @@ impl Sessions {
             });
         }
         self.current = Some(session);
-        self.heard = true;
+        self.heard = Name::of(&session);
         self.last_heard_ns = Some(now_ns);
         self.ended_ns = None;
         self.candidate = None;

@@ -2,8 +2,6 @@
 
 use tickdeck_wire::moldudp64::{Packet, PacketKind, Session};
 
-use crate::ranges::Span;
-
 /// A packet whose bytes were checked, in the merge's own terms.
 ///
 /// MoldUDP64 numbers messages and carries several in a packet. CME MDP3 and EOBI number packets:
@@ -68,19 +66,32 @@ impl<'a> Unit<'a> {
 
     /// How many sequence numbers it takes.
     pub fn count(&self) -> u16 {
-        match self.content {
+        self.content.count()
+    }
+}
+
+impl<'a> Content<'a> {
+    /// How many sequence numbers it takes.
+    #[inline]
+    pub fn count(&self) -> u16 {
+        match *self {
             Content::Blocks { count, .. } => count,
             Content::Whole { .. } => 1,
             Content::Heartbeat | Content::EndOfSession => 0,
         }
     }
 
-    /// Its numbers; the end saturates, which puts it beyond what the merge believes.
+    /// The bytes that are handed on, where those begin that are equal on every line, and whether
+    /// they are a whole packet.
     #[inline]
-    pub(crate) fn span(&self) -> Span {
-        Span {
-            first: self.first_sequence,
-            end: self.first_sequence.saturating_add(u64::from(self.count())),
+    pub(crate) fn payload(&self) -> (&'a [u8], usize, bool) {
+        match *self {
+            Content::Blocks { blocks, .. } => (blocks, 0, false),
+            Content::Whole {
+                packet,
+                compare_from,
+            } => (packet, compare_from, true),
+            Content::Heartbeat | Content::EndOfSession => (&[], 0, false),
         }
     }
 }

@@ -6,37 +6,44 @@
 
 use crate::copies::{First, difference};
 use crate::hold::Cover;
-use crate::io::{Arrival, Conflict, Disposition, Event, Output, Source};
+use crate::io::{Conflict, Disposition, Event, Output, Source};
 use crate::pieces::{Piece, Taken};
 use crate::ranges::Span;
 
 use super::Arbiter;
 
 impl Arbiter {
+    /// Data of a line.
     #[inline]
     pub(super) fn on_data(
         &mut self,
-        arrival: &Arrival<'_>,
-        span: Span,
+        line: usize,
+        piece: Piece<'_>,
+        now_ns: u64,
         out: &mut impl Output,
     ) -> Disposition {
-        let piece = Piece::of(arrival, span);
-        let mut taken = Taken::default();
-        let is_next = span.first == self.next && span.len() > 0;
-        if is_next && self.is_clear() && arrival.source.is_line() {
-            self.copies.keep(&piece, arrival.now_ns);
+        let span = piece.span;
+        let disposition = if span.first == self.next && self.is_clear() && span.len() > 0 {
+            self.copies.keep(&piece, now_ns);
             self.pass_on(&piece, out);
-            taken.delivered = span.len();
-        } else if span.end <= self.next {
-            self.take_copy(&piece, arrival.now_ns, &mut taken, out);
+            self.counters.lines[line].first += span.len();
+            Disposition::Delivered
+        } else if span.end <= self.next
+            && let Some(original) = self.copies.find(&piece)
+            && original.bytes == piece.comparable()
+        {
+            if let Some(first) = original.race {
+                self.tell_race(line as u8, piece.rx_ns, first, now_ns, out);
+            }
+            self.counters.duplicates += span.len();
+            Disposition::Duplicate
         } else {
-            return self.on_other_data(arrival, piece, out);
-        }
-        self.count(arrival.source, &taken);
+            return self.on_other_data(piece, now_ns, out);
+        };
         if self.shown > self.revealed || self.sessions.has_ended() {
-            self.finish(arrival.now_ns, out);
+            self.finish(now_ns, out);
         }
-        taken.disposition()
+        disposition
     }
 
     /// Whether nothing is held or missing, so that the next messages leave without another look.
@@ -45,23 +52,25 @@ impl Arbiter {
         self.revealed == self.next && !self.stopped
     }
 
+    /// What is neither the next of the stream nor an equal copy, or is no line's.
     #[inline(never)]
-    fn on_other_data(
+    pub(super) fn on_other_data(
         &mut self,
-        arrival: &Arrival<'_>,
         mut piece: Piece<'_>,
+        now_ns: u64,
         out: &mut impl Output,
     ) -> Disposition {
         let mut taken = Taken::default();
-        if !arrival.source.is_line() && piece.span.end > self.revealed {
+        let source = piece.source;
+        if !source.is_line() && piece.span.end > self.revealed {
             // Nobody asked for what lies behind: an answer must not decide what exists.
             let wanted = piece.split_to(self.revealed.max(piece.span.first));
             taken.stale += piece.span.len();
             piece = wanted;
         }
-        self.take_in_pieces(piece, arrival.now_ns, &mut taken, out);
-        self.count(arrival.source, &taken);
-        self.finish(arrival.now_ns, out);
+        self.take_in_pieces(piece, now_ns, &mut taken, out);
+        self.count(source, &taken);
+        self.finish(now_ns, out);
         taken.disposition()
     }
 
@@ -149,7 +158,6 @@ impl Arbiter {
     }
 
     /// Takes messages that were there before: delivered, held, or given up.
-    #[inline]
     fn take_copy(
         &mut self,
         piece: &Piece<'_>,
@@ -166,8 +174,8 @@ impl Arbiter {
         } else if let Some(conflict) = difference(piece, original.bytes) {
             self.take_conflict(piece, conflict, taken, out);
         }
-        if let Some(first) = race {
-            self.tell_race(piece, first, now_ns, out);
+        if let (Some(first), Source::Line(line)) = (race, piece.source) {
+            self.tell_race(line, piece.rx_ns, first, now_ns, out);
         }
     }
 
@@ -211,11 +219,16 @@ impl Arbiter {
     }
 
     #[inline]
-    fn tell_race(&mut self, piece: &Piece<'_>, first: First, now_ns: u64, out: &mut impl Output) {
+    fn tell_race(
+        &mut self,
+        line: u8,
+        rx_ns: u64,
+        first: First,
+        now_ns: u64,
+        out: &mut impl Output,
+    ) {
         self.observe_lag(now_ns.saturating_sub(first.now_ns), now_ns);
-        if let Source::Line(line) = piece.source {
-            out.race(first.line, line, piece.rx_ns.saturating_sub(first.rx_ns));
-        }
+        out.race(first.line, line, rx_ns.saturating_sub(first.rx_ns));
     }
 
     #[inline]
@@ -225,25 +238,24 @@ impl Arbiter {
         }
     }
 
+    /// A heartbeat of a line, or an end of session, that names the number expected next.
+    #[inline(never)]
     pub(super) fn on_control(
         &mut self,
-        arrival: &Arrival<'_>,
+        next: u64,
         ends: bool,
+        now_ns: u64,
         out: &mut impl Output,
     ) -> Disposition {
-        if !arrival.source.is_line() {
-            return Disposition::Control;
-        }
-        let next = arrival.unit.first_sequence;
         if next > self.revealed && !self.gaps.is_full() {
-            self.open_gap(next, arrival.now_ns, out);
+            self.open_gap(next, now_ns, out);
             self.revealed = next;
         }
         // An end below what is known is no end: the session has gone on behind it.
         if ends && next == self.shown {
-            self.sessions.end(arrival.now_ns);
+            self.sessions.end(now_ns);
         }
-        self.finish(arrival.now_ns, out);
+        self.finish(now_ns, out);
         Disposition::Control
     }
 
@@ -258,7 +270,6 @@ impl Arbiter {
         out.event(Event::GapOpened { gap });
     }
 
-    #[inline]
     fn count(&mut self, source: Source, taken: &Taken) {
         let counters = &mut self.counters;
         let new = taken.delivered + taken.held;
