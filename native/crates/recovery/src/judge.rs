@@ -127,7 +127,7 @@ impl Engine {
         channel.counters.answers += 1;
         channel.counters.messages += last - first + 1;
         // An answer to a repetition leaves the first request open: its answer is late still.
-        let late = !found.matched && channel.overdue.cut(session, first, last);
+        let late = !found.matched && channel.overdue.answer(session, first, last);
         let has_more = {
             let mut asked = channel.asked.overlapping(session, first, last);
             asked.all(|(low, high)| answer.first < low || answer.last() > high)
@@ -158,8 +158,8 @@ impl Engine {
             channel.window.passed(session, last, next_ns);
             return;
         }
-        let needless = channel.needless.cut(session, first, last);
-        if channel.overdue.cut(session, first, last) {
+        let needless = channel.needless.answer(session, first, last);
+        if channel.overdue.answer(session, first, last) {
             self.blame_waiting(index, Fault::Slow);
         } else if !needless && channel.window.is_waiting() {
             self.blame_waiting(index, Fault::Stale);
