@@ -3,7 +3,7 @@
 use tickdeck_wire::moldudp64::Session;
 
 use crate::action::{Answer, Verdict};
-use crate::engine::Engine;
+use crate::engine::{Engine, near};
 use crate::fault::Fault;
 use crate::gap::Stage;
 use crate::source::RangeSource;
@@ -94,7 +94,8 @@ impl Engine {
 
     /// The first and the last number in `low..=high` that is missing.
     fn missing_in(&self, session: Session, low: u64, high: u64) -> Option<(u64, u64)> {
-        let gaps = self.gaps.iter().filter(|gap| gap.session == session);
+        let gaps = &self.gaps[near(&self.gaps, session, low, high)];
+        let gaps = gaps.iter().filter(|gap| gap.session == session);
         let hulls = gaps.filter_map(|gap| gap.missing.hull_in(low, high));
         hulls.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
@@ -103,16 +104,15 @@ impl Engine {
     fn take(&mut self, index: usize, answer: &Answer, wanted: (u64, u64), now_ns: u64) {
         let (first, last) = wanted;
         let session = answer.session;
-        for gap in &mut self.gaps {
+        let near = near(&self.gaps, session, first, last);
+        for gap in &mut self.gaps[near] {
             if gap.overlaps(session, first, last) {
                 gap.answers = gap.answers.saturating_add(1);
                 // The source works, also when the merge has no room for what it brought yet.
                 gap.renew(now_ns);
             }
-            if gap.stage == Stage::Asking(index) {
-                gap.silent = 0;
-            }
         }
+        self.end_silence(index);
         let channel = &mut self.channels[index];
         let wait_ns = self.config.injection_wait_ns(channel.timeout_ns);
         let found = channel.window.answered(
@@ -146,6 +146,18 @@ impl Engine {
         self.counters.lies[fault as usize] += 1;
     }
 
+    /// The rounds in which a source was silent altogether are over for all its gaps.
+    fn end_silence(&mut self, index: usize) {
+        if !std::mem::take(&mut self.channels[index].was_silent) {
+            return;
+        }
+        for gap in &mut self.gaps {
+            if gap.stage == Stage::Asking(index) {
+                gap.silent = 0;
+            }
+        }
+    }
+
     /// An answer brought only what is not missing: it lies between two ranges that were asked for
     /// together, or it is late, or what it brings has come from elsewhere meanwhile; else the
     /// source repeats itself.
@@ -171,7 +183,8 @@ impl Engine {
         self.counters.lies[fault as usize] += 1;
         for flight in self.channels[index].window.waiting() {
             flight.blamed = true;
-            for gap in &mut self.gaps {
+            let near = near(&self.gaps, flight.session, flight.first, flight.last);
+            for gap in &mut self.gaps[near] {
                 if gap.overlaps(flight.session, flight.first, flight.last) {
                     gap.fault = fault;
                 }
@@ -182,7 +195,8 @@ impl Engine {
     /// Notes a fault on the gaps that have something missing in `first..=last`. Silence says
     /// less than anything that was seen before it.
     pub(crate) fn blame(&mut self, session: Session, first: u64, last: u64, fault: Fault) {
-        for gap in &mut self.gaps {
+        let near = near(&self.gaps, session, first, last);
+        for gap in &mut self.gaps[near] {
             let says_more = fault != Fault::Silent || gap.fault == Fault::None;
             if says_more && gap.overlaps(session, first, last) {
                 gap.fault = fault;

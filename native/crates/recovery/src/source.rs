@@ -67,6 +67,8 @@ pub(crate) struct Channel {
     pub(crate) needless: RequestLog,
     /// When it last sent something that was asked for.
     pub(crate) last_answer_ns: Option<u64>,
+    /// Rounds of its silence were counted since.
+    pub(crate) was_silent: bool,
     /// When it was given up as a whole.
     pub(crate) abandoned_ns: Option<u64>,
     pub(crate) counters: SourceCounters,
@@ -129,6 +131,7 @@ impl Channel {
             overdue: RequestLog::new(PAST_REQUESTS),
             needless: RequestLog::new(PAST_REQUESTS),
             last_answer_ns: None,
+            was_silent: false,
             abandoned_ns: None,
             counters: SourceCounters::default(),
         }
