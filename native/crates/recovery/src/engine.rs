@@ -10,6 +10,7 @@
 //! the next source, storms) and `snapshot`.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use thiserror::Error;
 use tickdeck_wire::moldudp64::Session;
@@ -77,17 +78,19 @@ impl Engine {
         last: u64,
         detected_ns: u64,
     ) -> Result<(), OpenError> {
-        if let Some(gap) = self.gaps.iter_mut().find(|gap| gap.id == id) {
-            gap.missing.add(first, last);
-            return Ok(());
-        }
+        let index = match self.find(id) {
+            Ok(index) => {
+                self.gaps[index].missing.add(first, last);
+                return Ok(());
+            }
+            Err(index) => index,
+        };
         if self.gaps.len() >= self.config.gap_capacity {
             self.counters.requests_dropped += 1;
             return Err(OpenError {
                 capacity: self.config.gap_capacity,
             });
         }
-        let index = self.gaps.partition_point(|gap| gap.id < id);
         let source = self.next_source(0, detected_ns);
         let stage = source.map_or(Stage::Snapshot, Stage::Asking);
         let mut gap = OpenGap::new(id, session, detected_ns, stage);
@@ -100,18 +103,20 @@ impl Engine {
     /// from whatever source, or has passed them as lost. When that was the rest, the gap is closed
     /// and forgotten.
     pub fn narrowed(&mut self, id: u64, first: u64, last: u64, now_ns: u64) -> Option<Closed> {
-        let gap = self.gaps.iter_mut().find(|gap| gap.id == id)?;
+        let index = self.find(id).ok()?;
+        let gap = &mut self.gaps[index];
         if gap.missing.remove(first, last) {
             (gap.unanswered, gap.silent) = (0, 0);
         }
         let (session, complete) = (gap.session, gap.missing.is_empty());
+        let closed = complete.then(|| self.closed(id, now_ns)).flatten();
         self.release(session, first, last);
-        complete.then(|| self.closed(id, now_ns)).flatten()
+        closed
     }
 
     /// Nothing of this gap is wanted any more. `None` when it is not known.
     pub fn closed(&mut self, id: u64, now_ns: u64) -> Option<Closed> {
-        let index = self.gaps.iter().position(|gap| gap.id == id)?;
+        let index = self.find(id).ok()?;
         let gap = self.remove(index);
         if gap.answers > 0 {
             self.counters.fetched_ranges += 1;
@@ -162,7 +167,7 @@ impl Engine {
     /// An operator gives up what is missing of a gap: [`Action::GiveUp`] follows. Returns how
     /// many messages that are; `None` when the gap is not known.
     pub fn accept_loss(&mut self, id: u64) -> Option<u64> {
-        let index = self.gaps.iter().position(|gap| gap.id == id)?;
+        let index = self.find(id).ok()?;
         let messages = self.gaps[index].missing.count();
         self.give_up(index, crate::LossReason::Operator);
         Some(messages)
@@ -220,8 +225,8 @@ impl Engine {
     /// The last fault of a source while this gap was open, silence only if there was no other;
     /// `None` when the gap is not known.
     pub fn fault_of(&self, id: u64) -> Option<Fault> {
-        let gap = self.gaps.iter().find(|gap| gap.id == id)?;
-        Some(gap.fault)
+        let index = self.find(id).ok()?;
+        Some(self.gaps[index].fault)
     }
 
     /// Whether an answer from this source is waited for: a stream that nothing waits for any
@@ -283,9 +288,31 @@ impl Engine {
     /// Forgets the requests for numbers in `first..=last` that no gap wants any more.
     fn release(&mut self, session: Session, first: u64, last: u64) {
         let gaps = &self.gaps;
-        let is_missing = |low, high| gaps.iter().any(|gap| gap.overlaps(session, low, high));
+        let is_missing = |low, high| {
+            let near = near(gaps, session, low, high);
+            gaps[near]
+                .iter()
+                .any(|gap| gap.overlaps(session, low, high))
+        };
         for channel in &mut self.channels {
             channel.release(session, first, last, is_missing);
         }
     }
+
+    /// Where a gap is, or would be.
+    fn find(&self, id: u64) -> Result<usize, usize> {
+        self.gaps.binary_search_by_key(&id, |gap| gap.id)
+    }
+}
+
+/// The indices of the gaps that may have something in `first..=last`: all, unless every gap is of
+/// this session, as nearly always.
+pub(crate) fn near(gaps: &[OpenGap], session: Session, first: u64, last: u64) -> Range<usize> {
+    let of_session = |gap: Option<&OpenGap>| gap.is_some_and(|gap| gap.session == session);
+    if !of_session(gaps.first()) || !of_session(gaps.last()) {
+        return 0..gaps.len();
+    }
+    let start = gaps.partition_point(|gap| gap.missing.last() < first);
+    let end = gaps.partition_point(|gap| gap.missing.first() <= last);
+    start..end.max(start)
 }

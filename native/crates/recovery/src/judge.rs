@@ -3,7 +3,7 @@
 use tickdeck_wire::moldudp64::Session;
 
 use crate::action::{Answer, Verdict};
-use crate::engine::Engine;
+use crate::engine::{Engine, near};
 use crate::fault::Fault;
 use crate::gap::Stage;
 use crate::source::RangeSource;
@@ -105,7 +105,8 @@ impl Engine {
 
     /// The first and the last number in `low..=high` that is missing.
     fn missing_in(&self, session: Session, low: u64, high: u64) -> Option<(u64, u64)> {
-        let gaps = self.gaps.iter().filter(|gap| gap.session == session);
+        let gaps = &self.gaps[near(&self.gaps, session, low, high)];
+        let gaps = gaps.iter().filter(|gap| gap.session == session);
         let hulls = gaps.filter_map(|gap| gap.missing.hull_in(low, high));
         hulls.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
@@ -114,16 +115,15 @@ impl Engine {
     fn take(&mut self, index: usize, answer: &Answer, wanted: (u64, u64), now_ns: u64) {
         let (first, last) = wanted;
         let session = answer.session;
-        for gap in &mut self.gaps {
+        let near = near(&self.gaps, session, first, last);
+        for gap in &mut self.gaps[near] {
             if gap.overlaps(session, first, last) {
                 gap.answers = gap.answers.saturating_add(1);
                 // The source works, also when the merge has no room for what it brought yet.
                 gap.renew(now_ns);
             }
-            if gap.stage == Stage::Asking(index) {
-                gap.silent = 0;
-            }
         }
+        self.end_silence(index);
         let channel = &mut self.channels[index];
         let wait_ns = self.config.injection_wait_ns(channel.timeout_ns);
         let found = channel.window.answered(
@@ -138,7 +138,7 @@ impl Engine {
         channel.counters.answers += 1;
         channel.counters.messages += last - first + 1;
         // An answer to a repetition leaves the first request open: its answer is late still.
-        let late = !found.matched && channel.overdue.cut(session, first, last);
+        let late = !found.matched && channel.overdue.answer(session, first, last);
         let has_more = {
             let mut asked = channel.asked.overlapping(session, first, last);
             asked.all(|(low, high)| answer.first < low || answer.last() > high)
@@ -157,6 +157,18 @@ impl Engine {
         self.counters.lies[fault as usize] += 1;
     }
 
+    /// The rounds in which a source was silent altogether are over for all its gaps.
+    fn end_silence(&mut self, index: usize) {
+        if !std::mem::take(&mut self.channels[index].was_silent) {
+            return;
+        }
+        for gap in &mut self.gaps {
+            if gap.stage == Stage::Asking(index) {
+                gap.silent = 0;
+            }
+        }
+    }
+
     /// An answer brought only what is not missing: it lies between two ranges that were asked for
     /// together, or it is late, or what it brings has come from elsewhere meanwhile; else the
     /// source repeats itself.
@@ -169,8 +181,8 @@ impl Engine {
             channel.window.passed(session, last, next_ns);
             return;
         }
-        let needless = channel.needless.cut(session, first, last);
-        if channel.overdue.cut(session, first, last) {
+        let needless = channel.needless.answer(session, first, last);
+        if channel.overdue.answer(session, first, last) {
             self.blame_waiting(index, Fault::Slow);
         } else if !needless && channel.window.is_waiting() {
             self.blame_waiting(index, Fault::Stale);
@@ -182,7 +194,8 @@ impl Engine {
         self.counters.lies[fault as usize] += 1;
         for flight in self.channels[index].window.waiting() {
             flight.blamed = true;
-            for gap in &mut self.gaps {
+            let near = near(&self.gaps, flight.session, flight.first, flight.last);
+            for gap in &mut self.gaps[near] {
                 if gap.overlaps(flight.session, flight.first, flight.last) {
                     gap.fault = fault;
                 }
@@ -193,7 +206,8 @@ impl Engine {
     /// Notes a fault on the gaps that have something missing in `first..=last`. Silence says
     /// less than anything that was seen before it.
     pub(crate) fn blame(&mut self, session: Session, first: u64, last: u64, fault: Fault) {
-        for gap in &mut self.gaps {
+        let near = near(&self.gaps, session, first, last);
+        for gap in &mut self.gaps[near] {
             let says_more = fault != Fault::Silent || gap.fault == Fault::None;
             if says_more && gap.overlaps(session, first, last) {
                 gap.fault = fault;

@@ -62,6 +62,16 @@ impl Missing {
         Some((low.max(first), high.min(last)))
     }
 
+    /// The lowest missing number; 0 when nothing is missing.
+    pub(crate) fn first(&self) -> u64 {
+        self.0.first().map_or(0, |range| range.0)
+    }
+
+    /// The highest missing number; 0 when nothing is missing.
+    pub(crate) fn last(&self) -> u64 {
+        self.0.last().map_or(0, |range| range.1)
+    }
+
     /// How many numbers are missing.
     pub(crate) fn count(&self) -> u64 {
         let lengths = self.0.iter().map(|&(f, l)| (l - f).saturating_add(1));

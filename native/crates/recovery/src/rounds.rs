@@ -51,6 +51,7 @@ impl Engine {
                 gap.unanswered = gap.unanswered.saturating_add(1);
             } else {
                 gap.silent = gap.silent.saturating_add(1);
+                self.channels[index].was_silent = true;
             }
             gap.counted_ns = now_ns;
             gap.due_ns = now_ns.saturating_add(self.config.backoff_ns(gap.rounds()));

@@ -2,7 +2,7 @@
 
 use tickdeck_wire::moldudp64::{MAX_REQUEST_COUNT, Session};
 
-use crate::asked::RangeLog;
+use crate::asked::{RangeLog, RequestLog};
 use crate::window::{Window, WindowKind};
 
 /// Ranges remembered as asked for. What was forgotten and comes then is not taken, but asked for
@@ -62,11 +62,13 @@ pub(crate) struct Channel {
     /// What it was asked for, so that nothing else is taken from it.
     pub(crate) asked: RangeLog,
     /// Requests that were over before an answer came.
-    pub(crate) overdue: RangeLog,
+    pub(crate) overdue: RequestLog,
     /// Requests whose messages came from elsewhere before the answer did.
-    pub(crate) needless: RangeLog,
+    pub(crate) needless: RequestLog,
     /// When it last sent something that was asked for.
     pub(crate) last_answer_ns: Option<u64>,
+    /// Rounds of its silence were counted since.
+    pub(crate) was_silent: bool,
     /// When it was given up as a whole.
     pub(crate) abandoned_ns: Option<u64>,
     pub(crate) counters: SourceCounters,
@@ -126,9 +128,10 @@ impl Channel {
             timeout_ns: config.request_timeout_ns,
             window: Window::new(kind),
             asked: RangeLog::new(ASKED_RANGES),
-            overdue: RangeLog::new(PAST_REQUESTS),
-            needless: RangeLog::new(PAST_REQUESTS),
+            overdue: RequestLog::new(PAST_REQUESTS),
+            needless: RequestLog::new(PAST_REQUESTS),
             last_answer_ns: None,
+            was_silent: false,
             abandoned_ns: None,
             counters: SourceCounters::default(),
         }

@@ -1,6 +1,11 @@
 //! Several sources: who is asked in which order, and how much at once.
 
-use tickdeck_recovery::{Action, Config, Engine, Fault, LossReason, RangeSource, SourceConfig};
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use tickdeck_recovery::{
+    Action, Config, Engine, Fault, LossReason, RangeSource, SourceConfig, Verdict,
+};
 
 use crate::support::{MS, SESSION, brought, config, open, run_until, three_sources, wanted};
 
@@ -65,7 +70,7 @@ fn each_source_answers_for_itself() {
     let mut now_ns = 0;
     run_until(&mut engine, &mut now_ns, 0);
     let verdict = engine.on_answer(RangeSource::Peer, brought(10, 3), 0);
-    assert_eq!(verdict, tickdeck_recovery::Verdict::NotAsked);
+    assert_eq!(verdict, Verdict::NotAsked);
 }
 
 /// A source that was silent for all its attempts is passed over for new gaps, until a probe or
@@ -146,7 +151,7 @@ fn a_stream_brings_neighbouring_gaps_at_once() {
         let verdict = engine.on_answer(RangeSource::Stream, brought(first, 10), now_ns);
         let is_between = (200..300).contains(&first) || (350..400).contains(&first);
         if is_between {
-            assert_eq!(verdict, tickdeck_recovery::Verdict::Stale, "{first}");
+            assert_eq!(verdict, Verdict::Stale, "{first}");
         } else {
             assert_eq!(verdict, wanted(first, first + 9));
         }
@@ -200,6 +205,80 @@ fn near_gaps_share_a_request() {
     assert!(engine.narrowed(2, 20, 20, MS).is_none(), "a part of it");
     assert!(engine.narrowed(2, 21, 21, MS).is_some());
     assert_eq!(engine.open_gaps(), 1);
+}
+
+proptest! {
+    /// Whatever gaps there are, and however they are asked for together: each missing message is
+    /// fetched, none twice, and each gap closes by its own parts, with the last of them.
+    #[test]
+    fn every_part_is_fetched_once(
+        gaps in proptest::collection::vec((1..40u64, 1..30u64), 1..30),
+        coalesce_messages in 0..64u64,
+        portion in 1..50u64,
+        kind in proptest::sample::select(&RangeSource::ALL[..]),
+        storm_gaps in 0..20usize,
+    ) {
+        let mut engine = Engine::new(Config {
+            sources: vec![SourceConfig { kind, ..SourceConfig::request() }],
+            coalesce_messages,
+            storm_gaps,
+            gap_capacity: 30,
+            ..config()
+        });
+        let mut missing = BTreeMap::new();
+        let mut next = 1;
+        for (id, (distance, length)) in (1..).zip(gaps) {
+            let first = next + distance;
+            next = first + length;
+            open(&mut engine, id, first, next - 1, 0);
+            missing.extend((first..next).map(|number| (number, id)));
+        }
+        let mut now_ns = 0;
+        while !missing.is_empty() {
+            let until_ns = now_ns + 5 * MS;
+            prop_assert!(until_ns < 100 * SECOND, "it comes to an end");
+            let (requests, action) = run_until(&mut engine, &mut now_ns, until_ns);
+            now_ns = until_ns;
+            prop_assert_eq!(action, None);
+            for (_, _, first, count) in requests {
+                let answers = match kind {
+                    RangeSource::Request => 1,
+                    _ => count.div_ceil(portion),
+                };
+                for part in 0..answers {
+                    let at = first + part * portion;
+                    let answer = brought(at, portion.min(first + count - at));
+                    let verdict = engine.on_answer(kind, answer, now_ns);
+                    if let Verdict::Wanted { first, last } = verdict {
+                        take(&mut engine, &mut missing, first, last, now_ns)?;
+                    }
+                }
+            }
+        }
+        prop_assert_eq!(engine.open_gaps(), 0);
+        prop_assert_eq!(engine.counters().failures, 0);
+    }
+}
+
+/// The merge takes what an answer brought: of each gap what is missing, and the gap is closed
+/// exactly with its last number.
+fn take(
+    engine: &mut Engine,
+    missing: &mut BTreeMap<u64, u64>,
+    first: u64,
+    last: u64,
+    now_ns: u64,
+) -> Result<(), TestCaseError> {
+    let ends = missing.contains_key(&first) && missing.contains_key(&last);
+    prop_assert!(ends, "{}..={} is wanted and not missing", first, last);
+    for number in first..=last {
+        if let Some(id) = missing.remove(&number) {
+            let is_last = missing.values().all(|other| *other != id);
+            let closed = engine.narrowed(id, number, number, now_ns);
+            prop_assert_eq!(closed.is_some(), is_last);
+        }
+    }
+    Ok(())
 }
 
 /// The wait between repetitions grows by the same step up to its limit.

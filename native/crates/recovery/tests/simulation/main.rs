@@ -1,11 +1,13 @@
 //! The merge and the recovery against a model network and model servers, from one seed.
 //!
 //! Everything random comes from the seed, time is simulated, and the invariants are checked at
-//! each delivery and after each step. A failing seed is printed and replays:
+//! each delivery and after each step. A failing seed is printed and replays; a soak takes seeds
+//! that no run took before:
 //!
 //! ```text
-//! TICKDECK_SIM_SEED=1234 cargo test -p tickdeck-recovery --test simulation
-//! TICKDECK_SIM_SEEDS=1000000 cargo test --release -p tickdeck-recovery --test simulation -- --nocapture
+//! TICKDECK_SIM_SEED=1234 cargo test -p tickdeck-recovery --test simulation invariants
+//! TICKDECK_SIM_FROM=200000 TICKDECK_SIM_SEEDS=1000000 \
+//!     cargo test --release -p tickdeck-recovery --test simulation -- --nocapture invariants
 //! ```
 
 mod check;
@@ -58,22 +60,23 @@ fn number(variable: &str) -> Option<u64> {
     )
 }
 
-/// Runs the seeds below `seeds` on every core; the first failure ends it.
-fn run_all(seeds: u64) -> Report {
+/// Runs so many seeds from `from` on every core; the first failure ends it.
+fn run_all(from: u64, seeds: u64) -> Report {
     let begun = Instant::now();
     let next = AtomicU64::new(0);
     let worker = || {
         let stop = StopOnPanic(&next);
         let mut total = Report::default();
         loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= seeds {
                 break;
             }
-            total.add(&run(seed));
-            if (seed + 1).is_multiple_of(PROGRESS_SEEDS) {
-                let rate = (seed + 1) as f64 / begun.elapsed().as_secs_f64();
-                println!("{} of {seeds} seeds, {rate:.0} per second", seed + 1);
+            total.add(&run(from + index));
+            let done = index + 1;
+            if done.is_multiple_of(PROGRESS_SEEDS) {
+                let rate = done as f64 / begun.elapsed().as_secs_f64();
+                println!("{done} of {seeds} seeds, {rate:.0} per second");
             }
         }
         std::mem::forget(stop);
@@ -114,7 +117,8 @@ fn invariants_hold_for_every_seed() {
         return;
     }
     let seeds = number("TICKDECK_SIM_SEEDS").unwrap_or(DEFAULT_SEEDS);
-    let total = run_all(seeds);
+    let from = number("TICKDECK_SIM_FROM").unwrap_or(0);
+    let total = run_all(from, seeds);
     if seeds >= DEFAULT_SEEDS {
         total.assert_everything_occurred();
     }
