@@ -1,7 +1,7 @@
 //! Real captures of exchanges, when the folder with them lies beside the repository.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -170,7 +170,7 @@ fn losses_of(channel: &Value) -> Value {
 }
 
 /// The first destination of a capture, as the error names it.
-fn destination(capture: &PathBuf) -> String {
+fn destination(capture: &Path) -> String {
     let output = offline(capture, &["--lines", "A=239.255.255.2:1,B=239.255.255.1:1"]);
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
     let (_, named) = log

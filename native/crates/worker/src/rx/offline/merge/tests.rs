@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tickdeck_sim::Random;
-use tickdeck_sim::cme::{Channel, ChannelConfig};
+use tickdeck_wire::cme::{self, PriceChange};
 use tickdeck_wire::eobi::Release;
 use tickdeck_wire::moldudp64::{PacketBuilder, Session, heartbeat};
 
@@ -27,21 +26,39 @@ fn account(datagrams: &[Datagram], wire: Wire, drops: &[String]) -> Account {
     accounts.remove(0)
 }
 
-/// Both lines of a generated CME channel from packet `first` on: time, line, bytes, in no order.
+/// Both lines of a CME channel of nine instruments, in no order: packets `first` to, not including,
+/// `first + count`, sent a millisecond apart. Four times of five line A is first.
 fn cme(seed: u64, first: u32, count: u32) -> Vec<Datagram> {
-    let mut channel = Channel::new(ChannelConfig {
-        seed,
-        ..ChannelConfig::default()
-    });
-    let mut random = Random::new(seed);
+    cme_at(seed, first, count, 0)
+}
+
+/// The same, so many milliseconds later.
+fn cme_at(seed: u64, first: u32, count: u32, begin_ms: u64) -> Vec<Datagram> {
+    let mut builder = cme::PacketBuilder::new(1_400);
     let mut datagrams = Vec::new();
-    for sequence in 1..first + count {
-        let packet = channel.next_packet().to_vec();
-        if sequence >= first {
-            let [a, b] = Channel::race(&mut random, channel.now_ns());
-            datagrams.push((b, 1, packet.clone()));
-            datagrams.push((a, 0, packet));
-        }
+    for sequence in first..first + count {
+        let sent_ns = (begin_ms + u64::from(sequence)) * 1_000_000;
+        let change = PriceChange {
+            price: 1,
+            size: 1,
+            security_id: (sequence % 9) as i32,
+            rpt_seq: sequence / 9 + 1,
+            orders: 1,
+            level: 1,
+            action: 0,
+            kind: b'0',
+        };
+        builder.begin(sequence, sent_ns);
+        assert!(builder.book(cme::template::BOOK_9, sent_ns, &[change], &[]));
+        // Spreads seed and number over all bits.
+        let mixed = (seed ^ u64::from(sequence)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let lead_ns = 1 + mixed % 900;
+        let (a, b) = match mixed / 900 % 5 {
+            0 => (lead_ns, 0),
+            _ => (0, lead_ns),
+        };
+        datagrams.push((sent_ns + b, 1, builder.finish().to_vec()));
+        datagrams.push((sent_ns + a, 0, builder.finish().to_vec()));
     }
     datagrams
 }
@@ -163,19 +180,7 @@ fn a_heartbeat_reveals_a_loss_at_the_end() {
 /// The weekly reset of a CME channel begins another session, with an account of its own.
 #[test]
 fn a_new_week_has_its_own_account() {
-    let mut channel = Channel::new(ChannelConfig::default());
-    let mut datagrams = Vec::new();
-    for week in 0..2 {
-        if week == 1 {
-            channel.next_week();
-        }
-        for _ in 0..40 {
-            let packet = channel.next_packet().to_vec();
-            let at_ns = channel.now_ns();
-            datagrams.push((at_ns, 0, packet.clone()));
-            datagrams.push((at_ns + 300, 1, packet));
-        }
-    }
+    let datagrams = [cme(1, 1, 40), cme_at(1, 1, 40, 1_000)].concat();
     let accounts = accounts(&datagrams, Wire::CmeMdp3, &["A:10-12,B:12-14".to_owned()]);
     assert_eq!(accounts.len(), 2);
     for account in &accounts {
