@@ -1,8 +1,9 @@
 //! Wiring of `tickdeck-sim`: files, sockets, clock and commands around the `sim` engine.
 //!
-//! `play` sends a session as A/B multicast and answers re-requests; `generate` writes a day to a
-//! file. Threads of `play`: the player (packets, heartbeats, faults; takes one queue of commands),
-//! the request server, and the control socket.
+//! `play` sends a session as A/B multicast and answers re-requests; `play-eobi` sends an EOBI
+//! channel with its snapshots; `generate` writes a day to a file. Threads of `play`: the player
+//! (packets, heartbeats, faults; takes one queue of commands), the request server, and the control
+//! socket.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ use crate::logging;
 
 mod args;
 mod commands;
+mod eobi;
 mod fault_json;
 mod files;
 mod meters;
@@ -42,6 +44,7 @@ pub fn main() -> ExitCode {
     logging::start();
     exit::finish(match cli.command {
         Command::Play(args) => play(&args),
+        Command::PlayEobi(args) => eobi::play(&args),
         Command::Generate(args) => generate(&args),
     })
 }
