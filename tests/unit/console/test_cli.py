@@ -119,7 +119,9 @@ def test_completion_completes() -> None:
 @pytest.mark.parametrize(
     "words",
     [["status"], ["check"], ["gaps"], ["exchange"], ["events"], ["worker"], ["replay"],
-     ["journal", "X"], ["book", "X"], ["exchange", "start", "X"]],
+     ["journal", "X"], ["book", "X"], ["exchange", "start", "X"], ["recovery", "X"],
+     ["lines", "X"], ["gaps", "show", "X-1"], ["gaps", "snapshot", "X"],
+     ["gaps", "annotate", "X-1", "n"], ["gaps", "accept-loss", "X-1", "--dry-run"]],
     ids=" ".join,
 )  # fmt: skip
 def test_without_a_daemon_every_command_exits_with_3(

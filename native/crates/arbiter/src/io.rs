@@ -78,6 +78,27 @@ pub trait Output {
     fn deliver(&mut self, run: Run<'_>);
     /// Something happened at this point of the stream.
     fn event(&mut self, event: Event);
+    /// A copy has other bytes than what was accepted. The stream does not change.
+    fn conflict(&mut self, conflict: Conflict) {
+        let _ = conflict;
+    }
+    /// A line brought its copy of a packet that another line had brought first, `lead_ns` before
+    /// by their receive times; 0 when these disagree with the order of arrival.
+    #[inline]
+    fn race(&mut self, first_line: u8, second_line: u8, lead_ns: u64) {
+        let _ = (first_line, second_line, lead_ns);
+    }
+}
+
+/// Messages that were accepted with other bytes than this copy has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// Who brought the copy.
+    pub source: Source,
+    /// The first sequence number that differs.
+    pub first_sequence: u64,
+    /// How many messages of the packet differ, or 1 for a whole packet.
+    pub count: u64,
 }
 
 /// A range of sequence numbers that was missing when it was seen.
@@ -104,6 +125,9 @@ pub enum Event {
         session: Session,
         /// The sequence number expected next in it.
         next_sequence: u64,
+        /// `false` when another session took over that was neither announced nor due: the one
+        /// before had not ended.
+        expected: bool,
     },
     /// A hole was seen.
     GapOpened {
@@ -159,6 +183,11 @@ pub enum Event {
         /// Why the rest was given up.
         reason: LossReason,
     },
+    /// The output stands exactly before this number; see [`crate::Arbiter::stop_at`].
+    Stopped {
+        /// The sequence number that comes next.
+        sequence: u64,
+    },
 }
 
 /// What became of a packet.
@@ -170,6 +199,8 @@ pub enum Disposition {
     Held,
     /// Every message was there already.
     Duplicate,
+    /// Every message was there already, and at least one of them with other bytes.
+    Conflict,
     /// Every message came too late: it was given up, is older than the stream, or is an answer
     /// that nothing waits for any more.
     Stale,

@@ -50,8 +50,12 @@
 #![forbid(unsafe_code)]
 
 mod arbiter;
+mod beyond;
 mod config;
+mod copies;
 mod counters;
+mod epochs;
+mod framing;
 mod gaps;
 mod hold;
 mod io;
@@ -61,11 +65,16 @@ mod pieces;
 mod ranges;
 mod sessions;
 mod unit;
+mod watch;
+mod window;
 
-pub use arbiter::Arbiter;
+pub use arbiter::{Arbiter, StopError};
 pub use config::{Config, ConfigError, MAX_LINES, Start};
 pub use counters::{Counters, LineCounters};
+pub use epochs::EpochCounters;
+pub use framing::{Framing, NoEpoch, Refused};
 pub use gaps::GapView;
-pub use io::{Arrival, Disposition, Event, Gap, Output, Run, Source};
+pub use io::{Arrival, Conflict, Disposition, Event, Gap, Output, Run, Source};
 pub use tickdeck_wire::record::{LossReason, SessionEventKind};
-pub use unit::{Content, Unit};
+pub use unit::{Content, Reset, Unit};
+pub use watch::Alone;

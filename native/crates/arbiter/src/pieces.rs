@@ -2,8 +2,9 @@
 
 use tickdeck_wire::moldudp64::skip_blocks;
 
-use crate::io::{Disposition, Run, Source};
+use crate::io::{Arrival, Disposition, Run, Source};
 use crate::ranges::Span;
+use crate::unit::Content;
 
 /// A contiguous part of a packet.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +14,8 @@ pub(crate) struct Piece<'a> {
     pub(crate) payload: &'a [u8],
     /// Where the bytes begin that are the same on every line.
     pub(crate) compare_from: usize,
+    /// Whether the payload is a whole packet.
+    pub(crate) is_whole: bool,
     pub(crate) source: Source,
     pub(crate) rx_ns: u64,
     pub(crate) stamp: u8,
@@ -25,6 +28,8 @@ pub(crate) struct Taken {
     pub(crate) held: u64,
     pub(crate) dropped: u64,
     pub(crate) old: u64,
+    pub(crate) conflicts: u64,
+    pub(crate) uncompared: u64,
     pub(crate) stale: u64,
 }
 
@@ -36,6 +41,8 @@ impl Taken {
             Disposition::Held
         } else if self.dropped > 0 {
             Disposition::HoldFull
+        } else if self.conflicts > 0 {
+            Disposition::Conflict
         } else if self.old > 0 {
             Disposition::Duplicate
         } else {
@@ -45,6 +52,28 @@ impl Taken {
 }
 
 impl<'a> Piece<'a> {
+    /// All messages of a packet.
+    #[inline]
+    pub(crate) fn of(arrival: &Arrival<'a>, span: Span) -> Self {
+        let (payload, compare_from, is_whole) = match arrival.unit.content {
+            Content::Blocks { blocks, .. } => (blocks, 0, false),
+            Content::Whole {
+                packet,
+                compare_from,
+            } => (packet, compare_from, true),
+            Content::Heartbeat | Content::EndOfSession => (&[][..], 0, false),
+        };
+        Self {
+            span,
+            payload,
+            compare_from,
+            is_whole,
+            source: arrival.source,
+            rx_ns: arrival.rx_ns,
+            stamp: arrival.stamp,
+        }
+    }
+
     /// Takes the messages before `end` off the front; all of them when `end` is beyond.
     pub(crate) fn split_to(&mut self, end: u64) -> Piece<'a> {
         if end >= self.span.end {
@@ -65,6 +94,12 @@ impl<'a> Piece<'a> {
         self.span.first = end;
         self.payload = rest;
         head
+    }
+
+    /// The bytes that are the same on every line.
+    #[inline]
+    pub(crate) fn comparable(&self) -> &'a [u8] {
+        self.payload.get(self.compare_from..).unwrap_or_default()
     }
 
     pub(crate) fn run(&self) -> Run<'a> {

@@ -16,6 +16,20 @@ pub struct Unit<'a> {
     pub first_sequence: u64,
     /// What it carries.
     pub content: Content<'a>,
+    /// How this session is known to have taken the place of the one before.
+    pub reset: Reset,
+}
+
+/// Whether a session took the place of another in a way that needs no waiting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Reset {
+    /// Nothing is known: the session's name is all there is.
+    #[default]
+    Unknown,
+    /// The venue announced that it counts from 1 again, and a second packet confirmed it.
+    Announced,
+    /// It was not announced, but two packets agree that the venue counts from 1 again.
+    Unannounced,
 }
 
 /// What a [`Unit`] carries.
@@ -42,6 +56,16 @@ pub enum Content<'a> {
 }
 
 impl<'a> Unit<'a> {
+    /// A unit of a session of which nothing but its name is known.
+    pub fn new(session: Session, first_sequence: u64, content: Content<'a>) -> Self {
+        Self {
+            session,
+            first_sequence,
+            content,
+            reset: Reset::Unknown,
+        }
+    }
+
     /// How many sequence numbers it takes.
     pub fn count(&self) -> u16 {
         match self.content {
@@ -76,6 +100,7 @@ impl<'a> From<Packet<'a>> for Unit<'a> {
             session: packet.session(),
             first_sequence: packet.first_sequence(),
             content,
+            reset: Reset::Unknown,
         }
     }
 }

@@ -20,7 +20,6 @@
 //! * After a restart of the service all numbers begin at 1, and cycles sent before it are refused.
 
 use tickdeck_wire::eobi::{Message, Packet, Release};
-use tickdeck_wire::record::SnapshotEvent;
 
 mod collector;
 mod kept;
@@ -77,17 +76,6 @@ impl Cycle {
     /// MsgSeqNum of the first message that still has to be applied.
     pub fn resume_sequence(&self) -> u32 {
         self.last_msg_seq_num_processed.saturating_add(1)
-    }
-
-    /// What stands before and behind its packets in the stream, for the gap that it heals.
-    pub fn event(&self, gap_id: u64) -> SnapshotEvent {
-        SnapshotEvent {
-            gap_id,
-            scope: self.market_segment_id.into(),
-            resume_sequence: self.resume_sequence().into(),
-            records: self.packets.len() as u64,
-            orders: self.orders,
-        }
     }
 
     /// Bytes of its packets.

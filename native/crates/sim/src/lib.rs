@@ -12,11 +12,17 @@
 //! | [`Pacer`] | says how many messages are due |
 //! | [`faults`] | drops, cuts, duplicates, reorders and delays packets of a line, under a lease |
 //! | [`RequestServer`] | answers re-requests from the history |
+//! | [`servers`] | the TCP servers: SoupBinTCP stream, GLIMPSE snapshots, `len_seq_payload` |
+//! | [`lies`] | what each of those servers may do wrong |
+//! | [`cme`] | generates a CME MDP 3.0 channel with its snapshot loops |
 #![forbid(unsafe_code)]
 
+pub mod cme;
 pub mod day;
 pub mod eobi;
 pub mod faults;
+pub mod lies;
+pub mod servers;
 
 mod error;
 mod history;

@@ -1,7 +1,7 @@
 //! What the stream of a channel consists of: record kinds and the payloads of its events.
 //!
 //! The receiver gives each record one sequence number and writes it to the ring and the journal;
-//! the numbers below are the same in both. Payloads are little-endian with fixed sizes.
+//! the numbers below are the same in both. Payloads are little-endian, of fixed sizes but for notes.
 //!
 //! | Record | Payload |
 //! |---|---|
@@ -12,6 +12,7 @@
 //! | [`kind::JOURNAL_HOLE`] | [`JournalHole`], 24 bytes |
 //! | [`kind::SNAPSHOT_BEGIN`], [`kind::SNAPSHOT_END`] | [`SnapshotEvent`], 40 bytes |
 //! | [`kind::SNAPSHOT_DATA`] | message blocks, or one whole packet of a snapshot channel |
+//! | [`kind::GAP_ROW`], [`kind::GAP_NOTE`] | those of the [ledger](crate::ledger) |
 
 use thiserror::Error;
 
@@ -195,7 +196,8 @@ pub struct SessionEvent {
 pub struct SnapshotEvent {
     /// The gap that it heals; 0: none, an operator wanted it.
     pub gap_id: u64,
-    /// What it is of: [`SnapshotEvent::WHOLE_CHANNEL`], else the product or instrument.
+    /// What it is of: [`SnapshotEvent::WHOLE_CHANNEL`], else a product (EOBI: MarketSegmentID) or
+    /// an instrument's book ([`SnapshotEvent::instrument`]).
     pub scope: i64,
     /// The first number that still has to be applied. GLIMPSE and CME: of the channel; EOBI: the
     /// product's MsgSeqNum, one more than LastMsgSeqNumProcessed.
@@ -389,6 +391,11 @@ impl SnapshotEvent {
     pub const LEN: usize = 40;
     /// The scope of a snapshot of everything.
     pub const WHOLE_CHANNEL: i64 = i64::MIN;
+
+    /// The scope of an instrument's book: by order, else by price.
+    pub fn instrument(security_id: i32, is_by_order: bool) -> i64 {
+        i64::from(security_id.cast_unsigned()) | i64::from(is_by_order) << 32
+    }
 
     /// The payload of SNAPSHOT_BEGIN and SNAPSHOT_END: five little-endian words.
     pub fn encode(&self) -> [u8; Self::LEN] {

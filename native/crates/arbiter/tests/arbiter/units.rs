@@ -15,14 +15,11 @@ fn whole(line: u8, number: u64) -> Vec<u8> {
 }
 
 fn unit(bytes: &[u8], number: u64) -> Unit<'_> {
-    Unit {
-        session: session(b'1'),
-        first_sequence: number,
-        content: Content::Whole {
-            packet: bytes,
-            compare_from: 4,
-        },
-    }
+    let content = Content::Whole {
+        packet: bytes,
+        compare_from: 4,
+    };
+    Unit::new(session(b'1'), number, content)
 }
 
 #[derive(Default)]

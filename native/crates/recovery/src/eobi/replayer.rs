@@ -237,6 +237,13 @@ impl Replayer {
         suspects.filter_map(move |(id, product)| is_suspect(product).then_some(*id))
     }
 
+    /// The products of which something may be missing that nothing has shown: not heard since the
+    /// last gap.
+    pub fn unproven(&self) -> impl Iterator<Item = i32> {
+        let products = self.products.iter();
+        products.filter_map(|(id, product)| (product.gaps != self.gaps).then_some(*id))
+    }
+
     /// Packets kept for them, and their bytes.
     pub fn buffered(&self) -> (usize, usize) {
         let packets = self.products.values().map(|product| product.kept.len());

@@ -3,13 +3,14 @@
 use std::io;
 use std::path::Path;
 
-use tickdeck_arbiter::Start;
+use tickdeck_arbiter::{Framing, Start};
 use tickdeck_journal::{JournalError, OwnedRecord, Reader, Writer};
 use tickdeck_ring::{Read, RingError};
-use tickdeck_wire::moldudp64::{Session, count_blocks};
+use tickdeck_wire::moldudp64::Session;
 use tickdeck_wire::record::{LostEvent, SessionEvent, kind};
 
 use super::journal::{HOLE_OVERRUN, record};
+use super::protocol::Wire;
 use crate::exit::chain;
 use crate::spec::StartAt;
 
@@ -70,45 +71,57 @@ pub(super) fn drain_old_ring(path: &Path, writer: &mut Writer) -> Result<Drained
     }
 }
 
-/// Where the merge begins: behind the journal's last record of its last session, or where the
+/// Where the merge begins, and how its lines are read.
+pub(super) struct Beginning {
+    pub(super) start: Start,
+    pub(super) framing: Framing,
+}
+
+/// The merge begins behind the journal's last record of its last session, or where the
 /// configuration says when there is none.
-pub(super) fn start_of(dir: &Path, start_at: StartAt) -> Result<Start, JournalError> {
+pub(super) fn begin(dir: &Path, start_at: StartAt, wire: Wire) -> Result<Beginning, JournalError> {
     let reader = Reader::open(dir)?;
     let Some(record) = reader.last_record_of_kind(kind::SESSION)? else {
-        return Ok(match start_at {
+        let start = match start_at {
             StartAt::SessionStart => Start::SessionStart,
             StartAt::FirstSeen => Start::FirstSeen,
-        });
+        };
+        let framing = wire.framing();
+        return Ok(Beginning { start, framing });
     };
     let (session, mut next_sequence) = session_of(&record)?;
     // Both kinds advance the stream, and both only ever forward within a session.
-    for (kind, next_of) in [
-        (kind::DATA, next_of_data as NextOf),
-        (kind::GAP_LOST, next_of_loss),
-    ] {
-        if let Some(newest) = reader.last_record_of_kind(kind)?
-            && newest.seq > record.seq
-        {
-            next_sequence = next_sequence.max(next_of(&newest)?);
-        }
+    let newest = |kind| -> Result<Option<OwnedRecord>, JournalError> {
+        let newest = reader.last_record_of_kind(kind)?;
+        Ok(newest.filter(|newest| newest.seq > record.seq))
+    };
+    let data = newest(kind::DATA)?;
+    if let Some(data) = &data {
+        next_sequence = next_sequence.max(next_of_data(data, wire)?);
     }
-    Ok(Start::Resume {
+    if let Some(loss) = newest(kind::GAP_LOST)? {
+        next_sequence = next_sequence.max(next_of_loss(&loss)?);
+    }
+    let last_packet = data.as_ref().map(|data| &data.payload[..]);
+    let framing = wire.continued(session, last_packet);
+    let framing = framing.map_err(|error| unreadable(data.as_ref().unwrap_or(&record), error))?;
+    let start = Start::Resume {
         session,
         next_sequence,
-    })
+    };
+    Ok(Beginning { start, framing })
 }
-
-type NextOf = fn(&OwnedRecord) -> Result<u64, JournalError>;
 
 fn session_of(record: &OwnedRecord) -> Result<(Session, u64), JournalError> {
     let event = SessionEvent::decode(&record.payload).map_err(|error| unreadable(record, error))?;
     Ok((event.session, event.next_sequence))
 }
 
-fn next_of_data(record: &OwnedRecord) -> Result<u64, JournalError> {
-    let count = count_blocks(&record.payload)
+fn next_of_data(record: &OwnedRecord, wire: Wire) -> Result<u64, JournalError> {
+    let count = wire
+        .count(&record.payload)
         .ok_or_else(|| unreadable(record, "its message blocks are not whole"))?;
-    Ok(record.venue_seq.saturating_add(count as u64))
+    Ok(record.venue_seq.saturating_add(count))
 }
 
 fn next_of_loss(record: &OwnedRecord) -> Result<u64, JournalError> {
@@ -129,6 +142,7 @@ fn unreadable(record: &OwnedRecord, problem: impl std::fmt::Display) -> JournalE
 mod tests {
     use tickdeck_journal::{SyncPolicy, WriterConfig};
     use tickdeck_ring::{RecordHeader, RingConfig};
+    use tickdeck_wire::ledger::{LedgerNote, LedgerRow};
     use tickdeck_wire::record::{GapEvent, LossReason, SessionEventKind};
 
     use super::*;
@@ -189,7 +203,8 @@ mod tests {
 
     fn start_in(dir: &Path, writer: &mut Writer) -> Start {
         writer.flush().expect("flushed");
-        start_of(&dir.join("journal"), StartAt::FirstSeen).expect("a start")
+        let begun = begin(&dir.join("journal"), StartAt::FirstSeen, Wire::MoldUdp64);
+        begun.expect("a start").start
     }
 
     fn resume(next_sequence: u64) -> Start {
@@ -300,6 +315,8 @@ mod tests {
             4,
             &LostEvent { gap, reason }.encode(),
         );
+        append(&mut writer, kind::GAP_ROW, 4, &[0; LedgerRow::LEN]);
+        append(&mut writer, kind::GAP_NOTE, 0, &[0; LedgerNote::HEAD_LEN]);
         assert_eq!(start_in(path, &mut writer), resume(10));
         append_session(&mut writer, SessionEventKind::Changed, 1);
         assert_eq!(

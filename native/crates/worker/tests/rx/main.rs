@@ -6,6 +6,7 @@
 mod bad_input;
 mod capture;
 mod ladder;
+mod ledger;
 mod losses;
 mod paths;
 mod plant;

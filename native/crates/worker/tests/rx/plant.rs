@@ -100,7 +100,7 @@ impl Plant {
                 "packet_mmap": {"enable": null, "queues": 1, "block_bytes": 262_144,
                                 "block_count": 128, "retire_ms": 1},
                 "lines": [line("A", groups[0]), line("B", groups[1])],
-                "arbiter": {"reorder_window_ns": 1_000_000, "reorder_window_min_ns": 100_000,
+                "arbiter": {"reorder_window_ns": 1_000_000, "reorder_window_min_ns": 1_000_000,
                             "reorder_window_packets": 16, "hold_capacity_packets": 4096,
                             "session_takeover_ms": 3000},
                 "ring": {"slot_count": 4096},
@@ -302,7 +302,8 @@ impl Plant {
         (first, first + u64::from(request.count) - 1)
     }
 
-    /// Everything in the journal; the messages' content and the journal's own order are checked.
+    /// Everything in the journal but the ledger, which [`Self::ledger`] tells; the messages' content
+    /// and the journal's own order are checked.
     pub(crate) fn journal(&self) -> Vec<Entry> {
         let mut reader = Reader::open(self.directory.path().join("journal")).expect("a journal");
         let mut entries = Vec::new();
@@ -311,10 +312,10 @@ impl Plant {
             assert_eq!(found.seq, next_seq, "journal sequences follow each other");
             let entry = decode(&found.record);
             next_seq = match entry {
-                Entry::Hole(_, to) => to + 1,
+                Some(Entry::Hole(_, to)) => to + 1,
                 _ => found.seq + 1,
             };
-            entries.push(entry);
+            entries.extend(entry);
         }
         entries
     }
@@ -338,6 +339,24 @@ impl Plant {
             }
         }
         count
+    }
+
+    /// What `tickdeck-journal gaps` tells of each gap.
+    pub(crate) fn ledger(&self) -> Vec<Value> {
+        let output = Command::new(env!("CARGO_BIN_EXE_tickdeck-journal"))
+            .args(["gaps", "--json"])
+            .arg(self.path("journal"))
+            .output()
+            .expect("tickdeck-journal runs");
+        assert!(output.status.success(), "{output:?}");
+        let lines = output.stdout.lines();
+        lines.map(|line| parse(Some(line))).collect()
+    }
+
+    /// The stats file of an incarnation, from 1, whether it lives or not.
+    pub(crate) fn stats_of(&self, incarnation: u32) -> tickdeck_stats::reader::Reader {
+        let name = format!("stats.00000000-0000-4000-8000-{incarnation:012}.dat");
+        tickdeck_stats::reader::Reader::open(&self.path(&name)).expect("stats file")
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -460,10 +479,12 @@ fn answer_to(request: &Request, most: u64) -> Vec<u8> {
     packet(request.session, first, first + count.min(most) - 1)
 }
 
-fn decode(record: &tickdeck_journal::Record<'_>) -> Entry {
+/// The entry of a record; `None` for those of the ledger.
+fn decode(record: &tickdeck_journal::Record<'_>) -> Option<Entry> {
     let payload = record.payload;
     let gap = || GapEvent::decode(payload).expect("a gap");
-    match record.kind {
+    Some(match record.kind {
+        kind::GAP_ROW | kind::GAP_NOTE => return None,
         kind::DATA => {
             assert_eq!(record.channel, 7);
             let mut next = record.venue_seq;
@@ -488,7 +509,7 @@ fn decode(record: &tickdeck_journal::Record<'_>) -> Entry {
             Entry::Hole(hole.from, hole.to)
         }
         other => panic!("record of kind {other}"),
-    }
+    })
 }
 
 fn parse(line: Option<std::io::Result<String>>) -> Value {

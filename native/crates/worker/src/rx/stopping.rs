@@ -1,0 +1,59 @@
+//! Stops the output for a snapshot, and lets it go on.
+//!
+//! It stops where it stands while a snapshot is loaded, so that the snapshot cannot be older than
+//! what has left. Then it is carried on to the snapshot's place, but not before the lines have come
+//! so far: what they still bring belongs into the journal.
+
+use tickdeck_wire::record::SessionEventKind;
+
+use super::link::Command;
+use super::merge::Merge;
+
+impl Merge {
+    /// Stops before `sequence`, or where the output stands; tells the recovery when it has.
+    pub(super) fn stop_output(&mut self, sequence: Option<u64>, now_ns: u64) {
+        match sequence {
+            None => self.stop_at(self.arbiter.next_sequence(), now_ns),
+            Some(sequence) => {
+                self.stop_target = Some(sequence);
+                self.stop_if_due(now_ns);
+            }
+        }
+    }
+
+    /// Carries the output to the snapshot's place when the lines have come there.
+    #[inline]
+    pub(super) fn stop_if_due(&mut self, now_ns: u64) {
+        if let Some(sequence) = self.stop_target
+            && self.arbiter.shown_sequence() >= sequence
+        {
+            self.stop_target = None;
+            self.arbiter.go_on(now_ns, &mut self.publisher);
+            self.settle(now_ns);
+            self.stop_at(sequence, now_ns);
+        }
+    }
+
+    pub(super) fn let_output_go_on(&mut self, now_ns: u64) {
+        self.stop_target = None;
+        self.arbiter.go_on(now_ns, &mut self.publisher);
+        self.settle(now_ns);
+    }
+
+    /// A session that takes over lets the output go on by itself: there is nothing to wait for.
+    pub(super) fn on_session(&mut self, kind: SessionEventKind) {
+        if matches!(kind, SessionEventKind::Started | SessionEventKind::Changed) {
+            self.stop_target = None;
+            self.tell(Command::NotStopped);
+        }
+    }
+
+    fn stop_at(&mut self, sequence: u64, now_ns: u64) {
+        let stopped = self.arbiter.stop_at(sequence, now_ns, &mut self.publisher);
+        if let Err(error) = stopped {
+            tracing::warn!(sequence, %error, "the output does not stop for a snapshot");
+            self.tell(Command::NotStopped);
+        }
+        self.settle(now_ns);
+    }
+}
