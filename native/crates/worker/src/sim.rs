@@ -1,9 +1,10 @@
 //! Wiring of `tickdeck-sim`: files, sockets, clock and commands around the `sim` engine.
 //!
-//! `play` sends a session as A/B multicast and serves it for recovery; `generate` writes a day to
-//! a file. Threads of `play`: the player (packets, heartbeats, faults; takes one queue of commands),
-//! one for each server that was asked for (re-requests, SoupBinTCP stream, GLIMPSE snapshots,
-//! `len_seq_payload`), and the control socket.
+//! `play` sends a session as A/B multicast and serves it for recovery; `play-eobi` sends an EOBI
+//! channel with its snapshots; `generate` writes a day to a file. Threads of `play`: the player
+//! (packets, heartbeats, faults; takes one queue of commands), one for each server that was asked
+//! for (re-requests, SoupBinTCP stream, GLIMPSE snapshots, `len_seq_payload`), and the control
+//! socket.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ use crate::logging;
 
 mod args;
 mod commands;
+mod eobi;
 mod fault_json;
 mod files;
 mod meters;
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
     logging::start();
     exit::finish(match cli.command {
         Command::Play(args) => play(&args),
+        Command::PlayEobi(args) => eobi::play(&args),
         Command::Generate(args) => generate(&args),
     })
 }

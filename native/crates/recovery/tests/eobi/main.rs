@@ -8,6 +8,7 @@
 
 mod books;
 mod collector;
+mod merged;
 mod products;
 mod restarts;
 mod seeds;

@@ -10,6 +10,7 @@ use tickdeck_sim::Rate;
 use tickdeck_wire::moldudp64::Session;
 use tickdeck_wire::soupbintcp::Username;
 
+use super::eobi::PlayEobiArgs;
 use super::fault_json::FaultSpec;
 
 /// An exchange in one process: plays a day as A/B multicast, answers re-requests, injects faults.
@@ -24,6 +25,8 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Send a session on the lines and answer re-requests.
     Play(Box<PlayArgs>),
+    /// Send a generated EOBI channel: incremental lines and the snapshot channel.
+    PlayEobi(Box<PlayEobiArgs>),
     /// Write a generated trading day (ITCH 5.0, BinaryFILE) and print its table.
     Generate(GenerateArgs),
 }
@@ -186,7 +189,7 @@ mod tests {
             .command
         {
             Command::Play(args) => Ok(*args),
-            Command::Generate(_) => Err("not play".to_owned()),
+            _ => Err("not play".to_owned()),
         }
     }
 
