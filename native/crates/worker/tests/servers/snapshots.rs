@@ -15,8 +15,8 @@ use tickdeck_wire::moldudp64::Blocks;
 use crate::driver::read;
 use crate::support::{SESSION, Sim, day};
 
-/// What is compared of a book: name, orders, hash of the state, trading state.
-type Seen = Vec<(Vec<u8>, u32, u64, u8)>;
+/// What is compared of a book: name, hash of its queues, which tells their order, trading state.
+type Seen = Vec<(Vec<u8>, [u8; 32], u8)>;
 
 fn books<'a>(messages: impl Iterator<Item = &'a [u8]>) -> Books {
     let mut books = Books::new(BooksConfig::default());
@@ -30,12 +30,7 @@ fn books<'a>(messages: impl Iterator<Item = &'a [u8]>) -> Books {
 fn seen(books: &Books) -> Seen {
     let see = |book: tickdeck_book::BookView<'_>| {
         let symbol = book.symbol().as_bytes().to_vec();
-        (
-            symbol,
-            book.orders(),
-            book.state_hash(),
-            book.trading_state(),
-        )
+        (symbol, book.queue_sha256(), book.trading_state())
     };
     let mut seen: Seen = books.iter().map(see).collect();
     seen.sort();
