@@ -29,7 +29,7 @@ from tickdeck_daemon.observe.health import ExchangeHealth, HealthTracker
 from tickdeck_daemon.observe.sampler import SAMPLE_INTERVAL_S, Sample, Sampler, Series, Target
 from tickdeck_daemon.operate.idempotency import IdempotencyStore
 from tickdeck_daemon.operate.operations import OperationStore
-from tickdeck_daemon.operate.replays import LiveLine, Replay, ReplayManager, ReplayState
+from tickdeck_daemon.operate.replays import SNAPSHOT, LiveLine, Replay, ReplayManager, ReplayState
 from tickdeck_daemon.preflight.run import Preflight
 from tickdeck_daemon.settings import Settings
 from tickdeck_daemon.workers.supervisor import Supervisor
@@ -214,7 +214,7 @@ class Plant:
                 for line in record.config.lines
             ]
             if snapshot.group is not None and snapshot.port is not None:
-                found.append(LiveLine(record.name, "snapshot", snapshot.group, snapshot.port))
+                found.append(LiveLine(record.name, SNAPSHOT, snapshot.group, snapshot.port))
         return found
 
     def overflowed_gaps(self, exchange: str = "") -> int:
