@@ -371,6 +371,7 @@ impl Plant {
                     let lost = LostEvent::decode(payload).expect("a loss").gap;
                     each((lost.first, lost.last), None);
                 }
+                kind::JOURNAL_HOLE => panic!("the journal was lapped: a larger ring is needed"),
                 _ => {}
             }
         }

@@ -35,6 +35,7 @@ fn plant_of(protocol: &str) -> Plant {
     plant.set("/exchange/arbiter/hold_capacity_packets", json!(16_384));
     // What a busy machine does not take in time is a loss of its own.
     plant.set("/exchange/receive/rcvbuf_bytes", json!(16 << 20));
+    plant.set("/exchange/ring/slot_count", json!(32_768));
     plant
 }
 
