@@ -7,9 +7,9 @@
 //! ```json
 //! {"channels":[{"channel":"224.0.31.64:14340","session":"EPOCH00001",
 //!   "packets_a":5000,"packets_b":5000,"first_sequence":5615,"last_sequence":10614,
-//!   "first_a":4807,"first_b":193,"lost_a":0,"lost_b":0,"duplicates":5000,"conflicts":0,
-//!   "gaps":[{"from":1,"to":2}],"skew_ns":{"min":…,"p1":…,"p50":…,"p99":…,"max":…},
-//!   "rpt_seq":{"instruments":127,"updates":14700,"jumps":0},"uncompared":0,"rejected":{}}]}
+//!   "first_a":193,"first_b":4807,"lost_a":0,"lost_b":0,"duplicates":5000,"conflicts":0,
+//!   "gaps":[],"skew_ns":{"min":-15400,"p1":-4679,"p50":-261,"p99":1378,"max":6087},
+//!   "rpt_seq":{"instruments":127,"updates":15731,"malformed":0,"jumps":0},"uncompared":0,"rejected":{}}]}
 //! ```
 //!
 //! | Key | Means |
