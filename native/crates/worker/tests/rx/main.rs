@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod capture;
+mod channels;
 mod ladder;
 mod ledger;
 mod losses;
