@@ -8,6 +8,8 @@ use crate::servers::{Ask, Delivery, Server};
 use crate::snapshots::{Outcome, Use};
 use crate::world::{MS, Part, Thing, World};
 
+/// Actions of the recovery at one time.
+const MOST_ROUNDS: u64 = 100_000;
 /// As far as any request reaches over what is not missing.
 const MOST_REACH: u64 = 4096;
 
@@ -50,7 +52,8 @@ impl World {
     /// Carries events to the recovery and its actions back until nothing is left to do.
     pub(crate) fn settle(&mut self) {
         self.arbiter.poll(self.now_ns, &mut self.checked);
-        loop {
+        for round in 0.. {
+            assert!(round < MOST_ROUNDS, "the recovery comes to rest");
             for event in std::mem::take(&mut self.checked.events) {
                 self.tell_recovery(event);
             }
