@@ -63,14 +63,18 @@ impl World {
                 None => {}
             }
         }
-        let deadlines = [
-            self.arbiter.next_deadline_ns(),
-            self.engine.next_deadline_ns(),
-        ];
-        let at_ns = deadlines.into_iter().flatten().min();
-        if let Some(at_ns) = at_ns.filter(|at_ns| self.timer_ns.is_none_or(|ns| *at_ns < ns)) {
-            self.timer_ns = Some(at_ns);
-            self.at(at_ns.max(self.now_ns), Thing::Timer);
+        let of_engine_ns = self.engine.next_deadline_ns();
+        assert!(
+            of_engine_ns.is_none_or(|ns| ns > self.now_ns),
+            "a recovery at rest does not spin"
+        );
+        let deadlines = [self.arbiter.next_deadline_ns(), of_engine_ns];
+        if let Some(at_ns) = deadlines.into_iter().flatten().min() {
+            let at_ns = at_ns.max(self.now_ns);
+            if self.timer_ns.is_none_or(|ns| at_ns < ns) {
+                self.timer_ns = Some(at_ns);
+                self.at(at_ns, Thing::Timer);
+            }
         }
     }
 

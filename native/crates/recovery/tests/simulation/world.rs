@@ -138,7 +138,8 @@ impl World {
             Thing::Snapshot(session, outcome) => self.end_snapshot(session, outcome),
             Thing::GoOn => self.go_on(),
             Thing::Order => self.order(),
-            Thing::Timer => self.timer_ns = None,
+            // One that was set for later goes off as well, and stays alone.
+            Thing::Timer => self.timer_ns = self.timer_ns.filter(|ns| *ns > self.now_ns),
         }
     }
 
