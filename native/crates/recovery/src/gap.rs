@@ -31,6 +31,8 @@ pub(crate) struct OpenGap {
     pub(crate) unanswered: u32,
     /// Rounds in a row, besides those, in which the source was silent altogether.
     pub(crate) silent: u32,
+    /// Rounds without an answer of its source altogether, in a row or not.
+    pub(crate) stalls: u32,
     /// When a round was counted last.
     pub(crate) counted_ns: u64,
     pub(crate) requests: u32,
@@ -52,6 +54,7 @@ impl OpenGap {
             due_ns: detected_ns,
             unanswered: 0,
             silent: 0,
+            stalls: 0,
             counted_ns: 0,
             requests: 0,
             answers: 0,
@@ -77,6 +80,7 @@ impl OpenGap {
         self.turn_ns = now_ns;
         self.due_ns = now_ns;
         self.counted_ns = now_ns;
+        self.stalls = 0;
         (self.unanswered, self.silent) = (0, 0);
     }
 

@@ -53,13 +53,14 @@ impl Engine {
                 gap.silent = gap.silent.saturating_add(1);
                 self.channels[index].was_silent = true;
             }
+            gap.stalls = gap.stalls.saturating_add(1);
             gap.counted_ns = now_ns;
             gap.due_ns = now_ns.saturating_add(self.config.backoff_ns(gap.rounds()));
         }
     }
 
     /// Hands the gaps whose source is exhausted to the next one, to the snapshot, or gives them
-    /// up.
+    /// up. A source that answers just often enough gives way for a turn.
     pub(crate) fn escalate(&mut self, now_ns: u64) {
         let most = self.config.retry_attempts.max(1);
         let mut index = 0;
@@ -81,6 +82,13 @@ impl Engine {
                         self.give_up(index, LossReason::AttemptsExhausted);
                     }
                 }
+                Stage::Asking(source) if gap.stalls >= most => {
+                    let tried = gap.tried;
+                    if let Some(next) = self.source_after(source, tried, now_ns) {
+                        self.counters.escalations += 1;
+                        self.gaps[index - 1].turn_to(next, now_ns);
+                    }
+                }
                 Stage::Snapshot if !self.config.snapshot => {
                     index -= 1;
                     self.give_up(index, LossReason::NoRecoverySource);
@@ -95,6 +103,18 @@ impl Engine {
     pub(crate) fn next_source(&self, tried: u8, now_ns: u64) -> Option<usize> {
         let rest_ns = self.config.source_rest_ns;
         let untried = || (0..self.channels.len()).filter(|index| tried & (1 << index) == 0);
+        untried()
+            .find(|index| !self.channels[*index].rests(now_ns, rest_ns))
+            .or_else(|| untried().next())
+    }
+
+    /// The source that takes turns with one that brings too little to be exhausted: the next
+    /// that is not.
+    fn source_after(&self, source: usize, tried: u8, now_ns: u64) -> Option<usize> {
+        let rest_ns = self.config.source_rest_ns;
+        let count = self.channels.len();
+        let others = || (source + 1..source + count).map(|index| index % count);
+        let untried = || others().filter(|index| tried & (1 << index) == 0);
         untried()
             .find(|index| !self.channels[*index].rests(now_ns, rest_ns))
             .or_else(|| untried().next())

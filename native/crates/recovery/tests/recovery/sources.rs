@@ -73,6 +73,34 @@ fn each_source_answers_for_itself() {
     assert_eq!(verdict, Verdict::NotAsked);
 }
 
+/// A source that answers now and then is never exhausted, yet it does not keep a gap for ever: the
+/// sources take turns.
+#[test]
+fn a_trickle_gives_way() {
+    let mut engine = Engine::new(Config {
+        retry_attempts: 4,
+        ..three_sources()
+    });
+    open(&mut engine, 1, 1, 1000, 0);
+    let (mut now_ns, mut asked, mut next) = (0, Vec::new(), 1);
+    while asked.len() < 300 {
+        match engine.poll(now_ns) {
+            Some(Action::Request { source, .. }) => {
+                asked.push(source);
+                if asked.len() % 2 == 0 {
+                    engine.on_answer(source, brought(next, 1), now_ns);
+                    engine.narrowed(1, next, next, now_ns);
+                    next += 1;
+                }
+            }
+            Some(Action::SloMissed { .. }) => {}
+            Some(other) => panic!("{other:?} though something comes"),
+            None => now_ns = engine.next_deadline_ns().expect("a gap is open"),
+        }
+    }
+    assert!(RangeSource::ALL.iter().all(|source| asked.contains(source)));
+}
+
 /// A source that was silent for all its attempts is passed over for new gaps, until a probe or
 /// its rest brings it back.
 #[test]

@@ -8,6 +8,8 @@ use crate::servers::{Ask, Delivery, Server};
 use crate::snapshots::{Outcome, Use};
 use crate::world::{MS, Part, Thing, World};
 
+/// Actions of the recovery at one time.
+const MOST_ROUNDS: u64 = 100_000;
 /// As far as any request reaches over what is not missing.
 const MOST_REACH: u64 = 4096;
 
@@ -50,7 +52,8 @@ impl World {
     /// Carries events to the recovery and its actions back until nothing is left to do.
     pub(crate) fn settle(&mut self) {
         self.arbiter.poll(self.now_ns, &mut self.checked);
-        loop {
+        for round in 0.. {
+            assert!(round < MOST_ROUNDS, "the recovery comes to rest");
             for event in std::mem::take(&mut self.checked.events) {
                 self.tell_recovery(event);
             }
@@ -60,14 +63,18 @@ impl World {
                 None => {}
             }
         }
-        let deadlines = [
-            self.arbiter.next_deadline_ns(),
-            self.engine.next_deadline_ns(),
-        ];
-        let at_ns = deadlines.into_iter().flatten().min();
-        if let Some(at_ns) = at_ns.filter(|at_ns| self.timer_ns.is_none_or(|ns| *at_ns < ns)) {
-            self.timer_ns = Some(at_ns);
-            self.at(at_ns.max(self.now_ns), Thing::Timer);
+        let of_engine_ns = self.engine.next_deadline_ns();
+        assert!(
+            of_engine_ns.is_none_or(|ns| ns > self.now_ns),
+            "a recovery at rest does not spin"
+        );
+        let deadlines = [self.arbiter.next_deadline_ns(), of_engine_ns];
+        if let Some(at_ns) = deadlines.into_iter().flatten().min() {
+            let at_ns = at_ns.max(self.now_ns);
+            if self.timer_ns.is_none_or(|ns| at_ns < ns) {
+                self.timer_ns = Some(at_ns);
+                self.at(at_ns, Thing::Timer);
+            }
         }
     }
 

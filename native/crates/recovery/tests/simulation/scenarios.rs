@@ -176,6 +176,11 @@ fn the_next_source_makes_up_for_a_liar() {
             (0, 4_000),
             "{lie:?}"
         );
+        assert!(
+            report.slowest_ns < 2_000 * MS,
+            "{lie:?}: {} ms",
+            report.slowest_ns / MS
+        );
     }
 }
 

@@ -16,6 +16,8 @@ use crate::snapshots::Outcome;
 pub(crate) const MS: u64 = 1_000_000;
 /// No run may take longer.
 const LIMIT_NS: u64 = 3_600_000 * MS;
+/// Nor more steps.
+const MOST_STEPS: u64 = 1_000_000;
 /// What the wall clock shows at first.
 const UTC_NS: u64 = 1_700_000_000_000 * MS;
 
@@ -103,7 +105,10 @@ impl World {
         }
         while !self.is_complete() {
             let ((at_ns, _), thing) = self.queue.pop_first().expect("the venue is never silent");
-            assert!(at_ns < LIMIT_NS, "the stream came to its end in time");
+            assert!(
+                at_ns < LIMIT_NS && self.report.steps < MOST_STEPS,
+                "the stream came to its end in time"
+            );
             self.now_ns = at_ns;
             self.step(thing);
             self.settle();
@@ -133,7 +138,8 @@ impl World {
             Thing::Snapshot(session, outcome) => self.end_snapshot(session, outcome),
             Thing::GoOn => self.go_on(),
             Thing::Order => self.order(),
-            Thing::Timer => self.timer_ns = None,
+            // One that was set for later goes off as well, and stays alone.
+            Thing::Timer => self.timer_ns = self.timer_ns.filter(|ns| *ns > self.now_ns),
         }
     }
 
