@@ -37,7 +37,10 @@ impl Output for Reader {
         match event {
             Event::GapWaitOver { gap } => self.waited.push(gap.id),
             Event::GapLost { gap, .. } => self.lost += gap.last - gap.first + 1,
-            Event::Session { kind, .. } if kind == SessionEventKind::Changed => {
+            Event::Session {
+                kind: SessionEventKind::Changed,
+                ..
+            } => {
                 self.replayer.restart(&mut self.books);
             }
             _ => {}
@@ -131,7 +134,7 @@ fn run(seed: u64) -> (u64, u64) {
     let (mut feed, mut random) = (Feed::new(), Random::new(mix(seed, 9)));
     let (mut old, mut restarted, mut stragglers) = (None, false, 0);
     let mut first_is_seen = false;
-    while let Some(timed) = session.next() {
+    for timed in session.by_ref() {
         if let Ok(packet) = Packet::parse(&timed.bytes, RELEASE) {
             restarted |= packet.resets() && timed.channel == Channel::Incremental;
             // One packet from before the restart comes late behind it, on either line.
