@@ -53,7 +53,7 @@ use probes::Probes;
 use ranges::{Brought, Ranges, shape};
 pub(super) use readiness::ReadinessMetrics;
 use readiness::{Readiness, SourceName};
-pub(super) use setup::recovery_thread;
+pub(super) use setup::{Place, recovery_thread};
 
 /// Longest sleep, so that a stop is noticed.
 const LONGEST_WAIT_NS: u64 = 50_000_000;
@@ -69,6 +69,8 @@ pub(super) struct RecoveryThread {
     glimpse: Option<Glimpse>,
     channel: Option<SnapshotChannel>,
     probes: Probes,
+    /// The incarnation before was cut off inside a snapshot.
+    owes_snapshot: bool,
     desk: Desk,
     orders: Consumer<Order>,
     stop: Arc<AtomicBool>,
@@ -188,6 +190,10 @@ impl RecoveryThread {
         let Some((session, next)) = self.desk.position else {
             return;
         };
+        if std::mem::take(&mut self.owes_snapshot) {
+            tracing::warn!("the journal ends inside a snapshot; another one is taken");
+            self.desk.engine.snapshot_now(None, now_ns);
+        }
         if !self.probes.is_due(now_ns) {
             return;
         }

@@ -7,7 +7,7 @@ use tickdeck_arbiter::{Framing, Start};
 use tickdeck_journal::{JournalError, OwnedRecord, Reader, Writer};
 use tickdeck_ring::{Read, RingError};
 use tickdeck_wire::moldudp64::Session;
-use tickdeck_wire::record::{LostEvent, SessionEvent, kind};
+use tickdeck_wire::record::{LostEvent, SessionEvent, SnapshotEvent, kind};
 
 use super::journal::{HOLE_OVERRUN, record};
 use super::protocol::Wire;
@@ -75,6 +75,8 @@ pub(super) fn drain_old_ring(path: &Path, writer: &mut Writer) -> Result<Drained
 pub(super) struct Beginning {
     pub(super) start: Start,
     pub(super) framing: Framing,
+    /// The journal ends inside a snapshot of the whole channel: another one is needed.
+    pub(super) is_snapshot_cut: bool,
 }
 
 /// The merge begins behind the journal's last record of its last session, or where the
@@ -87,7 +89,11 @@ pub(super) fn begin(dir: &Path, start_at: StartAt, wire: Wire) -> Result<Beginni
             StartAt::FirstSeen => Start::FirstSeen,
         };
         let framing = wire.framing();
-        return Ok(Beginning { start, framing });
+        return Ok(Beginning {
+            start,
+            framing,
+            is_snapshot_cut: false,
+        });
     };
     let (session, mut next_sequence) = session_of(&record)?;
     // Both kinds advance the stream, and both only ever forward within a session.
@@ -109,7 +115,22 @@ pub(super) fn begin(dir: &Path, start_at: StartAt, wire: Wire) -> Result<Beginni
         session,
         next_sequence,
     };
-    Ok(Beginning { start, framing })
+    Ok(Beginning {
+        start,
+        framing,
+        is_snapshot_cut: is_cut(newest(kind::SNAPSHOT_BEGIN)?, newest(kind::SNAPSHOT_END)?),
+    })
+}
+
+/// Whether the newest snapshot of the whole channel has no end.
+fn is_cut(begin: Option<OwnedRecord>, end: Option<OwnedRecord>) -> bool {
+    let of_channel = |record: &OwnedRecord| {
+        let event = SnapshotEvent::decode(&record.payload);
+        event.is_ok_and(|event| event.scope == SnapshotEvent::WHOLE_CHANNEL)
+    };
+    begin
+        .filter(of_channel)
+        .is_some_and(|begin| end.is_none_or(|end| end.seq < begin.seq))
 }
 
 fn session_of(record: &OwnedRecord) -> Result<(Session, u64), JournalError> {
@@ -324,5 +345,36 @@ mod tests {
             resume(1),
             "numbers of the session before do not count"
         );
+    }
+
+    /// A journal that ends inside a snapshot says so; one whose snapshot is whole, and one that
+    /// another session follows, do not.
+    #[test]
+    fn a_cut_snapshot_is_seen() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let mut writer = open(directory.path());
+        let path = directory.path().join("journal");
+        let snapshot = SnapshotEvent {
+            gap_id: 1,
+            scope: SnapshotEvent::WHOLE_CHANNEL,
+            resume_sequence: 9,
+            records: 1,
+            orders: 0,
+        };
+        let is_cut = |writer: &mut Writer| {
+            writer.flush().expect("flushed");
+            let begun = begin(&path, StartAt::FirstSeen, Wire::MoldUdp64);
+            begun.expect("a beginning").is_snapshot_cut
+        };
+        append_session(&mut writer, SessionEventKind::Started, 1);
+        assert!(!is_cut(&mut writer));
+        append(&mut writer, kind::SNAPSHOT_BEGIN, 9, &snapshot.encode());
+        append(&mut writer, kind::SNAPSHOT_DATA, 9, &[0, 0]);
+        assert!(is_cut(&mut writer));
+        append(&mut writer, kind::SNAPSHOT_END, 9, &snapshot.encode());
+        assert!(!is_cut(&mut writer));
+        append(&mut writer, kind::SNAPSHOT_BEGIN, 9, &snapshot.encode());
+        append_session(&mut writer, SessionEventKind::Changed, 1);
+        assert!(!is_cut(&mut writer));
     }
 }

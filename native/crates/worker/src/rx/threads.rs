@@ -31,7 +31,7 @@ use super::metrics::ReceiveMetrics;
 use super::protocol::Wire;
 use super::publisher::Publisher;
 use super::receive::ReceiveThread;
-use super::recovery::{Order, recovery_thread};
+use super::recovery::{Order, Place, recovery_thread};
 use super::recovery_ops;
 use super::recovery_port::RecoveryPort;
 use super::resume::{Beginning, begin, drain_old_ring};
@@ -149,15 +149,12 @@ pub(super) fn start(
     let recovery = recovery_end
         .map(|(end, orders)| {
             let (counters, readiness) = (metrics.recovery, metrics.readiness);
-            recovery_thread(
-                spec,
-                end,
-                orders,
-                counters,
-                readiness,
-                writer.next_seq(),
-                &recovery_stop,
-            )
+            let place = Place {
+                next_seq: writer.next_seq(),
+                is_snapshot_cut: begun.is_snapshot_cut,
+            };
+            let stop = &recovery_stop;
+            recovery_thread(spec, end, orders, counters, readiness, place, stop)
         })
         .transpose()?;
     let (tap, capture) = capture::open(spec, queues.capture, metrics.capture)?;

@@ -148,6 +148,11 @@ impl Recovery {
                 "recovery.replay_protocol asks for messages; the lines' protocol numbers packets";
             return Err(text.to_owned());
         }
+        if self.replay_protocol == ReplayProtocol::LenSeqPayload && self.peer_address.is_some() {
+            let text = "recovery.peer_address is asked by len_seq_payload too: give one of it and \
+                        recovery.request_address";
+            return Err(text.to_owned());
+        }
         if self.username.is_some() != self.password_file.is_some() {
             let text = "recovery.username and recovery.password_file belong together";
             return Err(text.to_owned());

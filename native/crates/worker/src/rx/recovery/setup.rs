@@ -38,7 +38,15 @@ use crate::spec::{Decoder, Exchange, Recovery, ReplayProtocol, SnapshotProtocol,
 const MESSAGES_PER_REQUEST: u64 = 2000;
 const NS_PER_MS: u64 = 1_000_000;
 
-/// The thread of an exchange that has a source; `next_seq` is the ring's first record.
+/// Where the stream goes on.
+pub(in crate::rx) struct Place {
+    /// Number of the ring's first record.
+    pub(in crate::rx) next_seq: u64,
+    /// The journal ends inside a snapshot.
+    pub(in crate::rx) is_snapshot_cut: bool,
+}
+
+/// The thread of an exchange that has a source.
 ///
 /// # Errors
 /// A socket that cannot be opened, a login that cannot be read.
@@ -48,7 +56,7 @@ pub(in crate::rx) fn recovery_thread(
     orders: Consumer<Order>,
     metrics: RecoveryMetrics,
     readiness: ReadinessMetrics,
-    next_seq: u64,
+    place: Place,
     stop: &Arc<AtomicBool>,
 ) -> Result<RecoveryThread, Failure> {
     let exchange = &spec.exchange;
@@ -88,7 +96,7 @@ pub(in crate::rx) fn recovery_thread(
         let source = SourceName::Snapshot;
         targets.push(Target { source, address });
     }
-    let channel = snapshot_channel(spec, next_seq)?;
+    let channel = snapshot_channel(spec, place.next_seq)?;
     if let Some(channel) = &channel {
         let address = channel.address();
         readiness.add(SourceName::Snapshot, channel.protocol(), address);
@@ -115,6 +123,7 @@ pub(in crate::rx) fn recovery_thread(
         },
         glimpse,
         channel,
+        owes_snapshot: place.is_snapshot_cut,
         orders,
         stop: Arc::clone(stop),
     })

@@ -147,6 +147,7 @@ fn receive_thread(spec: &Spec) -> ReceiveThread {
     let begun = Beginning {
         start: tickdeck_arbiter::Start::SessionStart,
         framing: Wire::MoldUdp64.framing(),
+        is_snapshot_cut: false,
     };
     ReceiveThread {
         lines: open_lines(spec).expect("lines"),
