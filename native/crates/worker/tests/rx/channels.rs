@@ -105,7 +105,7 @@ fn an_eobi_product_comes_back() {
     });
     let victim = session.products()[1].market_segment_id();
     let mut count = 0;
-    while let Some(timed) = session.next() {
+    for timed in session.by_ref() {
         count += 1;
         if count % 64 == 0 {
             std::thread::sleep(Duration::from_millis(1));
