@@ -1,6 +1,7 @@
 //! Protocols that number packets, with snapshot channels: what both lines lost costs only the books
 //! that it concerns, these come back from the next whole cycle, and the journal alone gives them.
 
+use std::cell::RefCell;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use tickdeck_journal::Reader;
 use tickdeck_net::{MulticastSender, find_interface};
 use tickdeck_recovery::{cme, eobi};
 use tickdeck_sim::cme::{Channel as CmeChannel, ChannelConfig, Snapshots};
-use tickdeck_sim::eobi::{Channel, Session, SessionConfig};
+use tickdeck_sim::eobi::{Channel, Session, SessionConfig, Timed};
 use tickdeck_stats::GapState;
 use tickdeck_wire::eobi::Release;
 use tickdeck_wire::record::{SessionEvent, SessionEventKind, SnapshotEvent, kind};
@@ -104,51 +105,123 @@ fn an_eobi_product_comes_back() {
         ..SessionConfig::default()
     });
     let victim = session.products()[1].market_segment_id();
-    let mut count = 0;
+    let mut play = Play::new(&plant, &snapshots);
     for timed in session.by_ref() {
-        count += 1;
-        if count % 64 == 0 {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        if timed.channel == Channel::Snapshot {
-            if timed.line == 0 {
-                snapshots.send(&timed.bytes).expect("sent");
-            }
-            continue;
-        }
-        let is_lost = eobi_wire::Packet::parse(&timed.bytes, RELEASE).is_ok_and(|packet| {
+        play.send(&timed, |packet| {
             packet.market_segment_id() == victim && (400..900).contains(&packet.sequence())
         });
-        if !is_lost {
-            plant.send_bytes(usize::from(timed.line), &timed.bytes);
-        }
     }
     until_healed(&worker, || std::thread::sleep(Duration::from_millis(5)));
     worker.stop();
-    let mut replayer = eobi::Replayer::new(eobi::ReplayerConfig::default());
-    let books = std::cell::RefCell::new((eobi_books::Books::new(RELEASE), &mut replayer));
+    let books = eobi_books_of(&plant);
+    for product in session.products() {
+        let id = product.market_segment_id();
+        assert_eq!(books.was_suspect(id), id == victim, "product {id}");
+        assert_eq!(&books.products[&id], product.orders(), "product {id}");
+    }
+}
+
+/// A receiver of EOBI that is killed and started again: the same epoch goes on, what it missed costs a
+/// snapshot, and the journal of both gives the venue's orders.
+#[test]
+fn an_eobi_receiver_is_killed() {
+    let (mut plant, snapshots) = plant_of("eobi");
+    let mut worker = plant.start();
+    let mut session = Session::new(SessionConfig {
+        steps: 4_000,
+        release: RELEASE,
+        ..SessionConfig::default()
+    });
+    let mut play = Play::new(&plant, &snapshots);
+    let mut sent = 0;
+    let mut is_killed = false;
+    while let Some(timed) = session.next() {
+        play.send(&timed, |_| false);
+        sent += 1;
+        if sent == 6_000 {
+            worker.kill();
+            is_killed = true;
+            break;
+        }
+    }
+    assert!(is_killed, "the session is long enough");
+    // The venue goes on without anybody who listens.
+    for timed in session.by_ref().take(1_000) {
+        play.send(&timed, |_| false);
+    }
+    drop(play);
+    worker = plant.start();
+    let mut play = Play::new(&plant, &snapshots);
+    for timed in session.by_ref() {
+        play.send(&timed, |_| false);
+    }
+    until_healed(&worker, || std::thread::sleep(Duration::from_millis(5)));
+    worker.stop();
+    let books = eobi_books_of(&plant);
+    for product in session.products() {
+        let id = product.market_segment_id();
+        assert_eq!(&books.products[&id], product.orders(), "product {id}");
+    }
+}
+
+/// Sends a session, slowly enough for a busy machine.
+struct Play<'a> {
+    plant: &'a Plant,
+    snapshots: &'a MulticastSender,
+    count: u64,
+}
+
+impl<'a> Play<'a> {
+    fn new(plant: &'a Plant, snapshots: &'a MulticastSender) -> Self {
+        Self {
+            plant,
+            snapshots,
+            count: 0,
+        }
+    }
+
+    fn send(&mut self, timed: &Timed, is_lost: impl Fn(&eobi_wire::Packet<'_>) -> bool) {
+        self.count += 1;
+        if self.count.is_multiple_of(64) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        match timed.channel {
+            Channel::Snapshot if timed.line == 0 => {
+                self.snapshots.send(&timed.bytes).expect("sent");
+            }
+            Channel::Snapshot => {}
+            Channel::Incremental => {
+                let packet = eobi_wire::Packet::parse(&timed.bytes, RELEASE);
+                if !packet.is_ok_and(|packet| is_lost(&packet)) {
+                    self.plant.send_bytes(usize::from(timed.line), &timed.bytes);
+                }
+            }
+        }
+    }
+}
+
+/// The books that the journal gives; each product is good.
+fn eobi_books_of(plant: &Plant) -> eobi_books::Books {
+    let replayer = eobi::Replayer::new(eobi::ReplayerConfig::default());
+    let reader = RefCell::new((eobi_books::Books::new(RELEASE), replayer));
     read_journal(
-        &plant,
+        plant,
         |bytes| {
-            let (books, replayer) = &mut *books.borrow_mut();
+            let (books, replayer) = &mut *reader.borrow_mut();
             let packet = eobi_wire::Packet::parse(bytes, RELEASE).expect("a packet");
             replayer.on_packet(&packet, books);
         },
         |event, packets| {
-            let (books, replayer) = &mut *books.borrow_mut();
+            let (books, replayer) = &mut *reader.borrow_mut();
             let packets = packets.iter().map(Vec::as_slice);
             let cycle = eobi::Cycle::read(RELEASE, packets).expect("a whole cycle");
             assert_eq!(i64::from(cycle.market_segment_id), event.scope);
             replayer.on_cycle(&cycle, books);
         },
     );
-    let (books, replayer) = books.into_inner();
+    let (books, replayer) = reader.into_inner();
     assert_eq!(replayer.suspects().count(), 0);
-    for product in session.products() {
-        let id = product.market_segment_id();
-        assert_eq!(books.was_suspect(id), id == victim, "product {id}");
-        assert_eq!(&books.products[&id], product.orders(), "product {id}");
-    }
+    books
 }
 
 /// CME: both lines lose a range of packets. The books by price and by order come back from the
@@ -187,7 +260,7 @@ fn cme_books_come_back() {
     worker.wait_for("arbiter_next_sequence", "", end);
     worker.stop();
     let mut replayer = cme::Replayer::new(cme::ReplayerConfig::default());
-    let reader = std::cell::RefCell::new((CmeTrust::default(), &mut replayer));
+    let reader = RefCell::new((CmeTrust::default(), &mut replayer));
     read_journal(
         &plant,
         |bytes| {

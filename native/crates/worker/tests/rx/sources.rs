@@ -62,6 +62,38 @@ fn brought_by(row: &GapRow, server: &str) -> u64 {
     }
 }
 
+/// Line A is cut for 200 ms at the highest rate: line B carries alone, nothing is lost, nothing
+/// comes twice, nobody is asked.
+#[test]
+fn line_a_is_cut_for_200_ms() {
+    let mut plant = plant_of("moldudp64");
+    // Longer than this machine may keep line B's packets waiting.
+    plant.set("/exchange/arbiter/reorder_window_ns", json!(500_000_000));
+    plant.set(
+        "/exchange/arbiter/reorder_window_min_ns",
+        json!(500_000_000),
+    );
+    let mut venue = Venue::open(&plant, 100_000, "200000", &[]);
+    plant.set(
+        "/exchange/recovery/request_address",
+        venue.address("request"),
+    );
+    let worker = plant.start();
+    venue.play();
+    worker.wait_until("arbiter_next_sequence", "", |next| next > 10_000);
+    venue.arm_for("cut", json!({"line": "A"}), 200);
+    venue.wait_for_the_end(&worker);
+    assert!(
+        worker.value("line_lost_total", "line=A") > 0,
+        "the cut was felt"
+    );
+    assert_eq!(worker.value("line_lost_total", "line=B"), 0);
+    assert_eq!(worker.value("recovery_requests_total", ""), 0);
+    assert_eq!(worker.value("gap_messages_lost_total", ""), 0);
+    worker.stop();
+    assert_eq!(venue.compare(&plant), 0);
+}
+
 /// A thousand messages that both lines lost come from each source within the objective of 250 ms,
 /// in order, and the row tells who brought them.
 #[test]

@@ -103,7 +103,12 @@ impl Venue {
 
     /// Arms a fault for a minute.
     pub(crate) fn arm(&mut self, fault: &str, args: Value) {
-        let args = json!({"fault": fault, "args": args, "lease_ms": 60_000});
+        self.arm_for(fault, args, 60_000);
+    }
+
+    /// Arms a fault for so long.
+    pub(crate) fn arm_for(&mut self, fault: &str, args: Value, lease_ms: u64) {
+        let args = json!({"fault": fault, "args": args, "lease_ms": lease_ms});
         self.call("fault.arm", args);
     }
 
