@@ -28,8 +28,7 @@ impl Merge {
             && self.arbiter.shown_sequence() >= sequence
         {
             self.stop_target = None;
-            self.arbiter.go_on(now_ns, &mut self.publisher);
-            self.settle(now_ns);
+            // Not let go on first: with nothing missing it would run past the place.
             self.stop_at(sequence, now_ns);
         }
     }
@@ -49,7 +48,7 @@ impl Merge {
     }
 
     fn stop_at(&mut self, sequence: u64, now_ns: u64) {
-        let stopped = self.arbiter.stop_at(sequence, now_ns, &mut self.publisher);
+        let stopped = self.arbiter.carry_to(sequence, now_ns, &mut self.publisher);
         if let Err(error) = stopped {
             tracing::warn!(sequence, %error, "the output does not stop for a snapshot");
             self.tell(Command::NotStopped);
