@@ -48,7 +48,7 @@ mod venue;
 use channel::SnapshotChannel;
 use glimpse::{Glimpse, Outcome};
 pub(super) use orders::Order;
-use outbox::Outbox;
+use outbox::{Outbox, pieces};
 use probes::Probes;
 use ranges::{Brought, Ranges, shape};
 pub(super) use readiness::ReadinessMetrics;
@@ -431,7 +431,7 @@ impl Desk {
             Content::Blocks { blocks, .. } => blocks,
             Content::Packet(packet) => packet,
         };
-        if is_whole && payload.len() > self.outbox.buffer_bytes() {
+        if !fits(payload, is_whole, self.outbox.buffer_bytes()) {
             return self.engine.on_fault(source, Fault::Oversize, now_ns);
         }
         let about = About {
@@ -531,10 +531,38 @@ fn name_of(source: RangeSource) -> SourceName {
     }
 }
 
+/// Whether a packet, or each of some message blocks, goes into a buffer.
+fn fits(payload: &[u8], is_whole: bool, most: usize) -> bool {
+    let fitting = || pieces(payload, most).map(|(_, piece)| piece.len());
+    payload.len() <= most || (!is_whole && payload.len() == fitting().sum::<usize>())
+}
+
 /// The ledger's word for a datagram that is no packet.
 fn fault_of(reason: &str) -> Fault {
     match reason {
         "truncated" | "block_beyond_end" => Fault::Truncated,
         _ => Fault::Garbage,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Blocks go in several buffers, each message in one; a packet goes in one. One message that
+    /// is too long, wherever it stands, is seen.
+    #[test]
+    fn what_fits_a_buffer() {
+        let short = [0, 3, b'a', b'b', b'c'];
+        let long = [0, 4, b'a', b'b', b'c', b'd'];
+        for (payload, is_whole, expected) in [
+            (short.repeat(3), false, true),
+            (short.repeat(3), true, false),
+            (short.to_vec(), true, true),
+            ([&short[..], &long].concat(), false, false),
+            ([&long[..], &short].concat(), false, false),
+        ] {
+            assert_eq!(fits(&payload, is_whole, 5), expected, "{payload:?}");
+        }
     }
 }
