@@ -45,6 +45,9 @@ impl Merge {
         if matches!(kind, SessionEventKind::Started | SessionEventKind::Changed) {
             self.stop_target = None;
             self.is_loading = false;
+            if let Some(session) = self.arbiter.session() {
+                self.rows.session_began(session);
+            }
             self.tell(Command::NotStopped);
         }
         // The recovery needs the session before the first gap of it.
