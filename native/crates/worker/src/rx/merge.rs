@@ -281,6 +281,9 @@ impl Merge {
             if taken == Disposition::Stale {
                 self.rows.stale_answer(answer.about.first);
             }
+        } else {
+            let about = answer.about;
+            self.tell(Command::Refused { about });
         }
         self.give_back(answer);
     }

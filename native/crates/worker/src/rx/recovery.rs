@@ -347,8 +347,23 @@ impl Desk {
             }
             Command::ForgetAll => self.engine.forget_all(),
             Command::Position { session, next } => self.position = Some((session, next)),
+            Command::Refused { about } => self.on_refused(&about, now_ns),
             Command::Stopped { .. } | Command::NotStopped => {}
         }
+    }
+
+    fn on_refused(&mut self, about: &About, now_ns: u64) {
+        let source = match about.source {
+            Source::Line(_) => return,
+            Source::Retransmit => RangeSource::Request,
+            Source::Stream => RangeSource::Stream,
+            Source::Peer => RangeSource::Peer,
+        };
+        let text = "its packets are of another epoch than those of the lines";
+        self.readiness
+            .failed(name_of(source), text.to_owned(), realtime_ns());
+        self.engine
+            .on_refused(source, about.session, about.first, now_ns);
     }
 
     fn note_closed(&mut self, id: u64, closed: Option<recovery::Closed>) {

@@ -1,4 +1,4 @@
-//! Snapshots on their way into the stream, when something else comes between.
+//! What the recovery hands to the merge, when something else comes between or it is no good.
 
 use tickdeck_net::{Datagram, Stamp};
 use tickdeck_ring::{Read, Reader};
@@ -166,6 +166,20 @@ fn snapshot_of_a_session_that_was_left_is_left_out() {
         assert_eq!(kinds.contains(&kind::SNAPSHOT_BEGIN), begun);
         assert!(rig.recovery.returns.pop().is_ok(), "the buffer comes back");
     }
+}
+
+/// An answer that is not what it was taken for is told, and its buffer comes back.
+#[test]
+fn refused_answer_is_told() {
+    let mut rig = Rig::new();
+    rig.message(b"DEMO000001", 1);
+    let mut answer = rig.recovery.free.pop().expect("a buffer");
+    (answer.about.first, answer.about.count) = (2, 1);
+    let told = rig.say([Feedback::Answer(answer)]);
+    let is_it =
+        |command: &Command| matches!(command, Command::Refused { about } if about.first == 2);
+    assert!(told.iter().any(is_it), "{told:?}");
+    assert!(rig.recovery.returns.pop().is_ok());
 }
 
 /// The recovery knows the session as soon as it begins, not a quarter of a second later.
