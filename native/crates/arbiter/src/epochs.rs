@@ -25,6 +25,8 @@
 //! like any other. Two things cannot be seen: a reset whose first packets are all missed until the
 //! numbers have passed the old ones, and one within the first two packets of an epoch.
 
+use std::cmp::Ordering;
+
 use tickdeck_wire::moldudp64::Session;
 
 use crate::config::MAX_LINES;
@@ -74,6 +76,8 @@ struct Line {
     epoch: u32,
     /// The sending time of its first packet of that epoch.
     start_ns: u64,
+    /// Its first packet of that epoch.
+    first: Mark,
     /// What it went on with last, and before that.
     newest: Mark,
     before: Mark,
@@ -118,6 +122,7 @@ impl Epochs {
         };
         let line = Line {
             epoch: number,
+            first: last,
             newest: last,
             before: last,
             ..Line::default()
@@ -170,9 +175,18 @@ impl Epochs {
         self.judge_other(line, mark, now_ns)
     }
 
-    /// Whether an answer, which came by no line, can be of the current epoch.
-    pub(crate) fn judge_answer(&mut self, time_ns: u64) -> Result<(), &'static str> {
-        if self.number == 0 || time_ns < self.start_ns {
+    /// Whether an answer, which came by no line, can be of the current epoch. Another host counts
+    /// its epochs for itself, so their name proves nothing: the packet must have been sent between
+    /// those around it that lines have brought.
+    pub(crate) fn judge_answer(&mut self, sequence: u64, time_ns: u64) -> Result<(), &'static str> {
+        let here = self.lines.iter().filter(|line| line.epoch == self.number);
+        let fits = |mark: &Mark| match sequence.cmp(&mark.sequence) {
+            Ordering::Less => time_ns <= mark.time_ns.saturating_add(SKEW_NS),
+            Ordering::Equal => true,
+            Ordering::Greater => time_ns.saturating_add(SKEW_NS) >= mark.time_ns,
+        };
+        let mut marks = here.flat_map(|line| [line.first, line.before]);
+        if self.number == 0 || time_ns < self.start_ns || !marks.all(|mark| fits(&mark)) {
             self.counters.stragglers += 1;
             return Err(STRAGGLER);
         }
@@ -261,6 +275,7 @@ impl Line {
         *self = Self {
             epoch,
             start_ns: start_ns.min(mark.time_ns),
+            first: mark,
             newest: mark,
             before: mark,
             claim: None,

@@ -123,14 +123,14 @@ impl Framing {
     /// A packet that a source of answers brought. It decides nothing about epochs.
     ///
     /// # Errors
-    /// [`Refused`] when the bytes are no packet, or are of an older epoch.
+    /// [`Refused`] when the bytes are no packet, or are of another epoch.
     pub fn frame_answer<'a>(&mut self, bytes: &'a [u8]) -> Result<Unit<'a>, Refused> {
         if self.protocol == Protocol::MoldUdp64 {
             return moldudp64_unit(bytes);
         }
         let packet = self.numbered(bytes)?;
         self.epochs
-            .judge_answer(packet.time_ns)
+            .judge_answer(packet.sequence, packet.time_ns)
             .map_err(|reason| Refused { reason })?;
         self.unit(bytes, &packet)
     }

@@ -73,7 +73,7 @@ impl Engine {
         }
     }
 
-    fn index_of(&self, source: RangeSource) -> Option<usize> {
+    pub(crate) fn index_of(&self, source: RangeSource) -> Option<usize> {
         let mut channels = self.channels.iter();
         channels.position(|channel| channel.kind == source)
     }

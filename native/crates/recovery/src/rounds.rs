@@ -1,10 +1,13 @@
 //! Silence: rounds without an answer, the next source, and what to do about too many gaps.
 
+use tickdeck_wire::moldudp64::Session;
+
 use crate::LossReason;
 use crate::action::SnapshotReason;
 use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::gap::Stage;
+use crate::source::RangeSource;
 use crate::window::Flight;
 
 impl Engine {
@@ -68,19 +71,9 @@ impl Engine {
             index += 1;
             match gap.stage {
                 Stage::Asking(source) if gap.rounds() >= most => {
-                    gap.tried |= 1 << source;
-                    let (tried, turn_ns) = (gap.tried, gap.turn_ns);
+                    let turn_ns = gap.turn_ns;
                     self.abandon_if_silent(source, turn_ns, now_ns);
-                    if let Some(next) = self.next_source(tried, now_ns) {
-                        self.counters.escalations += 1;
-                        self.gaps[index - 1].turn_to(next, now_ns);
-                    } else if self.config.snapshot {
-                        self.gaps[index - 1].stage = Stage::Snapshot;
-                        self.snapshots.reason = SnapshotReason::Exhausted;
-                    } else {
-                        index -= 1;
-                        self.give_up(index, LossReason::AttemptsExhausted);
-                    }
+                    index -= usize::from(!self.leave_source(index - 1, source, now_ns));
                 }
                 Stage::Asking(source) if gap.stalls >= most => {
                     let tried = gap.tried;
@@ -94,6 +87,48 @@ impl Engine {
                     self.give_up(index, LossReason::NoRecoverySource);
                 }
                 _ => {}
+            }
+        }
+    }
+
+    /// The source is exhausted for this gap: the next one, the snapshot, or nobody. False when the
+    /// gap was given up.
+    fn leave_source(&mut self, index: usize, source: usize, now_ns: u64) -> bool {
+        self.gaps[index].tried |= 1 << source;
+        if let Some(next) = self.next_source(self.gaps[index].tried, now_ns) {
+            self.counters.escalations += 1;
+            self.gaps[index].turn_to(next, now_ns);
+        } else if self.config.snapshot {
+            self.gaps[index].stage = Stage::Snapshot;
+            self.snapshots.reason = SnapshotReason::Exhausted;
+        } else {
+            self.give_up(index, LossReason::AttemptsExhausted);
+            return false;
+        }
+        true
+    }
+
+    /// The merge has refused an answer that was wanted: it is of another epoch, which only the
+    /// lines can tell. To ask this source again would bring the same.
+    pub fn on_refused(
+        &mut self,
+        source: RangeSource,
+        session: Session,
+        sequence: u64,
+        now_ns: u64,
+    ) {
+        let Some(source) = self.index_of(source) else {
+            return;
+        };
+        let fault = Fault::WrongSession;
+        self.counters.lies[fault as usize] += 1;
+        self.blame(session, sequence, sequence, fault);
+        let mut index = 0;
+        while let Some(gap) = self.gaps.get(index) {
+            let is_meant =
+                gap.stage == Stage::Asking(source) && gap.overlaps(session, sequence, sequence);
+            if !is_meant || self.leave_source(index, source, now_ns) {
+                index += 1;
             }
         }
     }

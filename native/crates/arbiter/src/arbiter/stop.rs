@@ -76,6 +76,25 @@ impl Arbiter {
         Ok(())
     }
 
+    /// As [`Arbiter::stop_at`] for an output that may stand already: it is carried on to `sequence`,
+    /// and nothing behind that leaves.
+    ///
+    /// # Errors
+    /// [`StopError`] when the output cannot stop there; it stands where it stood.
+    pub fn carry_to(
+        &mut self,
+        sequence: u64,
+        now_ns: u64,
+        out: &mut impl Output,
+    ) -> Result<(), StopError> {
+        let stood = std::mem::take(&mut self.stopped);
+        let carried = self.stop_at(sequence, now_ns, out);
+        if carried.is_err() {
+            self.stopped = stood;
+        }
+        carried
+    }
+
     /// Lets the output go on. `false` when it was not stopped.
     pub fn go_on(&mut self, now_ns: u64, out: &mut impl Output) -> bool {
         let stood = std::mem::take(&mut self.stopped);

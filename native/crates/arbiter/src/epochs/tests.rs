@@ -206,6 +206,29 @@ fn names_count() {
     assert_eq!(rig.packet(1, 1, 20 * S), Ok(1));
 }
 
+/// An answer is of this epoch when it was sent between the packets around it: one of the same
+/// number from a host whose count of epochs is ahead or behind is refused, on a line's first epoch
+/// and after a resume too.
+#[test]
+fn answers_of_another_epoch_are_refused() {
+    let resumed = Rig(Epochs::resume(Session(*b"EPOCH00001"), 90, 90 * S).expect("an epoch"));
+    for mut rig in [Rig::at_100(), resumed] {
+        assert_eq!(rig.packet(0, 120, 120 * S), Ok(1));
+        assert_eq!(rig.packet(0, 121, 121 * S), Ok(1));
+        assert_eq!(rig.0.judge_answer(110, 110 * S), Ok(()));
+        assert_eq!(
+            rig.0.judge_answer(110, 50 * S),
+            Err(STRAGGLER),
+            "a week before"
+        );
+        assert_eq!(
+            rig.0.judge_answer(110, 500 * S),
+            Err(STRAGGLER),
+            "a week later"
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 

@@ -15,6 +15,11 @@ impl Rig {
             .stop_at(sequence, self.now_ns, &mut self.checked)
     }
 
+    fn carry_to(&mut self, sequence: u64) -> Result<(), StopError> {
+        self.arbiter
+            .carry_to(sequence, self.now_ns, &mut self.checked)
+    }
+
     fn go_on(&mut self) -> bool {
         self.arbiter.go_on(self.now_ns, &mut self.checked)
     }
@@ -103,6 +108,28 @@ fn stop_ahead_of_the_lines() {
     assert_eq!(rig.arbiter.counters().stale, 2);
     rig.go_on();
     assert_eq!(rig.runs(), [(1, 1), (5, 5)]);
+}
+
+/// An output that stands is carried on to a later number and not beyond, although nothing is
+/// missing behind it; where it cannot be, it goes on standing where it stood.
+#[test]
+fn standing_output_is_carried_on() {
+    let mut rig = rig();
+    rig.data(A, 1, 2);
+    assert_eq!(rig.stop_at(3), Ok(()));
+    rig.data(A, 3, 9);
+    rig.data(A, 12, 12);
+    assert_eq!(rig.carry_to(6), Ok(()));
+    assert_eq!(rig.runs(), [(1, 2), (3, 5)]);
+    assert_eq!(rig.events().last(), Some(&Event::Stopped { sequence: 6 }));
+    assert_eq!(rig.carry_to(5), Err(StopError::Passed { next: 6 }));
+    assert_eq!(rig.arbiter.stopped_at(), Some(6));
+    assert_eq!(rig.carry_to(11), Ok(()));
+    assert_eq!(rig.runs(), [(1, 2), (3, 5), (6, 9)]);
+    assert_eq!(rig.lost(), [(10, 10, LossReason::Snapshot)]);
+    rig.data(B, 11, 11);
+    rig.go_on();
+    assert_eq!(rig.runs(), [(1, 2), (3, 5), (6, 9), (11, 11), (12, 12)]);
 }
 
 /// Where the output cannot stop, the caller is told and nothing changes.

@@ -62,6 +62,34 @@ fn answer_of_an_earlier_source_is_wanted() {
     );
 }
 
+/// A source whose wanted answers the merge refuses brings the same for ever, so it is left at once,
+/// although it answers; the last one leaves the gap given up for that reason.
+#[test]
+fn refused_answers_exhaust_a_source() {
+    let mut engine = Engine::new(three_sources());
+    open(&mut engine, 1, 10, 12, 0);
+    let (mut now_ns, mut asked) = (0, Vec::new());
+    let given_up = loop {
+        match engine.poll(now_ns) {
+            Some(Action::Request { source, .. }) => {
+                asked.push(source);
+                assert!(asked.len() < 10, "it would go on for ever");
+                assert_eq!(
+                    engine.on_answer(source, brought(10, 3), now_ns),
+                    wanted(10, 12)
+                );
+                engine.on_refused(source, SESSION, 10, now_ns);
+                engine.on_refused(source, SESSION, 11, now_ns);
+            }
+            Some(Action::GiveUp { fault, .. }) => break fault,
+            Some(_) => {}
+            None => now_ns = engine.next_deadline_ns().expect("a gap is open"),
+        }
+    };
+    assert_eq!(asked, RangeSource::ALL);
+    assert_eq!(given_up, Fault::WrongSession);
+}
+
 /// What one source was asked for is not taken from another.
 #[test]
 fn each_source_answers_for_itself() {

@@ -50,7 +50,8 @@ impl GapRows {
             channel,
             rows: vec![unused; SLOTS.max(2 * most_open)],
             newest: 0,
-            due: Vec::with_capacity(most_open),
+            // All rows can be due at once, by a snapshot.
+            due: Vec::with_capacity(SLOTS.max(2 * most_open)),
         }
     }
 
@@ -248,6 +249,16 @@ impl GapRows {
             row.reason = reason as u64;
             close(row, GapState::Unrecoverable, clock::realtime_ns());
         });
+    }
+
+    /// `session` has taken over: no snapshot will stand in for what was lost of another.
+    pub(super) fn session_began(&mut self, session: Session) {
+        for at in 0..self.rows.len() {
+            let kept = &self.rows[at];
+            if kept.row.state == GapState::Snapshot && kept.session != session {
+                self.snapshot_failed(kept.row.id, LossReason::SessionEnded);
+            }
+        }
     }
 
     /// As [`Self::snapshot_healed`] for every gap that waits for a snapshot and lies below the

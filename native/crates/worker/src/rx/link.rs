@@ -42,6 +42,8 @@ pub(super) enum Command {
     Stopped { sequence: u64 },
     /// The output is beyond the number asked for, or there is no session.
     NotStopped,
+    /// This answer is not what it was taken for.
+    Refused { about: About },
 }
 
 /// What the recovery tells the receive thread.

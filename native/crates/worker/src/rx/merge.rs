@@ -8,7 +8,7 @@ use tickdeck_net::clock::realtime_ns;
 use tickdeck_net::{Datagram, PathCounters, Stamp};
 use tickdeck_stats::Counter;
 use tickdeck_wire::moldudp64::Session;
-use tickdeck_wire::record::{SnapshotEvent, kind, stamp};
+use tickdeck_wire::record::stamp;
 
 use super::capture::Tap;
 use super::gap_orders::GapOrder;
@@ -53,6 +53,9 @@ pub(super) struct Merge {
     pub(super) requests_dropped: Counter,
     /// Where the output is to stop, once the lines have come so far.
     pub(super) stop_target: Option<u64>,
+    /// A snapshot's records are going out. A session that takes over ends it: what is still on its
+    /// way is of the session before.
+    pub(super) is_loading: bool,
     /// When the recovery is told where the output stands, monotonic ns.
     pub(super) position_due_ns: u64,
     /// Gaps to give up after the current call.
@@ -150,12 +153,12 @@ impl Merge {
         self.settle(now_ns);
         self.stop_if_due(now_ns);
         if let Some(port) = &mut self.port {
-            if now_ns >= self.position_due_ns {
+            if now_ns >= self.position_due_ns
+                && let Some(session) = self.arbiter.session()
+            {
                 self.position_due_ns = now_ns + POSITION_INTERVAL_NS;
-                if let Some(session) = self.arbiter.session() {
-                    let next = self.arbiter.next_sequence();
-                    port.tell(Command::Position { session, next });
-                }
+                let next = self.arbiter.next_sequence();
+                port.tell(Command::Position { session, next });
             }
             port.flush(&self.arbiter);
         }
@@ -246,20 +249,9 @@ impl Merge {
             Feedback::Faulty { id, fault } => self.rows.fault(id, u64::from(fault as u8)),
             Feedback::AwaitsSnapshot { id } => self.rows.snapshot_waited(id),
             Feedback::StopAt { sequence } => self.stop_output(sequence, now_ns),
-            Feedback::SnapshotBegin(event) => {
-                self.publisher.snapshot_edge(kind::SNAPSHOT_BEGIN, &event);
-            }
-            Feedback::SnapshotPart(part) => {
-                self.publisher
-                    .snapshot_part(part.about.first, part.payload(), part.rx_ns);
-                self.give_back(part);
-            }
-            Feedback::SnapshotEnd(event) => {
-                self.publisher.snapshot_edge(kind::SNAPSHOT_END, &event);
-                if event.scope == SnapshotEvent::WHOLE_CHANNEL {
-                    self.rows.healed_below(event.resume_sequence, realtime_ns());
-                }
-            }
+            Feedback::SnapshotBegin(event) => self.begin_snapshot(&event),
+            Feedback::SnapshotPart(part) => self.take_snapshot_part(part),
+            Feedback::SnapshotEnd(event) => self.end_snapshot(&event),
             Feedback::Healed { newest } => self.rows.healed_up_to(newest, realtime_ns()),
             Feedback::GoOn => self.let_output_go_on(now_ns),
             Feedback::TellAgain => {
@@ -289,11 +281,14 @@ impl Merge {
             if taken == Disposition::Stale {
                 self.rows.stale_answer(answer.about.first);
             }
+        } else {
+            let about = answer.about;
+            self.tell(Command::Refused { about });
         }
         self.give_back(answer);
     }
 
-    fn give_back(&mut self, answer: Answer) {
+    pub(super) fn give_back(&mut self, answer: Answer) {
         if let Some(port) = &mut self.port {
             port.give_back(answer);
         }

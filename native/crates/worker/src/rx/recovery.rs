@@ -48,7 +48,7 @@ mod venue;
 use channel::SnapshotChannel;
 use glimpse::{Glimpse, Outcome};
 pub(super) use orders::Order;
-use outbox::Outbox;
+use outbox::{Outbox, pieces};
 use probes::Probes;
 use ranges::{Brought, Ranges, shape};
 pub(super) use readiness::ReadinessMetrics;
@@ -347,8 +347,23 @@ impl Desk {
             }
             Command::ForgetAll => self.engine.forget_all(),
             Command::Position { session, next } => self.position = Some((session, next)),
+            Command::Refused { about } => self.on_refused(&about, now_ns),
             Command::Stopped { .. } | Command::NotStopped => {}
         }
+    }
+
+    fn on_refused(&mut self, about: &About, now_ns: u64) {
+        let source = match about.source {
+            Source::Line(_) => return,
+            Source::Retransmit => RangeSource::Request,
+            Source::Stream => RangeSource::Stream,
+            Source::Peer => RangeSource::Peer,
+        };
+        let text = "its packets are of another epoch than those of the lines";
+        self.readiness
+            .failed(name_of(source), text.to_owned(), realtime_ns());
+        self.engine
+            .on_refused(source, about.session, about.first, now_ns);
     }
 
     fn note_closed(&mut self, id: u64, closed: Option<recovery::Closed>) {
@@ -431,7 +446,7 @@ impl Desk {
             Content::Blocks { blocks, .. } => blocks,
             Content::Packet(packet) => packet,
         };
-        if is_whole && payload.len() > self.outbox.buffer_bytes() {
+        if !fits(payload, is_whole, self.outbox.buffer_bytes()) {
             return self.engine.on_fault(source, Fault::Oversize, now_ns);
         }
         let about = About {
@@ -531,10 +546,38 @@ fn name_of(source: RangeSource) -> SourceName {
     }
 }
 
+/// Whether a packet, or each of some message blocks, goes into a buffer.
+fn fits(payload: &[u8], is_whole: bool, most: usize) -> bool {
+    let fitting = || pieces(payload, most).map(|(_, piece)| piece.len());
+    payload.len() <= most || (!is_whole && payload.len() == fitting().sum::<usize>())
+}
+
 /// The ledger's word for a datagram that is no packet.
 fn fault_of(reason: &str) -> Fault {
     match reason {
         "truncated" | "block_beyond_end" => Fault::Truncated,
         _ => Fault::Garbage,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Blocks go in several buffers, each message in one; a packet goes in one. One message that
+    /// is too long, wherever it stands, is seen.
+    #[test]
+    fn what_fits_a_buffer() {
+        let short = [0, 3, b'a', b'b', b'c'];
+        let long = [0, 4, b'a', b'b', b'c', b'd'];
+        for (payload, is_whole, expected) in [
+            (short.repeat(3), false, true),
+            (short.repeat(3), true, false),
+            (short.to_vec(), true, true),
+            ([&short[..], &long].concat(), false, false),
+            ([&long[..], &short].concat(), false, false),
+        ] {
+            assert_eq!(fits(&payload, is_whole, 5), expected, "{payload:?}");
+        }
     }
 }

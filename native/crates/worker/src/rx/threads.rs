@@ -390,6 +390,7 @@ fn make_merge(
         race: metrics.lines_race,
         requests_dropped: metrics.requests_dropped,
         stop_target: None,
+        is_loading: false,
         position_due_ns: 0,
         hopeless: Vec::with_capacity(GAP_CAPACITY),
         loss_logged_ns: None,
@@ -453,3 +454,5 @@ const SHORTEST_SLOT: usize = LedgerNote::MAX_LEN;
 
 #[cfg(test)]
 mod steady_tests;
+#[cfg(test)]
+mod stopping_tests;

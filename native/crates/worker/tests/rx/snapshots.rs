@@ -4,6 +4,7 @@ use serde_json::json;
 use tickdeck_book::{Books, BooksConfig, Channel, Record, Trust};
 use tickdeck_journal::Reader;
 use tickdeck_stats::GapState;
+use tickdeck_wire::record::kind;
 
 use crate::plant::Plant;
 use crate::venue::Venue;
@@ -44,6 +45,16 @@ fn replayed(plant: &Plant) -> (Vec<u64>, Trust) {
         });
     }
     (hashes(channel.books()), channel.books().channel_trust())
+}
+
+/// How many whole snapshots a journal has.
+fn snapshots_in(plant: &Plant) -> usize {
+    let mut reader = Reader::open(plant.path("journal")).expect("a journal");
+    let mut count = 0;
+    while let Some(found) = reader.next().expect("a whole journal") {
+        count += usize::from(found.record.kind == kind::SNAPSHOT_END);
+    }
+    count
 }
 
 fn hashes(books: &Books) -> Vec<u64> {
@@ -147,7 +158,8 @@ fn a_lying_snapshot_server_changes_nothing() {
     }
 }
 
-/// An operator takes a snapshot without a gap: the books are the same, and good.
+/// An operator takes a snapshot without a gap, while the lines go on: it is in the stream at the
+/// first attempt, and the books are the same, and good.
 #[test]
 fn an_operator_takes_a_snapshot() {
     let (mut plant, mut venue) = plant_with(|plant| Venue::open(plant, MESSAGES, "40000", &[]), 0);
@@ -161,5 +173,6 @@ fn an_operator_takes_a_snapshot() {
     venue.wait_for_the_end(&worker);
     worker.stop();
     assert_eq!(venue.compare(&plant), 0);
+    assert_eq!(snapshots_in(&plant), 1);
     assert_eq!(replayed(&plant), (whole_day(&venue), Trust::Good));
 }

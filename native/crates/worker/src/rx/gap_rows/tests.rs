@@ -269,3 +269,21 @@ fn total(row: &GapRow) -> u64 {
     let recovered = row.by_request + row.by_stream + row.by_peer + row.by_snapshot;
     lines + recovered + row.missing
 }
+
+/// A row that waits for a snapshot is closed when another session takes over, and no snapshot of
+/// that one heals it; a session that goes on leaves it open.
+#[test]
+fn a_session_that_is_left_has_no_snapshot() {
+    let mut ledger = Ledger::new();
+    ledger.open(1, 10, 14);
+    ledger.rows.unrecovered(1, 5, 0, LossReason::Snapshot);
+    ledger.rows.session_began(SESSION);
+    assert_eq!(ledger.shown(1).state, GapState::Snapshot);
+    ledger.rows.session_began(Session(*b"DEMO000002"));
+    ledger.rows.healed_below(100, 1);
+    let row = ledger.shown(1);
+    assert_eq!(row.state, GapState::Unrecoverable);
+    assert_eq!((row.missing, row.by_snapshot), (5, 0));
+    assert_eq!(row.reason, LossReason::SessionEnded as u64);
+    assert_eq!(ledger.due().len(), 1);
+}

@@ -12,7 +12,9 @@ use tickdeck_net::{LineConfig, Receiver as _, SocketConfig, UdpReceiver, WaitSet
 use tickdeck_recovery::Fault;
 use tickdeck_ring::{Read, Reader};
 use tickdeck_wire::moldudp64::Session;
-use tickdeck_wire::record::{LostEvent, SessionEvent, SessionEventKind, SnapshotEvent, kind};
+use tickdeck_wire::record::{
+    GapEvent, LostEvent, SessionEvent, SessionEventKind, SnapshotEvent, kind,
+};
 
 use super::outbox::Outbox;
 use super::readiness::{Readiness, SourceName};
@@ -44,8 +46,10 @@ pub(super) struct SnapshotChannel {
     wholes: VecDeque<Whole>,
     /// The newest gap that is to be healed.
     healing: Option<u64>,
-    /// The newest gap whose loss the stream has told.
+    /// The newest gap that the stream has passed and gone on behind.
     passed: u64,
+    /// The newest gap whose end the stream has told. What it cost shows with the next packet.
+    told: u64,
     /// When the channel was last heard, or joined, monotonic ns.
     heard_ns: u64,
     timeout_ns: u64,
@@ -71,6 +75,7 @@ impl SnapshotChannel {
             wholes: VecDeque::new(),
             healing: None,
             passed: 0,
+            told: 0,
             heard_ns: 0,
             timeout_ns,
             probe_until_ns: None,
@@ -146,22 +151,37 @@ impl SnapshotChannel {
                     let records = oldest_seq - *next_seq;
                     tracing::warn!(records, "recovery was lapped; what is in them is suspect");
                     *next_seq = oldest_seq;
+                    // Whatever gaps ended in them: what they cost shows with the next packet, or in
+                    // the next loop.
+                    self.told = self.told.max(self.healing.unwrap_or(0));
+                    self.venue.on_loss(0);
                 }
                 Read::Record { header, len } => {
                     *next_seq += 1;
                     let payload = &buffer[..len];
                     match header.kind {
-                        kind::DATA => self.venue.on_packet(payload),
+                        kind::DATA => {
+                            self.venue.on_packet(payload);
+                            self.passed = self.told;
+                        }
                         kind::GAP_LOST => {
                             if let Ok(lost) = LostEvent::decode(payload) {
-                                self.passed = self.passed.max(lost.gap.gap_id);
+                                self.told = self.told.max(lost.gap.gap_id);
                                 self.venue.on_loss(lost.gap.last);
+                            }
+                        }
+                        // A gap that was to be healed may be filled before it is given up.
+                        kind::GAP_FILLED => {
+                            if let Ok(gap) = GapEvent::decode(payload) {
+                                self.told = self.told.max(gap.gap_id);
                             }
                         }
                         kind::SESSION => {
                             let event = SessionEvent::decode(payload).map(|event| event.kind);
                             if event == Ok(SessionEventKind::Changed) {
                                 self.venue.restart();
+                                // They are of the numbers before.
+                                self.wholes.clear();
                             }
                         }
                         _ => {}
@@ -216,8 +236,9 @@ impl SnapshotChannel {
         let (mut packets, mut failure) = (0, None);
         for _ in 0..READINGS_PER_TURN {
             let received = receiver.receive(&mut |datagram: tickdeck_net::Datagram<'_>| {
-                let is_packet =
-                    venue.on_snapshot(datagram.payload, |whole| wholes.push_back(whole));
+                // What was cut off may look whole where it ends between two messages.
+                let is_packet = !datagram.truncated
+                    && venue.on_snapshot(datagram.payload, |whole| wholes.push_back(whole));
                 packets += u64::from(is_packet);
             });
             match received {
@@ -314,4 +335,81 @@ fn put(whole: &Whole, gap_id: u64, outbox: &mut Outbox) {
     outbox.tell(Feedback::SnapshotEnd(event));
     let (scope, orders) = (whole.scope, whole.orders);
     tracing::info!(scope, orders, "snapshot taken into the stream");
+}
+
+#[cfg(test)]
+mod tests {
+    use tickdeck_net::find_interface;
+    use tickdeck_ring::{RecordHeader, RingConfig, Writer};
+    use tickdeck_wire::eobi::Release;
+    use tickdeck_wire::record::LossReason;
+
+    use super::*;
+    use crate::rx::link::link;
+    use crate::rx::protocol::Wire;
+
+    /// Gaps are told as healed when the stream has gone on behind the last of them: not before the
+    /// packet that shows what its loss cost, and also when the last was filled after all.
+    #[test]
+    fn healing_ends_behind_the_last_gap() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let config = RingConfig {
+            slot_count: 8,
+            slot_bytes: 64,
+            start_seq: 1,
+            log_id: [0; 16],
+            incarnation: [0; 16],
+        };
+        let path = directory.path().join("ring");
+        let mut ring = Writer::create(&path, &config).expect("ring");
+        let mut channel = channel_of(Reader::open(&path).expect("ring"));
+        let (mut receive, end) = link(8, 64).expect("queues");
+        let mut outbox = Outbox::new(end);
+        let gap_event = |gap_id| GapEvent {
+            gap_id,
+            first: gap_id * 10,
+            last: gap_id * 10,
+            detected_ns: 0,
+        };
+        let mut is_healed_after = |kind, payload: &[u8]| {
+            let header = RecordHeader {
+                kind,
+                ..RecordHeader::default()
+            };
+            ring.publish(&header, payload).expect("published");
+            channel.follow();
+            channel.tell_healed(&mut outbox);
+            outbox.flush();
+            matches!(receive.feedback.pop(), Ok(Feedback::Healed { newest: 2 }))
+        };
+        let lost = |gap_id| {
+            let (gap, reason) = (gap_event(gap_id), LossReason::Snapshot);
+            LostEvent { gap, reason }.encode()
+        };
+        assert!(!is_healed_after(kind::DATA, b"packet"));
+        assert!(!is_healed_after(kind::GAP_LOST, &lost(1)));
+        assert!(!is_healed_after(kind::DATA, b"packet"));
+        assert!(!is_healed_after(kind::GAP_FILLED, &gap_event(2).encode()));
+        assert!(is_healed_after(kind::DATA, b"packet"));
+    }
+
+    /// The EOBI channel of a ring; nothing is sent to its group.
+    fn channel_of(ring: Reader) -> SnapshotChannel {
+        let stream = Stream {
+            buffer: vec![0; ring.slot_bytes()],
+            ring,
+            next_seq: 1,
+        };
+        let line = LineConfig {
+            line: 0,
+            group: std::net::Ipv4Addr::new(239, 1, 1, 1).into(),
+            port: 1,
+            interface: find_interface("lo").expect("loopback interface"),
+            source: None,
+        };
+        let venue = Venue::of(Wire::Eobi(Release::V14_1), 1 << 20).expect("a venue");
+        let mut channel = SnapshotChannel::new(venue, stream, line, SocketConfig::default(), 1);
+        channel.heal(2);
+        channel
+    }
 }

@@ -10,6 +10,7 @@ use tickdeck_recovery::glimpse::{Action, GlimpseClient, Snapshot};
 use tickdeck_wire::moldudp64::Session;
 use tickdeck_wire::record::SnapshotEvent;
 
+use super::fits;
 use super::outbox::{Outbox, pieces};
 use super::tcp::{Client, Sorted, TcpSource};
 use crate::rx::link::{About, Feedback};
@@ -130,7 +131,7 @@ impl Glimpse {
         });
         match (&mut self.state, ended) {
             (State::Loading { .. }, Some(Action::Loaded(snapshot)))
-                if !fits(&snapshot, outbox.buffer_bytes()) =>
+                if !fits(&snapshot.blocks, false, outbox.buffer_bytes()) =>
             {
                 let text = "a message of the snapshot is longer than receive.max_packet_bytes";
                 return (
@@ -157,7 +158,11 @@ impl Glimpse {
                     Some(self.fail(Fault::NotAsked, text.to_owned(), outbox)),
                 );
             }
-            (State::Publishing { .. }, _) => return (true, self.publish(outbox)),
+            (State::Publishing { .. }, _) => {
+                let before = self.left();
+                let ended = self.publish(outbox);
+                return (happened || self.left() < before || ended.is_some(), ended);
+            }
             _ => {}
         }
         (happened, None)
@@ -166,18 +171,26 @@ impl Glimpse {
     pub(super) fn next_deadline_ns(&self) -> Option<u64> {
         let own = match self.state {
             State::Aiming { until_ns, .. } => Some(until_ns),
-            State::Publishing { .. } => Some(0),
             _ => None,
         };
         own.into_iter().chain(self.tcp.next_deadline_ns()).min()
     }
 
+    /// Whether it has to be looked at soon: buffers that come back wake nobody.
     pub(super) fn is_pending(&self) -> bool {
-        self.tcp.is_pending()
+        self.tcp.is_pending() || matches!(self.state, State::Publishing { .. })
     }
 
     pub(super) fn socket(&self) -> Option<BorrowedFd<'_>> {
         self.tcp.socket()
+    }
+
+    /// Bytes of the snapshot that wait for room.
+    fn left(&self) -> usize {
+        match &self.state {
+            State::Publishing { snapshot, sent, .. } => snapshot.blocks.len() - sent,
+            _ => 0,
+        }
     }
 
     fn publish(&mut self, outbox: &mut Outbox) -> Option<Outcome> {
@@ -222,12 +235,6 @@ impl Glimpse {
         outbox.tell(Feedback::GoOn);
         Outcome::Failed(fault, detail)
     }
-}
-
-/// Whether every message of it goes into a buffer.
-fn fits(snapshot: &Snapshot, buffer_bytes: usize) -> bool {
-    let fitting = pieces(&snapshot.blocks, buffer_bytes).map(|(_, piece)| piece.len());
-    fitting.sum::<usize>() == snapshot.blocks.len()
 }
 
 impl Client for GlimpseClient {

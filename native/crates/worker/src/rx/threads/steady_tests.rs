@@ -163,7 +163,7 @@ fn receive_thread(spec: &Spec) -> ReceiveThread {
     }
 }
 
-fn spec_in(dir: &Path) -> Spec {
+pub(super) fn spec_in(dir: &Path) -> Spec {
     let probe = UdpSocket::bind(("127.0.0.1", 0)).expect("a free port");
     let port = probe.local_addr().expect("address").port();
     let mut text = spec::WHOLE.to_owned();
