@@ -19,11 +19,13 @@
 //! lines follow when they show the reset themselves or when their times are newer than it.
 //!
 //! A line is measured against the second newest packet it went on with. So one packet with a
-//! forged number spoils nothing: what follows goes on from the one before it.
+//! forged number spoils nothing: what follows goes on from the one before it. And where two packets
+//! have higher numbers and older times, the clock was set back: it is measured against them.
 //!
 //! The number is 32 bits wide on the wire. Where it overflows, it begins again, so that is a reset
-//! like any other. Two things cannot be seen: a reset whose first packets are all missed until the
-//! numbers have passed the old ones, and one within the first two packets of an epoch.
+//! like any other. Three things cannot be seen: a reset whose first packets are all missed until the
+//! numbers have passed the old ones, one within the first two packets of an epoch, and one on a line
+//! whose very first packet was forged, with number and time far ahead.
 
 use std::cmp::Ordering;
 
@@ -81,6 +83,8 @@ struct Line {
     /// What it went on with last, and before that.
     newest: Mark,
     before: Mark,
+    /// Its last packet with a higher number and an older time.
+    stray: Option<Mark>,
     claim: Option<Claim>,
 }
 
@@ -278,16 +282,26 @@ impl Line {
             first: mark,
             newest: mark,
             before: mark,
+            stray: None,
             claim: None,
         };
     }
 
     /// A packet of the epoch that is no reset: the next one, a late copy, or one that shows that
-    /// the newest was forged.
+    /// the newest was forged. Two with higher numbers and older times that go on from one another
+    /// show that the clock before was ahead, and was set back.
     fn go_on(&mut self, mark: Mark) {
         if mark.follows(&self.newest) {
             self.before = self.newest;
         } else if !mark.follows(&self.before) {
+            if mark.sequence > self.newest.sequence {
+                match self.stray.replace(mark) {
+                    Some(stray) if mark.follows(&stray) => {
+                        (self.before, self.newest) = (stray, mark);
+                    }
+                    _ => {}
+                }
+            }
             return;
         }
         self.newest = mark;

@@ -18,7 +18,8 @@
 //!   of a packet that the cycle already includes.
 //! * An instrument of which an update was lost and that then stayed silent is found by its next
 //!   cycle, which has a higher RptSeq than the book.
-//! * A channel reset empties everything and makes nothing suspect.
+//! * A channel reset empties everything and makes nothing suspect. One that was lost shows by a
+//!   RptSeq that falls, of an update or of a cycle: that instrument is suspect.
 
 use std::collections::BTreeMap;
 

@@ -19,7 +19,9 @@ pub struct Config {
     pub min_request_interval_ns: u64,
     /// Rounds in a row without an answer before a source is exhausted for a gap; 0 counts as 1. A
     /// round is a request for the gap, or one for another gap while the source is silent
-    /// altogether. As many rounds that were not in a row only let the next source take a turn.
+    /// altogether. Eight times as many answers that the merge does not take, though it waits for
+    /// them, exhaust a source too. As many rounds that were not in a row only let the next source
+    /// take a turn.
     pub retry_attempts: u32,
     /// The wait before the n-th repetition is n times this.
     pub retry_backoff_ns: u64,

@@ -106,7 +106,7 @@ impl Engine {
         let index = self.find(id).ok()?;
         let gap = &mut self.gaps[index];
         if gap.missing.remove(first, last) {
-            (gap.unanswered, gap.silent) = (0, 0);
+            (gap.unanswered, gap.silent, gap.untaken) = (0, 0, 0);
         }
         let (session, complete) = (gap.session, gap.missing.is_empty());
         let closed = complete.then(|| self.closed(id, now_ns)).flatten();
@@ -147,7 +147,7 @@ impl Engine {
                 continue;
             }
             count += 1;
-            gap.tried = 0;
+            (gap.tried, gap.untaken) = (0, 0);
             match (gap.stage, first) {
                 (Stage::Snapshot, Some(source)) => gap.turn_to(source, now_ns),
                 _ => gap.renew(now_ns),

@@ -9,7 +9,7 @@ pub enum Fault {
     None = 0,
     /// It answered for another session.
     WrongSession = 1,
-    /// Bytes that the protocol does not allow.
+    /// Bytes that the protocol does not allow, or that the merge does not take.
     Garbage = 2,
     /// An answer, or a part of one, that ends too early.
     Truncated = 3,

@@ -5,6 +5,9 @@ use tickdeck_wire::moldudp64::Session;
 use crate::fault::Fault;
 use crate::missing::Missing;
 
+/// Answers in a row that the merge does not take, for each attempt: it may be busy for a while.
+const UNTAKEN_PER_ATTEMPT: u32 = 8;
+
 /// Who is to bring what is missing of a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -31,6 +34,8 @@ pub(crate) struct OpenGap {
     pub(crate) unanswered: u32,
     /// Rounds in a row, besides those, in which the source was silent altogether.
     pub(crate) silent: u32,
+    /// Rounds in a row in which an answer came that the merge did not take.
+    pub(crate) untaken: u32,
     /// Rounds without an answer of its source altogether, in a row or not.
     pub(crate) stalls: u32,
     /// When a round was counted last.
@@ -54,6 +59,7 @@ impl OpenGap {
             due_ns: detected_ns,
             unanswered: 0,
             silent: 0,
+            untaken: 0,
             stalls: 0,
             counted_ns: 0,
             requests: 0,
@@ -68,7 +74,12 @@ impl OpenGap {
         self.unanswered.saturating_add(self.silent)
     }
 
-    /// Begins anew, due now.
+    /// Whether its source is exhausted for it after `most` attempts.
+    pub(crate) fn is_exhausted(&self, most: u32) -> bool {
+        self.rounds() >= most || self.untaken >= most.saturating_mul(UNTAKEN_PER_ATTEMPT)
+    }
+
+    /// Its source has answered: due now.
     pub(crate) fn renew(&mut self, now_ns: u64) {
         (self.unanswered, self.silent) = (0, 0);
         self.due_ns = self.due_ns.min(now_ns);
@@ -81,7 +92,7 @@ impl OpenGap {
         self.due_ns = now_ns;
         self.counted_ns = now_ns;
         self.stalls = 0;
-        (self.unanswered, self.silent) = (0, 0);
+        (self.unanswered, self.silent, self.untaken) = (0, 0, 0);
     }
 
     pub(crate) fn overlaps(&self, session: Session, first: u64, last: u64) -> bool {

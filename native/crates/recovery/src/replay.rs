@@ -4,6 +4,8 @@
 //! the request with the [`Fault`]'s name: another session, a frame that breaks the protocol,
 //! numbers before the wanted ones, behind them or more than wanted, an answer to nothing.
 
+use tickdeck_wire::cme;
+use tickdeck_wire::eobi::{self, Release};
 use tickdeck_wire::moldudp64::{Blocks, Session};
 use tickdeck_wire::replay::{Frame, FrameDecoder, Request};
 
@@ -14,10 +16,26 @@ use crate::soup::any_message;
 /// What is believed, and how long to wait.
 #[derive(Clone, Debug)]
 pub struct ReplayConfig {
-    /// Whether bytes can be a message of the payload, or a packet.
+    /// Whether bytes can be a message of the payload.
     pub check: fn(&[u8]) -> bool,
+    /// Which whole packets are the payload's.
+    pub packets: Packets,
     /// The waits.
     pub timing: Timing,
+}
+
+/// What a whole packet of an answer has to be. One with a number of its own has to have the number
+/// that the answer gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packets {
+    /// Anything.
+    Any,
+    /// There are none: the payload is messages.
+    None,
+    /// Packets of CME MDP 3.0, and no messages.
+    CmeMdp3,
+    /// Packets of EOBI, and no messages.
+    Eobi(Release),
 }
 
 /// See the module's documentation; how to drive it: [`crate::client`].
@@ -49,12 +67,28 @@ enum State {
 }
 
 impl Default for ReplayConfig {
-    /// Messages of any kind.
+    /// Messages and packets of any kind.
     fn default() -> Self {
         Self {
             check: any_message,
+            packets: Packets::Any,
             timing: Timing::default(),
         }
+    }
+}
+
+impl Packets {
+    fn allow(self, sequence: u64, bytes: &[u8]) -> bool {
+        let number = match self {
+            Self::Any => return true,
+            Self::None => None,
+            Self::CmeMdp3 => cme::Packet::parse(bytes).ok().map(|it| it.sequence()),
+            Self::Eobi(release) => {
+                let packet = eobi::Packet::parse(bytes, release).ok();
+                packet.map(|it| it.sequence())
+            }
+        };
+        number.map(u64::from) == Some(sequence)
     }
 }
 
@@ -211,15 +245,17 @@ impl Core {
                     blocks,
                 },
             ) => {
-                let messages = Blocks::new(blocks);
-                self.judge(first_sequence, count, messages)?;
+                let check = self.config.check;
+                let are_wanted = matches!(self.config.packets, Packets::Any | Packets::None);
+                let are_messages = are_wanted && Blocks::new(blocks).all(check);
+                self.judge(first_sequence, count, are_messages)?;
                 let blocks = blocks.to_vec();
                 let content = Content::Blocks { count, blocks };
                 self.deliver(content, now_ns);
                 Ok(())
             }
             (State::Answering(_), Frame::Packet { sequence, packet }) => {
-                self.judge(sequence, 1, [packet].into_iter())?;
+                self.judge(sequence, 1, self.config.packets.allow(sequence, packet))?;
                 self.deliver(Content::Packet(packet.to_vec()), now_ns);
                 Ok(())
             }
@@ -255,13 +291,8 @@ impl Core {
         Ok(())
     }
 
-    /// Checks that these messages are the next ones of the range, and messages at all.
-    fn judge<'a>(
-        &self,
-        first: u64,
-        count: u16,
-        mut messages: impl Iterator<Item = &'a [u8]>,
-    ) -> Result<(), Wrong> {
+    /// Checks that what came is the next of the range, and of the payload at all.
+    fn judge(&self, first: u64, count: u16, is_of_payload: bool) -> Result<(), Wrong> {
         let wanted = self.rest.first_sequence;
         let text = || format!("{count} numbers from {first}, wanted is {wanted}");
         if first != wanted {
@@ -275,10 +306,10 @@ impl Core {
         if u32::from(count) > self.rest.count {
             return Err(Wrong::new(Fault::Oversize, text()));
         }
-        if messages.all(self.config.check) {
+        if is_of_payload {
             Ok(())
         } else {
-            let text = format!("{count} numbers from {first} hold none of the payload's messages");
+            let text = format!("{count} numbers from {first} hold something else than the payload");
             Err(Wrong::new(Fault::Garbage, text))
         }
     }

@@ -16,6 +16,7 @@ impl Engine {
         for index in 0..self.channels.len() {
             while let Some(flight) = self.channels[index].window.expire(now_ns) {
                 if flight.answered {
+                    self.count_untaken(index, &flight);
                     continue;
                 }
                 let overdue = &mut self.channels[index].overdue;
@@ -31,6 +32,28 @@ impl Engine {
                 }
                 self.count_failure(index, &flight, now_ns);
             }
+        }
+    }
+
+    /// An answer was handed on, and the merge did not take it in time. Of what lies ahead it may
+    /// have no room for more, and while a snapshot is made it stands still. But what it wants next it
+    /// always takes: a source that brings that and is not believed brings nothing.
+    fn count_untaken(&mut self, index: usize, flight: &Flight) {
+        if self.snapshot_runs() {
+            return;
+        }
+        let Some(gap) = self.gaps.first_mut() else {
+            return;
+        };
+        let next = gap.missing.first();
+        let is_next = (flight.first..=flight.last).contains(&next);
+        if gap.stage != Stage::Asking(index) || gap.session != flight.session || !is_next {
+            return;
+        }
+        gap.untaken = gap.untaken.saturating_add(1);
+        if gap.is_exhausted(self.config.retry_attempts.max(1)) {
+            self.counters.lies[Fault::Garbage as usize] += 1;
+            self.blame(flight.session, next, next, Fault::Garbage);
         }
     }
 
@@ -70,7 +93,7 @@ impl Engine {
         while let Some(gap) = self.gaps.get_mut(index) {
             index += 1;
             match gap.stage {
-                Stage::Asking(source) if gap.rounds() >= most => {
+                Stage::Asking(source) if gap.is_exhausted(most) => {
                     let turn_ns = gap.turn_ns;
                     self.abandon_if_silent(source, turn_ns, now_ns);
                     index -= usize::from(!self.leave_source(index - 1, source, now_ns));

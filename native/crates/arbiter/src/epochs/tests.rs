@@ -138,6 +138,25 @@ fn forged_number_ahead_spoils_nothing() {
     }
 }
 
+/// A first packet with a forged time, or a clock that was hours ahead and is set back, does not hide
+/// the next reset: two packets of the line agree on where it goes on.
+#[test]
+fn time_far_ahead_hides_no_reset() {
+    for wrong in [&[(7, 9_000_000)][..], &[(8, 3_608), (9, 3_609)]] {
+        let mut rig = Rig::new();
+        let right = (10..=20).map(|number| (number, number));
+        for (number, at) in wrong.iter().copied().chain(right) {
+            for line in [0, 1] {
+                assert_eq!(rig.packet(line, number, at * S), Ok(1));
+            }
+        }
+        rig.packet(0, 1, 200 * S).expect_err("a claim");
+        assert_eq!(rig.packet(0, 18, 18 * S), Ok(1), "late");
+        assert_eq!(rig.packet(1, 1, 200 * S), Ok(2), "{wrong:?}");
+        assert_eq!(rig.packet(0, 2, 201 * S), Ok(2));
+    }
+}
+
 /// An announced reset needs the same confirmation, whatever its numbers, and says so.
 #[test]
 fn announced_reset() {

@@ -12,6 +12,8 @@ pub(super) struct Prices {
     pub(super) rpt_seq: u32,
     /// Number of the packet that touched the instrument last.
     pub(super) touched: u32,
+    /// Packets up to this one are in the book, because its cycle includes them.
+    pub(super) includes: u32,
 }
 
 /// A book by order.

@@ -26,7 +26,7 @@ pub struct ReplayerCounters {
     pub gaps: u64,
     /// Packets that are missing.
     pub lost_packets: u64,
-    /// RptSeq jumped after a packet was lost.
+    /// RptSeq jumped, or fell, after a packet was lost.
     pub jumps: u64,
     /// RptSeq jumped although no packet was lost since the instrument's last update.
     pub unexplained_jumps: u64,
@@ -257,12 +257,16 @@ impl Replayer {
             return;
         };
         let before = std::mem::replace(&mut prices.touched, sequence);
+        // The numbers only fall by a channel reset: it was among the packets that are missing.
+        let falls = before < self.whole_from && sequence > prices.includes;
         match prices.trust {
             Trust::Good if rpt_seq == prices.rpt_seq.wrapping_add(1) => {
                 prices.rpt_seq = rpt_seq;
                 out.apply(entry_of(update, message, sequence));
             }
-            Trust::Good if rpt_seq <= prices.rpt_seq => self.counters.skipped_entries += 1,
+            Trust::Good if rpt_seq <= prices.rpt_seq && !falls => {
+                self.counters.skipped_entries += 1;
+            }
             Trust::Good => {
                 prices.trust = Trust::Suspect { since: sequence };
                 let trust = prices.trust;
@@ -295,6 +299,7 @@ impl Replayer {
             trust,
             rpt_seq: update.rpt_seq,
             touched: sequence,
+            includes: 0,
         };
         if !self.instruments.set_prices(update.security_id, prices) {
             self.counters.refused_entries += 1;
@@ -349,11 +354,14 @@ impl Replayer {
             Some(_) if cycle.book == Book::Orders => None,
             Some(_) => {
                 let prices = self.instruments.prices(cycle.security_id)?;
-                let is_ahead = cycle.last_msg_seq_num_processed > self.last;
-                if is_ahead || cycle.rpt_seq <= prices.rpt_seq {
+                let of = cycle.last_msg_seq_num_processed;
+                let is_silent = prices.touched < self.whole_from;
+                let is_newer = of >= prices.touched && of > prices.includes;
+                let falls = cycle.rpt_seq < prices.rpt_seq && is_silent && is_newer;
+                if of > self.last || (cycle.rpt_seq <= prices.rpt_seq && !falls) {
                     return None;
                 }
-                // Its last update was lost and none came since.
+                // Its last update, or a channel reset, was lost and none came since.
                 let since = self.last.saturating_add(1);
                 prices.trust = Trust::Suspect { since };
                 self.suspects += 1;
@@ -381,6 +389,7 @@ impl Replayer {
                     trust: Trust::Good,
                     rpt_seq: cycle.rpt_seq,
                     touched: self.last,
+                    includes: cycle.last_msg_seq_num_processed,
                 };
                 self.instruments.set_prices(cycle.security_id, prices)
             }

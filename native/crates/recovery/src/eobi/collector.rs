@@ -31,8 +31,10 @@ pub struct CollectorCounters {
     pub stragglers: u64,
     /// Packets that no line brought in time.
     pub lost_packets: u64,
-    /// Restarts of the snapshot channel.
+    /// Restarts of the snapshot channel that a second packet confirmed.
     pub restarts: u64,
+    /// Packets that claimed one and waited for that.
+    pub unconfirmed: u64,
     /// Packets of a product whose beginning did not come.
     pub without_beginning: u64,
     /// Cycles put out.
@@ -95,6 +97,10 @@ impl Collector {
     pub fn on_packet(&mut self, line: u8, packet: &Packet<'_>, out: &mut impl FnMut(Cycle)) {
         match self.sequence.see(line, packet) {
             Age::Current => {}
+            Age::Claim => {
+                self.inner.counters.unconfirmed += 1;
+                return;
+            }
             Age::Restart => {
                 self.inner.counters.restarts += 1;
                 self.inner.spoil(Spoiled::Unfinished);

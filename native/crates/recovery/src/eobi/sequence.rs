@@ -2,7 +2,9 @@
 //!
 //! A number that comes again is the other line's copy. A number that is missing is waited for
 //! until so many packets behind it have come; then it is lost. Numbers begin again when a line
-//! goes back and its TransactTime does not; a packet older than that restart is a straggler.
+//! goes back and its TransactTime does not; a packet older than that restart is a straggler. One
+//! packet alone claims that, and waits: it is believed when the line goes on behind it, or when
+//! another line claims a restart too. So a forged one ends nothing.
 
 use std::collections::BTreeMap;
 
@@ -20,6 +22,8 @@ pub(super) enum Age {
     Restart,
     /// It was sent before the last restart.
     Straggler,
+    /// It claims a restart that nothing has confirmed yet; it is kept until then.
+    Claim,
 }
 
 /// Puts packets in order.
@@ -31,6 +35,16 @@ pub(super) struct Sequence {
     began_ns: u64,
     next: Option<u32>,
     waiting: BTreeMap<u32, (Release, Vec<u8>)>,
+    /// The newest claim of a restart.
+    claim: Option<Claim>,
+}
+
+/// A packet that claims a restart.
+#[derive(Debug)]
+struct Claim {
+    line: usize,
+    seen: Seen,
+    kept: (Release, Vec<u8>),
 }
 
 /// A line's newest packet.
@@ -49,6 +63,7 @@ impl Sequence {
             began_ns: 0,
             next: None,
             waiting: BTreeMap::new(),
+            claim: None,
         }
     }
 
@@ -83,23 +98,43 @@ impl Sequence {
         if seen.sent_ns < self.began_ns {
             return Age::Straggler;
         }
-        let newest = &mut self.lines[usize::from(line).min(LINES - 1)];
+        let line = usize::from(line).min(LINES - 1);
+        let newest = &mut self.lines[line];
         let Some(before) = newest.filter(|before| seen.sequence <= before.sequence) else {
             *newest = Some(seen);
+            let is_over = |claim: &Claim| claim.line == line && seen.sent_ns >= claim.seen.sent_ns;
+            self.claim = self.claim.take().filter(|claim| !is_over(claim));
             return Age::Current;
         };
         if seen.sent_ns <= before.sent_ns {
             // Overtaken on its own line: late, but of these numbers.
             return Age::Current;
         }
-        *newest = Some(seen);
         if before.sent_ns < self.began_ns {
             // Another line was first to show this restart.
+            *newest = Some(seen);
             return Age::Current;
         }
-        self.began_ns = seen.sent_ns;
+        self.on_claim(line, seen, packet)
+    }
+
+    /// A packet that claims a restart: it begins when this is the second one that does.
+    fn on_claim(&mut self, line: usize, seen: Seen, packet: &Packet<'_>) -> Age {
+        let confirms = |claim: &Claim| claim.line != line || seen.follows(&claim.seen);
+        let Some(first) = self.claim.take().filter(confirms) else {
+            let kept = (packet.release(), packet.bytes().to_vec());
+            self.claim = Some(Claim { line, seen, kept });
+            return Age::Claim;
+        };
+        // A forged one may say a time that no honest packet reaches.
+        self.began_ns = seen.sent_ns.min(first.seen.sent_ns);
+        self.lines[line] = Some(seen);
         self.next = None;
         self.waiting.clear();
+        if first.seen.sequence < seen.sequence {
+            self.next = Some(first.seen.sequence);
+            self.waiting.insert(first.seen.sequence, first.kept);
+        }
         Age::Restart
     }
 
@@ -121,5 +156,11 @@ impl Sequence {
             let packet = Packet::parse(&bytes, release).expect("only parsed packets are kept");
             self.hand_out(&packet, lost, out);
         }
+    }
+}
+
+impl Seen {
+    fn follows(&self, other: &Self) -> bool {
+        self.sequence > other.sequence && self.sent_ns >= other.sent_ns
     }
 }

@@ -2,8 +2,10 @@
 
 use tickdeck_recovery::Fault;
 use tickdeck_recovery::client::{Action, Content, Delivery};
-use tickdeck_recovery::replay::{ReplayClient, ReplayConfig};
+use tickdeck_recovery::replay::{Packets, ReplayClient, ReplayConfig};
 use tickdeck_recovery::soup::{SoupClient, SoupConfig, Wanted, itch50_message};
+use tickdeck_wire::cme;
+use tickdeck_wire::eobi::Release;
 use tickdeck_wire::moldudp64::Session;
 use tickdeck_wire::replay::{Frame, Request};
 use tickdeck_wire::soupbintcp::{
@@ -304,4 +306,61 @@ fn an_end_must_follow() {
         ),
         "{last:?}"
     );
+}
+
+/// Proves that a whole packet is delivered only to a channel that has such, and only when it is one
+/// and has the number that the answer gives it; messages instead of packets are garbage too.
+#[test]
+fn a_packet_must_be_one() {
+    let mut builder = cme::PacketBuilder::new(100);
+    builder.begin(5, 1);
+    assert!(builder.heartbeat());
+    let packet = builder.finish();
+    let is_delivered = |packets, sequence, frame: Frame<'_>| {
+        let mut client = ReplayClient::new(ReplayConfig {
+            packets,
+            ..ReplayConfig::default()
+        });
+        let range = Request {
+            session: SESSION,
+            first_sequence: sequence,
+            count: 1,
+        };
+        let mut answer = Vec::new();
+        Frame::Begin(range).encode(&mut answer);
+        frame.encode(&mut answer);
+        client.ask(range, 0);
+        client.on_connected(0);
+        client.on_bytes(&answer, 0);
+        let said: Vec<_> = std::iter::from_fn(|| client.poll(0)).collect();
+        let is_garbage = |action: &Action| {
+            matches!(
+                action,
+                Action::Failed {
+                    fault: Fault::Garbage,
+                    ..
+                }
+            )
+        };
+        let delivered = said
+            .iter()
+            .any(|action| matches!(action, Action::Deliver(_)));
+        assert_ne!(delivered, said.iter().any(is_garbage), "{said:?}");
+        delivered
+    };
+    let whole = |sequence, packet| Frame::Packet { sequence, packet };
+    assert!(is_delivered(Packets::CmeMdp3, 5, whole(5, packet)));
+    assert!(is_delivered(Packets::Any, 6, whole(6, packet)));
+    assert!(!is_delivered(Packets::CmeMdp3, 6, whole(6, packet)));
+    assert!(!is_delivered(Packets::CmeMdp3, 5, whole(5, &packet[..20])));
+    assert!(!is_delivered(Packets::None, 5, whole(5, packet)));
+    let eobi = Packets::Eobi(Release::V14_1);
+    assert!(!is_delivered(eobi, 5, whole(5, packet)));
+    let messages = Frame::Messages {
+        first_sequence: 5,
+        count: 1,
+        blocks: b"\0\x01x",
+    };
+    assert!(is_delivered(Packets::None, 5, messages));
+    assert!(!is_delivered(Packets::CmeMdp3, 5, messages));
 }

@@ -256,6 +256,27 @@ fn a_channel_reset_is_no_storm() {
     assert_eq!(reader.trust(8, Book::Prices), None);
 }
 
+/// Proves that a channel reset that is lost leaves no instrument with its old book: one shows it by
+/// an update whose RptSeq falls, a silent one by its next cycle. A cycle from before changes nothing.
+#[test]
+fn a_lost_channel_reset_is_found() {
+    let mut reader = reader();
+    reader.take(&prices(1, &[(7, 1), (7, 2), (8, 1), (8, 2)]));
+    // Packet 2, the reset, and packet 3, with number 1 of both, are lost.
+    reader.take(&prices(4, &[(7, 2)]));
+    assert_eq!(
+        reader.trust(7, Book::Prices),
+        Some(Trust::Suspect { since: 4 })
+    );
+    assert!(!reader.load(&[price_snapshot(8, 0, 1)]), "from before");
+    assert_eq!(reader.trust(8, Book::Prices), Some(Trust::Good));
+    assert!(reader.load(&[price_snapshot(8, 4, 1)]));
+    assert!(reader.load(&[price_snapshot(7, 3, 1)]));
+    assert_eq!((reader.rpt_seq(7), reader.rpt_seq(8)), (2, 1));
+    let counters = reader.replayer.counters();
+    assert_eq!((counters.jumps, counters.revealed_losses), (1, 1));
+}
+
 /// Proves that after a restart of the numbers a cycle of the week before is refused, however far
 /// ahead its numbers are.
 #[test]

@@ -204,10 +204,51 @@ fn a_restart_is_seen_once_and_stragglers_are_refused() {
             cycles.push(cycle.last_msg_seq_num_processed);
         });
     }
-    assert_eq!(cycles, [40, 0, 1]);
+    // What was sent before the restart is one until the restart is confirmed.
+    assert_eq!(cycles, [40, 41, 0, 1]);
     let counters = collector.counters();
-    assert_eq!((counters.restarts, counters.stragglers), (1, 2));
-    assert_eq!(counters.duplicates, 3);
+    assert_eq!((counters.restarts, counters.unconfirmed), (1, 1));
+    assert_eq!((counters.stragglers, counters.duplicates), (0, 3));
+}
+
+/// Proves that one forged packet ends nothing: neither one that claims a restart, at whatever time,
+/// nor one with a number far ahead. A real restart that follows costs no cycle.
+#[test]
+fn one_forged_packet_ends_nothing() {
+    for forged in [(1, 106), (1, u64::MAX - 1), (u32::MAX - 1, u64::MAX - 1)] {
+        let mut collector = Collector::new(CollectorConfig::default());
+        let mut cycles = Vec::new();
+        for (sequence, sent_ns, last) in [
+            (500, 100, 40),
+            (501, 105, 41),
+            (forged.0, forged.1, 99),
+            (502, 110, 42),
+            (503, 115, 43),
+            (1, 200, 0),
+            (2, 210, 1),
+            (501, 105, 41), // late
+            (3, 220, 2),
+        ] {
+            let bytes = built(
+                &[Content::ProductSummary {
+                    last_processed: last,
+                }],
+                sequence,
+                sent_ns,
+            );
+            let packet = Packet::parse(&bytes, RELEASE).expect("a packet");
+            collector.on_packet(0, &packet, &mut |cycle| {
+                cycles.push(cycle.last_msg_seq_num_processed);
+            });
+        }
+        if forged.0 == 1 {
+            assert_eq!(cycles, [40, 41, 42, 43, 0, 1, 2], "{forged:?}");
+            assert_eq!(collector.counters().restarts, 1);
+            assert_eq!(collector.counters().stragglers, 1);
+        } else {
+            assert_eq!(cycles[..4], [40, 41, 42, 43], "{forged:?}");
+        }
+    }
 }
 
 /// A packet that completes its product, with numbers from 0.

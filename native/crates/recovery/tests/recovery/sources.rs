@@ -401,3 +401,43 @@ fn a_storm_is_coalesced() {
     assert!(!engine.storm(), "31 are below the half of 64");
     assert_eq!(engine.counters().storms, 1);
 }
+
+/// A source whose answers the merge never takes is exhausted like a silent one, and is named: the
+/// number that the merge wants next always has room there. Progress keeps a source that works.
+#[test]
+fn answers_that_are_never_taken_are_none() {
+    let mut engine = Engine::new(Config {
+        sources: vec![SourceConfig::peer()],
+        ..config()
+    });
+    open(&mut engine, 1, 10, 12, 0);
+    let mut now_ns = 0;
+    let mut answers = 0;
+    let action = loop {
+        match engine.poll(now_ns) {
+            Some(Action::Request { first, count, .. }) => {
+                answers += 1;
+                assert!(answers < 100, "it is given up");
+                let verdict = engine.on_answer(RangeSource::Peer, brought(first, count), now_ns);
+                assert_eq!(verdict, wanted(first, 12));
+                if answers == 3 {
+                    engine.narrowed(1, 10, 10, now_ns);
+                }
+            }
+            Some(Action::Joined { .. } | Action::SloMissed { .. }) => {}
+            Some(other) => break other,
+            None => now_ns = engine.next_deadline_ns().expect("a gap is open"),
+        }
+    };
+    let (reason, fault) = (LossReason::AttemptsExhausted, Fault::Garbage);
+    assert_eq!(
+        action,
+        Action::GiveUp {
+            id: 1,
+            reason,
+            fault
+        }
+    );
+    assert_eq!(answers, 2 + 3 * 8, "from the last progress on");
+    assert_eq!(engine.counters().lies_of(Fault::Garbage), 1);
+}

@@ -38,6 +38,7 @@ fn ask(sim: &Sim, source: &str, first: u64, count: u32) -> Outcome {
     let mut client = ReplayClient::new(ReplayConfig {
         check: itch50_message,
         timing,
+        ..ReplayConfig::default()
     });
     let range = Request {
         session: SESSION,

@@ -8,7 +8,7 @@ use rtrb::Consumer;
 use tickdeck_net::{LineConfig, find_interface};
 use tickdeck_recovery::client::Timing;
 use tickdeck_recovery::glimpse::{GlimpseClient, GlimpseConfig};
-use tickdeck_recovery::replay::{ReplayClient, ReplayConfig};
+use tickdeck_recovery::replay::{Packets, ReplayClient, ReplayConfig};
 use tickdeck_recovery::soup::{SoupClient, SoupConfig, any_message, itch50_message};
 use tickdeck_recovery::{Config, Engine, RangeSource, SourceConfig};
 use tickdeck_ring::Reader;
@@ -64,6 +64,11 @@ pub(in crate::rx) fn recovery_thread(
     let soup = soup_config(exchange)?;
     let replay = ReplayConfig {
         check: soup.check,
+        packets: match Wire::of(exchange) {
+            Wire::MoldUdp64 => Packets::None,
+            Wire::CmeMdp3 => Packets::CmeMdp3,
+            Wire::Eobi(release) => Packets::Eobi(release),
+        },
         timing: soup.timing,
     };
     let mut readiness = Readiness::new(readiness);
