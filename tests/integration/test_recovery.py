@@ -69,39 +69,39 @@ async def test_verbs_close_the_gaps(lost: Lost) -> None:
     client = lost.plant.client
     one, two = lost.ids
     note = AnnotateGapRequest(
-        exchange=EXCHANGE, gap_id=one, note="ticket 4711", request_id=new_request_id()
+        exchange=EXCHANGE, gap_id=two, note="ticket 4711", request_id=new_request_id()
     )
     await client.recovery.AnnotateGap(note)
     loss = AcceptLossRequest(
-        exchange=EXCHANGE, gap_id=two, reason="venue says no", request_id=new_request_id()
+        exchange=EXCHANGE, gap_id=one, reason="venue says no", request_id=new_request_id()
     )
-    assert (await client.recovery.AcceptLoss(loss)).messages_lost == 50
+    assert (await client.recovery.AcceptLoss(loss)).messages_lost == 100
     first, second = await until(
-        lost.gaps, lambda gaps: gaps[1].stage == UNRECOVERABLE, "the second gap closed"
+        lost.gaps, lambda gaps: gaps[0].stage == UNRECOVERABLE, "the first gap closed"
     )
-    assert (second.reason, second.messages_missing) == ("operator", 50)
-    assert not first.HasField("closed_time")
+    assert (first.reason, first.messages_missing) == ("operator", 100)
+    assert not second.HasField("closed_time")
     snapshot = RecoverBySnapshotRequest(
-        exchange=EXCHANGE, gap_id=one, request_id=new_request_id(), reason="server is silent"
+        exchange=EXCHANGE, gap_id=two, request_id=new_request_id(), reason="server is silent"
     )
     progress = RecoveryProgress()
     packed = await finished(client, await client.recovery.RecoverBySnapshot(snapshot))
     assert packed.Unpack(progress)
     assert (progress.gaps_open, progress.gaps_filled) == (0, 1)
     first, second = await lost.gaps()
-    assert first.stage == FILLED
-    assert _parts(first) == {"snapshot": 100}
-    assert first.HasField("snapshot_time")
+    assert (first.stage, second.stage) == (UNRECOVERABLE, FILLED)
+    assert _parts(second) == {"snapshot": 50}
+    assert second.HasField("snapshot_time")
     assert [gap.fault for gap in (first, second)] == ["silent", "silent"]
-    assert [entry.text for entry in first.notes] == ["ticket 4711"]
-    assert [entry.text for entry in second.notes] == ["loss accepted: venue says no"]
+    assert [entry.text for entry in first.notes] == ["loss accepted: venue says no"]
+    assert [entry.text for entry in second.notes] == ["ticket 4711"]
     first_row, second_row = await until(
-        lost.journalled, lambda rows: rows[0]["by_snapshot"] == 100, "the row in the journal"
+        lost.journalled, lambda rows: rows[1]["by_snapshot"] == 50, "the row in the journal"
     )
-    assert (first_row["state"], second_row["reason"]) == ("filled", "operator")
-    last = lost.second + 49
-    assert second_row["lost"] == [{"first": lost.second, "last": last, "reason": "operator"}]
-    (entry,) = first_row["notes"]
+    assert (first_row["reason"], second_row["state"]) == ("operator", "filled")
+    last = lost.first + 99
+    assert first_row["lost"] == [{"first": lost.first, "last": last, "reason": "operator"}]
+    (entry,) = second_row["notes"]
     assert entry["note"] == "ticket 4711"
     assert entry["actor"].startswith("uid:")
 
@@ -147,18 +147,17 @@ async def test_the_commands_and_their_exit_codes(lost: Lost) -> None:
     """The same verbs in a shell: what each prints and how it exits, also when it is refused."""
     one, two = (f"{NAME}-{number}" for number in lost.ids)
     for arguments, status in (
-        (("gaps", "show", one), 0),
         (("gaps", "show", f"{NAME}-999"), 4),
         (("gaps", "show", "nothing"), 2),
-        (("gaps", "accept-loss", two), 2),
+        (("gaps", "accept-loss", one), 2),
         (("gaps", "accept-loss", f"{NAME}-999", "--reason", "x", "--yes"), 4),
-        (("gaps", "accept-loss", two, "--reason", "x", "--dry-run"), 0),
+        (("gaps", "accept-loss", one, "--reason", "x", "--dry-run"), 0),
         (("gaps", "retry", NAME, "--no-wait"), 0),
-        (("gaps", "annotate", one, "venue rang back"), 0),
-        (("gaps", "accept-loss", two, "--reason", "venue says no", "--yes"), 0),
-        (("gaps", "snapshot", NAME, "--gap", str(lost.ids[0])), 0),
-        (("gaps", "snapshot", NAME, "--gap", str(lost.ids[0])), 5),
-        (("gaps", "accept-loss", two, "--reason", "twice", "--yes"), 5),
+        (("gaps", "annotate", two, "venue rang back"), 0),
+        (("gaps", "accept-loss", one, "--reason", "venue says no", "--yes"), 0),
+        (("gaps", "snapshot", NAME), 0),
+        (("gaps", "snapshot", NAME), 5),
+        (("gaps", "accept-loss", one, "--reason", "twice", "--yes"), 5),
         (("recovery", "sources", NAME), 0),
         (("lines", NAME), 0),
     ):
@@ -166,13 +165,12 @@ async def test_the_commands_and_their_exit_codes(lost: Lost) -> None:
         assert result.returncode == status, (arguments, result.stdout, result.stderr)
         # What went wrong is told on standard error, and nothing else.
         assert bool(result.stderr) == bool(status), (arguments, result.stdout, result.stderr)
-    shown = (await lost.plant.tickdeck("gaps", "show", one)).stdout
-    for words in ("FILLED", "snapshot     100", "venue rang back", "fault      silent"):
+    shown = (await lost.plant.tickdeck("gaps", "show", two)).stdout
+    for words in ("FILLED", "snapshot     50", "venue rang back", "fault      silent"):
         assert words in shown, shown
     listed = json.loads((await lost.plant.tickdeck("gaps", "list", NAME, "--json")).stdout)
     stages = {int(gap["first_seq"]): gap["stage"] for gap in listed["gaps"]}
-    assert stages[lost.first] == "FILLED"
-    assert stages[lost.second] == "UNRECOVERABLE"
+    assert (stages[lost.first], stages[lost.second]) == ("UNRECOVERABLE", "FILLED")
 
 
 async def test_sources_come_and_go() -> None:
