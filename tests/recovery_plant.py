@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -155,7 +155,7 @@ class RecoveryPlant:
 
 
 @asynccontextmanager
-async def recovery_plant() -> AsyncIterator[RecoveryPlant]:
+async def recovery_plant() -> AsyncGenerator[RecoveryPlant]:
     """A plant whose exchange runs and whose venue waits; nothing of it is left behind."""
     base = Path(tempfile.mkdtemp(prefix="tickdeck-rcv-"))
     plant = RecoveryPlant(base)
