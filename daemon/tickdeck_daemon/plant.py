@@ -18,7 +18,7 @@ import structlog
 from tickdeck_daemon.errors import WrongStateError
 from tickdeck_daemon.exchanges.config import worker_id
 from tickdeck_daemon.exchanges.store import ExchangeStore
-from tickdeck_daemon.observe.alarms import alarms
+from tickdeck_daemon.observe.alarms import Looks
 from tickdeck_daemon.observe.board import Board
 from tickdeck_daemon.observe.checks import CheckRunner
 from tickdeck_daemon.observe.collect import Collector, Disk
@@ -124,7 +124,7 @@ class Plant:
         self._clock_ns = clock_ns
         self._trackers: dict[str, HealthTracker] = {}
         self._errors: dict[str, LastError] = {}
-        self._looked: dict[str, ExchangeFacts] = {}
+        self._looks: dict[str, Looks] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -314,12 +314,11 @@ class Plant:
             series = self.sampler.series(worker_id(name, "rx"))
             if series.stale:
                 continue  # old numbers are no evidence
-            for alarm in alarms(self._looked.get(name), health.facts):
+            for alarm in self._looks.setdefault(name, Looks()).take(health.facts):
                 resource = f"exchanges/{name}"
                 self.events.append(alarm.type, resource, alarm.message, details=alarm.details)
-            self._looked[name] = health.facts
-        for gone in self._looked.keys() - rows.keys():
-            del self._looked[gone]
+        for gone in self._looks.keys() - rows.keys():
+            del self._looks[gone]
 
     def _worker_changed(self, change: WorkerChange) -> None:
         text = f"{change.worker} {change.old} -> {change.new}"

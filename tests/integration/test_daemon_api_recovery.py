@@ -172,8 +172,8 @@ async def test_a_loss_that_cannot_be_accepted(served: Served) -> None:
     assert await reason() == "GAP_NOT_OPEN"
 
 
-async def test_a_halting_exchange_tells_it_before_a_loss(served: Served) -> None:
-    """The policy of the file is an effect of the verb."""
+async def test_an_accepted_loss_halts_nothing(served: Served) -> None:
+    """Where losses end the worker, one that is accepted does not, and the dry run says so."""
     toml = exchange_toml("BATS", port=31002) + '[recovery]\nunrecoverable_policy = "halt"\n'
     await served.exchange.CreateExchange(exchange_pb.CreateExchangeRequest(toml=toml))
     served.supervisor.stats["BATS-rx"].gap(1, 100, 109, 3)
@@ -182,7 +182,22 @@ async def test_a_halting_exchange_tells_it_before_a_loss(served: Served) -> None
         exchange="exchanges/BATS", gap_id=1, reason="x", validate_only=True
     )
     effects = (await served.recovery.AcceptLoss(request)).effects
-    assert 'unrecoverable_policy = "halt"' in effects[-1]
+    assert effects[-1] == 'unrecoverable_policy = "halt" is not for accepted losses: no worker ends'
+
+
+async def test_a_loss_behind_an_open_gap_waits_for_it(served: Served) -> None:
+    """The stream keeps its order, so "at once" is true of the first open gap only."""
+    served.supervisor.stats["XNAS-rx"].gap(2, 200, 209, 3)
+    served.plant.tick()
+
+    async def effect(gap_id: int) -> str:
+        request = recovery_pb.AcceptLossRequest(
+            exchange=NAME, gap_id=gap_id, reason="x", validate_only=True
+        )
+        return (await served.recovery.AcceptLoss(request)).effects[-1]
+
+    assert (await effect(1)).endswith("the stream goes on behind them at once")
+    assert (await effect(2)).endswith("goes on behind them when gap 1 before them is closed")
 
 
 async def test_a_note_is_journalled_and_shown(served: Served) -> None:

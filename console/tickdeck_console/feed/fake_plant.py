@@ -81,7 +81,7 @@ class FakePlant:
             self.world.log("gap.loss_accepted", f"exchanges/{exchange}", reason)
         return (
             f"declare {gap.missing} messages of {gap.first_seq}..{gap.last_seq} lost for good",
-            "the stream goes on behind them at once; nothing asks for them again",
+            "nothing asks for them again; the stream goes on behind them at once",
         )
 
     async def annotate(

@@ -156,5 +156,6 @@ def _sources(sources: tuple[RecoverySource, ...], now_ns: int, width: int) -> li
             rtt = f"   round trip {text.latency(source.rtt_ns)}" if source.rtt_ns else ""
             where = f"{text.safe(source.protocol)} {text.safe(source.address)}"
             parts += [ago, rtt, (f"   {where}", "$quiet")]
-            parts += [(f"   {text.safe(source.detail)}", "$quiet")] if source.detail else []
+            told = source.detail and source.detail != f"{age}{ago}"
+            parts += [(f"   {text.safe(source.detail)}", "$quiet")] if told else []
     return [*parts, "\n"]

@@ -6,10 +6,13 @@ again does not tell anew what is well.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tickdeck_daemon.observe.facts import FAILED, IN_USE, READY, ExchangeFacts, SourceFacts
 from tickdeck_daemon.observe.finding import DEFAULT_THRESHOLDS, Thresholds
+
+TELL_AGAIN_NS = 60_000_000_000
+"""Least time between two events on counts that grow: a dead server must not fill the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,32 @@ class Alarm:
     """Such as "arbiter.conflict"."""
     message: str
     details: dict[str, str] = field(default_factory=dict[str, str])
+
+
+class Looks:
+    """The looks at one exchange, one after the other."""
+
+    def __init__(self) -> None:
+        """Nothing was seen yet."""
+        self._before: ExchangeFacts | None = None
+        self._counted: ExchangeFacts | None = None
+        """What was seen when growth was last told; None: never."""
+
+    def take(self, now: ExchangeFacts) -> list[Alarm]:
+        """What is new; growth that follows too soon is told later, with all that came meanwhile."""
+        before = self._before
+        if before is not None and self._counted is not None:
+            quiet = now.now_ns - self._counted.now_ns < TELL_AGAIN_NS
+            base = now if quiet else self._counted
+            before = replace(before, conflicts=base.conflicts, lies=base.lies)
+        found = list(alarms(before, now))
+        if any(alarm.type in _COUNTED for alarm in found):
+            self._counted = now
+        self._before = now
+        return found
+
+
+_COUNTED = ("arbiter.conflict", "recovery.lie")
 
 
 def alarms(
@@ -78,8 +107,9 @@ def _lies(before: ExchangeFacts | None, now: ExchangeFacts) -> Iterator[Alarm]:
     for fault, count in now.lies:
         fresh = count - known.get(fault, 0)
         if fresh > 0:
-            text = f"{now.name}: a source of the recovery lied {fresh} times: {fault}; "
-            text += "nothing of that was taken"
+            # A silent source has a fault too, but tells no lie.
+            text = f"{now.name}: {fresh} answers of recovery sources bad or missing: {fault}; "
+            text += "nothing of these was taken"
             yield Alarm("recovery.lie", text, {"fault": fault, "new": str(fresh)})
 
 

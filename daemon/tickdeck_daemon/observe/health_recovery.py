@@ -12,7 +12,9 @@ from tickdeck_daemon.observe.facts import (
 from tickdeck_daemon.observe.finding import Finding, State, Thresholds, seconds
 
 _ONE_SIDE = "FeedOneSideDown.runbook.md"
-_UNRECOVERED = "FeedGapUnrecovered.runbook.md"
+_DISAGREE = "FeedLinesDisagree.runbook.md"
+_SOURCE = "FeedRecoverySourceFailed.runbook.md"
+_STORM = "FeedRecoveryStorm.runbook.md"
 
 
 def of_race(facts: ExchangeFacts, silent: Collection[str], limits: Thresholds) -> Iterator[Finding]:
@@ -21,7 +23,7 @@ def of_race(facts: ExchangeFacts, silent: Collection[str], limits: Thresholds) -
         evidence = f"{facts.conflicts} in all, {facts.conflicts_10s} in 10 s (normal 0); "
         evidence += "the copy that came first was kept"
         summary = f"lines disagree on {facts.conflicts} messages"
-        yield Finding("arbiter.conflict", State.DEGRADED, 35, summary, evidence)
+        yield Finding("arbiter.conflict", State.DEGRADED, 35, summary, evidence, _DISAGREE)
     # A silent line is a finding that tells this too; the end of a session ends every race.
     if silent or facts.session_state == SESSION_ENDED:
         return
@@ -41,7 +43,7 @@ def of_recovery(facts: ExchangeFacts) -> Iterator[Finding]:
         evidence = f"{len(facts.gaps)} gaps open (storm above {facts.storm_gaps}), "
         evidence += f"{facts.snapshots} snapshots taken"
         summary = "storm of gaps: snapshots instead of ranges"
-        yield Finding("recovery.storm", State.DEGRADED, 52, summary, evidence, _UNRECOVERED)
+        yield Finding("recovery.storm", State.DEGRADED, 52, summary, evidence, _STORM)
     for source in facts.sources:
         found = _of_source(facts, source)
         if found is not None:
@@ -55,7 +57,7 @@ def _of_source(facts: ExchangeFacts, source: SourceFacts) -> Finding | None:
     if state == FAILED:
         evidence = f"{where} did not answer the probe of {seconds(age_ns)} ago"
         summary = f"recovery source {source.source} failed"
-        return Finding(key, State.DEGRADED, 70, summary, evidence, _UNRECOVERED)
+        return Finding(key, State.DEGRADED, 70, summary, evidence, _SOURCE)
     limit_ns = source.fresh_ns
     # Who wants no probes is not told each day that there are none; the check says it.
     scheduled = source.told and source.probe_interval_ns
@@ -64,4 +66,4 @@ def _of_source(facts: ExchangeFacts, source: SourceFacts) -> Finding | None:
     probed = f"last probed {seconds(age_ns)} ago" if source.probed_ns else "never probed"
     evidence = f"{where} {probed} (normal < {seconds(limit_ns)})"
     summary = f"recovery source {source.source} unknown"
-    return Finding(key, State.DEGRADED, 71, summary, evidence)
+    return Finding(key, State.DEGRADED, 71, summary, evidence, _SOURCE)

@@ -139,12 +139,11 @@ class Recoveries:
         _check_text(reason, NOTE_BYTES_MAX - len(ACCEPTED), "reason")
         (gap,) = self._open_gaps(name, gap_id)
         self._refuse_if_ended(gap)
-        effects = [
-            f"declare {gap.missing} messages of {gap.first}..{gap.last} lost for good",
-            "the stream goes on behind them at once; nothing asks for them again",
-        ]
+        effects = self._effects_of_loss(gap)
         if record.config.recovery.unrecoverable_policy == "halt":
-            effects.append('unrecoverable_policy = "halt": the worker may end at this loss')
+            effects.append(
+                'unrecoverable_policy = "halt" is not for accepted losses: no worker ends'
+            )
         if order.validate_only:
             return gap.missing, effects
         args = {"gap_id": gap_id, "actor": order.actor, "reason": reason}
@@ -179,6 +178,17 @@ class Recoveries:
         await self._call(name, "recovery.annotate", args)
         told = f"gap {gap.id} on {name} noted: {text}"
         return self._note(ANNOTATED, gap, told, text, order), effects
+
+    def _effects_of_loss(self, gap: Gap) -> list[str]:
+        # The output keeps the order: it stands at the first open gap.
+        before = [
+            one for one in self._plant.ledger.open_gaps(gap.exchange) if one.first < gap.first
+        ]
+        when = f"when gap {before[-1].id} before them is closed" if before else "at once"
+        return [
+            f"declare {gap.missing} messages of {gap.first}..{gap.last} lost for good",
+            f"nothing asks for them again; the stream goes on behind them {when}",
+        ]
 
     def _note(
         self,

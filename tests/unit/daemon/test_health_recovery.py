@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from healthy_facts import NOW, SECOND, facts, gap, line, source
-from tickdeck_daemon.observe.alarms import alarms
+from tickdeck_daemon.observe.alarms import TELL_AGAIN_NS, Looks, alarms
 from tickdeck_daemon.observe.facts import SESSION_ENDED, ExchangeFacts, SourceFacts
 from tickdeck_daemon.observe.health import State, findings, recovery
 
@@ -115,3 +115,30 @@ def test_storms_and_lies_are_told() -> None:
         {"fault": "garbage", "new": "2"},
         {"fault": "stale", "new": "1"},
     ]
+
+
+def test_growth_is_told_at_once_and_then_once_a_minute() -> None:
+    """A server that stays silent does not fill the event log; nothing is left out of the count."""
+    looks = Looks()
+
+    def counts(after_ns: int, lies: int) -> list[str]:
+        given = facts(lies=(("silent", lies),) if lies else (), now_ns=NOW + after_ns)
+        return [alarm.details["new"] for alarm in looks.take(given)]
+
+    assert counts(0, 0) == []
+    assert counts(SECOND, 1) == ["1"]
+    assert [counts(second * SECOND, second) for second in range(2, 60)] == [[]] * 58
+    assert counts(SECOND + TELL_AGAIN_NS, 60) == ["59"]
+    assert counts(2 * SECOND + TELL_AGAIN_NS, 61) == []
+
+
+def test_each_cause_sends_to_its_own_runbook() -> None:
+    """What is to be done about it differs."""
+    given = facts(
+        conflicts=1, storm=True, storm_gaps=64, sources=(source("failed"), source(age_ns=10**11))
+    )
+    assert {found.runbook.removesuffix(".runbook.md") for found in findings(given)} == {
+        "FeedLinesDisagree",
+        "FeedRecoveryStorm",
+        "FeedRecoverySourceFailed",
+    }
