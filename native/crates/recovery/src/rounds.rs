@@ -132,28 +132,31 @@ impl Engine {
     }
 
     /// The merge has refused an answer that was wanted: it is of another epoch, which only the
-    /// lines can tell. To ask this source again would bring the same.
+    /// lines can tell. To ask this source again would bring the same. Returns whether a gap had to
+    /// leave it.
     pub fn on_refused(
         &mut self,
         source: RangeSource,
         session: Session,
         sequence: u64,
         now_ns: u64,
-    ) {
+    ) -> bool {
         let Some(source) = self.index_of(source) else {
-            return;
+            return false;
         };
         let fault = Fault::WrongSession;
         self.counters.lies[fault as usize] += 1;
         self.blame(session, sequence, sequence, fault);
-        let mut index = 0;
+        let (mut index, mut has_left) = (0, false);
         while let Some(gap) = self.gaps.get(index) {
             let is_meant =
                 gap.stage == Stage::Asking(source) && gap.overlaps(session, sequence, sequence);
+            has_left |= is_meant;
             if !is_meant || self.leave_source(index, source, now_ns) {
                 index += 1;
             }
         }
+        has_left
     }
 
     /// The best source that is not among `tried`; one that was given up as a whole only when

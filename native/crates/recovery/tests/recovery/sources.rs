@@ -78,8 +78,8 @@ fn refused_answers_exhaust_a_source() {
                     engine.on_answer(source, brought(10, 3), now_ns),
                     wanted(10, 12)
                 );
-                engine.on_refused(source, SESSION, 10, now_ns);
-                engine.on_refused(source, SESSION, 11, now_ns);
+                assert!(engine.on_refused(source, SESSION, 10, now_ns));
+                assert!(!engine.on_refused(source, SESSION, 11, now_ns), "once");
             }
             Some(Action::GiveUp { fault, .. }) => break fault,
             Some(_) => {}

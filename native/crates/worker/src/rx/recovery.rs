@@ -95,12 +95,15 @@ impl RecoveryThread {
             self.desk.outbox.flush();
             self.take_commands(now_ns);
             self.take_orders(now_ns);
+            let was_crowded = !self.desk.outbox.has_room();
             let happened = self.take_answers(now_ns);
             self.probe(now_ns);
             self.act(now_ns);
             self.desk.outbox.flush();
             self.desk.show();
-            if !happened {
+            // What a client has read waits in it for room, and no socket tells of that.
+            let has_room_again = was_crowded && self.desk.outbox.has_room();
+            if !happened && !has_room_again {
                 self.idle(now_ns)?;
             }
         }
@@ -282,7 +285,8 @@ impl RecoveryThread {
     fn idle(&mut self, now_ns: u64) -> Result<(), Failure> {
         let deadlines = [
             self.desk.engine.next_deadline_ns(),
-            self.ranges.next_deadline_ns(),
+            // Without room they are not served, however late it is.
+            (self.ranges.next_deadline_ns()).filter(|_| self.desk.outbox.has_room()),
             self.probes.next_deadline_ns(),
             self.glimpse.as_ref().and_then(Glimpse::next_deadline_ns),
         ];
@@ -359,11 +363,12 @@ impl Desk {
             Source::Stream => RangeSource::Stream,
             Source::Peer => RangeSource::Peer,
         };
-        let text = "its packets are of another epoch than those of the lines";
-        self.readiness
-            .failed(name_of(source), text.to_owned(), realtime_ns());
-        self.engine
-            .on_refused(source, about.session, about.first, now_ns);
+        let (session, first) = (about.session, about.first);
+        if self.engine.on_refused(source, session, first, now_ns) {
+            let text = "its packets are of another epoch than those of the lines";
+            self.readiness
+                .failed(name_of(source), text.to_owned(), realtime_ns());
+        }
     }
 
     fn note_closed(&mut self, id: u64, closed: Option<recovery::Closed>) {

@@ -1,5 +1,6 @@
 //! A source behind a TCP connection: a pure client and the socket that it asks for.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddrV4;
 use std::os::fd::BorrowedFd;
@@ -61,8 +62,16 @@ impl<C: Client> TcpSource<C> {
     /// Reads what is there, as long as `take` returns true, and carries out what the client wants.
     /// Returns whether anything happened.
     pub(super) fn serve(&mut self, now_ns: u64, mut take: impl FnMut(C::Action) -> bool) -> bool {
+        let has_room = Cell::new(true);
+        let mut take = |action| {
+            has_room.set(take(action));
+            has_room.get()
+        };
         let mut happened = self.act(now_ns, &mut take);
         for _ in 0..READINGS_PER_TURN {
+            if !has_room.get() {
+                break;
+            }
             let read = self.read(now_ns);
             let acted = self.act(now_ns, &mut take);
             happened |= read || acted;
