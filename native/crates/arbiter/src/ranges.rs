@@ -192,4 +192,15 @@ mod tests {
             }
         }
     }
+    /// The longest range stays known when it is forgotten, until the set is cleared.
+    #[test]
+    fn longest_is_remembered() {
+        let mut set = RangeSet::with_capacity(2);
+        for (first, end) in [(1, 10), (20, 22), (30, 33)] {
+            set.insert(Span { first, end });
+        }
+        assert_eq!((set.ranges.len(), set.longest()), (2, 9));
+        set.clear();
+        assert_eq!(set.longest(), 0);
+    }
 }

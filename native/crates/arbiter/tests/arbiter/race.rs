@@ -25,6 +25,22 @@ fn lead_is_told_once() {
     assert_eq!(rig.checked.races, [(0, 1, 700), (1, 0, 20)]);
 }
 
+/// The lead is what the receive times say, not when the merge came to look; where they disagree
+/// with the order in which it did, there is none.
+#[test]
+fn lead_is_by_receive_times() {
+    let mut rig = rig();
+    rig.waited_ns = 500;
+    rig.data(A, 1, 1);
+    rig.waited_ns = 0;
+    rig.advance(100);
+    rig.data(B, 1, 1);
+    rig.data(A, 2, 2);
+    rig.waited_ns = 40;
+    rig.data(B, 2, 2);
+    assert_eq!(rig.checked.races, [(0, 1, 600), (0, 1, 0)]);
+}
+
 /// A held packet and one that has left race alike; an answer races with nobody.
 #[test]
 fn answers_do_not_race() {

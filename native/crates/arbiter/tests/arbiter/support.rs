@@ -121,6 +121,8 @@ pub(crate) struct Rig {
     pub(crate) checked: Checked,
     pub(crate) session: Session,
     pub(crate) now_ns: u64,
+    /// By how much packets were received before the arbiter sees them.
+    pub(crate) waited_ns: u64,
     /// Messages of the packets that were not refused.
     pub(crate) fed: u64,
 }
@@ -132,6 +134,7 @@ impl Rig {
             checked: Checked::default(),
             session: session(b'1'),
             now_ns: 0,
+            waited_ns: 0,
             fed: 0,
         }
     }
@@ -155,7 +158,7 @@ impl Rig {
         let arrival = Arrival {
             source,
             unit,
-            rx_ns: 1_000_000 + self.now_ns,
+            rx_ns: 1_000_000 + self.now_ns - self.waited_ns,
             stamp: 1,
             now_ns: self.now_ns,
         };

@@ -73,6 +73,8 @@ fn a_thousand_messages_are_back_in_time() {
         }
         let mut server = Server::new(kind, Manner::Working);
         server.delay_ns = MS;
+        // More answers than fit the time at the least interval: each allows the next request.
+        server.messages_per_packet = 10;
         let report = run(served_by(plan, server));
         assert_eq!((lost(&report), report.count("delivered")), (0, 60_000));
         let brought = report.count(&format!("in gaps by {}", kind.name()));
