@@ -58,6 +58,7 @@ async def test_a_snapshot_stands_in_for_a_gap(served: Served) -> None:
     assert list(planned.effects) == [
         "take a snapshot: glimpse 127.0.0.1:31010",
         "it stands in for 7 messages of 100..109, which are not asked for any more",
+        "the journal has the snapshot then, not these messages",
     ]
     assert served.supervisor.calls == []
     served.supervisor.answers["recovery.snapshot"] = {"gaps": 1}
@@ -75,6 +76,15 @@ async def test_a_snapshot_stands_in_for_a_gap(served: Served) -> None:
     await served.recovery.RecoverBySnapshot(recovery_pb.RecoverBySnapshotRequest(exchange=NAME))
     assert served.supervisor.calls[1:] == [("XNAS-rx", "recovery.snapshot", {})]
     assert (await event_types(served)).count("recovery.snapshot_ordered") == 2
+
+
+async def test_a_snapshot_of_a_channel_is_not_for_one_gap(served: Served) -> None:
+    """GLIMPSE is of the whole channel: the dry run names the other gaps that it closes."""
+    served.supervisor.stats["XNAS-rx"].gap(2, 200, 209, 3)
+    served.plant.tick()
+    request = recovery_pb.RecoverBySnapshotRequest(exchange=NAME, gap_id=2, validate_only=True)
+    effects = (await served.recovery.RecoverBySnapshot(request)).effects
+    assert "it also stands in for the other open gaps: 1" in effects
 
 
 async def test_a_snapshot_needs_an_open_gap_and_a_source(served: Served) -> None:

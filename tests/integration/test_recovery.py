@@ -106,6 +106,20 @@ async def test_verbs_close_the_gaps(lost: Lost) -> None:
     assert entry["actor"].startswith("uid:")
 
 
+async def test_a_snapshot_for_one_gap_closes_all(lost: Lost) -> None:
+    """GLIMPSE is of the whole channel: what its dry run says of the other gaps comes true."""
+    recovery = lost.plant.client.recovery
+    about: dict[str, Any] = {"exchange": EXCHANGE, "gap_id": lost.ids[1]}
+    planned = await recovery.RecoverBySnapshot(
+        RecoverBySnapshotRequest(**about, validate_only=True)
+    )
+    assert f"it also stands in for the other open gaps: {lost.ids[0]}" in planned.effects
+    order = RecoverBySnapshotRequest(**about, request_id=new_request_id())
+    await finished(lost.plant.client, await recovery.RecoverBySnapshot(order))
+    gaps = await until(lost.gaps, lambda gaps: all(gap.stage == FILLED for gap in gaps), "both")
+    assert [_parts(gap) for gap in gaps] == [{"snapshot": 100}, {"snapshot": 50}]
+
+
 async def test_a_dry_run_changes_nothing(lost: Lost) -> None:
     """Every verb with `validate_only` tells its effects; gaps, notes and journal stay as they
     were."""

@@ -69,6 +69,7 @@ class FakePlant:
             f"take a snapshot: {source.protocol} {source.address}",
             f"it stands in for {gap.missing} messages of {gap.first_seq}..{gap.last_seq}, which "
             "are not asked for any more",
+            "the journal has the snapshot then, not these messages",
         )
 
     async def accept_loss(

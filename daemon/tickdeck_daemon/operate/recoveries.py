@@ -106,12 +106,7 @@ class Recoveries:
         if not found:
             text = f"{name} has no source of snapshots; set [recovery.snapshot] in its file"
             raise WrongStateError(text, reason="NO_SNAPSHOT_SOURCE", metadata={"exchange": name})
-        effects = [f"take a snapshot: {found[0].protocol} {found[0].address}"]
-        effects += [
-            f"it stands in for {gap.missing} messages of {gap.first}..{gap.last}, which are not "
-            "asked for any more"
-            for gap in gaps
-        ]
+        effects = _effects_of_snapshot(found[0], gaps, self._plant.ledger.open_gaps(name))
         if order.validate_only:
             return None, effects
         await self._call(name, "recovery.snapshot", {"gap_id": gap_id} if gap_id else {})
@@ -294,6 +289,21 @@ def _asked(source: RecoverySource) -> str:
     if source.brings_ranges:
         return f"ask the {source.source} at {source.address} for what is still missing"
     return f"let a snapshot stand in for the rest: {source.protocol} {source.address}"
+
+
+def _effects_of_snapshot(source: RecoverySource, gaps: list[Gap], all_open: list[Gap]) -> list[str]:
+    effects = [f"take a snapshot: {source.protocol} {source.address}"]
+    effects += [
+        f"it stands in for {gap.missing} messages of {gap.first}..{gap.last}, which are not "
+        "asked for any more"
+        for gap in gaps
+    ]
+    others = [str(gap.id) for gap in all_open if gap not in gaps]
+    if source.protocol == "glimpse" and others:
+        # The whole channel as it is at one number: what is missing below that is given up.
+        effects.append(f"it also stands in for the other open gaps: {', '.join(others)}")
+    effects.append("the journal has the snapshot then, not these messages")
+    return effects
 
 
 def _require_gap(gap_id: int) -> None:
