@@ -486,7 +486,7 @@ impl Desk {
         match self.engine.on_answer(source, answer, now_ns) {
             Verdict::Wanted { first, last } => {
                 let at_ns = realtime_ns();
-                self.readiness.ready(name_of(source), 0, at_ns);
+                self.readiness.answered(name_of(source), at_ns);
                 let wanted = if about.is_whole {
                     payload
                 } else {
@@ -507,7 +507,7 @@ impl Desk {
         match outcome {
             None => {}
             Some(Outcome::Done { resume_sequence }) => {
-                self.readiness.ready(SourceName::Snapshot, 0, realtime_ns());
+                self.readiness.answered(SourceName::Snapshot, realtime_ns());
                 self.engine.snapshot_done(resume_sequence, now_ns);
             }
             Some(Outcome::Failed(fault, detail)) => {

@@ -8,7 +8,7 @@ use tickdeck_net::clock::realtime_ns;
 use tickdeck_recovery::RangeSource;
 use tickdeck_recovery::client::Action;
 use tickdeck_recovery::replay::{ReplayClient, ReplayConfig};
-use tickdeck_recovery::soup::{SoupClient, SoupConfig, Wanted};
+use tickdeck_recovery::soup::{SoupClient, SoupConfig, Wanted, any_message};
 use tickdeck_wire::moldudp64::{Packet, Request, Session};
 use tickdeck_wire::replay;
 
@@ -31,6 +31,8 @@ pub(super) struct Probes {
     replay: ReplayConfig,
     targets: Vec<Target>,
     request: Option<UdpProbe>,
+    /// One that was not answered in time.
+    late: Option<UdpProbe>,
     running: Vec<Running>,
 }
 
@@ -72,6 +74,7 @@ impl Probes {
             replay,
             targets,
             request: None,
+            late: None,
             running: Vec::new(),
         }
     }
@@ -92,7 +95,9 @@ impl Probes {
     ) -> Option<Request> {
         self.due_ns = now_ns.saturating_add(self.interval_ns);
         let newest = next.saturating_sub(1).max(1);
-        for target in self.targets.iter().filter(|it| !is_in_use(it.source)) {
+        // Before the first message there is none to ask for.
+        let is_probed = |source| !is_in_use(source) && (next > 1 || source == SourceName::Snapshot);
+        for target in self.targets.iter().filter(|it| is_probed(it.source)) {
             let client = match target.source {
                 SourceName::Request => continue,
                 SourceName::Peer => {
@@ -113,7 +118,7 @@ impl Probes {
             .targets
             .iter()
             .any(|it| it.source == SourceName::Request)
-            && !is_in_use(SourceName::Request);
+            && is_probed(SourceName::Request);
         asks.then(|| {
             self.request = Some(UdpProbe {
                 session,
@@ -139,7 +144,8 @@ impl Probes {
             probe.session == packet.session() && probe.sequence == packet.first_sequence()
         };
         let Some(probe) = self.request.take_if(|probe| answers(probe)) else {
-            return false;
+            // One that comes too late answers nothing else either.
+            return self.late.take_if(|probe| answers(probe)).is_some();
         };
         let rtt_ns = now_ns.saturating_sub(probe.sent_ns);
         readiness.ready(SourceName::Request, rtt_ns, realtime_ns());
@@ -157,7 +163,7 @@ impl Probes {
         if let Some(probe) = &self.request
             && now_ns.saturating_sub(probe.sent_ns) >= self.timeout_ns
         {
-            self.request = None;
+            self.late = self.request.take();
             let text = format!("no answer within {} ms", self.timeout_ns / 1_000_000);
             readiness.failed(SourceName::Request, text, realtime_ns());
         }
@@ -208,7 +214,12 @@ impl Probes {
         first_sequence: u64,
         now_ns: u64,
     ) -> TcpSource<SoupClient> {
-        let mut client = SoupClient::new(self.soup.clone());
+        let mut config = self.soup.clone();
+        if target.source == SourceName::Snapshot {
+            // The end of a snapshot is no message of the stream; of an empty one it is all there is.
+            config.check = any_message;
+        }
+        let mut client = SoupClient::new(config);
         let wanted = Wanted {
             session: Some(session),
             first_sequence,

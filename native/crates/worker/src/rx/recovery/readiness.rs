@@ -108,9 +108,16 @@ impl Readiness {
         });
     }
 
-    /// It answered a probe, or what it was asked in earnest.
+    /// It answered a probe.
     pub(super) fn ready(&mut self, source: SourceName, rtt_ns: u64, at_ns: u64) {
         self.set(source, State::Ready, String::new(), Some((at_ns, rtt_ns)));
+    }
+
+    /// It answered what it was asked in earnest, which times no round trip: the last one stays.
+    pub(super) fn answered(&mut self, source: SourceName, at_ns: u64) {
+        let known = self.sources.iter().find(|known| known.source == source);
+        let rtt_ns = known.map_or(0, |known| known.rtt_ns);
+        self.ready(source, rtt_ns, at_ns);
     }
 
     /// It did not; `detail` says what was seen.
