@@ -11,8 +11,10 @@ use tickdeck_wire::cme::{
 use crate::Random;
 
 mod instrument;
+mod turns;
 
 pub use instrument::{Instrument, Level, Order};
+pub use turns::{SnapshotFault, SnapshotTurns};
 
 /// What a channel is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,6 +24,7 @@ pub mod faults;
 pub mod lies;
 pub mod servers;
 
+mod damage;
 mod error;
 mod history;
 mod pacer;
@@ -31,6 +32,7 @@ mod packetizer;
 mod random;
 mod requests;
 
+pub use damage::Damage;
 pub use error::SimError;
 pub use history::{History, HistoryBuilder};
 pub use pacer::{Pacer, Rate};

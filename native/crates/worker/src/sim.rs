@@ -1,7 +1,7 @@
 //! Wiring of `tickdeck-sim`: files, sockets, clock and commands around the `sim` engine.
 //!
-//! `play` sends a session as A/B multicast and serves it for recovery; `play-eobi` sends an EOBI
-//! channel with its snapshots; `generate` writes a day to a file. Threads of `play`: the player
+//! `play` sends a session as A/B multicast and serves it for recovery; `play-eobi` and
+//! `play-cme` send a channel of that protocol with its snapshots; `generate` writes a day to a file. Threads of `play`: the player
 //! (packets, heartbeats, faults; takes one queue of commands), one for each server that was asked
 //! for (re-requests, SoupBinTCP stream, GLIMPSE snapshots, `len_seq_payload`), and the control
 //! socket.
@@ -23,6 +23,8 @@ use crate::lifecycle::StopFlag;
 use crate::logging;
 
 mod args;
+mod channel_player;
+mod cme;
 mod commands;
 mod eobi;
 mod fault_json;
@@ -47,6 +49,7 @@ pub fn main() -> ExitCode {
     logging::start();
     exit::finish(match cli.command {
         Command::Play(args) => play(&args),
+        Command::PlayCme(args) => cme::play(&args),
         Command::PlayEobi(args) => eobi::play(&args),
         Command::Generate(args) => generate(&args),
     })

@@ -10,6 +10,7 @@ use tickdeck_sim::Rate;
 use tickdeck_wire::moldudp64::Session;
 use tickdeck_wire::soupbintcp::Username;
 
+use super::cme::PlayCmeArgs;
 use super::eobi::PlayEobiArgs;
 use super::fault_json::FaultSpec;
 
@@ -27,6 +28,8 @@ pub(super) enum Command {
     Play(Box<PlayArgs>),
     /// Send a generated EOBI channel: incremental lines and the snapshot channel.
     PlayEobi(Box<PlayEobiArgs>),
+    /// Send a generated CME MDP 3.0 channel: incremental lines and the snapshot loop.
+    PlayCme(Box<PlayCmeArgs>),
     /// Write a generated trading day (ITCH 5.0, BinaryFILE) and print its table.
     Generate(GenerateArgs),
 }

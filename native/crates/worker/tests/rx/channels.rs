@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, UdpSocket};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -250,13 +251,66 @@ fn cme_books_come_back() {
     let end = u64::from(channel.sequence()) + 1;
     worker.wait_for("arbiter_next_sequence", "", end);
     worker.stop();
-    let mut replayer = cme::Replayer::new(cme::ReplayerConfig::default());
-    let reader = RefCell::new((CmeTrust::default(), &mut replayer));
+    let (trust, replayer) = cme_books_of(&plant);
+    assert!(trust.loaded > 0, "snapshots were needed");
+    for instrument in channel.instruments() {
+        let id = instrument.security_id();
+        let known = replayer.trust(id, cme::Book::Prices);
+        assert_eq!(known, Some(cme::Trust::Good), "instrument {id}");
+    }
+}
+
+/// The simulator's channel, whose snapshots lie for a while: nothing of a lie is loaded, and once it
+/// ends every book is good again, by the ledger and from the journal.
+#[test]
+fn cme_books_come_back_behind_lying_snapshots() {
+    for fault in [
+        "silent",
+        "drop=0.5",
+        "stale",
+        "partial",
+        "mixed",
+        "garbage",
+        "truncated",
+    ] {
+        let (mut plant, snapshots) = plant_of("cme_mdp3");
+        let worker = plant.start();
+        let lost = r#"{"fault":"drop","args":{"line":"AB","ranges":[[500,520]]},"lease_ms":60000}"#;
+        let mut sim = Command::new(env!("CARGO_BIN_EXE_tickdeck-sim"))
+            .args([
+                "play-cme", "--rate", "4000", "--steps", "4000", "--fault", lost,
+            ])
+            .args(["--snapshot-fault", fault, "--snapshot-fault-ms", "300"])
+            .arg(format!("--line=A={}", plant.destination(0)))
+            .arg(format!("--line=B={}", plant.destination(1)))
+            .arg(format!(
+                "--snapshot-line=A={}",
+                plant.snapshot_destination()
+            ))
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("tickdeck-sim starts");
+        drop(snapshots);
+        until_healed(&worker, || std::thread::sleep(Duration::from_millis(5)));
+        assert!(sim.wait().expect("ends").success(), "{fault}");
+        worker.wait_for("arbiter_next_sequence", "", 4_001);
+        worker.stop();
+        let (trust, replayer) = cme_books_of(&plant);
+        assert!(trust.loaded > 0, "{fault}");
+        assert_eq!(replayer.suspects().count(), 0, "{fault}");
+    }
+}
+
+/// What the journal gives: every snapshot in it is whole, and no book is suspect at the end.
+fn cme_books_of(plant: &Plant) -> (CmeTrust, cme::Replayer) {
+    let replayer = cme::Replayer::new(cme::ReplayerConfig::default());
+    let reader = RefCell::new((CmeTrust::default(), replayer));
     read_journal(
-        &plant,
+        plant,
         |bytes| {
             let (trust, replayer) = &mut *reader.borrow_mut();
-            replayer.on_packet(&cme_wire::Packet::parse(bytes).expect("a packet"), trust);
+            let packet = cme_wire::Packet::parse(bytes).expect("a packet");
+            replayer.on_packet(&packet, trust);
         },
         |event, packets| {
             let (trust, replayer) = &mut *reader.borrow_mut();
@@ -270,13 +324,8 @@ fn cme_books_come_back() {
         },
     );
     let (trust, replayer) = reader.into_inner();
-    assert!(trust.loaded > 0, "snapshots were needed");
     assert_eq!(replayer.suspects().count(), 0);
-    for instrument in channel.instruments() {
-        let id = instrument.security_id();
-        let known = replayer.trust(id, cme::Book::Prices);
-        assert_eq!(known, Some(cme::Trust::Good), "instrument {id}");
-    }
+    (trust, replayer)
 }
 
 #[derive(Default)]

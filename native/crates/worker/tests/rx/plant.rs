@@ -160,6 +160,14 @@ impl Plant {
         address.parse().expect("an address")
     }
 
+    /// Where the snapshot channel is sent to.
+    pub(crate) fn snapshot_destination(&self) -> SocketAddr {
+        let snapshot = &self.spec["exchange"]["recovery"]["snapshot"];
+        let group = snapshot["group"].as_str().expect("a group");
+        let address = format!("{group}:{}", snapshot["port"]);
+        address.parse().expect("an address")
+    }
+
     /// Starts a worker and waits until it is ready.
     pub(crate) fn start(&mut self) -> Worker {
         let mut worker = self.spawn();

@@ -3,26 +3,16 @@
 use std::str::FromStr;
 
 use clap::Args;
+use tickdeck_sim::Damage;
 use tickdeck_sim::eobi::{SessionConfig, SnapshotFault};
 use tickdeck_wire::eobi::Release;
 
-use super::super::args::LineArg;
-use super::super::fault_json::FaultSpec;
+use super::super::channel_player::OutletArgs;
 
 #[derive(Args, Debug)]
 pub(in super::super) struct PlayEobiArgs {
-    /// A line of the incremental channel, such as A=239.81.0.1:31001; A, B or both.
-    #[arg(long = "line", required = true, value_name = "NAME=GROUP:PORT")]
-    pub(super) lines: Vec<LineArg>,
-    /// A line of the snapshot channel; without one there are no snapshots.
-    #[arg(long = "snapshot-line", value_name = "NAME=GROUP:PORT")]
-    pub(super) snapshot_lines: Vec<LineArg>,
-    /// Interface to send through: its name or its address.
-    #[arg(long, default_value = "127.0.0.1")]
-    pub(super) interface: String,
-    /// Routers that the multicast may pass, plus one.
-    #[arg(long, default_value_t = 1)]
-    pub(super) ttl: u8,
+    #[command(flatten)]
+    pub(super) outlets: OutletArgs,
     /// Release of the interface: "14.1" or "6.0".
     #[arg(long, default_value = "14.1")]
     pub(super) release: Release,
@@ -54,12 +44,8 @@ pub(in super::super) struct PlayEobiArgs {
     /// A product that was quiet for so long sends its heartbeat.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub(super) heartbeat_ms: u64,
-    /// A fault of the incremental lines, as of `play`. Ranges are of ApplSeqNum, counted on over
-    /// restarts.
-    #[arg(long = "fault", value_name = "JSON")]
-    pub(super) faults: Vec<FaultSpec>,
     /// What goes wrong on the snapshot channel from the start: silent, drop=PROBABILITY,
-    /// wrong-orders or stale.
+    /// wrong-orders, stale, garbage or truncated.
     #[arg(long, value_name = "FAULT", default_value = "none")]
     pub(super) snapshot_fault: SnapshotFaultArg,
     /// For how long; without it, to the end.
@@ -67,9 +53,12 @@ pub(in super::super) struct PlayEobiArgs {
     pub(super) snapshot_fault_ms: Option<u64>,
 }
 
-/// A [`SnapshotFault`] by its name.
+/// What is wrong with snapshots, by its name: with the cycle, or with its datagrams.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct SnapshotFaultArg(pub(super) SnapshotFault);
+pub(super) struct SnapshotFaultArg {
+    pub(super) fault: SnapshotFault,
+    pub(super) damage: Damage,
+}
 
 impl PlayEobiArgs {
     /// The session that is played, begun at `start_ns`.
@@ -95,13 +84,22 @@ impl FromStr for SnapshotFaultArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wanted = "wanted none, silent, drop=0..1, wrong-orders or stale";
+        let wanted = "wanted none, silent, drop=0..1, wrong-orders, stale, garbage or truncated";
+        let mut damage = Damage::None;
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
         let fault = match (name, value) {
             ("none", "") => SnapshotFault::None,
             ("silent", "") => SnapshotFault::Silent,
             ("wrong-orders", "") => SnapshotFault::WrongOrders,
             ("stale", "") => SnapshotFault::Stale,
+            ("garbage", "") => {
+                damage = Damage::Garbage;
+                SnapshotFault::None
+            }
+            ("truncated", "") => {
+                damage = Damage::Truncated;
+                SnapshotFault::None
+            }
             ("drop", share) => match share.parse() {
                 Ok(probability) if (0.0..=1.0).contains(&probability) => {
                     SnapshotFault::Drop { probability }
@@ -110,7 +108,7 @@ impl FromStr for SnapshotFaultArg {
             },
             _ => return Err(format!("there is no snapshot fault {text:?}; {wanted}")),
         };
-        Ok(Self(fault))
+        Ok(Self { fault, damage })
     }
 }
 
@@ -129,8 +127,11 @@ mod tests {
             ("wrong-orders", SnapshotFault::WrongOrders),
             ("stale", SnapshotFault::Stale),
         ] {
-            assert_eq!(text.parse(), Ok(SnapshotFaultArg(fault)));
+            let damage = Damage::None;
+            assert_eq!(text.parse(), Ok(SnapshotFaultArg { fault, damage }));
         }
+        let garbage: SnapshotFaultArg = "garbage".parse().expect("known");
+        assert_eq!(garbage.damage, Damage::Garbage);
         for text in ["drop", "drop=2", "drop=x", "stale=1", ""] {
             let error = text.parse::<SnapshotFaultArg>().expect_err("refused");
             assert!(error.contains("wanted none"), "{error}");
