@@ -104,6 +104,11 @@ impl Channel {
         self.builder.finish()
     }
 
+    /// The next packet is sent no earlier than this, ns since the epoch.
+    pub fn advance_to(&mut self, now_ns: u64) {
+        self.now_ns = self.now_ns.max(now_ns);
+    }
+
     /// A packet that empties the channel's books and starts RptSeq again.
     pub fn channel_reset(&mut self) -> &[u8] {
         self.begin();

@@ -56,6 +56,13 @@ impl SnapshotTurns {
         self.fault = fault;
     }
 
+    /// The numbers of the channel begin again, as each week: what was sent is forgotten.
+    pub fn restart(&mut self) {
+        (self.turn, self.sequence) = (0, 0);
+        self.first.clear();
+        self.before.clear();
+    }
+
     /// The next book of the channel as it is now, in packets; none of one without activity.
     pub fn next(&mut self, channel: &Channel) -> Vec<Vec<u8>> {
         let place = self.turn % (2 * channel.instruments().len());
@@ -101,5 +108,72 @@ fn mixed(packets: Vec<Vec<u8>>, before: Option<Vec<Vec<u8>>>) -> Vec<Vec<u8>> {
             packets
         }
         _ => packets,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cme::ChannelConfig;
+
+    /// The packets of each book, in turn.
+    type Round = Vec<Vec<Vec<u8>>>;
+
+    /// A channel with every book in use, and a turn of all of them with a fault.
+    fn turn_with(fault: SnapshotFault) -> (Round, Round, Round) {
+        let mut channel = Channel::new(ChannelConfig::default());
+        let mut turns = SnapshotTurns::new(1);
+        let books = 2 * channel.instruments().len();
+        let play =
+            |channel: &mut Channel| (0..300).for_each(|_| drop(channel.next_packet().to_vec()));
+        let round = |channel: &Channel, turns: &mut SnapshotTurns| -> Round {
+            (0..books).map(|_| turns.next(channel)).collect()
+        };
+        play(&mut channel);
+        let first = round(&channel, &mut turns);
+        play(&mut channel);
+        let mut honest = SnapshotTurns::new(1);
+        honest.sequence = turns.sequence;
+        let true_books = round(&channel, &mut honest);
+        turns.set_fault(fault);
+        (first, true_books, round(&channel, &mut turns))
+    }
+
+    /// Proves what each fault sends in place of the books as they are.
+    #[test]
+    fn faults_do_what_they_say() {
+        let (first, honest, sent) = turn_with(SnapshotFault::None);
+        assert!(honest == sent && first != sent);
+        assert!(sent.iter().any(|book| book.len() > 1), "books in chunks");
+        let (first, _, sent) = turn_with(SnapshotFault::Stale);
+        assert_eq!(first, sent);
+        let (_, _, sent) = turn_with(SnapshotFault::Silent);
+        assert!(sent.iter().all(Vec::is_empty));
+        let (_, honest, sent) = turn_with(SnapshotFault::Partial);
+        for (honest, sent) in honest.iter().zip(&sent) {
+            assert_eq!(&honest[..honest.len().saturating_sub(1)], &sent[..]);
+        }
+        let (first, honest, sent) = turn_with(SnapshotFault::Mixed);
+        for ((first, honest), sent) in first.iter().zip(&honest).zip(&sent) {
+            let is_mixed = honest.len() > 1;
+            assert_eq!(is_mixed, honest != sent);
+            assert!(!is_mixed || sent.last() == first.last());
+        }
+    }
+
+    /// Proves that a new week's numbers begin with 1.
+    #[test]
+    fn a_week_begins_with_number_one() {
+        let mut channel = Channel::new(ChannelConfig::default());
+        (0..300).for_each(|_| drop(channel.next_packet().to_vec()));
+        let mut turns = SnapshotTurns::new(1);
+        let number = |book: &[Vec<u8>]| {
+            let packet = tickdeck_wire::cme::Packet::parse(&book[0]).expect("a packet");
+            packet.sequence()
+        };
+        assert_eq!(number(&turns.next(&channel)), 1);
+        assert!(number(&turns.next(&channel)) > 1);
+        turns.restart();
+        assert_eq!(number(&turns.next(&channel)), 1);
     }
 }

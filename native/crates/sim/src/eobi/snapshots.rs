@@ -24,6 +24,8 @@ pub enum SnapshotFault {
     WrongOrders,
     /// Products stay as they were in the last cycle, LastMsgSeqNumProcessed too.
     Stale,
+    /// The last packet of each product is never sent.
+    Partial,
 }
 
 /// The sender of the snapshot channel.
@@ -96,13 +98,18 @@ impl Snapshots {
             assert!(builder.push(content, Some(self.number)), "it fits");
             self.number += 1;
         }
-        if self.pending.is_empty() {
+        let is_last = self.pending.is_empty();
+        if is_last {
             self.product += 1;
             if self.product == products.len() {
                 (self.product, self.number) = (0, 0);
             }
         }
-        !matches!(self.fault, SnapshotFault::Drop { probability } if random.chance(probability))
+        match self.fault {
+            SnapshotFault::Drop { probability } => !random.chance(probability),
+            SnapshotFault::Partial => !is_last,
+            _ => true,
+        }
     }
 
     /// Cuts the next product, as it is now, into packets.

@@ -83,7 +83,9 @@ pub(super) fn play(args: &PlayCmeArgs) -> Result<Code, Failure> {
         }
         if args.week_at == Some(step) {
             channel.next_week();
+            turns.restart();
         }
+        channel.advance_to(realtime_ns());
         let packet = if args.channel_reset_at == Some(step) {
             channel.channel_reset().to_vec()
         } else {

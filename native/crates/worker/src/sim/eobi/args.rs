@@ -45,7 +45,7 @@ pub(in super::super) struct PlayEobiArgs {
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub(super) heartbeat_ms: u64,
     /// What goes wrong on the snapshot channel from the start: silent, drop=PROBABILITY,
-    /// wrong-orders, stale, garbage or truncated.
+    /// wrong-orders, stale, partial, garbage or truncated.
     #[arg(long, value_name = "FAULT", default_value = "none")]
     pub(super) snapshot_fault: SnapshotFaultArg,
     /// For how long; without it, to the end.
@@ -84,7 +84,8 @@ impl FromStr for SnapshotFaultArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wanted = "wanted none, silent, drop=0..1, wrong-orders, stale, garbage or truncated";
+        let wanted = "wanted none, silent, drop=0..1, wrong-orders, stale, partial, garbage or \
+                      truncated";
         let mut damage = Damage::None;
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
         let fault = match (name, value) {
@@ -92,6 +93,7 @@ impl FromStr for SnapshotFaultArg {
             ("silent", "") => SnapshotFault::Silent,
             ("wrong-orders", "") => SnapshotFault::WrongOrders,
             ("stale", "") => SnapshotFault::Stale,
+            ("partial", "") => SnapshotFault::Partial,
             ("garbage", "") => {
                 damage = Damage::Garbage;
                 SnapshotFault::None
@@ -126,6 +128,7 @@ mod tests {
             ("drop=0.25", drop),
             ("wrong-orders", SnapshotFault::WrongOrders),
             ("stale", SnapshotFault::Stale),
+            ("partial", SnapshotFault::Partial),
         ] {
             let damage = Damage::None;
             assert_eq!(text.parse(), Ok(SnapshotFaultArg { fault, damage }));
