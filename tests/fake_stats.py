@@ -18,8 +18,14 @@ DESC, VALUES, HIST, GAPS = 1, 2, 3, 5
 HEADER = 4096
 VALUE_STRIDE = 128
 HISTOGRAM_STRIDE = (4 + BUCKETS) * 8
-GAP_STRIDE = 128
+GAP_STRIDE = 256
 GAP_SLOTS = 256
+GAP_LEDGER = (
+    *("channel", "waited_ns", "requested_last_ns", "partial_ns", "snapshot_ns"),
+    *("by_line_a", "by_line_b", "by_other_lines", "by_request", "by_stream", "by_peer"),
+    *("by_snapshot", "stale_answers", "injected", "fault", "noted"),
+)
+"""The words of a gap's row behind the drop verdict, in order."""
 
 LINES = ("A", "B")
 RX_METRICS: tuple[tuple[str, int, str], ...] = (
@@ -38,8 +44,26 @@ RX_METRICS: tuple[tuple[str, int, str], ...] = (
             ("line_lost_total", GAUGE),
             ("line_next_sequence", GAUGE),
             ("line_last_packet_ns", GAUGE),
+            ("line_loss_run_most", COUNTER),
+            ("line_alone_since_ns", GAUGE),
         )
     ),
+    *(
+        (name, kind, f"source={source}")
+        for source in ("request", "stream", "peer", "snapshot")
+        for name, kind in (
+            ("recovery_source_state", STATE),
+            ("recovery_source_probed_ns", GAUGE),
+            ("recovery_source_rtt_ns", GAUGE),
+        )
+    ),
+    ("arbiter_conflicts_total", COUNTER, ""),
+    ("line_lost_on_all_total", COUNTER, ""),
+    ("arbiter_reorder_window_ns", GAUGE, ""),
+    ("recovery_storm", STATE, ""),
+    ("recovery_snapshots_total", COUNTER, ""),
+    ("recovery_lies_total", COUNTER, "fault=garbage"),
+    ("recovery_lies_total", COUNTER, "fault=wrong_session"),
     ("rx_layer_drops_total", COUNTER, "layer=packet_ring,receiver=1"),
     ("rx_layer_drops_total", COUNTER, "layer=socket,receiver=1"),
     ("rx_layer_drops_total", COUNTER, "layer=socket,receiver=2"),
@@ -69,7 +93,12 @@ RX_METRICS: tuple[tuple[str, int, str], ...] = (
     ("journal_state", STATE, ""),
 )
 """What the tests need of an rx worker: name, kind, labels."""
-RX_HISTOGRAMS = (("journal_sync_ns", ""), ("latency_rx_to_ring_ns", "source=kernel"))
+RX_HISTOGRAMS = (
+    ("journal_sync_ns", ""),
+    ("latency_rx_to_ring_ns", "source=kernel"),
+    ("line_lead_ns", "line=A"),
+    ("line_lead_ns", "line=B"),
+)
 BOOK_METRICS: tuple[tuple[str, int, str], ...] = (
     ("book_messages_total", COUNTER, ""),
     ("book_cursor_seq", GAUGE, ""),
@@ -169,14 +198,18 @@ class StatsWriter:
         missing: int | None = None,
         drop_layer: int = 0,
         drop_count: int = 0,
+        lines_missed: int = 3,
+        ledger: Mapping[str, int] | None = None,
     ) -> None:
-        """Put a row into the gap table."""
+        """Put a row into the gap table; `ledger` sets words of `GAP_LEDGER` by name."""
         at = self._gaps + GAP_STRIDE * (identity % GAP_SLOTS)
         if missing is None:
             missing = 0 if state == 5 else last - first + 1
         detected_ns = time.time_ns() if detected_ns is None else detected_ns
         words = (2, identity, first, last, state, sources, reason, detected_ns, 0, closed_ns)
-        self._pack("<16Q", at, *words, attempts, missing, 3, 0, drop_layer, drop_count)
+        more = [(ledger or {}).get(name, 0) for name in GAP_LEDGER]
+        words += (attempts, missing, lines_missed, 0, drop_layer, drop_count)
+        self._pack("<32Q", at, *words, *more)
 
     def beat(self, mono_ns: int | None = None) -> None:
         """A heartbeat, now unless told otherwise."""

@@ -13,6 +13,7 @@ from tickdeck_daemon.observe.facts import (
     LayerDrops,
     LineFacts,
     OpenGap,
+    SourceFacts,
     WorkerFacts,
 )
 
@@ -63,4 +64,19 @@ def facts(**changes: Any) -> ExchangeFacts:
 
 def gap(age_ns: int, stage: str = "REQUESTED", **changes: Any) -> OpenGap:
     base = OpenGap(3, 100, 199, stage, NOW - age_ns, missing=100, attempts=2)
+    return replace(base, **changes)
+
+
+def source(state: str = "ready", age_ns: int = SECOND, **changes: Any) -> SourceFacts:
+    """A source of the recovery that was probed `age_ns` ago, every 10 s."""
+    base = SourceFacts(
+        "request",
+        "moldudp64",
+        "10.0.0.1:9000",
+        state,
+        probed_ns=NOW - age_ns,
+        rtt_ns=180_000,
+        probe_interval_ns=10 * SECOND,
+        told=True,
+    )
     return replace(base, **changes)

@@ -19,6 +19,7 @@ from tickdeck_console.deferred import live_feed, live_plant
 from tickdeck_console.desk import Desk, SystemClock
 from tickdeck_console.keys import Scope
 from tickdeck_console.messages import Clock, Feed, Plant
+from tickdeck_console.model.facts import Gap
 from tickdeck_console.model.frame import Frame, Health
 from tickdeck_console.model.order import SORTS
 from tickdeck_console.model.reducer import Outage, apply
@@ -28,6 +29,7 @@ from tickdeck_console.screens.base import LiveScreen, bindings
 from tickdeck_console.screens.choose import Choice, ChooseBox
 from tickdeck_console.screens.exchange import ExchangeScreen
 from tickdeck_console.screens.fleet import FleetScreen
+from tickdeck_console.screens.gap import GapBox
 from tickdeck_console.screens.help import HelpBox
 from tickdeck_console.screens.lists import ListScreen
 from tickdeck_console.screens.replay import ReplayBox
@@ -149,6 +151,12 @@ class TickdeckApp(OperatorApp, inherit_bindings=False):
         screen = self._live_screen()
         return screen.key if isinstance(screen, ExchangeScreen) else self.desk.selected
 
+    @property
+    def selected_gap(self) -> Gap | None:
+        """The gap under the cursor of the gap tab, when that is shown."""
+        screen = self._live_screen()
+        return screen.gap if isinstance(screen, ExchangeScreen) else None
+
     def action_next_problem(self, step: int) -> None:
         """Go to the next or previous problem, on whatever screen."""
         screen = self._live_screen()
@@ -223,6 +231,10 @@ class TickdeckApp(OperatorApp, inherit_bindings=False):
     @on(ListScreen.Left)
     def _back(self) -> None:
         self.action_fleet()
+
+    @on(ExchangeScreen.OpenGap)
+    def _open_gap(self, message: ExchangeScreen.OpenGap) -> None:
+        self.push_screen(GapBox(message.gap))
 
     @on(ListScreen.OpenReplay)
     def _open_replay(self, message: ListScreen.OpenReplay) -> None:

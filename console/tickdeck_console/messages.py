@@ -65,6 +65,24 @@ class Plant(Protocol):
         """Ask again now for an open gap; 0 for all of them."""
         ...
 
+    async def snapshot(
+        self, exchange: str, gap_id: int, reason: str, *, dry_run: bool
+    ) -> tuple[str, ...]:
+        """Let a snapshot stand in for an open gap; 0 for all of them."""
+        ...
+
+    async def accept_loss(
+        self, exchange: str, gap_id: int, reason: str, *, dry_run: bool
+    ) -> tuple[str, ...]:
+        """Give an open gap up: what is missing is declared lost."""
+        ...
+
+    async def annotate(
+        self, exchange: str, gap_id: int, note: str, *, dry_run: bool
+    ) -> tuple[str, ...]:
+        """Journal a note on a gap."""
+        ...
+
     async def histograms(self, exchange: str) -> tuple[Histogram, ...]:
         """Cumulative latency histograms by stage."""
         ...

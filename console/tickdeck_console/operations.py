@@ -17,13 +17,15 @@ from tickdeck_console.desk import Desk
 from tickdeck_console.errors import CommandError
 from tickdeck_console.keys import Level
 from tickdeck_console.model.exchange_file import ExchangeForm, FieldError, exchange_toml
-from tickdeck_console.model.facts import CheckReport, ReplayOrder, Verdict
+from tickdeck_console.model.facts import CheckReport, Gap, ReplayOrder, Verdict
 from tickdeck_console.screens.check import CheckBox
 from tickdeck_console.screens.choose import Choice, ChooseBox
 from tickdeck_console.screens.confirm import ConfirmBox, Question
 from tickdeck_console.screens.form import Field, FormBox, Values
 from tickdeck_console.screens.replay import ReplayBox
 
+GAPS_OFFERED = 9
+"""Gaps that a menu offers, each by a digit."""
 _ADD_FIELDS = (
     Field("file", "file", placeholder="/etc/tickdeck/XNAS.toml", above="From an exchange file:"),
     Field("name", "name", placeholder="XNAS", above="Or from its lines:"),
@@ -43,6 +45,11 @@ class OperatorApp(App[None]):
     def selected_key(self) -> str:
         """The exchange that commands act on: the one shown, or the one under the cursor."""
         return self.desk.selected
+
+    @property
+    def selected_gap(self) -> Gap | None:
+        """The gap under the cursor, where gaps are shown."""
+        return None
 
     def command(self, action: str) -> Callable[[], object]:
         """The callback that runs an action named as in the table of keys."""
@@ -76,6 +83,26 @@ class OperatorApp(App[None]):
         """Ask again now for the open gaps of the selected exchange."""
         if self._may_change(self.selected_key):
             self._begin(self._recover(self.selected_key))
+
+    def action_retry_gap(self) -> None:
+        """Ask again now for the chosen gap."""
+        if self._may_change(self.selected_key):
+            self._begin(self._retry_gap(self.selected_key))
+
+    def action_snapshot_gap(self) -> None:
+        """Let a snapshot stand in for the chosen gap."""
+        if self._may_change(self.selected_key):
+            self._begin(self._snapshot_gap(self.selected_key))
+
+    def action_accept_loss(self) -> None:
+        """Give the chosen gap up."""
+        if self._may_change(self.selected_key):
+            self._begin(self._accept_loss(self.selected_key))
+
+    def action_annotate_gap(self) -> None:
+        """Write a note on the chosen gap."""
+        if self._may_change(self.selected_key):
+            self._begin(self._annotate_gap(self.selected_key))
 
     def action_collect(self, run: bool) -> None:
         """Start or stop collecting."""
@@ -193,6 +220,85 @@ class OperatorApp(App[None]):
             return
         done = await self.desk.plant.recover(key, 0, dry_run=False)
         self.tell(f"Asked again for {key}. " + " ".join(done))
+
+    async def _chosen_gap(self, key: str, *, open_only: bool) -> Gap | None:
+        """The gap under the cursor, else the one that the operator picks."""
+        chosen = self.selected_gap
+        if chosen is not None and chosen.exchange == key:
+            return chosen
+        gaps = (await self.desk.plant.gaps(key)).gaps
+        offered = [gap for gap in gaps if gap.stage.open or not open_only][:GAPS_OFFERED]
+        if not offered:
+            self.tell(f"{key} has no {'open ' if open_only else ''}gap.", error=True)
+            return None
+        choices = [
+            Choice(str(number), f"gap {gap.id}  {gap.first_seq}..{gap.last_seq}", str(gap.id))
+            for number, gap in enumerate(offered, start=1)
+        ]
+        picked = await self.push_screen_wait(ChooseBox(f"Which gap of {key}?", choices))
+        return next((gap for gap in offered if str(gap.id) == picked), None)
+
+    async def _retry_gap(self, key: str) -> None:
+        gap = await self._chosen_gap(key, open_only=True)
+        if gap is None:
+            return
+        effects = await self.desk.plant.recover(key, gap.id, dry_run=True)
+        question = Question(f"Ask again for gap {gap.id} of {key}", "Ask again", effects)
+        if await self._confirmed(question) is None:
+            return
+        await self.desk.plant.recover(key, gap.id, dry_run=False)
+        self.tell(f"Asked again for gap {gap.id} of {key}.")
+
+    async def _snapshot_gap(self, key: str) -> None:
+        gap = await self._chosen_gap(key, open_only=True)
+        if gap is None:
+            return
+        plant = self.desk.plant
+        effects = await plant.snapshot(key, gap.id, "dry run", dry_run=True)
+        question = Question(f"Snapshot for gap {gap.id} of {key}", "Take it", effects)
+        if await self._confirmed(question) is None:
+            return
+        await plant.snapshot(key, gap.id, "ordered in the console", dry_run=False)
+        self.tell(f"A snapshot is taken for gap {gap.id} of {key}.")
+
+    async def _accept_loss(self, key: str) -> None:
+        gap = await self._chosen_gap(key, open_only=True)
+        if gap is None:
+            return
+        plant, typed = self.desk.plant, f"{key}-{gap.id}"
+        effects = await plant.accept_loss(key, gap.id, "dry run", dry_run=True)
+        question = Question(
+            f"Accept the loss of gap {typed}", "Accept loss", effects, Level.DESTROY, typed=typed
+        )
+        reason = await self._confirmed(question)
+        if reason is None:
+            return
+        await plant.accept_loss(key, gap.id, reason, dry_run=False)
+        self.tell(f"The loss of gap {typed} is accepted.")
+
+    async def _annotate_gap(self, key: str) -> None:
+        gap = await self._chosen_gap(key, open_only=False)
+        if gap is None:
+            return
+        plant = self.desk.plant
+        effects: list[str] = []
+
+        async def check(values: Values) -> str:
+            try:
+                effects[:] = await plant.annotate(key, gap.id, values["note"], dry_run=True)
+            except CommandError as error:
+                return str(error)
+            return ""
+
+        form = FormBox(f"Note on gap {key}-{gap.id}", (Field("note", "note"),), "Check", check)
+        values = await self.push_screen_wait(form)
+        if values is None:
+            return
+        question = Question(f"Note on gap {key}-{gap.id}", "Write it", tuple(effects))
+        if await self._confirmed(question) is None:
+            return
+        await plant.annotate(key, gap.id, values["note"], dry_run=False)
+        self.tell(f"Noted on gap {key}-{gap.id}.")
 
     async def _collect(self, key: str, *, run: bool) -> None:
         verb = "Start" if run else "Stop"

@@ -16,7 +16,9 @@ from typing import Any
 import structlog
 
 from tickdeck_daemon.errors import WrongStateError
+from tickdeck_daemon.exchanges.config import worker_id
 from tickdeck_daemon.exchanges.store import ExchangeStore
+from tickdeck_daemon.observe.alarms import Looks
 from tickdeck_daemon.observe.board import Board
 from tickdeck_daemon.observe.checks import CheckRunner
 from tickdeck_daemon.observe.collect import Collector, Disk
@@ -27,7 +29,7 @@ from tickdeck_daemon.observe.health import ExchangeHealth, HealthTracker
 from tickdeck_daemon.observe.sampler import SAMPLE_INTERVAL_S, Sample, Sampler, Series, Target
 from tickdeck_daemon.operate.idempotency import IdempotencyStore
 from tickdeck_daemon.operate.operations import OperationStore
-from tickdeck_daemon.operate.replays import LiveLine, Replay, ReplayManager, ReplayState
+from tickdeck_daemon.operate.replays import SNAPSHOT, LiveLine, Replay, ReplayManager, ReplayState
 from tickdeck_daemon.preflight.run import Preflight
 from tickdeck_daemon.settings import Settings
 from tickdeck_daemon.workers.supervisor import Supervisor
@@ -122,6 +124,7 @@ class Plant:
         self._clock_ns = clock_ns
         self._trackers: dict[str, HealthTracker] = {}
         self._errors: dict[str, LastError] = {}
+        self._looks: dict[str, Looks] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -202,12 +205,17 @@ class Plant:
         return self._errors.get(name, LastError())
 
     def live_lines(self) -> list[LiveLine]:
-        """Every line of every exchange."""
-        return [
-            LiveLine(record.name, line.name, line.group, line.port)
-            for record in self.store.list()
-            for line in record.config.lines
-        ]
+        """Every line of every exchange, and their snapshot channels."""
+        found: list[LiveLine] = []
+        for record in self.store.list():
+            snapshot = record.config.recovery.snapshot
+            found += [
+                LiveLine(record.name, line.name, line.group, line.port)
+                for line in record.config.lines
+            ]
+            if snapshot.group is not None and snapshot.port is not None:
+                found.append(LiveLine(record.name, SNAPSHOT, snapshot.group, snapshot.port))
+        return found
 
     def overflowed_gaps(self, exchange: str = "") -> int:
         """Gaps that no longer fit their workers' tables."""
@@ -253,6 +261,7 @@ class Plant:
             self._errors.pop(gone, None)
             self.ledger.forget(gone)
         self._tell_changes(rows)
+        self._tell_alarms(rows)
         revision = self.health.revision
         self.health.publish(rows)
         self.stats.publish(self._samples(views))
@@ -298,6 +307,18 @@ class Plant:
                 changed["evidence"] = health.causes[0].evidence
             text = f"{name} {old} -> {new}: {cause}"
             self.events.append("health.changed", f"exchanges/{name}", text, details=changed)
+
+    def _tell_alarms(self, rows: dict[str, ExchangeHealth]) -> None:
+        """Write down what the line race and the sources of the recovery show anew."""
+        for name, health in rows.items():
+            series = self.sampler.series(worker_id(name, "rx"))
+            if series.stale:
+                continue  # old numbers are no evidence
+            for alarm in self._looks.setdefault(name, Looks()).take(health.facts):
+                resource = f"exchanges/{name}"
+                self.events.append(alarm.type, resource, alarm.message, details=alarm.details)
+        for gone in self._looks.keys() - rows.keys():
+            del self._looks[gone]
 
     def _worker_changed(self, change: WorkerChange) -> None:
         text = f"{change.worker} {change.old} -> {change.new}"

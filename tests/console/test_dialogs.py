@@ -50,7 +50,10 @@ def shows(bench: Bench, kind: type[Any]) -> Callable[[], bool]:
 class Recorder:
     """Counts the calls that would change the plant."""
 
-    CHANGES = ("create", "remove", "restart", "start_replay", "recover", "collect")
+    CHANGES = (
+        *("create", "remove", "restart", "start_replay", "recover", "collect"),
+        *("snapshot", "accept_loss", "annotate"),
+    )
 
     def __init__(self, plant: FakePlant, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from console_harness import Bench
+from tickdeck_console.model.facts import Gap, GapList, GapNote, GapPart, GapStage
 from tickdeck_console.model.frame import (
     Book,
     Cause,
@@ -20,7 +21,9 @@ from tickdeck_console.model.frame import (
     Line,
     Link,
     LinkChange,
+    RecoverySource,
     Server,
+    SourceState,
 )
 
 NASTY = (
@@ -59,7 +62,19 @@ def nasty_row(rng: random.Random, key: str) -> Exchange:
         gaps_open=rng.randrange(2**31),
         recovery=text(),
         path=text(),
-        lines=tuple(Line(text(), text(), interface=text(), packets=1) for _ in range(2)),
+        lines=tuple(
+            Line(
+                text(),
+                text(),
+                interface=text(),
+                packets=1,
+                first=rng.randrange(2),
+                leads=rng.randrange(2),
+                lead_p99_ns=2**62,
+                alone_since_ns=rng.randrange(2**62),
+            )
+            for _ in range(2)
+        ),
         journal=Journal(text(), directory=text(), sync_policy=text(), sync_p99_ns=2**63),
         book=Book(text(), lag_records=2**63),
         latencies=(Latency(text(), text(), 1, 2**63, 2**63, 2**63, 2**63),),
@@ -67,6 +82,14 @@ def nasty_row(rng: random.Random, key: str) -> Exchange:
         session=text(),
         workers=(text(), text()),
         next_sequence=2**64 - 1,
+        conflicts=rng.randrange(2**62),
+        reorder_window_ns=2**63,
+        storm=rng.random() < 0.5,
+        sources=tuple(
+            RecoverySource(text(), text(), text(), rng.choice(list(SourceState)), text(), 1, 2**62)
+            for _ in range(rng.randrange(4))
+        ),
+        faults=((text(), 2**62),),
     )
 
 
@@ -118,6 +141,57 @@ async def test_hostile_names_in_dialogs_and_summary() -> None:
         await pilot.press("escape", "enter")
         await bench.settle(pilot)
         _assert_harmless(bench.text(), 100)
+
+
+async def test_hostile_gaps_in_list_and_dialog() -> None:
+    """Sources, faults and notes of strangers are shown as text, at every width."""
+    rng = random.Random(3)
+
+    def text() -> str:
+        return rng.choice(NASTY)
+
+    gaps = tuple(
+        Gap(
+            "XNAS",
+            number,
+            2**64 - 9,
+            2**64 - 1,
+            rng.choice(list(GapStage)),
+            name=f"XNAS-{number}",
+            sources=(text(),),
+            parts=(GapPart(text(), 2**62),),
+            lines_missed=(text(),),
+            lost_on=text(),
+            fault=text(),
+            reason=text(),
+            drop_verdict=text(),
+            detected_ns=rng.randrange(2**62),
+            partial_ns=rng.randrange(2**62),
+            notes=(GapNote(rng.randrange(2**62), text(), text()),) * 2,
+        )
+        for number in range(1, 20)
+    )
+    for size in ((60, 18), (80, 24), (200, 60)):
+        bench = Bench(script=())
+
+        async def hostile(_: str) -> GapList:
+            return GapList(gaps)
+
+        bench.plant.gaps = hostile  # type: ignore[method-assign]
+        async with bench.app.run_test(size=size) as pilot:
+            bench.play(1.0)
+            await bench.settle(pilot)
+            await pilot.press("enter", "g")
+            await bench.exchange.fetched()
+            await pilot.pause()
+            await bench.exchange.fetched()
+            for _ in gaps:
+                await bench.settle(pilot)
+                _assert_harmless(bench.text(), size[0])
+                await pilot.press("enter")
+                await bench.settle(pilot)
+                _assert_harmless(bench.text(), size[0])
+                await pilot.press("escape", "down")
 
 
 def _assert_harmless(shown: str, columns: int) -> None:

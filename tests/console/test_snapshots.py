@@ -136,7 +136,29 @@ def test_exchange(compare: Compare, tab: str) -> None:
     assert compare(Bench(), (120, 40), "enter", tab)
 
 
-@pytest.mark.parametrize("tab", ["c", "g", "b"])
+@pytest.mark.parametrize("tab", ["f", "g"])
+def test_exchange_light(compare: Compare, tab: str) -> None:
+    """The race, and the gaps with their sources, in the light theme."""
+    assert compare(Bench(options={"theme_name": "ops-light"}), (120, 40), "enter", tab)
+
+
+def test_exchange_race_of_one_line(compare: Compare) -> None:
+    """A silent line, and since when the other carries alone."""
+    assert compare(Bench(script=START[2:3]), (80, 24), "enter", "f")
+
+
+@pytest.mark.parametrize("keys", [("enter",), ("X",), ("E",)], ids=lambda keys: keys[0])
+def test_gap_dialog(compare: Compare, keys: tuple[str, ...]) -> None:
+    """Every step of a gap; its loss, which is typed; a note on it."""
+    assert compare(Bench(), (80, 24), "enter", "g", "down", "down", *keys)
+
+
+def test_gaps_of_a_storm_at_60(compare: Compare) -> None:
+    """Small: the list alone; wide enough to say that snapshots are taken."""
+    assert compare(Bench(script=(Step(0.0, "storm", "XNAS"),)), (60, 18), "enter", "g")
+
+
+@pytest.mark.parametrize("tab", ["c", "f", "g", "b"])
 def test_exchange_at_80(compare: Compare, tab: str) -> None:
     """Tabs whose layout depends on the width."""
     assert compare(Bench(), (80, 24), "enter", tab)

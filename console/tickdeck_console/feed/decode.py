@@ -131,6 +131,27 @@ def exchange(message: observe_pb.ExchangeHealth) -> frames.Exchange:
         session_ended=message.session_ended,
         workers=tuple(message.workers),
         oldest_gap_ns=message.oldest_gap_age_ns,
+        conflicts=message.conflicts,
+        lost_on_all=message.lost_on_all,
+        reorder_window_ns=message.reorder_window_ns,
+        storm=message.recovery_storm,
+        snapshots=message.snapshots_taken,
+        sources=tuple(map(source, message.recovery_sources)),
+        faults=tuple(sorted(message.recovery_faults.items())),
+    )
+
+
+def source(message: recovery_pb.RecoverySource) -> frames.RecoverySource:
+    """One source of the recovery; a state that this console does not know is UNKNOWN."""
+    return frames.RecoverySource(
+        source=message.source,
+        protocol=message.protocol,
+        address=message.address,
+        state=_SOURCE_STATES.get(int(message.state), frames.SourceState.UNKNOWN),
+        detail=message.detail,
+        probed_ns=nanoseconds(message.probed_time),
+        rtt_ns=message.rtt_ns,
+        age_ns=message.age_ns,
     )
 
 
@@ -168,6 +189,21 @@ def gap(message: recovery_pb.Gap) -> facts.Gap:
         slo_violated=message.slo_violated,
         drop_verdict=message.drop_verdict,
         drop_count=message.drop_count,
+        name=short(message.name),
+        channel=message.channel,
+        lines_missed=tuple(message.lines_missed),
+        lost_on=message.lost_on,
+        waited_ns=nanoseconds(message.waited_time),
+        requested_last_ns=nanoseconds(message.requested_last_time),
+        partial_ns=nanoseconds(message.partial_time),
+        snapshot_ns=nanoseconds(message.snapshot_time),
+        parts=tuple(facts.GapPart(part.source, part.messages) for part in message.parts),
+        stale_answers=message.stale_answers,
+        fault=message.fault or "none",
+        noted=message.noted,
+        notes=tuple(
+            facts.GapNote(nanoseconds(note.time), note.actor, note.text) for note in message.notes
+        ),
     )
 
 
@@ -299,6 +335,11 @@ def _line(message: observe_pb.LineHealth) -> frames.Line:
         packet_rate=message.packets_per_second,
         message_rate=message.messages_per_second,
         silent=message.silent,
+        leads=message.leads,
+        lead_p50_ns=message.lead_p50_ns,
+        lead_p99_ns=message.lead_p99_ns,
+        loss_run_most=message.loss_run_most,
+        alone_since_ns=nanoseconds(message.alone_since),
     )
 
 
@@ -340,6 +381,11 @@ def _check(message: observe_pb.CheckResult) -> facts.Check:
 
 _HEALTH = {int(state): state for state in frames.Health}
 _STAGES = {int(stage): stage for stage in facts.GapStage}
+_SOURCE_STATES = {
+    int(recovery_pb.RECOVERY_SOURCE_STATE_READY): frames.SourceState.READY,
+    int(recovery_pb.RECOVERY_SOURCE_STATE_FAILED): frames.SourceState.FAILED,
+    int(recovery_pb.RECOVERY_SOURCE_STATE_IN_USE): frames.SourceState.IN_USE,
+}
 _WORKER_STATES = {
     int(number): name.removeprefix("WORKER_STATE_")
     for name, number in worker_pb.WorkerState.items()

@@ -63,7 +63,11 @@ TOUR = (
     Step(30.0, "stall", seconds=5.0),
     Step(40.0, "recovering", "NYSE"),
     Step(45.0, "restart", seconds=4.0),
+    Step(50.0, "storm", "MEMX"),
+    Step(52.0, "conflict", "BATS"),
+    Step(54.0, "source_failed", "ARCA"),
     Step(55.0, "journal_slow", "B3"),
+    Step(58.0, "clear", "MEMX"),
 )
 """A minute with something of everything."""
 

@@ -8,15 +8,13 @@ from dataclasses import replace
 
 from tickdeck_console import text
 from tickdeck_console.errors import CommandError, ExitCode
+from tickdeck_console.feed import fake_gaps
 from tickdeck_console.feed.world import World
 from tickdeck_console.model import facts
 from tickdeck_console.model.chain import Node, Verdict, chain, journal_node
 from tickdeck_console.model.frame import Exchange
 
 SYMBOLS = ("AAPL", "AMD", "AMZN", "GOOG", "INTC", "META", "MSFT", "NVDA")
-SECOND_NS = 1_000_000_000
-_DROPS = (("upstream", 0), ("socket", 812), ("", 0), ("nic", 3), ("unknown", 0))
-"""Where the closed gaps were lost."""
 
 
 class FakePlant:
@@ -26,6 +24,9 @@ class FakePlant:
         """Share a world with the feed."""
         self.world = world
         self._replays: dict[str, facts.Replay] = {}
+        self._notes: dict[str, tuple[facts.GapNote, ...]] = {}
+        self._given_up: dict[str, str] = {}
+        """Reason by the name of the gap."""
 
     async def check(self, exchange: str) -> facts.CheckReport:
         """Judge the exchanges by their chains."""
@@ -33,40 +34,68 @@ class FakePlant:
         return facts.CheckReport(tuple(map(_checked, rows)), self.world.now_ns)
 
     async def gaps(self, exchange: str) -> facts.GapList:
-        """Open gaps as the row tells, then some filled ones."""
+        """Open gaps as the row tells, then some closed ones."""
         row = self._row(exchange)
         rng = random.Random(f"{self.world.seed}-{exchange}")
-        open_gaps = [self._open_gap(row, number) for number in range(row.gaps_open, 0, -1)]
-        closed: list[facts.Gap] = []
-        for number in range(12):
-            first = row.next_sequence - 1_000_000 * (number + 1) - rng.randrange(500_000)
-            length, took_ns = rng.randrange(1, 900), rng.randrange(600_000, 60_000_000)
-            detected_ns = self.world.now_ns - (number + 1) * 37 * SECOND_NS
-            lost = number == 7
-            closed.append(
-                facts.Gap(
-                    exchange=exchange,
-                    id=40 - number,
-                    first_seq=first,
-                    last_seq=first + length - 1,
-                    stage=facts.GapStage.UNRECOVERABLE if lost else facts.GapStage.FILLED,
-                    missing=length if lost else 0,
-                    sources=() if lost else rng.choice((("A",), ("B",), ("retransmit",))),
-                    attempts=10 if lost else rng.randrange(0, 3),
-                    detected_ns=detected_ns,
-                    closed_ns=detected_ns + (550_000_000 if lost else took_ns),
-                    reason="attempts_exhausted" if lost else "",
-                    slo_violated=lost,
-                    drop_verdict=_DROPS[number % len(_DROPS)][0],
-                    drop_count=_DROPS[number % len(_DROPS)][1],
-                )
-            )
-        return facts.GapList((*open_gaps, *closed))
+        made = [self._open_gap(row, number) for number in range(row.gaps_open, 0, -1)]
+        gaps = [self._told(gap) for gap in made]
+        gaps.sort(key=lambda gap: not gap.stage.open)
+        closed = [fake_gaps.closed_gap(row, number, rng, self.world.now_ns) for number in range(12)]
+        return facts.GapList((*gaps, *map(self._told, closed)))
 
     async def recover(self, exchange: str, gap_id: int, *, dry_run: bool) -> tuple[str, ...]:
         """Ask again for the open gaps."""
-        del gap_id, dry_run
+        del dry_run
+        if gap_id:
+            gap = await self._gap(exchange, gap_id, open_only=True)
+            row = self._row(exchange)
+            asked = f"ask {row.sources[0].address} for {gap.first_seq}..{gap.last_seq}, "
+            return (
+                f"{asked}{gap.missing} missing",
+                f"then ask the peer at {row.sources[1].address} for what is still missing",
+            )
         return (f"ask the re-request server again for {self._row(exchange).gaps_open} open gaps",)
+
+    async def snapshot(
+        self, exchange: str, gap_id: int, reason: str, *, dry_run: bool
+    ) -> tuple[str, ...]:
+        """Close the gap by a snapshot."""
+        gap = await self._gap(exchange, gap_id, open_only=True)
+        source = self._row(exchange).sources[-1]
+        if not dry_run:
+            self._given_up[gap.name] = "snapshot"
+            self.world.log("recovery.snapshot_ordered", f"exchanges/{exchange}", reason)
+        return (
+            f"take a snapshot: {source.protocol} {source.address}",
+            f"it stands in for {gap.missing} messages of {gap.first_seq}..{gap.last_seq}, which "
+            "are not asked for any more",
+            "the journal has the snapshot then, not these messages",
+        )
+
+    async def accept_loss(
+        self, exchange: str, gap_id: int, reason: str, *, dry_run: bool
+    ) -> tuple[str, ...]:
+        """Close the gap as lost."""
+        gap = await self._gap(exchange, gap_id, open_only=True)
+        if not dry_run:
+            self._given_up[gap.name] = "operator"
+            self.world.log("gap.loss_accepted", f"exchanges/{exchange}", reason)
+        return (
+            f"declare {gap.missing} messages of {gap.first_seq}..{gap.last_seq} lost for good",
+            "nothing asks for them again; the stream goes on behind them at once",
+        )
+
+    async def annotate(
+        self, exchange: str, gap_id: int, note: str, *, dry_run: bool
+    ) -> tuple[str, ...]:
+        """Keep the note."""
+        gap = await self._gap(exchange, gap_id)
+        if not note:
+            raise CommandError("a note is required", "", ExitCode.USAGE)
+        if not dry_run:
+            kept = facts.GapNote(self.world.now_ns, "uid:1000", note)
+            self._notes[gap.name] = (*self._notes.get(gap.name, ()), kept)
+        return (f"journal a note on gap {gap.id}, {gap.first_seq}..{gap.last_seq}",)
 
     async def histograms(self, exchange: str) -> tuple[facts.Histogram, ...]:
         """Two stages, log-normal with a tail."""
@@ -267,19 +296,27 @@ class FakePlant:
         return row
 
     def _open_gap(self, row: Exchange, number: int) -> facts.Gap:
-        first = 88_120_411 + 20_000 * number
-        return facts.Gap(
-            exchange=row.key,
-            id=40 + number,
-            first_seq=first,
-            last_seq=first + 999,
-            stage=facts.GapStage.PARTIAL if number == 1 else facts.GapStage.REQUESTED,
-            missing=780 if number == 1 else 1000,
-            attempts=2,
-            drop_verdict="socket",
-            drop_count=1_206,
-            detected_ns=self.world.now_ns - row.oldest_gap_ns // number,
-        )
+        return fake_gaps.open_gap(row, number, self.world.now_ns)
+
+    async def _gap(self, exchange: str, gap_id: int, *, open_only: bool = False) -> facts.Gap:
+        """One gap, or the refusal that the daemon has for it."""
+        for gap in (await self.gaps(exchange)).gaps:
+            if gap.id == gap_id:
+                if open_only and not gap.stage.open:
+                    text = f"gap {gap_id} of {exchange} is {gap.stage.name}; only an open one can "
+                    raise CommandError(f"{text}be acted on", "", ExitCode.REFUSED)
+                return gap
+        raise CommandError(f"{exchange} has no gap {gap_id}", "", ExitCode.NOT_FOUND)
+
+    def _told(self, gap: facts.Gap) -> facts.Gap:
+        """The gap with what was done about it here."""
+        notes = (*gap.notes, *self._notes.get(gap.name, ()))
+        gap = replace(gap, notes=notes, noted=bool(notes))
+        reason = self._given_up.get(gap.name)
+        if reason is None or not gap.stage.open:
+            return gap
+        stage = facts.GapStage.UNRECOVERABLE
+        return replace(gap, stage=stage, reason=reason, closed_ns=self.world.now_ns)
 
     def _depth(self, exchange: str, symbol: str, levels: int, trust: str) -> facts.Depth:
         rng = random.Random(f"{self.world.seed}-{exchange}-{symbol}")

@@ -12,7 +12,13 @@ from tickdeck.v1.exchange_service_pb2 import (
 )
 from tickdeck.v1.journal_service_pb2 import GetJournalRequest
 from tickdeck.v1.observe_service_pb2 import GetLatencyRequest, RunHealthCheckRequest
-from tickdeck.v1.recovery_service_pb2 import ListGapsRequest, StartRecoveryRequest
+from tickdeck.v1.recovery_service_pb2 import (
+    AcceptLossRequest,
+    AnnotateGapRequest,
+    ListGapsRequest,
+    RecoverBySnapshotRequest,
+    StartRecoveryRequest,
+)
 from tickdeck.v1.replay_service_pb2 import (
     ListReplaysRequest,
     StartReplayRequest,
@@ -78,6 +84,45 @@ class LivePlant:
             validate_only=dry_run,
         )
         return tuple((await self._client.recovery.StartRecovery(request)).effects)
+
+    async def snapshot(
+        self, exchange: str, gap_id: int, reason: str, *, dry_run: bool
+    ) -> tuple[str, ...]:
+        """Let a snapshot stand in for an open gap."""
+        request = RecoverBySnapshotRequest(
+            request_id=new_request_id(),
+            exchange=_exchange(exchange),
+            gap_id=gap_id,
+            validate_only=dry_run,
+            reason=reason,
+        )
+        return tuple((await self._client.recovery.RecoverBySnapshot(request)).effects)
+
+    async def accept_loss(
+        self, exchange: str, gap_id: int, reason: str, *, dry_run: bool
+    ) -> tuple[str, ...]:
+        """Give an open gap up."""
+        request = AcceptLossRequest(
+            request_id=new_request_id(),
+            exchange=_exchange(exchange),
+            gap_id=gap_id,
+            validate_only=dry_run,
+            reason=reason,
+        )
+        return tuple((await self._client.recovery.AcceptLoss(request)).effects)
+
+    async def annotate(
+        self, exchange: str, gap_id: int, note: str, *, dry_run: bool
+    ) -> tuple[str, ...]:
+        """Journal a note on a gap."""
+        request = AnnotateGapRequest(
+            request_id=new_request_id(),
+            exchange=_exchange(exchange),
+            gap_id=gap_id,
+            note=note,
+            validate_only=dry_run,
+        )
+        return tuple((await self._client.recovery.AnnotateGap(request)).effects)
 
     async def histograms(self, exchange: str) -> tuple[facts.Histogram, ...]:
         """Cumulative latency histograms."""

@@ -16,6 +16,8 @@ from tickdeck_console.model.frame import (
     Journal,
     Latency,
     Line,
+    RecoverySource,
+    SourceState,
     Totals,
 )
 
@@ -25,6 +27,8 @@ NAMES = (
     *("XNAS", "XEUR", "LSE", "NYSE", "OSE", "CME-3", "BATS", "EDGX", "ARCA", "MEMX", "TSX", "B3"),
     *("ASX", "HKEX", "SGX", "XETR", "XPAR", "XAMS", "XMIL", "XSTO"),
 )
+PROBE_NS = 10_000_000_000
+"""Time between two probes of a source of the recovery."""
 TREND_SPAN_S = 7.5
 """Span of one cell of the gap trend."""
 
@@ -69,7 +73,7 @@ class World:
     def apply(self, key: str, fault: str) -> None:
         """Let a fault of `FAULTS` befall an exchange, and log it as an event."""
         before = self.rows[key]
-        row = FAULTS[fault](before)
+        row = _lonely(FAULTS[fault](before), self.now_ns)
         if row.health is not before.health or row.causes != before.causes:
             row = replace(row, since_ns=self.now_ns, generation=row.generation + 1)
         self.rows[key] = row
@@ -115,6 +119,9 @@ class World:
                 heartbeats=sequence // 100_000,
                 first=sequence * (52 - 4 * number) // 100,
                 next_sequence=sequence + 1,
+                leads=4_000 - 800 * number,
+                lead_p50_ns=2_600 + 900 * number + 110 * index,
+                lead_p99_ns=31_000 + 7_000 * number + 900 * index,
             )
             for number, name in enumerate("AB", start=1)
         )
@@ -144,6 +151,8 @@ class World:
             messages=sequence,
             session=f"{key[:4]:X<4}000001",
             workers=("rx RUNNING", "book RUNNING"),
+            reorder_window_ns=250_000 + 10_000 * index,
+            sources=_sources(index, EPOCH_NS),
         )
 
     def _moved(self, row: Exchange, seconds: float, spans: int) -> Exchange:
@@ -180,7 +189,14 @@ class World:
             latencies=() if silent else self._latencies(row),
             gap_trend=trend,
             oldest_gap_ns=row.oldest_gap_ns + int(seconds * 1e9) if row.gaps_open else 0,
+            sources=tuple(map(self._probed, row.sources)),
         )
+
+    def _probed(self, source: RecoverySource) -> RecoverySource:
+        """Each source is probed every 10 s; one that is unknown never."""
+        if source.state is SourceState.UNKNOWN or self.now_ns - source.probed_ns < PROBE_NS:
+            return source
+        return replace(source, probed_ns=self.now_ns)
 
     def _line(self, line: Line, arrived: int, seconds: float) -> Line:
         if line.silent or not arrived:
@@ -212,6 +228,36 @@ class World:
         )
 
 
+def _sources(index: int, now_ns: int) -> tuple[RecoverySource, ...]:
+    """A server, a peer, and where there is one a snapshot."""
+    server = RecoverySource(
+        "request",
+        "moldudp64",
+        f"10.20.{index}.1:31009",
+        SourceState.READY,
+        probed_ns=now_ns - 4_000_000_000,
+        rtt_ns=180_000,
+    )
+    peer = replace(
+        server, source="peer", protocol="len_seq_payload", address=f"10.20.{index}.2:31011"
+    )
+    snapshot = RecoverySource("snapshot", "glimpse", f"10.20.{index}.3:31010")
+    return (server, replace(peer, rtt_ns=410_000), replace(snapshot, detail="never probed"))
+
+
+def _lonely(row: Exchange, now_ns: int) -> Exchange:
+    """Beside silent lines, the one that is not carries alone since they fell silent."""
+    ages = [line.age_ns for line in row.lines if line.silent]
+    alone = len(ages) == len(row.lines) - 1
+    lines = tuple(
+        replace(
+            line, alone_since_ns=now_ns - max(ages) if alone and ages and not line.silent else 0
+        )
+        for line in row.lines
+    )
+    return replace(row, lines=lines)
+
+
 def _cause(summary: str, evidence: str, runbook: str) -> tuple[Cause, ...]:
     return (Cause(summary, evidence, f"{runbook}.runbook.md" if runbook else ""),)
 
@@ -229,6 +275,13 @@ def _clear(row: Exchange) -> Exchange:
         drop_rate=0.0,
         gaps_open=0,
         gaps_filled=row.gaps_filled + closed,
+        storm=False,
+        sources=tuple(
+            replace(one, state=SourceState.READY, detail="")
+            if one.state in (SourceState.FAILED, SourceState.IN_USE)
+            else one
+            for one in row.sources
+        ),
         lines=tuple(replace(line, silent=False) for line in row.lines),
         journal=replace(row.journal, state="OK"),
         book=replace(row.book, trust="GOOD", suspect=0, lag_records=0),
@@ -255,7 +308,13 @@ def _gap_both(row: Exchange) -> Exchange:
         oldest_gap_ns=4_200_000_000,
         recovery="FILL 22%",
         gap_trend=(0, 0, 0, 1, 1, 2, 5, 8),
-        lines=tuple(replace(line, lost=48_213, kernel_drops=12_053) for line in row.lines),
+        lost_on_all=48_213,
+        sources=_as(SourceState.IN_USE, "request", _as(SourceState.FAILED, "peer", row.sources)),
+        faults=(("truncated", 2),),
+        lines=tuple(
+            replace(line, lost=48_213, kernel_drops=12_053, loss_run_most=31_406)
+            for line in row.lines
+        ),
         book=replace(row.book, trust="SUSPECT", suspect=8),
         duplicates=row.duplicates,
     )
@@ -280,7 +339,14 @@ def _recovering(row: Exchange) -> Exchange:
 
 
 def _line_lost(row: Exchange) -> Exchange:
-    b = replace(row.lines[1], silent=True, age_ns=3_100_000_000, lost=19_377)
+    b = replace(
+        row.lines[1],
+        silent=True,
+        age_ns=3_100_000_000,
+        lost=19_377,
+        leads=0,
+        loss_run_most=19_377,
+    )
     return replace(
         row,
         health=Health.DEGRADED,
@@ -375,6 +441,62 @@ def _session_ended(row: Exchange) -> Exchange:
     return replace(closed, causes=_cause("session ended by the venue", "end of session", ""))
 
 
+def _as(
+    state: SourceState, name: str, sources: tuple[RecoverySource, ...]
+) -> tuple[RecoverySource, ...]:
+    """The sources with one of them in another state."""
+    detail = "connection refused" if state is SourceState.FAILED else ""
+    return tuple(
+        replace(one, state=state, detail=detail) if one.source == name else one for one in sources
+    )
+
+
+def _source_failed(row: Exchange) -> Exchange:
+    return replace(
+        row,
+        health=Health.DEGRADED,
+        causes=_cause(
+            "recovery source peer failed",
+            "len_seq_payload did not answer the probe of 2.0 s ago",
+            "FeedGapUnrecovered",
+        ),
+        sources=_as(SourceState.FAILED, "peer", row.sources),
+    )
+
+
+def _conflict(row: Exchange) -> Exchange:
+    return replace(
+        row,
+        health=Health.DEGRADED,
+        causes=_cause(
+            "lines disagree on 3 messages",
+            "3 in all, 3 in 10 s (normal 0); the copy that came first was kept",
+            "",
+        ),
+        conflicts=row.conflicts + 3,
+    )
+
+
+def _storm(row: Exchange) -> Exchange:
+    return replace(
+        row,
+        health=Health.DEGRADED,
+        data="SUSPECT",
+        causes=_cause(
+            "storm of gaps: snapshots instead of ranges",
+            "71 gaps open (storm above 64), 1 snapshots taken",
+            "FeedGapUnrecovered",
+        ),
+        gaps_open=71,
+        gaps_opened=row.gaps_opened + 71,
+        oldest_gap_ns=90_000_000,
+        recovery="SNAPSHOT",
+        storm=True,
+        snapshots=row.snapshots + 1,
+        sources=_as(SourceState.IN_USE, "snapshot", row.sources),
+    )
+
+
 FAULTS: dict[str, Callable[[Exchange], Exchange]] = {
     "clear": _clear,
     "gap_both": _gap_both,
@@ -387,5 +509,8 @@ FAULTS: dict[str, Callable[[Exchange], Exchange]] = {
     "silent": _silent,
     "closed": _closed,
     "session_ended": _session_ended,
+    "source_failed": _source_failed,
+    "conflict": _conflict,
+    "storm": _storm,
 }
 """What may befall an exchange; `clear` ends it."""

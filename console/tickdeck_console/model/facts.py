@@ -18,11 +18,30 @@ class GapStage(IntEnum):
     PARTIAL = 4
     FILLED = 5
     UNRECOVERABLE = 6
+    SNAPSHOT = 7
+    """Nobody brings the rest; a snapshot is to stand in for it."""
 
     @property
     def open(self) -> bool:
         """True while something may still fill the gap."""
-        return self < GapStage.FILLED
+        return self not in (GapStage.FILLED, GapStage.UNRECOVERABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class GapPart:
+    """What one source brought of a gap."""
+
+    source: str
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class GapNote:
+    """What an operator wrote down about a gap."""
+
+    time_ns: int
+    actor: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +65,51 @@ class Gap:
     drop_verdict: str = ""
     """Where it was lost: "upstream", "unknown" or a layer; empty when that is not known."""
     drop_count: int = 0
+    name: str = ""
+    """Resource name without its prefix; unique, unlike the id."""
+    channel: int = 0
+    lines_missed: tuple[str, ...] = ()
+    lost_on: str = ""
+    """Whose loss it is: "all" lines', "one" line's, or "none": it only came late."""
+    waited_ns: int = 0
+    """When the reorder window was over."""
+    requested_last_ns: int = 0
+    partial_ns: int = 0
+    """When the first part came."""
+    snapshot_ns: int = 0
+    """When a snapshot stood in for the rest."""
+    parts: tuple[GapPart, ...] = ()
+    stale_answers: int = 0
+    fault: str = "none"
+    """The last lie that a source told while it was open."""
+    noted: bool = False
+    notes: tuple[GapNote, ...] = ()
+
+    @property
+    def lied(self) -> str:
+        """The fault, or an empty text when no source lied."""
+        return "" if self.fault == "none" else self.fault
+
+    @property
+    def brought(self) -> str:
+        """Who brought how much, such as `A 40 + retransmit 60`."""
+        if self.parts:
+            return " + ".join(f"{part.source} {part.messages}" for part in self.parts)
+        return " + ".join(self.sources)
+
+    @property
+    def steps(self) -> tuple[tuple[str, int], ...]:
+        """What happened and when, in order of time; only what did."""
+        found = (
+            ("detected", self.detected_ns),
+            ("wait over", self.waited_ns),
+            ("first asked", self.requested_ns),
+            ("first part", self.partial_ns),
+            ("last asked", self.requested_last_ns if self.attempts > 1 else 0),
+            ("snapshot", self.snapshot_ns),
+            (self.stage.name.lower() if not self.stage.open else "ended", self.closed_ns),
+        )
+        return tuple(sorted((step for step in found if step[1]), key=lambda step: step[1]))
 
     @property
     def lost_at(self) -> str:

@@ -53,6 +53,41 @@ class Line:
     packet_rate: float = 0.0
     message_rate: float = 0.0
     silent: bool = False
+    leads: int = 0
+    """How often it was first in 10 s and another line followed."""
+    lead_p50_ns: int = 0
+    """By how much it then led."""
+    lead_p99_ns: int = 0
+    loss_run_most: int = 0
+    """Longest run of numbers that it lost in a row."""
+    alone_since_ns: int = 0
+    """Since when it alone brings anything; 0 while another line does too."""
+
+
+class SourceState(Enum):
+    """Whether a source of the recovery would answer now."""
+
+    UNKNOWN = "unknown"
+    READY = "ready"
+    FAILED = "failed"
+    IN_USE = "in use"
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverySource:
+    """One place from which missing messages, or what stands in for them, come."""
+
+    source: str
+    """`request`, `stream`, `peer` or `snapshot`."""
+    protocol: str = ""
+    address: str = ""
+    state: SourceState = SourceState.UNKNOWN
+    detail: str = ""
+    """Why it failed or is unknown."""
+    probed_ns: int = 0
+    rtt_ns: int = 0
+    age_ns: int = 0
+    """Of the last probe; without one, of the rx worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +179,19 @@ class Exchange:
     session_ended: bool = False
     workers: tuple[str, ...] = ()
     oldest_gap_ns: int = 0
+    conflicts: int = 0
+    """Numbers that came twice with different bytes."""
+    lost_on_all: int = 0
+    """Messages that no line brought."""
+    reorder_window_ns: int = 0
+    """How long the arbiter waits for the other lines now."""
+    storm: bool = False
+    """So many gaps are open that snapshots are taken instead of ranges."""
+    snapshots: int = 0
+    sources: tuple[RecoverySource, ...] = ()
+    """Of the recovery, in the order in which they are asked."""
+    faults: tuple[tuple[str, int], ...] = ()
+    """Lies that sources told, by fault."""
 
     def latency(self, stage: str = "rx_to_book") -> Latency | None:
         """Percentiles of a stage; of its best time stamps where there are several sources."""

@@ -13,6 +13,7 @@ from textual.widgets import ContentSwitcher
 from tickdeck_console import text
 from tickdeck_console.desk import Desk
 from tickdeck_console.keys import Scope
+from tickdeck_console.model.facts import Gap
 from tickdeck_console.model.frame import Exchange, Health
 from tickdeck_console.model.severity import MARKS, WORDS, Freshness
 from tickdeck_console.screens.base import LiveScreen, bindings
@@ -54,6 +55,14 @@ class ExchangeScreen(LiveScreen):
     class Left(Message):
         """Back to the fleet."""
 
+    class OpenGap(Message):
+        """Show a gap with each step."""
+
+        def __init__(self, gap: Gap) -> None:
+            """Name the gap."""
+            super().__init__()
+            self.gap = gap
+
     def __init__(self, desk: Desk, key: str) -> None:
         """Look at the exchange called `key`."""
         super().__init__(desk)
@@ -87,6 +96,12 @@ class ExchangeScreen(LiveScreen):
     def panel(self) -> Panel:
         """The visible tab."""
         return self.query_one(f"#{self.tab}", Panel)
+
+    @property
+    def gap(self) -> Gap | None:
+        """The gap under the cursor, when the tab of gaps is shown."""
+        panel = self.panel
+        return panel.selected if isinstance(panel, GapPanel) else None
 
     def show(self, key: str) -> None:
         """Look at another exchange, on the same tab."""
@@ -150,6 +165,11 @@ class ExchangeScreen(LiveScreen):
         self.panel.move(rows)
         self.draw()
         self.fetch()
+
+    def action_show_gap(self) -> None:
+        """Show the gap under the cursor."""
+        if self.gap is not None:
+            self.post_message(self.OpenGap(self.gap))
 
     def action_back(self) -> None:
         """Back to the fleet."""

@@ -7,23 +7,24 @@ from textual.content import Content
 from tickdeck_console import text
 from tickdeck_console.model.frame import Exchange, Line
 from tickdeck_console.widgets.panel import Panel
+from tickdeck_console.widgets.race import race_parts
 from tickdeck_console.widgets.texts import Part, heading
 
-BAR_CELLS = 30
 LABEL_CELLS = 18
 COLUMN_CELLS = 24
 
 
 class FeedsPanel(Panel):
-    """Lines, race, arbiter."""
+    """Race, lines, arbiter."""
 
     def content(self, exchange: Exchange) -> Content:
         """The whole panel."""
-        parts: list[Part] = ["\n"]
+        now_ns = self.desk.state.server_now_ns(self.desk.now_s)
+        parts: list[Part] = [*race_parts(exchange, now_ns), "\n"]
         if not exchange.lines:
             parts.append(("  no line has told anything yet\n", "$quiet"))
         parts += _lines(exchange.lines)
-        parts += ["\n", *_race(exchange.lines), "\n", *_arbiter(exchange)]
+        parts += ["\n", *_arbiter(exchange)]
         return Content.assemble(*parts)
 
 
@@ -43,31 +44,18 @@ def _lines(lines: tuple[Line, ...]) -> list[Part]:
     return parts
 
 
-def _race(lines: tuple[Line, ...]) -> list[Part]:
-    """Which line delivered first, as parts of a bar."""
-    total = sum(line.first for line in lines)
-    if not total:
-        return []
-    parts: list[Part] = [heading("FIRST")]
-    for index, line in enumerate(lines):
-        share = line.first / total
-        cells = max(round(share * BAR_CELLS), 1) if line.first else 0
-        style = "$good" if index == 0 else "$quiet"
-        parts += [
-            (f"{text.safe(line.name)} {share * 100:.1f}% ", "bold"),
-            ("#" * cells, style),
-            " ",
-        ]
-    return [*parts, "\n"]
-
-
 def _arbiter(exchange: Exchange) -> list[Part]:
     parts: list[Part] = [heading("ARBITER")]
     parts += [f"session {text.safe(exchange.session) or '-'}"]
     parts += ["  (ended)" if exchange.session_ended else ""]
     parts += [f"   next {text.grouped(exchange.next_sequence)}\n", heading("")]
     parts += [f"delivered {text.grouped(exchange.messages)}"]
-    parts += [f"   duplicates {text.grouped(exchange.duplicates)}\n", heading("")]
+    parts += [f"   duplicates {text.grouped(exchange.duplicates)}"]
+    conflicts = f"   conflicts {text.grouped(exchange.conflicts)}"
+    parts.append((conflicts, "bold $degraded") if exchange.conflicts else conflicts)
+    if exchange.reorder_window_ns:
+        parts.append(f"   window {text.latency(exchange.reorder_window_ns)}")
+    parts += ["\n", heading("")]
     parts += [f"gaps opened {exchange.gaps_opened}   filled {exchange.gaps_filled}"]
     lost = f"   unrecoverable {exchange.gaps_unrecovered} ({exchange.messages_lost} messages)\n"
     parts.append((lost, "bold $degraded") if exchange.gaps_unrecovered else lost)

@@ -40,6 +40,9 @@ def stage_bar(gap: Gap, *, short: bool = False) -> Content:
     if gap.stage is GapStage.FILLED:
         by = " + ".join(map(text.safe, gap.sources)) or "unknown"
         return Content.assemble(("FILLED", "$good"), f" by {by}")
+    if gap.stage is GapStage.SNAPSHOT:
+        before: list[Part] = [] if short else [("REQUESTED", "$quiet"), (" > ", "$rule")]
+        return Content.assemble(*before, ("[SNAPSHOT]", "bold $recovering"))
     if gap.stage is GapStage.UNRECOVERABLE:
         reason = text.safe(gap.reason) or "unknown reason"
         label = ("UNRECOVERABLE", "bold $down-text on $down-back")

@@ -14,7 +14,9 @@ from tickdeck_daemon.exchanges.model import (
     Line,
     Receive,
     Recovery,
+    RecoverySource,
     Ring,
+    Snapshot,
 )
 from tickdeck_daemon.exchanges.text import Host, host_faults, parse_exchange
 from tickdeck_daemon.settings import Settings
@@ -32,8 +34,10 @@ __all__ = [
     "Line",
     "Receive",
     "Recovery",
+    "RecoverySource",
     "Ring",
     "Settings",
+    "Snapshot",
     "host_faults",
     "parse_exchange",
     "spec_hash",
@@ -74,6 +78,14 @@ def to_spec(
     exchange["lines"] = [line.model_dump(mode="json") for line in config.lines]
     exchange["journal"] = config.journal.model_dump(mode="json")
     exchange["journal"]["data_dir"] = config.journal.data_dir or str(settings.journal_dir(name))
+    # Defaults of limits never contradict what the file sets; both set are checked when it is read.
+    arbiter, recovery = exchange["arbiter"], exchange["recovery"]
+    arbiter["reorder_window_min_ns"] = min(
+        arbiter["reorder_window_min_ns"], arbiter["reorder_window_ns"]
+    )
+    recovery["retry_backoff_max_ms"] = max(
+        recovery["retry_backoff_max_ms"], recovery["retry_backoff_ms"]
+    )
     exchange["capture"]["data_dir"] = config.capture.data_dir or str(settings.capture_dir(name))
     return {
         "schema": SPEC_SCHEMA,

@@ -5,6 +5,7 @@ Unknown keys are errors. Rules that need several keys at once are in `exchange_t
 """
 
 import ipaddress
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -87,11 +88,19 @@ def _absolute(text: str) -> str:
     return text
 
 
+def _username(text: str) -> str:
+    # The field of a SoupBinTCP login has six bytes, padded with spaces.
+    if not (1 <= len(text) <= 6 and text.isascii() and text.isalnum()):
+        raise _refuse(f'"{text}" is no user name; one has 1 to 6 letters and digits')
+    return text
+
+
 Multicast = Annotated[str, AfterValidator(_multicast)]
 Source = Annotated[str, AfterValidator(_source)]
 HostPort = Annotated[str, AfterValidator(_host_port)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 Interface = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Username = Annotated[str, AfterValidator(_username)]
 
 
 class Table(BaseModel):
@@ -209,7 +218,14 @@ class Arbiter(Table):
     """`[arbiter]`: the merge of the lines."""
 
     reorder_window_ns: Annotated[int, Field(ge=0, le=10**9)] = 2_000_000
-    """How long one line may be behind the other before a gap is asked for."""
+    """How long one line may be behind the other before a gap is asked for, at most.
+
+    The window in use is between this and the next key, by how far apart the lines are.
+    """
+    reorder_window_min_ns: Annotated[int, Field(ge=0, le=10**9)] = 100_000
+    """The same, at least; left out, never more than `reorder_window_ns`."""
+    reorder_window_packets: Annotated[int, Field(ge=1, le=1 << 20)] = 16
+    """Waiting is over once every line has brought so many packets from behind the gap."""
     hold_capacity_packets: Annotated[int, Field(ge=16, le=1 << 20)] = 16384
     """Packets held behind an open gap."""
     session_takeover_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 3000
@@ -223,27 +239,109 @@ class Ring(Table):
     """Records kept; a power of two."""
 
 
-class Recovery(Table):
-    """`[recovery]`: how missing messages are asked for."""
+class Snapshot(Table):
+    """`[recovery.snapshot]`: the venue's whole state, for what no source of ranges brings."""
 
-    replay_protocol: Literal["none", "moldudp64"] = "none"
-    """Protocol of the re-request server; "none" when the venue has no server."""
+    protocol: Literal["none", "glimpse", "eobi", "cme_mdp3"] = "none"
+    """A GLIMPSE server, the snapshot channel of EOBI or of CME; "none" when there is none."""
+    address: HostPort | None = None
+    """IPv4 address and port of the server, for glimpse."""
+    group: Multicast | None = None
+    """Multicast group of the snapshot channel, for eobi and cme_mdp3."""
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """UDP port of the snapshot channel."""
+    interface: Interface | None = None
+    """Local interface of the snapshot channel, by name or by one of its addresses."""
+    source: Source | None = None
+    """Sender's address for a source-specific join of the snapshot channel; absent: any source."""
+    timeout_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 10_000
+    """How long one snapshot may take."""
+    max_bytes: Annotated[int, Field(ge=1 << 16, le=1 << 34)] = 256 << 20
+    """Longest snapshot that is taken."""
+
+    @property
+    def target(self) -> str:
+        """Group and port of the channel in one word; empty when it has none."""
+        if self.group is None or self.port is None:
+            return ""
+        return target_word(self.group, self.port)
+
+
+class Recovery(Table):
+    """`[recovery]`: how missing messages are asked for, and what stands in for them.
+
+    The sources are tried in this order: `request_address`, `peer_address`, then the snapshot.
+    """
+
+    replay_protocol: Literal["none", "moldudp64", "soupbintcp", "len_seq_payload"] = "none"
+    """Protocol of the server that is asked first; "none" when the venue has no server.
+
+    moldudp64: datagrams. soupbintcp: a login at the missing number. len_seq_payload: ranges over
+    TCP, as a peer's journal serves them.
+    """
     request_address: HostPort | None = None
-    """IPv4 address and port of the re-request server."""
+    """IPv4 address and port of that server."""
+    username: Username | None = None
+    """User of the login of soupbintcp and glimpse; absent: an empty one."""
+    password_file: AbsolutePath | None = None
+    """File with the password of that login, not readable by others; read when it is needed."""
+    peer_address: HostPort | None = None
+    """IPv4 address and port of another tickdeck's journal (len_seq_payload)."""
     min_request_interval_ms: Annotated[int, Field(ge=0, le=60_000)] = 5
     """Least time between two requests."""
     request_timeout_ms: Annotated[int, Field(ge=1, le=600_000)] = 50
     """How long an answer may take."""
+    connect_timeout_ms: Annotated[int, Field(ge=1, le=600_000)] = 1000
+    """How long a TCP connection may take to be made."""
     retry_attempts: Annotated[int, Field(ge=1, le=1000)] = 10
-    """Requests for one range before it is given up."""
+    """Requests for one range to one source, before the next source is asked or it is given up."""
     retry_backoff_ms: Annotated[int, Field(ge=0, le=60_000)] = 20
     """Each retry waits this much longer than the one before."""
+    retry_backoff_max_ms: Annotated[int, Field(ge=0, le=600_000)] = 500
+    """And no longer than this; left out, never less than `retry_backoff_ms`."""
     slo_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 500
     """A gap open for longer violates the objective."""
     unrecoverable_policy: Literal["declare_lost", "halt"] = "declare_lost"
     """Write the loss down and go on, or also end the worker."""
     start_at: Literal["session_start", "first_seen"] = "session_start"
     """Where an exchange without a journal begins."""
+    storm_gaps: Annotated[int, Field(ge=0, le=1 << 20)] = 64
+    """With more gaps open than this the snapshot is taken instead of ranges; 0: never."""
+    probe_interval_ms: Annotated[int, Field(ge=0, le=86_400_000)] = 10_000
+    """Time between two probes of each source; 0: never, and its state stays unknown."""
+    snapshot: Snapshot = Snapshot()
+    """What stands in for what no source brings."""
+
+    @property
+    def sources(self) -> tuple["RecoverySource", ...]:
+        """Whom to ask, in the order in which they are asked."""
+        found: list[RecoverySource] = []
+        if self.request_address is not None:
+            kind = "stream" if self.replay_protocol == "soupbintcp" else "request"
+            found.append(RecoverySource(kind, self.replay_protocol, self.request_address))
+        if self.peer_address is not None:
+            found.append(RecoverySource("peer", "len_seq_payload", self.peer_address))
+        snapshot = self.snapshot
+        if snapshot.protocol != "none":
+            place = snapshot.address or snapshot.target
+            found.append(RecoverySource("snapshot", snapshot.protocol, place))
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverySource:
+    """One place from which missing messages, or what stands in for them, come."""
+
+    source: str
+    """"request", "stream", "peer" or "snapshot"."""
+    protocol: str
+    address: str
+    """Of a server, or group and port of a channel."""
+
+    @property
+    def brings_ranges(self) -> bool:
+        """False for a snapshot, which stands in for what is missing."""
+        return self.source != "snapshot"
 
 
 class Journal(Table):
@@ -296,10 +394,12 @@ class ExchangeConfig(Table):
     """1 to 16 of A-Z, 0-9, "-" and "_", beginning with a letter or digit."""
     enabled: bool = True
     """False: the exchange is known, its workers do not run."""
-    protocol: Literal["moldudp64"] = "moldudp64"
-    """Wire protocol of the lines."""
-    decoder: Literal["itch50"] = "itch50"
-    """Decoder of the messages."""
+    protocol: Literal["moldudp64", "cme_mdp3", "eobi"] = "moldudp64"
+    """Wire protocol of the lines; the last two number packets, not messages."""
+    decoder: Literal["itch50", "none"] = "itch50"
+    """Decoder of the messages; "none": received, merged, recovered and journalled only."""
+    eobi_release: Literal["14.1", "6.0"] = "14.1"
+    """Release of T7 whose layouts the packets have; for eobi."""
     channel: Annotated[int, Field(ge=1, le=65534)] = 1
     """Channel number in ring and journal records."""
     general: General = General()

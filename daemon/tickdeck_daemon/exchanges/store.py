@@ -381,11 +381,16 @@ def _clashes(config: ExchangeConfig, others: Iterable[ExchangeConfig]) -> list[V
     """What two exchanges cannot share: a group and port, a journal directory."""
     violations: list[Violation] = []
     for other in others:
-        used = {(line.group, line.port): line.name for line in other.lines}
+        used = {line.target: f"line {line.name}" for line in other.lines}
+        channel, own = other.recovery.snapshot.target, config.recovery.snapshot.target
         for index, line in enumerate(config.line):
-            if name := used.get((line.group, line.port)):
-                text = f"{line.target} is used by line {name} of {other.name}"
+            word = used.get(line.target) or ("the snapshot" if line.target == channel else "")
+            if word:
+                text = f"{line.target} is used by {word} of {other.name}"
                 violations.append(Violation(f"line[{index}].group", text))
+        if own in used:
+            text = f"{own} is used by {used[own]} of {other.name}"
+            violations.append(Violation("recovery.snapshot.group", text))
         data_dir = config.journal.data_dir
         if data_dir is not None and data_dir == other.journal.data_dir:
             text = f"{data_dir} is the journal directory of {other.name}"

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import psutil
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tickdeck_daemon.errors import InvalidError, Violation
 from tickdeck_daemon.exchanges.model import (
+    Arbiter,
     ExchangeConfig,
     Line,
     PacketMmap,
@@ -23,7 +24,8 @@ from tickdeck_daemon.exchanges.model import (
     Table,
     target_word,
 )
-from tickdeck_daemon.exchanges.toml_lines import KeyPath, key_lines, line_of
+from tickdeck_daemon.exchanges.recovery_rules import recovery_rules
+from tickdeck_daemon.exchanges.toml_lines import Fault, KeyPath, key_lines, line_of
 
 TEXT_LENGTH_MAX = 256 * 1024
 """Longest exchange file, in characters."""
@@ -32,9 +34,6 @@ PACKET_OVERHEAD_BYTES = 226
 """What a packet ring's block holds beside the longest payload: headers of block, frame and UDP."""
 RING_BYTES_MAX = 1 << 30
 """Largest packet ring."""
-
-Fault = tuple[KeyPath, str]
-"""Where and what, before the line number is known."""
 
 _POSITION = re.compile(r"^(.*) \(at line (\d+), column (\d+)\)$", re.DOTALL)
 
@@ -217,7 +216,7 @@ def _unknown_key(path: KeyPath) -> str:
     key, table = str(path[-1]), path[:-1]
     text = f'unknown key "{key}" in {_table_name(table)}'
     keys = _keys_by_table()
-    here = keys.get(str(table[0]) if table else "", frozenset[str]())
+    here = keys.get(_table_key(table), frozenset[str]())
     homes = sorted(name for name, members in keys.items() if key in members)
     if homes and key not in here:
         where = " or ".join(_home_name(name) for name in homes)
@@ -232,13 +231,22 @@ def _home_name(table: str) -> str:
     return "to [[line]]" if table == "line" else f"to [{table}]"
 
 
+def _table_key(table: KeyPath) -> str:
+    """Name of a table as in `_keys_by_table`: without the number of a [[line]]."""
+    return ".".join(part for part in table if isinstance(part, str))
+
+
 def _keys_by_table() -> dict[str, frozenset[str]]:
     """Valid keys of each table; the top of the file is the empty name."""
-    tables = {"": frozenset(ExchangeConfig.model_fields), "line": frozenset(Line.model_fields)}
-    for name, field in ExchangeConfig.model_fields.items():
+    return {"line": frozenset(Line.model_fields), **_keys_below("", ExchangeConfig)}
+
+
+def _keys_below(name: str, table: type[BaseModel]) -> dict[str, frozenset[str]]:
+    found = {name: frozenset(table.model_fields)}
+    for key, field in table.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Table):
-            tables[name] = frozenset(field.annotation.model_fields)
-    return tables
+            found |= _keys_below(f"{name}.{key}" if name else key, field.annotation)
+    return found
 
 
 def _rules(raw: dict[str, Any]) -> Iterator[Fault]:
@@ -246,7 +254,8 @@ def _rules(raw: dict[str, Any]) -> Iterator[Fault]:
     if isinstance(raw.get("line"), list) or "line" not in raw:
         yield from _line_rules(_tables(raw, "line"), given="line" in raw)
     yield from _path_rules(raw)
-    yield from _recovery_rules(_table(raw, "recovery"))
+    yield from _protocol_rules(raw)
+    yield from recovery_rules(raw)
     yield from _packet_mmap_rules(_table(raw, "packet_mmap"), _table(raw, "receive"))
 
 
@@ -273,6 +282,25 @@ def _line_rules(lines: list[dict[str, Any]], *, given: bool) -> Iterator[Fault]:
         yield ("line",), f'missing [[line]] with name = "{missing[-1]}"; an exchange has two lines'
     elif len(lines) > 2:
         yield ("line", 2), f"{len(lines)} [[line]] tables; an exchange has two, A and B"
+
+
+def _protocol_rules(raw: dict[str, Any]) -> Iterator[Fault]:
+    """Protocol, decoder and books belong together; the window has a least and a most."""
+    protocol, decoder = raw.get("protocol", "moldudp64"), raw.get("decoder", "itch50")
+    if decoder == "itch50" and protocol in ("cme_mdp3", "eobi"):
+        text = f'decoder "itch50" reads moldudp64 only; {protocol} needs decoder = "none"'
+        yield ("decoder",), text
+    if decoder == "none" and _table(raw, "book").get("enabled", True) is True:
+        text = 'decoder = "none" makes no books; it needs enabled = false in [book]'
+        yield ("book", "enabled"), text
+    if "eobi_release" in raw and protocol in ("moldudp64", "cme_mdp3"):
+        yield ("eobi_release",), f'eobi_release is for protocol = "eobi", not "{protocol}"'
+    arbiter = _table(raw, "arbiter")
+    most = arbiter.get("reorder_window_ns", Arbiter().reorder_window_ns)
+    least = arbiter.get("reorder_window_min_ns")
+    if isinstance(least, int) and isinstance(most, int) and least > most:
+        text = f"reorder_window_min_ns {least} is more than reorder_window_ns {most}"
+        yield ("arbiter", "reorder_window_min_ns"), text
 
 
 def _path_rules(raw: dict[str, Any]) -> Iterator[Fault]:
@@ -329,19 +357,6 @@ def _family(address: object) -> int | None:
         return None
 
 
-def _recovery_rules(recovery: dict[str, Any]) -> Iterator[Fault]:
-    protocol = recovery.get("replay_protocol", "none")
-    address = recovery.get("request_address")
-    if protocol == "none" and address is not None:
-        protocol_path: KeyPath = ("recovery", "replay_protocol")
-        text = 'a request_address needs replay_protocol = "moldudp64" in [recovery]'
-        yield protocol_path, text
-    elif protocol == "moldudp64" and address is None:
-        path: KeyPath = ("recovery", "request_address")
-        text = 'replay_protocol = "moldudp64" needs request_address = "address:port" in [recovery]'
-        yield path, text
-
-
 def _packet_mmap_rules(packet_mmap: dict[str, Any], receive: dict[str, Any]) -> Iterator[Fault]:
     block_bytes = packet_mmap.get("block_bytes", PacketMmap().block_bytes)
     block_count = packet_mmap.get("block_count", PacketMmap().block_count)
@@ -362,6 +377,9 @@ def _host_rules(raw: dict[str, Any], host: Host) -> Iterator[Fault]:
         interface = line.get("interface")
         if isinstance(interface, str) and (text := _interface_fault(interface, host)):
             yield ("line", index, "interface"), text
+    interface = _table(_table(raw, "recovery"), "snapshot").get("interface")
+    if isinstance(interface, str) and (text := _interface_fault(interface, host)):
+        yield ("recovery", "snapshot", "interface"), text
     cpu = _table(raw, "receive").get("cpu")
     if isinstance(cpu, int) and cpu >= host.core_count:
         text = f"receive.cpu {cpu} is out of range; this host has cores 0 to {host.core_count - 1}"

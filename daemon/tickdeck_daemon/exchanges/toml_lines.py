@@ -9,6 +9,8 @@ import re
 
 KeyPath = tuple[str | int, ...]
 """Keys and list indexes from the top, such as `("line", 1, "group")`."""
+Fault = tuple[KeyPath, str]
+"""Where and what is wrong, before the line number is known."""
 
 _KEY = r"""(?:[A-Za-z0-9_-]+|"[^"\\]*"|'[^']*')"""
 _DOTTED = rf"{_KEY}(?:\s*\.\s*{_KEY})*"

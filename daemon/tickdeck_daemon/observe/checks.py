@@ -14,7 +14,16 @@ from enum import IntEnum
 
 from tickdeck_daemon.errors import TickdeckError
 from tickdeck_daemon.exchanges.model import target_word
-from tickdeck_daemon.observe.facts import SESSION_ENDED, ExchangeFacts, LineFacts, WorkerFacts
+from tickdeck_daemon.observe.facts import (
+    FAILED,
+    IN_USE,
+    READY,
+    SESSION_ENDED,
+    ExchangeFacts,
+    LineFacts,
+    SourceFacts,
+    WorkerFacts,
+)
 from tickdeck_daemon.observe.health import DEFAULT_THRESHOLDS, Thresholds, seconds
 
 
@@ -212,7 +221,8 @@ def judge(evidence: Evidence, limits: Thresholds = DEFAULT_THRESHOLDS) -> list[C
         results += _worker_checks("book", facts.book_worker, evidence, limits)
     for line in facts.lines:
         results += _line_checks(line, evidence, limits)
-    results += [_drops(facts), _open_gaps(facts), _lost(facts), _session(facts)]
+    results += [_drops(facts), *_race(facts, limits), _open_gaps(facts), _lost(facts)]
+    results += [*_sources(facts), _session(facts)]
     if facts.book_wanted:
         results += _book_checks(facts, limits)
     results += _journal_checks(facts, limits)
@@ -343,6 +353,59 @@ def _drops(facts: ExchangeFacts) -> CheckResult:
     evidence = "; ".join(parts) or "no layer loses: " + ", ".join(one.layer for one in facts.drops)
     remedy = f"{lost[0].layer}: {DROP_REMEDIES[lost[0].layer]}" if lost else ""
     return CheckResult("drops", verdict, evidence, "0 at every layer", remedy)
+
+
+def _race(facts: ExchangeFacts, limits: Thresholds) -> Iterator[CheckResult]:
+    """Lines that contradict one another, and one that carries alone."""
+    if facts.conflicts:
+        text = f"{facts.conflicts} in all, {facts.conflicts_10s} in 10 s; the first copy was kept"
+        remedy = "compare captures of both lines (tickdeck capture cut), then tell the venue"
+        yield CheckResult("lines.conflicts", Verdict.WARN, text, "0", remedy)
+    else:
+        yield CheckResult("lines.conflicts", Verdict.PASS, "0", "0")
+    parts = [f"{line.name} first {line.first}" for line in facts.lines]
+    text = ", ".join(parts) + f"; window {seconds(facts.reorder_window_ns)}"
+    verdict, age_ns, remedy = Verdict.PASS, 0, ""
+    for line in facts.lines:
+        alone_ns = facts.now_ns - line.alone_since_ns
+        if not line.alone_since_ns or facts.session_state == SESSION_ENDED:
+            continue
+        if alone_ns > limits.line_alone_ns:
+            verdict, age_ns = Verdict.WARN, alone_ns
+            text = f"line {line.name} carries alone for {seconds(alone_ns)}; {text}"
+            remedy = f"what line {line.name} loses now must be asked for: look at the other line"
+    yield CheckResult("lines.race", verdict, text, "both lines bring the feed", remedy, age_ns)
+
+
+def _sources(facts: ExchangeFacts) -> Iterator[CheckResult]:
+    """Whether each source of the recovery would answer, by the evidence of its last probe."""
+    if facts.storm:
+        text = f"{len(facts.gaps)} gaps open, storm above {facts.storm_gaps}; "
+        text += f"{facts.snapshots} snapshots taken"
+        remedy = "find what both lines lose: tickdeck drops " + facts.name
+        yield CheckResult("recovery.storm", Verdict.WARN, text, "no storm", remedy)
+    for source in facts.sources:
+        yield _source(facts, source)
+
+
+def _source(facts: ExchangeFacts, source: SourceFacts) -> CheckResult:
+    state, age_ns = facts.source_state(source), facts.probe_age_ns(source)
+    text = f"{source.protocol} {source.address} {state.replace('_', ' ')}"
+    text += f", probed {seconds(age_ns)} ago" if source.probed_ns else ", never probed"
+    text += f", round trip {seconds(source.rtt_ns)}" if source.rtt_ns else ""
+    remedy = f"see tickdeck recovery sources {facts.name}"
+    verdict = {READY: Verdict.PASS, IN_USE: Verdict.PASS, FAILED: Verdict.WARN}.get(state)
+    if verdict is None:
+        # Not yet, or not wanted, is not the same as a probe that should have been.
+        due = source.probe_interval_ns and age_ns > source.fresh_ns
+        verdict = Verdict.UNKNOWN if due else Verdict.WARN
+        if not source.probe_interval_ns:
+            remedy = "set recovery.probe_interval_ms, or ask again for a gap"
+    name = f"recovery.source.{source.source}"
+    expected = f"a probe answered within {seconds(source.fresh_ns)}"
+    return CheckResult(
+        name, verdict, text, expected, "" if verdict is Verdict.PASS else remedy, age_ns
+    )
 
 
 def _open_gaps(facts: ExchangeFacts) -> CheckResult:

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tickdeck_daemon.exchanges.model import Line
+from tickdeck_daemon.exchanges.model import Line, Recovery
 from tickdeck_daemon.exchanges.store import ExchangeRecord
 from tickdeck_daemon.observe.facts import (
     BOOK_TRUST,
     JOURNAL_STATES,
+    SOURCE_STATES,
     BookFacts,
     ExchangeFacts,
     JournalFacts,
@@ -18,12 +19,13 @@ from tickdeck_daemon.observe.facts import (
     LayerDrops,
     LineFacts,
     OpenGap,
+    SourceFacts,
     WorkerFacts,
 )
-from tickdeck_daemon.observe.gaps import REASONS, STAGES, Gap, GapLedger
-from tickdeck_daemon.observe.sampler import Sampler, Series
+from tickdeck_daemon.observe.gaps import REASONS, STAGES, Gap, GapLedger, GapPart
+from tickdeck_daemon.observe.sampler import Sampler, Series, key_of
 from tickdeck_daemon.settings import Settings
-from tickdeck_daemon.stats import GapRow, drop_verdict
+from tickdeck_daemon.stats import GapRow, drop_verdict, gap_fault
 from tickdeck_daemon.workers.views import WorkerKind, WorkerView
 
 ERROR_COUNTERS: Mapping[WorkerKind, tuple[str, ...]] = {
@@ -55,7 +57,22 @@ KERNEL_LAYERS = ("xsk", "packet_ring", "socket")
 """Layers in which the kernel drops packets of our own receive paths."""
 OWN_LAYERS = (*KERNEL_LAYERS, "receiver")
 LINE_NAMES = ("A", "B")
-GAP_SOURCES = (("A", 1), ("B", 2), ("retransmit", 4))
+LEAD = "line_lead_ns"
+"""Histogram of the line race: by how much the line that was first led."""
+GAP_SOURCES = (
+    ("A", 1),
+    ("B", 2),
+    ("retransmit", 4),
+    ("C", 8),
+    ("D", 16),
+    ("E", 32),
+    ("F", 64),
+    ("G", 128),
+    ("stream", 256),
+    ("peer", 512),
+    ("snapshot", 1024),
+)
+"""Who can bring a part of a gap, and its bit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +127,7 @@ class Collector:
             slo_ns=config.recovery.slo_ms * 1_000_000,
             ring_slots=config.ring.slot_count,
             book_wanted=config.book.enabled,
-            recovery_configured=config.recovery.replay_protocol != "none",
+            recovery_configured=bool(config.recovery.sources),
             rx=self._worker(views.get("rx"), rx, now_ns),
             book_worker=self._worker(views.get("book"), book, now_ns),
             lines=tuple(_line(line, rx) for line in config.lines),
@@ -141,6 +158,15 @@ class Collector:
             gap_trend=self._ledger.trend(name, now_ns),
             drops=tuple(_layer_drops(rx)),
             recovery_dropped=rx.total("recovery_requests_dropped_total"),
+            conflicts=rx.total("arbiter_conflicts_total"),
+            conflicts_10s=rx.delta("arbiter_conflicts_total", WINDOW_S),
+            lost_on_all=rx.total("line_lost_on_all_total"),
+            reorder_window_ns=rx.value("arbiter_reorder_window_ns"),
+            sources=tuple(_sources(config.recovery, rx)),
+            storm=bool(rx.value("recovery_storm")),
+            storm_gaps=config.recovery.storm_gaps,
+            snapshots=rx.total("recovery_snapshots_total"),
+            lies=tuple(_lies(rx)),
         )
 
     def gap_table(self, exchange: str, series: Series) -> list[Gap]:
@@ -218,6 +244,7 @@ class Collector:
 def _line(line: Line, rx: Series) -> LineFacts:
     name = line.name
     drops = _line_drops(rx, name)
+    lead = rx.histograms(WINDOW_S).get(key_of(LEAD, {"line": name}))
     return LineFacts(
         name=name,
         group=line.group,
@@ -241,7 +268,37 @@ def _line(line: Line, rx: Series) -> LineFacts:
         lost_10s=rx.delta("line_lost_total", WINDOW_S, line=name),
         drops_10s=sum(rx.delta(metric, WINDOW_S, **labels) for metric, labels in drops),
         drops_per_second=sum(rx.rate(metric, 1.0, **labels) for metric, labels in drops),
+        leads_10s=lead.count if lead else 0,
+        lead_p50_ns=(lead.percentile(50.0) or 0) if lead else 0,
+        lead_p99_ns=(lead.percentile(99.0) or 0) if lead else 0,
+        loss_run_most=rx.value("line_loss_run_most", line=name),
+        alone_since_ns=rx.value("line_alone_since_ns", line=name),
     )
+
+
+def _sources(recovery: Recovery, rx: Series) -> Iterable[SourceFacts]:
+    """The sources of the file with what the running worker knows of each."""
+    for one in recovery.sources:
+        yield SourceFacts(
+            source=one.source,
+            protocol=one.protocol,
+            address=one.address,
+            state=_word(SOURCE_STATES, rx.value("recovery_source_state", source=one.source)),
+            probed_ns=rx.value("recovery_source_probed_ns", source=one.source),
+            rtt_ns=rx.value("recovery_source_rtt_ns", source=one.source),
+            probe_interval_ns=recovery.probe_interval_ms * 1_000_000,
+            told=rx.has("recovery_source_state", source=one.source),
+        )
+
+
+def _lies(rx: Series) -> Iterable[tuple[str, int]]:
+    """How often sources of the recovery lied, by fault."""
+    metrics = rx.latest.metrics.values() if rx.latest else ()
+    faults = {m.labels.get("fault", "") for m in metrics if m.name == "recovery_lies_total"}
+    for fault in sorted(faults):
+        count = rx.total("recovery_lies_total", fault=fault)
+        if count:
+            yield fault, count
 
 
 def _line_drops(rx: Series, line: str) -> list[tuple[str, dict[str, str]]]:
@@ -302,7 +359,7 @@ def _book(book: Series) -> BookFacts:
 def _latencies(series: Iterable[Series]) -> Iterable[LatencyFacts]:
     for one in series:
         for (name, labels), view in sorted(one.histograms(WINDOW_S).items()):
-            if view.count:
+            if view.count and name != LEAD:
                 yield LatencyFacts(
                     stage=stage_of(name),
                     timestamp_source=source_of(labels),
@@ -314,15 +371,23 @@ def _latencies(series: Iterable[Series]) -> Iterable[LatencyFacts]:
                 )
 
 
-def stage_of(name: str) -> str:
-    """Stage of a histogram: "latency_rx_to_book_ns" measures "rx_to_book"."""
-    return name.removeprefix("latency_").removesuffix("_ns")
+def stage_of(name: str, labels: str = "") -> str:
+    """Stage of a histogram: "latency_rx_to_book_ns" measures "rx_to_book".
+
+    One of each line is a stage of each line, such as "line_lead A".
+    """
+    stage = name.removeprefix("latency_").removesuffix("_ns")
+    line = _pairs(labels).get("line", "")
+    return f"{stage} {line}".rstrip()
 
 
 def source_of(labels: str) -> str:
     """Who took the first time stamp; our own stages are stamped in user space."""
-    pairs = dict(pair.split("=", 1) for pair in labels.split(",") if "=" in pair)
-    return pairs.get("source", "user")
+    return _pairs(labels).get("source", "user")
+
+
+def _pairs(labels: str) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in labels.split(",") if "=" in pair)
 
 
 def _gap(exchange: str, incarnation: str, row: GapRow) -> Gap:
@@ -334,7 +399,7 @@ def _gap(exchange: str, incarnation: str, row: GapRow) -> Gap:
         last=row.last,
         stage=_word(STAGES, row.state),
         missing=row.missing,
-        sources=tuple(name for name, bit in GAP_SOURCES if row.sources & bit),
+        sources=_of_bits(row.sources),
         attempts=row.attempts,
         detected_ns=row.detected_ns,
         requested_ns=row.requested_ns,
@@ -343,6 +408,33 @@ def _gap(exchange: str, incarnation: str, row: GapRow) -> Gap:
         slo_violated=bool(row.slo_violated),
         drop_verdict=drop_verdict(row.drop_layer),
         drop_count=row.drop_count,
+        channel=row.channel,
+        lines_missed=_of_bits(row.lines_missed),
+        lost_on=row.lost_on,
+        waited_ns=row.waited_ns,
+        requested_last_ns=row.requested_last_ns,
+        partial_ns=row.partial_ns,
+        snapshot_ns=row.snapshot_ns,
+        parts=tuple(part for part in _parts(row) if part.messages),
+        stale_answers=row.stale_answers,
+        fault=gap_fault(row.fault),
+        noted=row.noted,
+    )
+
+
+def _of_bits(bits: int) -> tuple[str, ...]:
+    return tuple(name for name, bit in GAP_SOURCES if bits & bit)
+
+
+def _parts(row: GapRow) -> tuple[GapPart, ...]:
+    return (
+        GapPart("A", row.by_line_a),
+        GapPart("B", row.by_line_b),
+        GapPart("other lines", row.by_other_lines),
+        GapPart("retransmit", row.by_request),
+        GapPart("stream", row.by_stream),
+        GapPart("peer", row.by_peer),
+        GapPart("snapshot", row.by_snapshot),
     )
 
 

@@ -59,6 +59,47 @@ class LineFacts:
     lost_10s: int = 0
     drops_10s: int = 0
     drops_per_second: float = 0.0
+    leads_10s: int = 0
+    """How often it was first in 10 s and the other line followed."""
+    lead_p50_ns: int = 0
+    """By how much it then led."""
+    lead_p99_ns: int = 0
+    loss_run_most: int = 0
+    """Longest run of numbers that it lost in a row."""
+    alone_since_ns: int = 0
+    """Since when it alone brings anything; 0 while another line does too."""
+
+
+UNKNOWN, READY, FAILED, IN_USE = "unknown", "ready", "failed", "in_use"
+PROBES_MISSED = 3
+"""Probe intervals after which the last probe says nothing any more."""
+PROBE_INTERVAL_NS = 10_000_000_000
+"""Stands in for the interval of a source that is not probed on a schedule."""
+SOURCE_STATES = (UNKNOWN, READY, FAILED, IN_USE)
+"""Names of the values of the metric `recovery_source_state`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """One source of the recovery, and what its last probe found."""
+
+    source: str
+    """"request", "stream", "peer" or "snapshot"."""
+    protocol: str
+    address: str
+    state: str = UNKNOWN
+    """As the worker tells it; of `SOURCE_STATES`."""
+    probed_ns: int = 0
+    rtt_ns: int = 0
+    probe_interval_ns: int = 0
+    """0: it is never probed."""
+    told: bool = False
+    """The running worker has statistics of this source."""
+
+    @property
+    def fresh_ns(self) -> int:
+        """How long a probe tells something."""
+        return PROBES_MISSED * (self.probe_interval_ns or PROBE_INTERVAL_NS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +261,23 @@ class ExchangeFacts:
     """By layer, in the order in which a packet meets them."""
     recovery_dropped: int = 0
     """Requests held back by the rate limit."""
+    conflicts: int = 0
+    """Numbers that came twice with different bytes."""
+    conflicts_10s: int = 0
+    lost_on_all: int = 0
+    """Messages that no line brought."""
+    reorder_window_ns: int = 0
+    """How long the arbiter waits for the other line now."""
+    sources: tuple[SourceFacts, ...] = ()
+    """Of the recovery, in the order in which they are asked."""
+    storm: bool = False
+    """So many gaps are open that snapshots are taken instead of ranges."""
+    storm_gaps: int = 0
+    """The number of open gaps from which that is so."""
+    snapshots: int = 0
+    """Snapshots taken."""
+    lies: tuple[tuple[str, int], ...] = ()
+    """Lies that sources told, by fault; only those that happened."""
 
     @property
     def age_ns(self) -> int:
@@ -233,6 +291,21 @@ class ExchangeFacts:
     def line_age_ns(self, line: LineFacts) -> int:
         """Time since the last packet of any kind on a line; counted as `age_ns`."""
         return self._age(line.last_packet_ns)
+
+    def probe_age_ns(self, source: SourceFacts) -> int:
+        """Time since the last probe of a source; counted as `age_ns`."""
+        return self._age(source.probed_ns)
+
+    def source_state(self, source: SourceFacts) -> str:
+        """State of a source that can be trusted now.
+
+        What was found by a probe that is too old is not known any more: silence is no health.
+        """
+        if source.state == IN_USE:
+            return IN_USE
+        known = source.state in (READY, FAILED) and source.probed_ns
+        fresh = known and self.probe_age_ns(source) <= source.fresh_ns
+        return source.state if fresh else UNKNOWN
 
     def _age(self, stamp_ns: int) -> int:
         since = stamp_ns or (self.rx.started_ns if self.rx else 0)

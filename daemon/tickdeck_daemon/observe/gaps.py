@@ -11,7 +11,16 @@ from dataclasses import dataclass, replace
 
 from tickdeck_daemon.observe.events import Event
 
-STAGES = ("", "DETECTED", "WAITING", "REQUESTED", "PARTIAL", "FILLED", "UNRECOVERABLE")
+STAGES = (
+    "",
+    "DETECTED",
+    "WAITING",
+    "REQUESTED",
+    "PARTIAL",
+    "FILLED",
+    "UNRECOVERABLE",
+    "SNAPSHOT",
+)
 """Names of the states of a gap table's rows."""
 CLOSED_STAGES = ("FILLED", "UNRECOVERABLE")
 REASONS = (
@@ -21,6 +30,7 @@ REASONS = (
     "hold_overflow",
     "session_ended",
     "operator",
+    "snapshot",
 )
 """Why a gap was given up."""
 TABLE_SLOTS = 256
@@ -29,8 +39,32 @@ SUPERSEDED = "its worker ended; the next one asks anew for what is missing"
 OVERWRITTEN = "it no longer fits its worker's table of 256 gaps"
 KEPT = 4096
 """Gaps kept of each exchange."""
+NOTES_KEPT = 32
+"""Notes kept of each gap, the newest; the journal has all."""
+NO_FAULT = "none"
+ANNOTATED = "gap.annotated"
+LOSS_ACCEPTED = "gap.loss_accepted"
+"""Types of the events that carry a note: the gap's details, and the text as `note`."""
 TREND_SPANS = 8
 TREND_SPAN_NS = 7_500_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class GapPart:
+    """What one source brought of a gap."""
+
+    source: str
+    """"A", "B", "other lines", "retransmit", "stream", "peer" or "snapshot"."""
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class GapNote:
+    """What an operator wrote down about a gap."""
+
+    time_ns: int
+    actor: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +82,7 @@ class Gap:
     stage: str
     missing: int
     sources: tuple[str, ...] = ()
-    """What filled it: any of "A", "B", "retransmit"."""
+    """Who brought parts of it: any of "A" to "G", "retransmit", "stream", "peer", "snapshot"."""
     attempts: int = 0
     detected_ns: int = 0
     requested_ns: int = 0
@@ -61,6 +95,29 @@ class Gap:
     and when the other line brought it."""
     drop_count: int = 0
     """What that layer lost around the gap, in packets or frames, of the arbiter in messages."""
+    channel: int = 0
+    lines_missed: tuple[str, ...] = ()
+    """Lines that missed it, though they had gone on behind it."""
+    lost_on: str = ""
+    """Whose loss it is: "all" lines', "one" line's, or "none": it only came late. Empty while that
+    is open."""
+    waited_ns: int = 0
+    """When the reorder window was over."""
+    requested_last_ns: int = 0
+    partial_ns: int = 0
+    """When the first part came."""
+    snapshot_ns: int = 0
+    """When a snapshot stood in for the rest."""
+    parts: tuple[GapPart, ...] = ()
+    """With `missing` they are the whole range."""
+    stale_answers: int = 0
+    """Answers to its requests of which nothing was wanted any more."""
+    fault: str = NO_FAULT
+    """The last lie that a source told while it was open."""
+    noted: bool = False
+    """The worker journalled a note on it."""
+    notes: tuple[GapNote, ...] = ()
+    """As far as the event log reaches, the oldest first."""
 
     @property
     def name(self) -> str:
@@ -98,10 +155,18 @@ class GapLedger:
         for event in events:
             # Gaps older than the part of the log in hand were told before it.
             self._told_before_ns = self._told_before_ns or (event.time_ns if event.seq > 1 else 0)
-            if event.type.startswith("gap."):
-                gap = _from_details(event)
-                if gap is not None:
-                    self._gaps.setdefault(gap.exchange, {})[gap.name] = gap
+            if not event.type.startswith("gap."):
+                continue
+            gap = _from_details(event)
+            if gap is None:
+                continue
+            known = self._gaps.setdefault(gap.exchange, {})
+            before = known.get(gap.name)
+            if event.type in (ANNOTATED, LOSS_ACCEPTED):
+                note = GapNote(event.time_ns, event.actor, event.details.get("note", ""))
+                known[gap.name] = _noted(before or gap, note)
+            else:
+                known[gap.name] = replace(gap, notes=before.notes if before else ())
 
     def observe(
         self, exchange: str, incarnation: str, table: Iterable[Gap], now_ns: int
@@ -125,6 +190,12 @@ class GapLedger:
         for name in [name for name, gap in known.items() if not gap.is_open][: len(known) - KEPT]:
             del known[name]
         return sorted(events, key=lambda event: event.time_ns)
+
+    def annotate(self, gap: Gap, note: GapNote) -> Gap:
+        """Keep a note on a gap; returns the gap with it."""
+        known = self._gaps.setdefault(gap.exchange, {})
+        known[gap.name] = _noted(known.get(gap.name, gap), note)
+        return known[gap.name]
 
     def forget(self, exchange: str) -> None:
         """Drop the gaps of a deleted exchange."""
@@ -155,12 +226,16 @@ class GapLedger:
         before = known.get(gap.name)
         if before is None:
             self._detected.setdefault(gap.exchange, deque(maxlen=KEPT)).append(gap.detected_ns)
-        known[gap.name] = gap
+        known[gap.name] = replace(gap, notes=before.notes) if before and before.notes else gap
         told = not gap.is_open and gap.closed_ns < self._told_before_ns
         if before is None and not told:
             yield _event("gap.opened", gap, gap.detected_ns)
         if gap.stage in CLOSED_STAGES and not told and (before is None or before.is_open):
             yield _event(f"gap.{gap.stage.lower()}", gap, gap.closed_ns)
+
+
+def _noted(gap: Gap, note: GapNote) -> Gap:
+    return replace(gap, noted=True, notes=(*gap.notes, note)[-NOTES_KEPT:])
 
 
 def _newest_first(gap: Gap) -> tuple[int, int]:
@@ -171,10 +246,12 @@ def _event(type_: str, gap: Gap, time_ns: int) -> GapEvent:
     size = gap.last - gap.first + 1
     where = f"gap {gap.id} on {gap.exchange}, {size} messages {gap.first}..{gap.last}"
     took_ms = (gap.closed_ns - gap.detected_ns) / 1e6
+    fault = "" if gap.fault == NO_FAULT else f", a source lied: {gap.fault}"
+    by = ", ".join(gap.sources) or "?"
     messages = {
         "gap.opened": f"{where}: missing",
-        "gap.filled": f"{where}: filled by {', '.join(gap.sources) or '?'} in {took_ms:.1f} ms",
-        "gap.unrecoverable": f"{where}: {gap.missing} lost for good ({gap.reason})",
+        "gap.filled": f"{where}: filled by {by} in {took_ms:.1f} ms{fault}",
+        "gap.unrecoverable": f"{where}: {gap.missing} lost for good ({gap.reason}){fault}",
         "gap.superseded": f"{where}: no longer followed, {gap.reason}",
     }
     return GapEvent(type_, gap, time_ns, messages[type_])
@@ -199,6 +276,17 @@ def details(gap: Gap) -> dict[str, str]:
         "slo_violated": str(gap.slo_violated).lower(),
         "drop_verdict": gap.drop_verdict,
         "drop_count": str(gap.drop_count),
+        "channel": str(gap.channel),
+        "lines_missed": ",".join(gap.lines_missed),
+        "lost_on": gap.lost_on,
+        "waited_ns": str(gap.waited_ns),
+        "requested_last_ns": str(gap.requested_last_ns),
+        "partial_ns": str(gap.partial_ns),
+        "snapshot_ns": str(gap.snapshot_ns),
+        "parts": ",".join(f"{part.source}={part.messages}" for part in gap.parts),
+        "stale_answers": str(gap.stale_answers),
+        "fault": gap.fault,
+        "noted": str(gap.noted).lower(),
     }
 
 
@@ -214,7 +302,7 @@ def _from_details(event: Event) -> Gap | None:
             last=int(values["last"]),
             stage=values["stage"],
             missing=int(values["missing"]),
-            sources=tuple(part for part in values["sources"].split(",") if part),
+            sources=_words(values["sources"]),
             attempts=int(values["attempts"]),
             detected_ns=int(values["detected_ns"]),
             requested_ns=int(values["requested_ns"]),
@@ -224,6 +312,27 @@ def _from_details(event: Event) -> Gap | None:
             # Not in events of before the drop ladder.
             drop_verdict=values.get("drop_verdict", ""),
             drop_count=int(values.get("drop_count", "0")),
+            # Nor these in events of before the ledger.
+            channel=int(values.get("channel", "0")),
+            lines_missed=_words(values.get("lines_missed", "")),
+            lost_on=values.get("lost_on", ""),
+            waited_ns=int(values.get("waited_ns", "0")),
+            requested_last_ns=int(values.get("requested_last_ns", "0")),
+            partial_ns=int(values.get("partial_ns", "0")),
+            snapshot_ns=int(values.get("snapshot_ns", "0")),
+            parts=tuple(map(_part, _words(values.get("parts", "")))),
+            stale_answers=int(values.get("stale_answers", "0")),
+            fault=values.get("fault", NO_FAULT),
+            noted=values.get("noted") == "true",
         )
     except (KeyError, ValueError):
         return None
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in text.split(",") if word)
+
+
+def _part(text: str) -> GapPart:
+    source, _, messages = text.partition("=")
+    return GapPart(source, int(messages))

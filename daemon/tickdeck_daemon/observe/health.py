@@ -9,7 +9,6 @@ memory: a finding is raised at once and cleared after it was absent for `clear_a
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 
 from tickdeck_daemon.observe.facts import (
     SESSION_ENDED,
@@ -19,81 +18,35 @@ from tickdeck_daemon.observe.facts import (
     OpenGap,
     WorkerFacts,
 )
+from tickdeck_daemon.observe.finding import (
+    DEFAULT_THRESHOLDS,
+    SEVERITY,
+    Data,
+    Finding,
+    State,
+    Thresholds,
+    Transport,
+    seconds,
+)
+from tickdeck_daemon.observe.health_recovery import of_race, of_recovery
 
-
-class State(IntEnum):
-    """State of an exchange; the numbers are those of the protocol."""
-
-    DOWN = 1
-    """No data, or the book is invalid."""
-    DEGRADED = 2
-    """Loss on one line, slow, or near a limit; the book is valid."""
-    RECOVERING = 3
-    """A gap is open and recovery moves, or the book catches up."""
-    STALE = 4
-    """No fresh fact: the feed is silent or cannot be observed."""
-    CLOSED = 5
-    """Stopped by an operator, or the session has ended."""
-    OK = 6
-
-
-class Transport(IntEnum):
-    """Whether packets arrive at all."""
-
-    UP = 1
-    DOWN = 2
-
-
-class Data(IntEnum):
-    """Whether what arrived can be trusted."""
-
-    OK = 1
-    SUSPECT = 2
-    STALE = 3
-
-
-SEVERITY = (State.DOWN, State.STALE, State.DEGRADED, State.RECOVERING, State.CLOSED, State.OK)
-"""The worst first. STALE outranks DEGRADED: an impaired feed is seen, a stale one is not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """Limits of the findings; the same for all exchanges unless overridden."""
-
-    late_heartbeats: float = 1.5
-    silent_heartbeats: float = 3.0
-    worker_heartbeat_ns: int = 3_000_000_000
-    line_loss_ratio: float = 1e-5
-    drops_per_second: float = 100.0
-    ring_fill_degraded: float = 0.7
-    ring_fill_down: float = 0.9
-    sync_p99_degraded_ns: int = 50_000_000
-    sync_p99_down_ns: int = 1_000_000_000
-    disk_used_ratio: float = 0.8
-    disk_free_bytes: int = 10 << 30
-    book_settle_ns: int = 2_000_000_000
-    """How long a book may stay suspect after its last gap was closed."""
-    clear_after_ns: int = 5_000_000_000
-    flapping_changes: int = 4
-    """Changes of state in a minute above which clearing takes `flapping_clear_ns`."""
-    flapping_clear_ns: int = 30_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One reason for a state that is not OK."""
-
-    key: str
-    """Identity over time, such as "line.silent.B"."""
-    state: State
-    rank: int
-    """Root causes have lower numbers than what follows from them."""
-    summary: str
-    evidence: str
-    """The numbers with their normal value."""
-    runbook: str = ""
-    hold: bool = True
-    """False for what is an order or a phase, not an alarm: cleared at once."""
+__all__ = [
+    "DEFAULT_THRESHOLDS",
+    "SEVERITY",
+    "Data",
+    "ExchangeHealth",
+    "Finding",
+    "HealthTracker",
+    "State",
+    "Thresholds",
+    "Transport",
+    "data",
+    "findings",
+    "recovery",
+    "seconds",
+    "silent_lines",
+    "transport",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +61,6 @@ class ExchangeHealth:
     data: Data
     recovery: str
     silent_lines: frozenset[str]
-
-
-DEFAULT_THRESHOLDS = Thresholds()
 
 
 class HealthTracker:
@@ -169,7 +119,9 @@ def findings(facts: ExchangeFacts, limits: Thresholds = DEFAULT_THRESHOLDS) -> l
     found = list(_of_processes(facts, limits))
     if _observable(facts.rx, limits):
         found += _of_lines(facts, limits)
+        found += of_race(facts, silent_lines(facts, limits), limits)
         found += _of_gaps(facts)
+        found += of_recovery(facts)
         found += _of_journal(facts.journal, limits)
     if facts.book_wanted and _observable(facts.book_worker, limits):
         found += _of_book(facts, limits)
@@ -206,6 +158,8 @@ def recovery(facts: ExchangeFacts, limits: Thresholds = DEFAULT_THRESHOLDS) -> s
         gap = facts.gaps[0]
         if gap.stage == "PARTIAL":
             return f"FILL {100 * (gap.size - gap.missing) // gap.size}%"
+        if gap.stage == "SNAPSHOT":
+            return "SNAPSHOT"
         return f"REQ {gap.attempts}" if gap.stage == "REQUESTED" else "WAIT"
     if facts.messages_lost and facts.book is not None and facts.book.trust == "SUSPECT":
         return "UNRECOV"
@@ -218,13 +172,6 @@ def silent_lines(facts: ExchangeFacts, limits: Thresholds = DEFAULT_THRESHOLDS) 
     """Lines without any packet for longer than the silence limit."""
     limit_ns = limits.silent_heartbeats * facts.heartbeat_ns
     return {line.name for line in facts.lines if facts.line_age_ns(line) > limit_ns}
-
-
-def seconds(duration_ns: float) -> str:
-    """A duration for people: "350 ms", "4.2 s", "12 min"."""
-    if duration_ns < 1e9:
-        return f"{duration_ns / 1e6:.0f} ms"
-    return f"{duration_ns / 1e9:.1f} s" if duration_ns < 120e9 else f"{duration_ns / 60e9:.0f} min"
 
 
 def _order(finding: Finding) -> tuple[int, int, str]:
@@ -336,6 +283,10 @@ def _one_silent(
     evidence = f"no packet for {seconds(facts.line_age_ns(line))} (normal < {normal})"
     if losing:
         evidence += f"; line {losing[0]} loses messages too"
+    for other in others:
+        if other.alone_since_ns:
+            alone = seconds(max(0, facts.now_ns - other.alone_since_ns))
+            evidence += f"; line {other.name} alone for {alone}"
     return Finding(
         f"line.silent.{line.name}",
         State.DOWN if losing else State.DEGRADED,

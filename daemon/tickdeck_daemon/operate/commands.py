@@ -8,9 +8,9 @@ the supervisor is told, so that a daemon that dies in between comes back to what
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from tickdeck_daemon.errors import InvalidError, NotFoundError, TimedOutError, WrongStateError
+from tickdeck_daemon.errors import InvalidError, NotFoundError, WrongStateError
 from tickdeck_daemon.exchanges.config import (
     ExchangeConfig,
     parse_exchange,
@@ -19,10 +19,10 @@ from tickdeck_daemon.exchanges.config import (
     worker_kinds,
 )
 from tickdeck_daemon.exchanges.store import DesiredState, ExchangeRecord
-from tickdeck_daemon.observe.gaps import Gap
 from tickdeck_daemon.operate.captures import CaptureCut, cut_arguments, cut_of
 from tickdeck_daemon.operate.journals import VerifyReport, VerifyRun, verify
 from tickdeck_daemon.operate.operations import Operation
+from tickdeck_daemon.operate.order import Order, with_reason
 from tickdeck_daemon.operate.replays import (
     LiveLine,
     Replay,
@@ -34,34 +34,8 @@ from tickdeck_daemon.operate.replays import (
 from tickdeck_daemon.plant import Plant
 from tickdeck_daemon.preflight.finding import Report
 
-RECOVERY_CALL_TIMEOUT_S = 5.0
 CAPTURE_CALL_TIMEOUT_S = 25.0
 """A cut copies and syncs at most a whole ring; less than a unary call may take."""
-RECOVERY_LIMIT_S = 600.0
-"""How long a recovery operation follows its gaps."""
-RECOVERY_LOOK_S = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Who wants a command, and how."""
-
-    actor: str
-    reason: str = ""
-    validate_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RecoveryProgress:
-    """State of a recovery operation; also its result."""
-
-    exchange: str
-    gaps: tuple[str, ...]
-    """Names of the gaps that are followed."""
-    open: int
-    filled: int
-    unrecoverable: int
-    messages_missing: int
 
 
 class Commands:
@@ -193,54 +167,10 @@ class Commands:
         plant.events.append(
             "worker.restart_ordered",
             f"workers/{worker}",
-            _with_reason(f"restart of {worker} ordered", order),
+            with_reason(f"restart of {worker} ordered", order),
             actor=order.actor,
         )
         return effects
-
-    async def start_recovery(
-        self, name: str, gap_id: int, order: Order
-    ) -> tuple[Operation | None, list[str]]:
-        """Ask again now for one open gap, or for all.
-
-        Raises:
-            NotFoundError: no such exchange, or no such gap.
-            WrongStateError: nothing is open, or there is nobody to ask.
-            UnavailableError: the rx worker does not answer.
-        """
-        plant = self._plant
-        plant.refuse_if_draining()
-        record = plant.store.get(name)
-        gaps = self._gaps_to_recover(name, gap_id)
-        recovery = record.config.recovery
-        if recovery.replay_protocol == "none":
-            text = f"{name} has no recovery source; set [recovery] in its file"
-            raise WrongStateError(text, reason="NO_RECOVERY_SOURCE", metadata={"exchange": name})
-        effects = [
-            f"ask {recovery.request_address} for {gap.first}..{gap.last}, {gap.missing} missing"
-            for gap in gaps
-        ]
-        if order.validate_only:
-            return None, effects
-        await plant.supervisor.call(
-            worker_id(name, "rx"),
-            "recovery.start",
-            {"gap_id": gap_id},
-            timeout_s=RECOVERY_CALL_TIMEOUT_S,
-        )
-        names = tuple(gap.name for gap in gaps)
-        plant.events.append(
-            "recovery.started",
-            f"exchanges/{name}",
-            _with_reason(f"recovery of {len(gaps)} gaps of {name} ordered", order),
-            actor=order.actor,
-        )
-        operation = plant.operations.start(
-            "recovery",
-            self._recovery_progress(name, names),
-            lambda progress: self._follow_recovery(name, names, progress),
-        )
-        return operation, effects
 
     async def cut_capture(
         self, name: str, from_ns: int | None, to_ns: int | None, order: Order
@@ -269,7 +199,7 @@ class Commands:
         plant.events.append(
             "capture.cut",
             f"exchanges/{name}",
-            _with_reason(f"{cut.packets} packets of {name} cut into {cut.path}", order),
+            with_reason(f"{cut.packets} packets of {name} cut into {cut.path}", order),
             actor=order.actor,
         )
         return cut
@@ -305,7 +235,7 @@ class Commands:
         plant.events.append(
             "journal.verify_started",
             f"exchanges/{name}",
-            _with_reason(f"verification of {run.directory} ordered", order),
+            with_reason(f"verification of {run.directory} ordered", order),
             actor=order.actor,
         )
 
@@ -358,7 +288,7 @@ class Commands:
             self._plant.events.append(
                 "replay.stop_ordered",
                 f"replays/{replay_id}",
-                _with_reason(f"stop of replay {replay_id} ordered", order),
+                with_reason(f"stop of replay {replay_id} ordered", order),
                 actor=order.actor,
             )
         return replay
@@ -371,7 +301,7 @@ class Commands:
         plant = self._plant
         plant.draining = True
         text = "drain of the daemon ordered" + (", workers too" if stop_workers else "")
-        plant.events.append("daemon.drain", "daemon", _with_reason(text, order), actor=order.actor)
+        plant.events.append("daemon.drain", "daemon", with_reason(text, order), actor=order.actor)
         return await plant.supervisor.drain_all() if stop_workers else 0
 
     async def _want(
@@ -394,53 +324,6 @@ class Commands:
         word = "started" if running else "stopped"
         self._tell(f"exchange.{word}", record, f"{name} {word} by an operator", order)
         return record, effects
-
-    def _gaps_to_recover(self, name: str, gap_id: int) -> list[Gap]:
-        gaps = self._plant.ledger.open_gaps(name)
-        if gap_id:
-            gaps = [gap for gap in gaps if gap.id == gap_id]
-        if gaps:
-            return gaps
-        if not gap_id:
-            text = f"{name} has no open gap"
-            raise WrongStateError(text, reason="NO_OPEN_GAP", metadata={"exchange": name})
-        metadata = {"exchange": name, "gap_id": str(gap_id)}
-        known = [gap for gap in self._plant.ledger.gaps(name) if gap.id == gap_id]
-        if known:
-            text = f"gap {gap_id} of {name} is {known[0].stage}; only an open one can be asked for"
-            raise WrongStateError(text, reason="GAP_NOT_OPEN", metadata=metadata)
-        text = f"{name} has no gap {gap_id}"
-        raise NotFoundError(text, reason="GAP_NOT_FOUND", metadata=metadata)
-
-    async def _follow_recovery(
-        self, name: str, gaps: tuple[str, ...], progress: Callable[[object], None]
-    ) -> object:
-        last: RecoveryProgress | None = None
-        try:
-            async with asyncio.timeout(RECOVERY_LIMIT_S):
-                while True:
-                    now = self._recovery_progress(name, gaps)
-                    if not now.open:
-                        return now
-                    if now != last:
-                        progress(now)
-                    last = now
-                    await asyncio.sleep(RECOVERY_LOOK_S)
-        except TimeoutError as error:
-            text = f"gaps of {name} are still open after {RECOVERY_LIMIT_S:.0f} s"
-            raise TimedOutError(text, reason="RECOVERY_TIMED_OUT") from error
-
-    def _recovery_progress(self, name: str, gaps: tuple[str, ...]) -> RecoveryProgress:
-        followed = [gap for gap in self._plant.ledger.gaps(name) if gap.name in gaps]
-        opened = [gap for gap in followed if gap.is_open]
-        return RecoveryProgress(
-            exchange=name,
-            gaps=gaps,
-            open=len(opened),
-            filled=sum(1 for gap in followed if gap.stage == "FILLED"),
-            unrecoverable=sum(1 for gap in followed if gap.stage == "UNRECOVERABLE"),
-            messages_missing=sum(gap.missing for gap in opened),
-        )
 
     async def _follow_replay(self, replay_id: str, progress: Callable[[object], None]) -> object:
         replay = self._plant.replays.get(replay_id)
@@ -490,7 +373,7 @@ class Commands:
         self._plant.events.append(
             type_,
             f"exchanges/{record.name}",
-            _with_reason(text, order),
+            with_reason(text, order),
             actor=order.actor,
             details={"generation": str(record.generation), "desired": record.desired.value},
         )
@@ -504,7 +387,3 @@ class Commands:
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
-
-
-def _with_reason(text: str, order: Order) -> str:
-    return f"{text}: {order.reason.strip()}" if order.reason.strip() else text

@@ -99,12 +99,17 @@ class Replay:
     revision: int = 0
 
 
+SNAPSHOT = "snapshot"
+"""Stands for the name of a line where that is the channel of snapshots."""
+
+
 @dataclass(frozen=True, slots=True)
 class LiveLine:
     """A line of an exchange, which no replay may send to."""
 
     exchange: str
     line: str
+    """Such as "A", or `SNAPSHOT`."""
     group: str
     port: int
 
@@ -348,7 +353,8 @@ def check_replay(request: ReplayRequest, lines: Iterable[LiveLine]) -> None:
         raise InvalidError(violations=faults, reason="INVALID_REPLAY")
     for line in lines:
         if (line.group, line.port) == (group, port):
-            text = f"{request.target} is line {line.line} of {line.exchange}; "
+            what = "the snapshot" if line.line == SNAPSHOT else f"line {line.line}"
+            text = f"{request.target} is {what} of {line.exchange}; "
             text += "a replay there would mix with live data: choose another group or port"
             metadata = {"exchange": line.exchange, "line": line.line, "target": request.target}
             raise WrongStateError(text, reason="REPLAY_TARGET_IS_LIVE", metadata=metadata)

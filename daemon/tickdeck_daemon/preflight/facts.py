@@ -82,6 +82,17 @@ class Directory:
 
 
 @dataclass(frozen=True, slots=True)
+class Secret:
+    """A file whose text nobody else may read."""
+
+    path: str
+    mode: int | Unread
+    """Rights, such as 0o600."""
+    readable: bool = False
+    """By this process's user, which is the workers' too."""
+
+
+@dataclass(frozen=True, slots=True)
 class Interrupt:
     """One interrupt of a network card."""
 
@@ -179,6 +190,8 @@ class HostFacts:
     """As `interfaces`: those that exist while `/sys` shows another network namespace."""
     known_interfaces: tuple[str, ...] = ()
     """Names of all interfaces of the host."""
+    password: Secret | None = None
+    """Of the recovery's logins, where one is configured."""
 
 
 @dataclass(frozen=True, slots=True)

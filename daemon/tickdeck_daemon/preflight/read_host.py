@@ -6,6 +6,7 @@ Reads only, and may block on a dead disk: call it in a thread.
 import os
 import re
 import socket
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from tickdeck_daemon.preflight.facts import (
     InterfaceFacts,
     Memory,
     Rights,
+    Secret,
     Unread,
 )
 from tickdeck_daemon.preflight.read_interface import InterfaceReader, LinkQuery
@@ -57,6 +59,8 @@ class Places:
     runtime: str
     own_files: tuple[Path, ...] = ()
     """Files below `runtime` that the worker would replace."""
+    password: str | None = None
+    """File with the password of the recovery's logins."""
 
 
 def kernel_indexes() -> dict[str, int]:
@@ -104,7 +108,16 @@ def read_host(wanted: Iterable[str], places: Places, sources: Sources) -> HostFa
         interfaces=interfaces,
         hidden_interfaces=hidden,
         known_interfaces=tuple(sorted(indexes)),
+        password=_secret(places.password) if places.password else None,
     )
+
+
+def _secret(path: str) -> Secret:
+    try:
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+    except OSError as error:
+        return Secret(path, Unread(error.strerror or str(error)))
+    return Secret(path, mode, os.access(path, os.R_OK))
 
 
 def _kernel(tree: Tree) -> tuple[int, int] | Unread:

@@ -99,7 +99,8 @@ class Preflight:
         directory = settings.worker_dir(worker_id(config.name, "rx"))
         journal = config.journal.data_dir or str(settings.journal_dir(config.name))
         own_files = (directory / "ring", directory / "capture.ring")
-        places = Places(journal, str(settings.runtime_dir), own_files)
+        password = config.recovery.password_file
+        places = Places(journal, str(settings.runtime_dir), own_files, password)
         wanted = {line.interface for one in (config, *running) for line in one.lines}
         return read_host(wanted, places, sources)
 

@@ -21,6 +21,7 @@ from tickdeck_daemon.observe.checks import ExchangeCheck, Verdict
 from tickdeck_daemon.observe.events import Event
 from tickdeck_daemon.observe.facts import (
     SESSION_ENDED,
+    SOURCE_STATES,
     BookFacts,
     ExchangeFacts,
     JournalFacts,
@@ -30,10 +31,11 @@ from tickdeck_daemon.observe.facts import (
 from tickdeck_daemon.observe.gaps import STAGES, Gap
 from tickdeck_daemon.observe.health import Data, ExchangeHealth, Finding, State, Transport
 from tickdeck_daemon.observe.sampler import Sample
-from tickdeck_daemon.operate.commands import RecoveryProgress
 from tickdeck_daemon.operate.journals import JournalProblem, VerifyReport, VerifyRun
 from tickdeck_daemon.operate.operations import Operation
+from tickdeck_daemon.operate.recoveries import RecoveryProgress
 from tickdeck_daemon.operate.replays import Replay
+from tickdeck_daemon.operate.sources import SourceReport, report_of
 from tickdeck_daemon.plant import Plant, Totals
 from tickdeck_daemon.services.google_types import operations_pb2
 from tickdeck_daemon.services.names import exchange_name
@@ -58,6 +60,10 @@ _DATA = {
 VERDICTS = {
     verdict: observe_pb2.CheckVerdict.Value(f"CHECK_VERDICT_{verdict.name}") for verdict in Verdict
 }
+_SOURCE_STATES = {
+    state: recovery_pb2.RecoverySourceState.Value(f"RECOVERY_SOURCE_STATE_{state.upper()}")
+    for state in SOURCE_STATES
+}
 _STAGES = {stage: recovery_pb2.GapStage.Value(f"GAP_STAGE_{stage}") for stage in STAGES if stage}
 
 
@@ -71,6 +77,7 @@ def timestamp(time_ns: int) -> Timestamp | None:
 def exchange(plant: Plant, record: ExchangeRecord) -> exchange_pb2.Exchange:
     """An exchange with what is wanted and what is seen of it."""
     config = record.config
+    snapshot = config.recovery.snapshot
     lines = [
         exchange_pb2.LineSpec(
             name=line.name,
@@ -94,6 +101,10 @@ def exchange(plant: Plant, record: ExchangeRecord) -> exchange_pb2.Exchange:
             lines=lines,
             request_address=config.recovery.request_address or "",
             toml=record.toml,
+            replay_protocol=config.recovery.replay_protocol,
+            peer_address=config.recovery.peer_address or "",
+            snapshot_protocol=snapshot.protocol,
+            snapshot_address=snapshot.address or snapshot.target,
         ),
         status=exchange_status(plant, record),
     )
@@ -176,6 +187,13 @@ def health(value: ExchangeHealth, runbooks: frozenset[str]) -> observe_pb2.Excha
         session_ended=facts.session_state == SESSION_ENDED,
         workers=[_worker_word(worker) for worker in (facts.rx, facts.book_worker) if worker],
         oldest_gap_age_ns=max(0, facts.now_ns - oldest),
+        conflicts=facts.conflicts,
+        lost_on_all=facts.lost_on_all,
+        reorder_window_ns=facts.reorder_window_ns,
+        recovery_storm=facts.storm,
+        snapshots_taken=facts.snapshots,
+        recovery_sources=[recovery_source(report_of(facts, one)) for one in facts.sources],
+        recovery_faults=dict(facts.lies),
     )
 
 
@@ -280,6 +298,35 @@ def gap(value: Gap) -> recovery_pb2.Gap:
         slo_violated=value.slo_violated,
         drop_verdict=value.drop_verdict,
         drop_count=value.drop_count,
+        lines_missed=value.lines_missed,
+        waited_time=timestamp(value.waited_ns),
+        requested_last_time=timestamp(value.requested_last_ns),
+        partial_time=timestamp(value.partial_ns),
+        snapshot_time=timestamp(value.snapshot_ns),
+        parts=[recovery_pb2.GapPart(source=p.source, messages=p.messages) for p in value.parts],
+        fault=value.fault,
+        notes=[
+            recovery_pb2.GapNote(time=timestamp(note.time_ns), actor=note.actor, text=note.text)
+            for note in value.notes
+        ],
+        noted=value.noted,
+        channel=value.channel,
+        lost_on=value.lost_on,
+        stale_answers=value.stale_answers,
+    )
+
+
+def recovery_source(value: SourceReport) -> recovery_pb2.RecoverySource:
+    """One source of the recovery."""
+    return recovery_pb2.RecoverySource(
+        source=value.source,
+        protocol=value.protocol,
+        address=value.address,
+        state=_SOURCE_STATES[value.state],
+        detail=value.detail,
+        probed_time=timestamp(value.probed_ns),
+        rtt_ns=value.rtt_ns,
+        age_ns=value.age_ns,
     )
 
 
@@ -407,6 +454,11 @@ def _line(facts: ExchangeFacts, line: LineFacts, silent: frozenset[str]) -> obse
         packets_per_second=line.packets_per_second,
         messages_per_second=line.messages_per_second,
         silent=line.name in silent,
+        leads=line.leads_10s,
+        lead_p50_ns=line.lead_p50_ns,
+        lead_p99_ns=line.lead_p99_ns,
+        loss_run_most=line.loss_run_most,
+        alone_since=timestamp(line.alone_since_ns),
     )
 
 

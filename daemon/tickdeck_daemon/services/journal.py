@@ -5,8 +5,9 @@ from typing_extensions import override
 from tickdeck.v1 import journal_service_pb2 as pb
 from tickdeck.v1 import journal_service_pb2_grpc
 from tickdeck_daemon.observe.facts import JournalFacts
-from tickdeck_daemon.operate.commands import Commands, Order
+from tickdeck_daemon.operate.commands import Commands
 from tickdeck_daemon.operate.journals import list_segments
+from tickdeck_daemon.operate.order import Order
 from tickdeck_daemon.plant import Plant
 from tickdeck_daemon.services import convert
 from tickdeck_daemon.services.guard import Context

@@ -127,7 +127,7 @@ class ObserveService(observe_service_pb2_grpc.ObserveServiceServicer):
         name = parse(request.name, "exchanges")
         self._plant.store.get(name)
         histograms = [
-            convert.histogram(view, stage_of(metric), source_of(labels))
+            convert.histogram(view, stage_of(metric, labels), source_of(labels))
             for series in self._plant.series(name)
             for (metric, labels), view in sorted(series.cumulative().items())
         ]

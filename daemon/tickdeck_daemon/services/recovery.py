@@ -1,12 +1,16 @@
 """RecoveryService: gaps and their recovery."""
 
+import time
+
 from typing_extensions import override
 
 from tickdeck.v1 import recovery_service_pb2 as pb
 from tickdeck.v1 import recovery_service_pb2_grpc
 from tickdeck_daemon.errors import InvalidError
 from tickdeck_daemon.observe.gaps import Gap
-from tickdeck_daemon.operate.commands import Commands, Order
+from tickdeck_daemon.operate.order import Order
+from tickdeck_daemon.operate.recoveries import Recoveries
+from tickdeck_daemon.operate.sources import list_sources
 from tickdeck_daemon.plant import Plant
 from tickdeck_daemon.services import convert
 from tickdeck_daemon.services.guard import Context
@@ -18,12 +22,12 @@ PAGE_SIZE_MAX = 1000
 
 
 class RecoveryService(recovery_service_pb2_grpc.RecoveryServiceServicer):
-    """Shows gaps and starts recoveries."""
+    """Shows gaps and sources, starts recoveries and gives losses up."""
 
-    def __init__(self, plant: Plant, commands: Commands, actor: str) -> None:
+    def __init__(self, plant: Plant, recoveries: Recoveries, actor: str) -> None:
         """Serve `plant`."""
         self._plant = plant
-        self._commands = commands
+        self._recoveries = recoveries
         self._actor = actor
 
     @override
@@ -52,11 +56,64 @@ class RecoveryService(recovery_service_pb2_grpc.RecoveryServiceServicer):
 
         async def start() -> pb.StartRecoveryResponse:
             order = Order(self._actor, request.reason, request.validate_only)
-            operation, effects = await self._commands.start_recovery(name, request.gap_id, order)
+            operation, effects = await self._recoveries.start(name, request.gap_id, order)
             message = convert.operation(operation) if operation else None
             return pb.StartRecoveryResponse(operation=message, effects=effects)
 
         return await once(self._plant, "StartRecovery", request, pb.StartRecoveryResponse, start)
+
+    @override
+    async def RecoverBySnapshot(
+        self, request: pb.RecoverBySnapshotRequest, context: Context
+    ) -> pb.RecoverBySnapshotResponse:
+        name = parse(request.exchange, "exchanges", field="exchange")
+
+        async def start() -> pb.RecoverBySnapshotResponse:
+            order = Order(self._actor, request.reason, request.validate_only)
+            operation, effects = await self._recoveries.snapshot(name, request.gap_id, order)
+            message = convert.operation(operation) if operation else None
+            return pb.RecoverBySnapshotResponse(operation=message, effects=effects)
+
+        response = pb.RecoverBySnapshotResponse
+        return await once(self._plant, "RecoverBySnapshot", request, response, start)
+
+    @override
+    async def AcceptLoss(
+        self, request: pb.AcceptLossRequest, context: Context
+    ) -> pb.AcceptLossResponse:
+        name = parse(request.exchange, "exchanges", field="exchange")
+
+        async def accept() -> pb.AcceptLossResponse:
+            order = Order(self._actor, request.reason, request.validate_only)
+            lost, effects = await self._recoveries.accept_loss(name, request.gap_id, order)
+            return pb.AcceptLossResponse(messages_lost=lost, effects=effects)
+
+        return await once(self._plant, "AcceptLoss", request, pb.AcceptLossResponse, accept)
+
+    @override
+    async def AnnotateGap(
+        self, request: pb.AnnotateGapRequest, context: Context
+    ) -> pb.AnnotateGapResponse:
+        name = parse(request.exchange, "exchanges", field="exchange")
+
+        async def annotate() -> pb.AnnotateGapResponse:
+            order = Order(self._actor, validate_only=request.validate_only)
+            gap, effects = await self._recoveries.annotate(
+                name, request.gap_id, request.note, order
+            )
+            return pb.AnnotateGapResponse(gap=convert.gap(gap), effects=effects)
+
+        return await once(self._plant, "AnnotateGap", request, pb.AnnotateGapResponse, annotate)
+
+    @override
+    async def ListRecoverySources(
+        self, request: pb.ListRecoverySourcesRequest, context: Context
+    ) -> pb.ListRecoverySourcesResponse:
+        name = parse(request.exchange, "exchanges", field="exchange")
+        sources = await list_sources(self._plant, name)
+        return pb.ListRecoverySourcesResponse(
+            sources=map(convert.recovery_source, sources), time=convert.timestamp(time.time_ns())
+        )
 
 
 def _open_then_newest(gap: Gap) -> tuple[bool, int]:

@@ -19,6 +19,7 @@ from tickdeck.v1 import (
 )
 from tickdeck_daemon.observe.health import State
 from tickdeck_daemon.operate.commands import Commands
+from tickdeck_daemon.operate.recoveries import Recoveries
 from tickdeck_daemon.plant import Plant
 from tickdeck_daemon.services.access import services
 from tickdeck_daemon.services.book import BookService
@@ -56,7 +57,7 @@ def add_services(server: aio.Server, plant: Plant, guard: Guard, actor: str) -> 
         OperationService(plant), server
     )
     recovery_service_pb2_grpc.add_RecoveryServiceServicer_to_server(
-        RecoveryService(plant, commands, actor), server
+        RecoveryService(plant, Recoveries(plant), actor), server
     )
     replay_service_pb2_grpc.add_ReplayServiceServicer_to_server(
         ReplayService(plant, commands, actor), server

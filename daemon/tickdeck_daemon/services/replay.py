@@ -7,7 +7,8 @@ from typing_extensions import override
 from tickdeck.v1 import replay_service_pb2 as pb
 from tickdeck.v1 import replay_service_pb2_grpc
 from tickdeck_daemon.errors import InvalidError
-from tickdeck_daemon.operate.commands import Commands, Order
+from tickdeck_daemon.operate.commands import Commands
+from tickdeck_daemon.operate.order import Order
 from tickdeck_daemon.operate.replays import ReplayRequest, ReplayState
 from tickdeck_daemon.plant import Plant
 from tickdeck_daemon.services import convert

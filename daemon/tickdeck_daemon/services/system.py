@@ -9,7 +9,8 @@ from typing_extensions import override
 
 from tickdeck.v1 import system_service_pb2 as pb
 from tickdeck.v1 import system_service_pb2_grpc
-from tickdeck_daemon.operate.commands import Commands, Order
+from tickdeck_daemon.operate.commands import Commands
+from tickdeck_daemon.operate.order import Order
 from tickdeck_daemon.plant import Plant
 from tickdeck_daemon.services.convert import timestamp
 from tickdeck_daemon.services.guard import Context, Guard

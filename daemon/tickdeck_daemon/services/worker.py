@@ -12,7 +12,8 @@ from tickdeck.v1 import worker_pb2, worker_service_pb2_grpc
 from tickdeck.v1 import worker_service_pb2 as pb
 from tickdeck_daemon.errors import InvalidError, NotFoundError
 from tickdeck_daemon.exchanges.config import worker_id
-from tickdeck_daemon.operate.commands import Commands, Order
+from tickdeck_daemon.operate.commands import Commands
+from tickdeck_daemon.operate.order import Order
 from tickdeck_daemon.plant import Plant
 from tickdeck_daemon.services import convert
 from tickdeck_daemon.services.guard import Context

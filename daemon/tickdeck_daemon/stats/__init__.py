@@ -15,6 +15,9 @@ from tickdeck_daemon.stats.file import StatsFile
 from tickdeck_daemon.stats.histogram import HistogramView
 from tickdeck_daemon.stats.report import newest_files, render, to_json
 from tickdeck_daemon.stats.types import (
+    GAP_FAULTS,
+    GAP_SOURCES,
+    LOSS_REASONS,
     DamagedError,
     ExitReason,
     ExitRecord,
@@ -29,9 +32,14 @@ from tickdeck_daemon.stats.types import (
     State,
     StatsError,
     drop_verdict,
+    gap_fault,
+    gap_sources,
 )
 
 __all__ = [
+    "GAP_FAULTS",
+    "GAP_SOURCES",
+    "LOSS_REASONS",
     "DamagedError",
     "ExitReason",
     "ExitRecord",
@@ -48,6 +56,8 @@ __all__ = [
     "StatsError",
     "StatsFile",
     "drop_verdict",
+    "gap_fault",
+    "gap_sources",
     "newest_files",
     "render",
     "to_json",

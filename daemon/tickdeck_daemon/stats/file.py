@@ -63,8 +63,16 @@ _WORD_COMMAND_GENERATION = 656 // 8
 _DESC, _VALUES, _HIST, _GAPS = 1, 2, 3, 5
 _SECTION_VERSIONS = {_DESC: 1, _VALUES: 1, _HIST: 1, _GAPS: 1}
 _HISTOGRAM_WORDS = 4 + BUCKETS
-_GAP_WORDS = 16
-_STRIDES = {_DESC: _DESCRIPTOR.size, _VALUES: 8, _HIST: 8 * _HISTOGRAM_WORDS, _GAPS: 8 * _GAP_WORDS}
+_GAP_WORDS = 32
+"""Words of a gap row's slot; those that a file does not have read as 0."""
+_LEAST_GAP_WORDS = 16
+"""Words of a slot in files of minor version 0."""
+_STRIDES = {
+    _DESC: _DESCRIPTOR.size,
+    _VALUES: 8,
+    _HIST: 8 * _HISTOGRAM_WORDS,
+    _GAPS: 8 * _LEAST_GAP_WORDS,
+}
 """Least bytes per entry of a section."""
 
 
@@ -295,16 +303,16 @@ class StatsFile:
         for slot in range(section.count):
             first = section.first_word + slot * section.stride_words
             if self._words[first]:
-                rows.append(self._read_gap(first))
+                rows.append(self._read_gap(first, min(section.stride_words, _GAP_WORDS)))
         return rows
 
-    def _read_gap(self, first: int) -> GapRow | None:
+    def _read_gap(self, first: int, count: int) -> GapRow | None:
         for _ in range(GAP_READ_ATTEMPTS):
-            words = self._words[first : first + _GAP_WORDS].tolist()
+            words = self._words[first : first + count].tolist()
             # On x86-64 loads are not reordered: the row was loaded after the first look at the
             # sequence (word 0) and before this second one.
             if words[0] % 2 == 0 and self._words[first] == words[0]:
-                return _gap_row(words)
+                return _gap_row(words + [0] * (_GAP_WORDS - count))
         return None
 
     def _read_directory(self) -> dict[int, _Section]:
@@ -423,6 +431,22 @@ def _gap_row(words: list[int]) -> GapRow:
         slo_violated=bool(words[13]),
         drop_layer=words[14],
         drop_count=words[15],
+        channel=words[16],
+        waited_ns=words[17],
+        requested_last_ns=words[18],
+        partial_ns=words[19],
+        snapshot_ns=words[20],
+        by_line_a=words[21],
+        by_line_b=words[22],
+        by_other_lines=words[23],
+        by_request=words[24],
+        by_stream=words[25],
+        by_peer=words[26],
+        by_snapshot=words[27],
+        stale_answers=words[28],
+        injected=words[29],
+        fault=words[30],
+        noted=bool(words[31]),
     )
 
 

@@ -9,26 +9,20 @@ from typing import Any
 
 from tickdeck_daemon.stats.file import StatsFile
 from tickdeck_daemon.stats.types import (
+    LOSS_REASONS,
     GapRow,
     GapState,
     Identity,
     NotReadyError,
     StatsError,
     drop_verdict,
+    gap_fault,
+    gap_sources,
 )
 from tickdeck_daemon.workers.identity import boot_id, process_stat
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 """What is told of a distribution."""
-_SOURCES = ("A", "B", "re-request")
-_REASONS = (
-    "",
-    "attempts exhausted",
-    "no recovery source",
-    "hold overflow",
-    "session ended",
-    "operator",
-)
 
 
 def newest_files(path: Path) -> list[Path]:
@@ -169,23 +163,47 @@ def _histogram_facts(stats: StatsFile) -> list[dict[str, Any]]:
 
 
 def _gap_facts(row: GapRow) -> dict[str, Any]:
-    known = row.reason < len(_REASONS)
+    known = row.reason < len(LOSS_REASONS)
     return {
         "id": row.id,
+        "channel": row.channel,
         "first": row.first,
         "last": row.last,
         "state": row.state.name,
-        "sources": [name for bit, name in enumerate(_SOURCES) if row.sources >> bit & 1],
-        "reason": _REASONS[row.reason] if known else f"reason {row.reason}",
+        "sources": gap_sources(row.sources),
+        "reason": LOSS_REASONS[row.reason] if known else f"reason {row.reason}",
         "detected_ns": row.detected_ns,
+        "waited_ns": row.waited_ns,
         "requested_ns": row.requested_ns,
+        "requested_last_ns": row.requested_last_ns,
+        "partial_ns": row.partial_ns,
+        "snapshot_ns": row.snapshot_ns,
         "closed_ns": row.closed_ns,
         "attempts": row.attempts,
         "missing": row.missing,
+        "brought": _brought(row),
+        "stale_answers": row.stale_answers,
+        "injected": row.injected,
+        "fault": gap_fault(row.fault),
         "drop_verdict": drop_verdict(row.drop_layer),
         "drop_count": row.drop_count,
-        "lines_missed": [line for bit, line in enumerate("AB") if row.lines_missed >> bit & 1],
+        "lines_missed": gap_sources(row.lines_missed),
+        "lost_on": row.lost_on,
         "slo_violated": row.slo_violated,
+        "noted": row.noted,
+    }
+
+
+def _brought(row: GapRow) -> dict[str, int]:
+    """Messages by the source that brought them."""
+    return {
+        "line_a": row.by_line_a,
+        "line_b": row.by_line_b,
+        "other_lines": row.by_other_lines,
+        "request": row.by_request,
+        "stream": row.by_stream,
+        "peer": row.by_peer,
+        "snapshot": row.by_snapshot,
     }
 
 
@@ -259,11 +277,21 @@ def _gap_cells(gap: dict[str, Any]) -> Sequence[str]:
         f"missing {gap['missing']:,}",
         f"asked {gap['attempts']}x",
         outcome,
+        _missed_on(gap),
         _lost_at(gap),
+        f"fault {gap['fault']}" if gap["fault"] != "none" else "",
         _utc(gap["detected_ns"]),
         f"after {_quantity(took, 'ns')}" if took is not None else "open",
         "SLO violated" if gap["slo_violated"] else "",
+        "noted" if gap["noted"] else "",
     )
+
+
+def _missed_on(gap: dict[str, Any]) -> str:
+    missed = "+".join(gap["lines_missed"])
+    if gap["lost_on"] == "all":
+        return f"lost on all lines ({missed})" if missed else "lost on all lines"
+    return f"late, missed on {missed}" if missed else ""
 
 
 def _lost_at(gap: dict[str, Any]) -> str:

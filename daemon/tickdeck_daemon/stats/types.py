@@ -82,6 +82,8 @@ class GapState(IntEnum):
     PARTIAL = 4
     FILLED = 5
     UNRECOVERABLE = 6
+    SNAPSHOT = 7
+    """Nobody brings the rest; a snapshot of the venue's state is to stand in for it."""
 
     @classmethod
     def _missing_(cls, value: object) -> "GapState":
@@ -126,7 +128,11 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class GapRow:
-    """One gap; times are UTC nanoseconds, 0 for not yet."""
+    """One gap; times are UTC nanoseconds, 0 for not yet.
+
+    All `by_*` and `missing` together are its size. Fields with a default are not in files of
+    before they were appended.
+    """
 
     id: int
     first: int
@@ -134,21 +140,110 @@ class GapRow:
     """Inclusive."""
     state: GapState
     sources: int
-    """Who filled it: bit 0 line A, bit 1 line B, bit 2 re-request."""
+    """Who brought parts of it: bits of `GAP_SOURCES`."""
     reason: int
-    """Why it was given up, 0 when it was not."""
+    """Why it was given up: a place in `LOSS_REASONS`, 0 when it was not."""
     detected_ns: int
     requested_ns: int
     closed_ns: int
     attempts: int
     missing: int
     lines_missed: int
-    """Lines that missed it: bit 0 A, bit 1 B."""
+    """Lines that missed it, though they had gone on behind it: bits of `GAP_SOURCES`."""
     slo_violated: bool
     drop_layer: int = 0
     """Where it was lost: a place in `DROP_VERDICTS`."""
     drop_count: int = 0
     """What that layer lost around the gap."""
+    channel: int = 0
+    waited_ns: int = 0
+    """When the reorder window was over: no line had brought all of it in time."""
+    requested_last_ns: int = 0
+    partial_ns: int = 0
+    """When the first part came."""
+    snapshot_ns: int = 0
+    """When a snapshot stood in for the rest."""
+    by_line_a: int = 0
+    by_line_b: int = 0
+    by_other_lines: int = 0
+    by_request: int = 0
+    by_stream: int = 0
+    by_peer: int = 0
+    by_snapshot: int = 0
+    """Messages that each source brought."""
+    stale_answers: int = 0
+    """Answers to its requests of which nothing was wanted any more."""
+    injected: int = 0
+    """Answers to its requests that went into the merge."""
+    fault: int = 0
+    """The last lie that a source told while it was open: a place in `GAP_FAULTS`."""
+    noted: bool = False
+    """Whether an operator noted something on it; the journal has the text."""
+
+    @property
+    def lost_on(self) -> str:
+        """Whose loss it is.
+
+        "all": some of it no line brought. "one": a line missed it, but together the lines brought
+        all of it. "none": it only came late. Empty while that is open.
+        """
+        by_lines = self.by_line_a + self.by_line_b + self.by_other_lines
+        if by_lines > self.last - self.first:
+            return "one" if self.lines_missed else "none"
+        return "all" if self.state.is_final or self.waited_ns else ""
+
+
+GAP_SOURCES = {
+    1: "A",
+    2: "B",
+    4: "re-request",
+    8: "C",
+    16: "D",
+    32: "E",
+    64: "F",
+    128: "G",
+    256: "stream",
+    512: "peer",
+    1024: "snapshot",
+}
+"""Who can bring a part of a gap, by bit."""
+
+LOSS_REASONS = (
+    "",
+    "attempts exhausted",
+    "no recovery source",
+    "hold overflow",
+    "session ended",
+    "operator",
+    "snapshot",
+)
+"""Why a gap was given up."""
+
+GAP_FAULTS = (
+    "none",
+    "wrong_session",
+    "garbage",
+    "truncated",
+    "stale",
+    "slow",
+    "silent",
+    "partial",
+    "oversize",
+    "not_asked",
+    "refused",
+    "disconnected",
+)
+"""How a source of the recovery lies."""
+
+
+def gap_sources(bits: int) -> list[str]:
+    """Names of the sources in a set of bits; bits of a newer worker are left out."""
+    return [name for bit, name in GAP_SOURCES.items() if bits & bit]
+
+
+def gap_fault(code: int) -> str:
+    """Word of a `GapRow.fault`; a code of a newer worker stays visible as a number."""
+    return GAP_FAULTS[code] if code < len(GAP_FAULTS) else f"CODE_{code}"
 
 
 DROP_VERDICTS = (

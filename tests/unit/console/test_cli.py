@@ -119,7 +119,9 @@ def test_completion_completes() -> None:
 @pytest.mark.parametrize(
     "words",
     [["status"], ["check"], ["gaps"], ["exchange"], ["events"], ["worker"], ["replay"],
-     ["journal", "X"], ["book", "X"], ["exchange", "start", "X"]],
+     ["journal", "X"], ["book", "X"], ["exchange", "start", "X"], ["recovery", "X"],
+     ["lines", "X"], ["gaps", "show", "X-1"], ["gaps", "snapshot", "X"],
+     ["gaps", "annotate", "X-1", "n"], ["gaps", "accept-loss", "X-1", "--dry-run"]],
     ids=" ".join,
 )  # fmt: skip
 def test_without_a_daemon_every_command_exits_with_3(
@@ -265,7 +267,14 @@ def test_exchange_show(fake_daemon: FakeDaemon, run: Run) -> None:
         )
         for name, source in (("A", "fd00::7"), ("B", ""))
     ]
-    spec = exchange_pb2.ExchangeSpec(name="X", toml='name = "X"\n', lines=lines)
+    spec = exchange_pb2.ExchangeSpec(
+        name="X",
+        toml='name = "X"\n',
+        lines=lines,
+        replay_protocol="soupbintcp",
+        request_address="10.0.0.1:9000",
+        snapshot_protocol="none",
+    )
     fake_daemon.answers["GetExchange"] = exchanges.GetExchangeResponse(
         exchange=exchange_pb2.Exchange(name="exchanges/X", spec=spec, etag='"e"')
     )
@@ -275,6 +284,9 @@ def test_exchange_show(fake_daemon: FakeDaemon, run: Run) -> None:
         assert label in shown
     assert "[ff15::1]:31001 from fd00::7 on lo by auto" in shown
     assert "[ff15::1]:31001 on lo by auto" in shown
+    for label, value in (("re-request", "soupbintcp 10.0.0.1:9000"), ("peer", "none"),
+                         ("snapshot", "none")):  # fmt: skip
+        assert f"{label:<14}{value}\n" in shown
     document = json.loads(run("exchange", "show", "X", "--json").stdout)
     assert set(document["exchange"]["status"] or {}) == set()
 

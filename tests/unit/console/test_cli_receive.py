@@ -30,7 +30,7 @@ def test_gaps(fake_daemon: FakeDaemon, run: Run) -> None:
     fake_daemon.answers["ListGaps"] = recovery.ListGapsResponse(gaps=[gap], overflowed=2)
     result = run("gaps", "X", "--open")
     assert "1000  1999      1000" in result.stdout
-    assert "socket 812  retransmit" in result.stdout
+    assert "socket 812  -      retransmit" in result.stdout
     assert "2 more" in result.stdout
     assert fake_daemon.asked("ListGaps")[0].open_only
     assert json.loads(run("gaps", "--json").stdout)["gaps"][0]["stage"] == "FILLED"

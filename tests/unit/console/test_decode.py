@@ -109,6 +109,33 @@ def test_gap_book_and_replay() -> None:
     assert replay.source == "capture /tmp/a.pcap"
 
 
+def test_a_source_of_the_recovery() -> None:
+    """A state that this console does not know is unknown, never ready."""
+    ready = recovery_pb2.RECOVERY_SOURCE_STATE_READY
+    found = decode.source(recovery_pb2.RecoverySource(source="peer", state=ready, rtt_ns=5))
+    assert (found.source, found.state, found.rtt_ns) == ("peer", frame.SourceState.READY, 5)
+    assert decode.source(recovery_pb2.RecoverySource()).state is frame.SourceState.UNKNOWN
+
+
+def test_the_ledger_of_a_gap() -> None:
+    """Parts, notes and the stage of a snapshot, which is open."""
+    gap = decode.gap(
+        recovery_pb2.Gap(
+            name="gaps/X-1",
+            stage=recovery_pb2.GAP_STAGE_SNAPSHOT,
+            parts=[recovery_pb2.GapPart(source="A", messages=4)],
+            notes=[recovery_pb2.GapNote(actor="uid:7", text="t")],
+            fault="stale",
+        )
+    )
+    assert (gap.stage, gap.stage.open, gap.brought, gap.lied) == (
+        *(facts.GapStage.SNAPSHOT, True),
+        *("A 4", "stale"),
+    )
+    assert gap.notes[0].text == "t"
+    assert decode.gap(recovery_pb2.Gap()).lied == ""
+
+
 def test_an_unspecified_verdict_is_not_a_pass() -> None:
     """What cannot be told is UNKNOWN."""
     assert decode.verdict(observe_pb2.CHECK_VERDICT_UNSPECIFIED) is facts.Verdict.UNKNOWN

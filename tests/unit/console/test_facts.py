@@ -88,7 +88,7 @@ def test_a_gap_counts_inclusively() -> None:
     """A range of one message has one message."""
     assert Gap("X", 1, 7, 7, GapStage.WAITING).messages == 1
     assert [stage.name for stage in GapStage if stage.open][1:] == [
-        "DETECTED", "WAITING", "REQUESTED", "PARTIAL",
+        "DETECTED", "WAITING", "REQUESTED", "PARTIAL", "SNAPSHOT",
     ]  # fmt: skip
 
 

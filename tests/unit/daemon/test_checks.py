@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fake_plant import until
-from healthy_facts import MS, NOW, SECOND, facts, gap, line, worker
+from healthy_facts import MS, NOW, SECOND, facts, gap, line, source, worker
 from tickdeck_daemon.errors import NotFoundError, UnavailableError
 from tickdeck_daemon.observe.checks import (
     CheckRunner,
@@ -27,6 +27,7 @@ from tickdeck_daemon.observe.facts import (
     ExchangeFacts,
     JournalFacts,
     LayerDrops,
+    SourceFacts,
 )
 
 GOOD_CLOCK = ClockState(True, 40)
@@ -100,6 +101,60 @@ def test_drops_of_a_line_name_what_its_path_has(path: str, layer: str, key: str)
     remedy = found["kernel.drops.A"].remedy
     assert remedy.startswith(f"{layer}: raise ")
     assert key in remedy
+
+
+def test_the_line_race_is_checked() -> None:
+    """Lines that disagree, and one that carries alone, are warnings with their numbers."""
+    found = verdicts(moved())
+    assert (found["lines.conflicts"], found["lines.race"]) == (Verdict.PASS, Verdict.PASS)
+    alone = (line("A", packets=110, alone_since_ns=NOW - 40 * SECOND), line("B", packets=110))
+    after = moved(lines=alone, conflicts=3)
+    results = {one.check: one for one in judge(Evidence(after, after, {}, GOOD_CLOCK))}
+    race, conflicts = results["lines.race"], results["lines.conflicts"]
+    assert (race.verdict, conflicts.verdict) == (Verdict.WARN, Verdict.WARN)
+    assert "line A carries alone for 40.0 s" in race.evidence
+    assert race.age_ns == 40 * SECOND
+    assert "3 in all" in conflicts.evidence
+
+
+@pytest.mark.parametrize(
+    ("one", "verdict", "words"),
+    [
+        (source(), Verdict.PASS, "ready, probed 1.0 s ago, round trip 180 us"),
+        (source("in_use", 99 * SECOND), Verdict.PASS, "in use"),
+        (source("failed"), Verdict.WARN, "failed, probed 1.0 s ago"),
+        (source(age_ns=31 * SECOND), Verdict.UNKNOWN, "unknown, probed 31.0 s ago"),
+        (source("failed", 31 * SECOND), Verdict.UNKNOWN, "unknown, probed 31.0 s ago"),
+        (source("unknown", probed_ns=0), Verdict.UNKNOWN, "unknown, never probed"),
+        (source("ready", probed_ns=0), Verdict.UNKNOWN, "unknown, never probed"),
+        (source("unknown", probed_ns=0, probe_interval_ns=0), Verdict.WARN, "never probed"),
+        (
+            source("unknown", probed_ns=0, probe_interval_ns=60 * SECOND),
+            Verdict.WARN,
+            "never probed",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_sources_of_the_recovery_are_judged_by_their_last_probe(
+    one: SourceFacts, verdict: Verdict, words: str
+) -> None:
+    """Nothing is ready because it is silent: an old probe, or none, is not known."""
+    after = moved(sources=(one,))
+    results = {one.check: one for one in judge(Evidence(after, after, {}, GOOD_CLOCK))}
+    found = results["recovery.source.request"]
+    assert (found.verdict, words in found.evidence) == (verdict, True), found.evidence
+    assert ("tickdeck recovery sources X" in found.remedy) is (
+        verdict is not Verdict.PASS and one.probe_interval_ns > 0
+    )
+
+
+def test_a_storm_is_a_warning() -> None:
+    """With the number from which it is one."""
+    after = moved(storm=True, storm_gaps=64, snapshots=2)
+    results = {one.check: one for one in judge(Evidence(after, after, {}, GOOD_CLOCK))}
+    assert results["recovery.storm"].verdict is Verdict.WARN
+    assert "storm above 64; 2 snapshots" in results["recovery.storm"].evidence
 
 
 def test_an_ipv6_target_is_in_brackets() -> None:

@@ -1,12 +1,22 @@
 """Gaps as objects: their life, their events, what a restart of worker or daemon does to them."""
 
 import itertools
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tickdeck_daemon.observe.events import Event
-from tickdeck_daemon.observe.gaps import CLOSED_STAGES, Gap, GapEvent, GapLedger, details
+from tickdeck_daemon.observe.gaps import (
+    ANNOTATED,
+    CLOSED_STAGES,
+    Gap,
+    GapEvent,
+    GapLedger,
+    GapNote,
+    GapPart,
+    details,
+)
 
 NOW = 1_700_000_000_000_000_000
 SECOND = 1_000_000_000
@@ -138,6 +148,67 @@ def test_events_of_another_version_are_passed_over() -> None:
     ledger = GapLedger()
     ledger.restore([Event(1, "e", NOW, "gap.opened", "exchanges/X", "daemon", "x", {"id": "?"})])
     assert ledger.gaps("X") == []
+
+
+def noted(seq: int, entry: Gap, text: str) -> Event:
+    told = {**details(entry), "note": text}
+    return Event(seq, "e", NOW + seq, ANNOTATED, "exchanges/X", "uid:7", "x", told)
+
+
+def test_the_whole_gap_survives_a_restart_of_the_daemon() -> None:
+    """Every field of the ledger comes back from the event that told it."""
+    whole = replace(
+        gap(1, "FILLED"),
+        **{"channel": 3, "lines_missed": ("A", "B"), "lost_on": "all", "waited_ns": 4},
+        **{"requested_last_ns": 5, "partial_ns": 6, "snapshot_ns": 7, "stale_answers": 8},
+        parts=(GapPart("A", 4), GapPart("other lines", 1), GapPart("retransmit", 5)),
+        fault="truncated",
+        noted=True,
+    )
+    ledger = GapLedger()
+    events = ledger.observe("X", ONE, [whole], NOW)
+    assert "a source lied: truncated" in events[-1].message
+    after = GapLedger()
+    after.restore(as_events(events))
+    assert after.gaps("X") == [whole]
+
+
+def test_notes_stay_with_their_gap() -> None:
+    """Through later states of the row, and through a restart of the daemon, in order."""
+    ledger = GapLedger()
+    ledger.observe("X", ONE, [gap(1)], NOW)
+    ledger.annotate(gap(1), GapNote(NOW, "uid:7", "venue called"))
+    ledger.observe("X", ONE, [gap(1, "FILLED")], NOW)
+    (kept,) = ledger.gaps("X")
+    assert (kept.stage, [note.text for note in kept.notes], kept.noted) == (
+        *("FILLED", ["venue called"]),
+        False,  # as the row says: the worker decides
+    )
+    opened = as_events(GapLedger().observe("X", ONE, [gap(1)], NOW))
+    log = [*opened, noted(2, gap(1), "one"), noted(3, gap(1), "two")]
+    after = GapLedger()
+    after.restore(log)
+    after.observe("X", ONE, [gap(1, "FILLED")], NOW)
+    (again,) = after.gaps("X")
+    assert [(note.actor, note.text) for note in again.notes] == [("uid:7", "one"), ("uid:7", "two")]
+
+
+def test_a_note_is_no_news_of_the_gap_itself() -> None:
+    """What the note's event says of the gap is older than what is known already."""
+    filled = as_events(GapLedger().observe("X", ONE, [gap(1, "FILLED")], NOW))
+    ledger = GapLedger()
+    ledger.restore([*filled, noted(3, gap(1, "REQUESTED"), "late")])
+    assert [(g.stage, len(g.notes)) for g in ledger.gaps("X")] == [("FILLED", 1)]
+
+
+def test_notes_of_a_gap_are_bounded() -> None:
+    """The newest are kept."""
+    ledger = GapLedger()
+    ledger.observe("X", ONE, [gap(1)], NOW)
+    for number in range(40):
+        ledger.annotate(gap(1), GapNote(NOW, "uid:7", str(number)))
+    notes = ledger.gaps("X")[0].notes
+    assert (len(notes), notes[-1].text) == (32, "39")
 
 
 def test_trend_counts_detections_by_span() -> None:

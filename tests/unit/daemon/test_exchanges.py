@@ -142,6 +142,23 @@ def test_create_refuses_clashes_and_missing_interfaces(root: Path) -> None:
     assert len(store.list()) == 1
 
 
+def test_a_snapshot_channel_is_no_line_of_another_exchange(root: Path) -> None:
+    """Neither way round; two exchanges may listen to one channel of snapshots."""
+    top = 'protocol = "eobi"\ndecoder = "none"\nbook = { enabled = false }'
+    channel = (
+        '[recovery.snapshot]\nprotocol = "eobi"\ngroup = "239.81.0.1"\nport = 9\ninterface = "lo"\n'
+    )
+    store = new_store(root)
+    store.create(exchange_toml("AAA", port=1, extra=top) + channel)
+    with pytest.raises(InvalidError, match="9 is used by the snapshot of AAA"):
+        store.create(exchange_toml("BBB", port=9))
+    store.create(exchange_toml("CCC", port=3, extra=top) + channel)
+    store.create(exchange_toml("DDD", port=7))
+    with pytest.raises(InvalidError) as caught:
+        store.create(exchange_toml("EEE", port=5, extra=top) + channel.replace("9\n", "7\n"))
+    assert [v.field for v in caught.value.violations] == ["recovery.snapshot.group"]
+
+
 def test_validate_changes_nothing(root: Path) -> None:
     """Validation says what create and update would, and leaves no trace."""
     store = new_store(root)

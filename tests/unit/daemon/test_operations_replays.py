@@ -16,6 +16,7 @@ from fake_journal_binary import FakeJournal
 from fake_plant import private_directory, until
 from tickdeck_daemon.errors import InvalidError, NotFoundError, UnavailableError, WrongStateError
 from tickdeck_daemon.operate.replays import (
+    SNAPSHOT,
     LiveLine,
     Replay,
     ReplayManager,
@@ -41,6 +42,13 @@ def test_a_line_of_an_exchange_is_never_a_target(target: str) -> None:
         check_replay(request(target=target), LINES)
     assert caught.value.reason == "REPLAY_TARGET_IS_LIVE"
     assert caught.value.metadata["exchange"] == "XNAS"
+
+
+def test_a_snapshot_channel_is_never_a_target() -> None:
+    """A replay there would be taken for the venue's state."""
+    channel = LiveLine("XETR", SNAPSHOT, "239.81.0.9", 31009)
+    with pytest.raises(WrongStateError, match="is the snapshot of XETR"):
+        check_replay(request(target="239.81.0.9:31009"), [*LINES, channel])
 
 
 @pytest.mark.parametrize("target", ["239.81.0.1:31002", "239.81.0.3:31001", "224.0.1.1:1"])

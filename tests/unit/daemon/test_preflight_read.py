@@ -268,3 +268,22 @@ def test_this_host_is_read() -> None:
     assert isinstance(facts.journal.file_system, str)
     assert isinstance(facts.rights.memlock_bytes, int)
     assert facts.rights.memlock_bytes == UNLIMITED or facts.rights.memlock_bytes >= 0
+
+
+def test_a_password_is_looked_at_and_never_read(tmp_path: Path) -> None:
+    """Mode and whether it could be read; a file that is not there is told as such."""
+    secret = tmp_path / "password"
+    secret.write_text("hunter2")
+    secret.chmod(0o640)
+
+    def seen(path: Path) -> HostFacts:
+        places = Places("/var/lib/tickdeck", "/run/tickdeck", password=str(path))
+        return read_host([], places, Sources())
+
+    found = seen(secret).password
+    assert found is not None
+    assert (found.mode, found.readable) == (0o640, True)
+    assert "hunter2" not in repr(found)
+    missing = seen(tmp_path / "none").password
+    assert missing is not None
+    assert missing.mode == Unread("No such file or directory")

@@ -19,6 +19,7 @@ from tickdeck_daemon.preflight.facts import (
     LineRungs,
     Memory,
     Rings,
+    Secret,
     Stamping,
     Unread,
     XdpProgram,
@@ -52,6 +53,19 @@ def judged(
 def card(**changes: object) -> HostFacts:
     """The good host with another card."""
     return host(replace(interface(), **changes))  # type: ignore[arg-type]
+
+
+LOGIN = """[recovery]
+replay_protocol = "soupbintcp"
+request_address = "10.0.0.1:9000"
+username = "ops1"
+password_file = "/etc/p"
+"""
+
+
+def password(mode: int | Unread, *, readable: bool = True) -> HostFacts:
+    """The good host with a password of the recovery's."""
+    return replace(host(), password=Secret("/etc/p", mode, readable))
 
 
 def cores(**changes: object) -> HostFacts:
@@ -225,6 +239,12 @@ CASES = [
           lambda: replace(host(), journal=Directory("/j", UNREAD, UNREAD, UNREAD))),
     Wrong("runtime.memory", WARN, "TICKDECK_RUNTIME_DIR", lambda: runtime(file_system="ext4")),
     Wrong("runtime.room", FAIL, "remount", lambda: runtime(free_bytes=32 << 20)),
+    # the recovery's password
+    Wrong("recovery.password", FAIL, "chmod o-rwx /etc/p", lambda: password(0o644), tables=LOGIN),
+    Wrong("recovery.password", FAIL, "chown USER /etc/p",
+          lambda: password(0o600, readable=False), tables=LOGIN),
+    Wrong("recovery.password", FAIL, "install -m 600 /dev/stdin /etc/p",
+          lambda: password(Unread("No such file or directory")), tables=LOGIN),
 ]  # fmt: skip
 
 
@@ -247,6 +267,9 @@ def test_every_rule_is_seen_to_find_something() -> None:
     for path in ("recvmmsg", "af_xdp", "auto"):
         ids |= judged(config(path, receive=SPIN + "\nbusy_poll_us = 50")).keys()
     ids |= judged(config(receive="busy_poll_us = 50"), None).keys()
+    good = judged(config(tables=LOGIN), password(0o640))
+    assert good["recovery.password"].verdict is PASS
+    ids |= good.keys()
     assert ids - {wrong.id for wrong in CASES} == {"path.tried", "cpu.shared"}
 
 

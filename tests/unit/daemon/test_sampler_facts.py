@@ -209,6 +209,48 @@ def test_latencies_carry_their_timestamp_source(rig: Rig) -> None:
     assert 1000 <= stages["rx_to_ring"].p99_ns < 1040
 
 
+def test_the_line_race_comes_from_the_statistics(rig: Rig) -> None:
+    """Leads per line from the histogram, runs, loneliness, conflicts; they are no latency stage."""
+    rig.rx.record("line_lead_ns", 4_000, labels="line=A", times=99)
+    rig.rx.record("line_lead_ns", 900_000, labels="line=A", times=1)
+    rig.rx.set("line_loss_run_most", 17, line="B")
+    rig.rx.set("line_alone_since_ns", 5, line="A")
+    rig.rx.add("arbiter_conflicts_total", 2)
+    rig.rx.add("line_lost_on_all_total", 9)
+    rig.rx.set("arbiter_reorder_window_ns", 250_000)
+    facts = rig.facts()
+    a, b = facts.lines
+    assert (a.leads_10s, a.loss_run_most, a.alone_since_ns) == (100, 0, 5)
+    assert 3_600 <= a.lead_p50_ns <= 4_400
+    assert a.lead_p50_ns <= a.lead_p99_ns
+    assert (b.leads_10s, b.lead_p99_ns, b.loss_run_most, b.alone_since_ns) == (0, 0, 17, 0)
+    assert (facts.conflicts, facts.lost_on_all, facts.reorder_window_ns) == (2, 9, 250_000)
+    assert "line_lead" not in {latency.stage for latency in facts.latencies}
+
+
+def test_sources_of_the_file_get_what_the_worker_knows(rig: Rig) -> None:
+    """Protocol and address from the file, state and probe from the worker, whatever its code."""
+    now = time.time_ns()
+    rig.rx.set("recovery_source_state", 1, source="request")
+    rig.rx.set("recovery_source_probed_ns", now, source="request")
+    rig.rx.set("recovery_source_rtt_ns", 120_000, source="request")
+    rig.rx.set("recovery_storm", 1)
+    rig.rx.add("recovery_lies_total", 3, fault="garbage")
+    facts = rig.facts()
+    (source,) = facts.sources
+    assert (source.source, source.protocol) == ("request", "moldudp64")
+    assert source.address == "127.0.0.1:31009"
+    assert (source.state, source.probed_ns, source.rtt_ns, source.told) == (
+        *("ready", now, 120_000),
+        True,
+    )
+    assert facts.source_state(source) == "ready"
+    assert (facts.storm, facts.storm_gaps, facts.lies) == (True, 64, (("garbage", 3),))
+    rig.rx.set("recovery_source_state", 9, source="request")
+    facts = rig.facts()
+    assert facts.source_state(facts.sources[0]) == "unknown"
+
+
 def test_a_heartbeat_of_another_incarnation_does_not_count(rig: Rig) -> None:
     """After a restart the old file says nothing about the new process."""
     rig.facts()
@@ -248,6 +290,31 @@ def test_the_gap_table_is_translated(rig: Rig) -> None:
     (gap,) = rig.collector.gap_table("XNAS", rig.sampler.series("XNAS-rx"))
     assert gap.name == f"gaps/XNAS-{RX}-3"
     assert (gap.stage, gap.sources, gap.missing) == ("PARTIAL", ("A", "retransmit"), 40)
+
+
+def test_the_ledger_of_a_gap_is_translated(rig: Rig) -> None:
+    """Steps, parts by source, whose loss it was, the lie that was told."""
+    ledger = {
+        **{"channel": 7, "waited_ns": 20, "requested_last_ns": 40, "partial_ns": 30},
+        **{"by_line_a": 40, "by_request": 50, "by_peer": 10, "stale_answers": 2},
+        **{"fault": 1, "noted": 1},
+    }
+    rig.rx.gap(
+        1, 100, 199, 5, detected_ns=10, closed_ns=50, sources=1 | 4 | 512, ledger=ledger,
+        lines_missed=2,
+    )  # fmt: skip
+    rig.rx.gap(2, 300, 309, 7, sources=1024, ledger={"by_snapshot": 4, "waited_ns": 1})
+    rig.facts()
+    first, second = rig.collector.gap_table("XNAS", rig.sampler.series("XNAS-rx"))
+    assert first.sources == ("A", "retransmit", "peer")
+    assert [(part.source, part.messages) for part in first.parts] == [
+        *(("A", 40), ("retransmit", 50), ("peer", 10)),
+    ]
+    assert (first.lines_missed, first.lost_on, first.fault) == (("B",), "all", "wrong_session")
+    assert (first.waited_ns, first.partial_ns, first.requested_last_ns) == (20, 30, 40)
+    assert (first.channel, first.stale_answers, first.noted) == (7, 2, True)
+    assert (second.stage, second.sources, second.fault) == ("SNAPSHOT", ("snapshot",), "none")
+    assert second.is_open
 
 
 def test_disk_is_told_of_the_nearest_directory_that_exists(tmp_path: Path) -> None:

@@ -32,6 +32,9 @@ MUTATING = (
     "Drain",
     "Run",
     "Verify",
+    "Recover",
+    "Accept",
+    "Annotate",
 )
 
 

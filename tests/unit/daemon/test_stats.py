@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,14 +27,19 @@ from tickdeck_daemon.stats import (
     State,
     StatsFile,
     drop_verdict,
+    gap_fault,
+    gap_sources,
 )
 from tickdeck_daemon.stats.histogram import BUCKETS, LIMIT, bucket_high, bucket_low, bucket_of
 from tickdeck_daemon.workers.identity import boot_id, process_stat
 
 INCARNATION = "00010203-0405-0607-0809-0a0b0c0d0e0f"
-GOLDEN = Path(__file__).parents[2] / f"data/stats_v1/stats.{INCARNATION}.dat"
+GOLDEN = Path(__file__).parents[2] / f"data/stats_v1_1/stats.{INCARNATION}.dat"
 """Written by `cargo run -p tickdeck-stats --example stats_sample`; its values are in
 `native/crates/stats/tests/sample/mod.rs` and are repeated here by hand."""
+OLD = Path(__file__).parents[2] / f"data/stats_v1/stats.{INCARNATION}.dat"
+"""The same as minor version 0 wrote it: gap rows of 16 words instead of 32."""
+GAP_STRIDE = 256
 GAPS_OFFSET = 2048 + 3 * 32 + 8
 """Where the directory says at which offset the gap table begins."""
 
@@ -131,34 +137,85 @@ def test_gap_rows_equal_what_was_written() -> None:
         missing=0,
         lines_missed=0b01,
         slo_violated=False,
+        drop_layer=8,
+        drop_count=812,
+        channel=7,
+        waited_ns=1_700_000_000_001_000_000,
+        requested_last_ns=1_700_000_000_003_000_000,
+        partial_ns=1_700_000_000_004_000_000,
+        by_line_b=40,
+        by_request=60,
+        stale_answers=3,
+        injected=2,
+        fault=4,
+        noted=True,
     )
     assert [(row.id, row.state, row.missing) for row in rows] == [
         (2, GapState.FILLED, 0),
         (3, GapState.UNRECOVERABLE, 2),
-        (257, GapState.REQUESTED, 3),
+        (257, GapState.SNAPSHOT, 3),
     ]
     assert (rows[1].reason, rows[1].lines_missed, rows[1].slo_violated) == (1, 3, True)
+    last = rows[2]
+    assert last.snapshot_ns == 1_700_000_000_006_000_000
+    brought = (last.by_line_a, last.by_line_b, last.by_other_lines, last.by_request)
+    assert (*brought, last.by_stream, last.by_peer, last.by_snapshot) == (1, 2, 3, 4, 5, 2, 1)
+    assert gap_sources(last.sources) == ["A", "B", "re-request", "G", "stream", "peer", "snapshot"]
+    assert not last.noted
 
 
-def test_the_drop_verdict_is_in_the_last_words_of_a_row(tmp_path: Path) -> None:
-    """A file of before the drop ladder has zeros there, which say nothing; newer ones a layer."""
+def test_gap_rows_of_an_older_file_have_the_newer_words_empty() -> None:
+    """A file of minor version 0 reads as ever; 0 says nothing in every field it does not have."""
+    with StatsFile.open(OLD) as file:
+        row = file.gaps()[0]
+        assert [gap.id for gap in file.gaps()] == [2, 3, 257]
+        assert file.torn_gaps() == 0
+    assert (row.first, row.last, row.sources, row.attempts) == (100, 199, 0b110, 1)
+    assert (row.drop_layer, row.channel, row.waited_ns, row.by_line_b, row.noted) == (0,) * 5
+    assert gap_fault(row.fault) == "none"
+
+
+def test_a_longer_row_of_a_version_to_come_is_read_up_to_what_is_known(tmp_path: Path) -> None:
+    """The stride is the file's own: words behind those that this reader knows are passed over."""
     data = bytearray(GOLDEN.read_bytes())
-    with StatsFile.open(GOLDEN) as file:
-        assert {(row.drop_layer, row.drop_count) for row in file.gaps()} == {(0, 0)}
-    assert drop_verdict(0) == ""
     (gaps_at,) = struct.unpack_from("<Q", data, GAPS_OFFSET)
-    struct.pack_into("<2Q", data, gaps_at + 3 * 128 + 14 * 8, 8, 812)
+    with StatsFile.open(GOLDEN) as file:
+        known = file.gaps()
+    slots = [data[gaps_at + slot * GAP_STRIDE :][:GAP_STRIDE] for slot in range(4)]
+    data[gaps_at:] = b"".join(slot + b"\7" * 64 for slot in slots)
+    struct.pack_into("<QII", data, GAPS_OFFSET + 8, 4 * (GAP_STRIDE + 64), 4, GAP_STRIDE + 64)
+    struct.pack_into("<Q", data, 24, len(data))
     with StatsFile.open(_write(tmp_path, data)) as file:
-        row = next(row for row in file.gaps() if row.id == 3)
-    assert (drop_verdict(row.drop_layer), row.drop_count) == ("socket", 812)
+        assert file.gaps() == known
+
+
+def test_codes_of_a_newer_worker_stay_visible() -> None:
+    """A verdict or a fault without a word is told as its number, and an unknown state is one."""
+    assert drop_verdict(0) == ""
+    assert drop_verdict(8) == "socket"
     assert drop_verdict(99) == "CODE_99"
+    assert (gap_fault(11), gap_fault(12)) == ("disconnected", "CODE_12")
+    assert GapState(8) is GapState.UNKNOWN
+    assert not GapState.SNAPSHOT.is_final
+
+
+def test_whose_loss_a_gap_is() -> None:
+    """Lost on all lines, late on one, late on both; open while a line may still bring it."""
+    with StatsFile.open(GOLDEN) as file:
+        row = file.gaps()[0]
+    assert row.lost_on == "all", "60 messages had to be asked for"
+    late = replace(row, by_line_b=100, by_request=0)
+    assert late.lost_on == "one"
+    assert replace(late, lines_missed=0).lost_on == "none"
+    waiting = replace(row, state=GapState.WAITING, waited_ns=0, by_line_b=0, by_request=0)
+    assert waiting.lost_on == ""
 
 
 def test_a_row_whose_writer_died_inside_is_torn_and_not_told(tmp_path: Path) -> None:
     """An odd sequence ends after bounded tries; the other rows are still read."""
     data = bytearray(GOLDEN.read_bytes())
     (gaps_at,) = struct.unpack_from("<Q", data, GAPS_OFFSET)
-    sequence_at = gaps_at + 2 * 128
+    sequence_at = gaps_at + 2 * GAP_STRIDE
     struct.pack_into("<Q", data, sequence_at, struct.unpack_from("<Q", data, sequence_at)[0] + 1)
     with StatsFile.open(_write(tmp_path, data)) as file:
         assert [row.id for row in file.gaps()] == [3, 257]
@@ -170,7 +227,13 @@ def test_a_row_is_never_a_mixture_of_two(tmp_path: Path) -> None:
     data = bytearray(GOLDEN.read_bytes())
     (gaps_at,) = struct.unpack_from("<Q", data, GAPS_OFFSET)
     path = _write(tmp_path, data)
-    command = [sys.executable, "-c", ENDLESS_WRITER, str(path), str(gaps_at // 8 + 5 * 16)]
+    command = [
+        sys.executable,
+        "-c",
+        ENDLESS_WRITER,
+        str(path),
+        str((gaps_at + 5 * GAP_STRIDE) // 8),
+    ]
     with subprocess.Popen(command) as writer, StatsFile.open(path) as file:
         try:
             deadline = time.monotonic() + 20
@@ -272,11 +335,15 @@ def test_a_report_tells_a_dead_worker_from_its_file_alone() -> None:
     assert json.loads(json.dumps(report))["workers"][0]["metrics"][3]["value"] == 2**63 + 5
     assert worker["histograms"][1]["percentiles"]["p99.9"] == 2500
     assert worker["gaps"][0]["sources"] == ["B", "re-request"]
+    assert worker["gaps"][0]["brought"]["request"] == 60
+    assert worker["gaps"][0]["fault"] == "stale"
     assert worker["gaps"][1]["reason"] == "attempts exhausted"
     text = stats.render(report)
     for part in ("XNAS-rx", "dead", "rx_packets_total{line=A}", "1,000,007", "p99.9 2.5 us"):
         assert part in text
     assert "exit FAILED, code 1, signal 6: cannot write segment 17" in text
+    assert "lost on all lines (A+B)" in text
+    assert "noted" in text
 
 
 def test_a_report_knows_a_living_writer(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The rules of a preflight: an exchange file and facts in, findings out. Pure."""
 
 from tickdeck_daemon.preflight.finding import Finding
-from tickdeck_daemon.preflight.rules import cores, host, interface, paths
+from tickdeck_daemon.preflight.rules import cores, host, interface, paths, secret
 from tickdeck_daemon.preflight.rules.case import Case, Other
 
 __all__ = ["Case", "Other", "judge"]
@@ -14,4 +14,5 @@ def judge(case: Case) -> tuple[Finding, ...]:
         *interface.findings(case),
         *cores.findings(case),
         *host.findings(case),
+        *secret.findings(case),
     )

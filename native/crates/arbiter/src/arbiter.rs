@@ -10,19 +10,30 @@
 //! After each delivery the output is carried on through held pieces and given-up holes until it
 //! stands before something missing.
 
-use tickdeck_wire::moldudp64::{Packet, PacketKind, Session};
+mod intake;
+mod outflow;
+mod stop;
+
+use tickdeck_wire::moldudp64::Session;
 use tickdeck_wire::record::{LossReason, SessionEventKind};
 
+use crate::beyond::Beyond;
 use crate::config::{Config, ConfigError, Start};
+use crate::copies::Copies;
 use crate::counters::{Counters, LineCounters};
 use crate::gaps::{GapView, Gaps};
-use crate::hold::{Cover, Hold};
-use crate::io::{Arrival, Disposition, Event, Gap, Output, Source};
+use crate::hold::Hold;
+use crate::io::{Arrival, Disposition, Event, Output, Source};
 use crate::jumps::{Jumps, SEQUENCE_LIMIT};
 use crate::lines::LineBook;
-use crate::pieces::{Piece, Taken};
+use crate::pieces::Piece;
 use crate::ranges::{RangeSet, Span};
 use crate::sessions::{Admission, Sessions};
+use crate::unit::{Content, Reset, Unit};
+use crate::watch::{Alone, Watch};
+use crate::window::Window;
+
+pub use stop::StopError;
 
 /// Given-up ranges remembered, to call their late arrival stale and not a duplicate.
 const REMEMBERED_LOSSES: usize = 256;
@@ -45,8 +56,13 @@ pub struct Arbiter {
     end_told: bool,
     lost: RangeSet,
     lines: Vec<LineBook>,
+    copies: Copies,
+    watch: Watch,
+    window: Window,
+    beyond: Beyond,
+    /// Where the output stands still, until it is let go on.
+    stopped: bool,
     counters: Counters,
-    reorder_window_ns: u64,
 }
 
 impl Arbiter {
@@ -72,11 +88,16 @@ impl Arbiter {
             end_told: false,
             lost: RangeSet::with_capacity(REMEMBERED_LOSSES),
             lines: (0..config.lines).map(|_| LineBook::new()).collect(),
+            copies: Copies::new(config.compare_bytes),
+            watch: Watch::new(config.lines, config.line_silence_ns),
+            window: Window::new(config.reorder_window_min_ns, config.reorder_window_ns),
+            beyond: Beyond::new(config.lines, config.reorder_window_packets),
+            stopped: false,
             counters: Counters {
                 lines: vec![LineCounters::default(); config.lines],
+                reorder_window_ns: config.reorder_window_ns,
                 ..Counters::default()
             },
-            reorder_window_ns: config.reorder_window_ns,
         })
     }
 
@@ -84,49 +105,80 @@ impl Arbiter {
     ///
     /// # Panics
     /// When the source is a line that the configuration does not have.
+    // Handing the arrival over in memory costs as much again as the short ways through the merge.
+    #[inline(always)]
     pub fn on_packet(&mut self, arrival: Arrival<'_>, out: &mut impl Output) -> Disposition {
-        let packet = arrival.packet;
+        // All in scalars: a struct that a rare path takes by reference would be written to memory
+        // on every packet.
+        let Unit {
+            session,
+            first_sequence: first,
+            content,
+            reset,
+        } = arrival.unit;
+        let now_ns = arrival.now_ns;
+        let (payload, compare_from, is_whole) = content.payload();
         let span = Span {
-            first: packet.first_sequence(),
-            end: packet.next_sequence(),
+            first,
+            end: first.saturating_add(u64::from(content.count())),
         };
-        if span.end > SEQUENCE_LIMIT {
+        if span.end > SEQUENCE_LIMIT || span.first == 0 {
             self.counters.sequence_overflows += 1;
             return Disposition::SequenceOverflow;
         }
-        if !self.admit(&arrival, span, out) {
+        let piece = Piece {
+            span,
+            payload,
+            compare_from,
+            is_whole,
+            source: arrival.source,
+            rx_ns: arrival.rx_ns,
+            stamp: arrival.stamp,
+        };
+        let Source::Line(line) = arrival.source else {
+            return self.on_answer(session, piece, now_ns, out);
+        };
+        if !self.sessions.is_current(&session, now_ns)
+            && !self.admit_other(session, span, reset, now_ns, out)
+        {
             self.counters.wrong_session += 1;
             return Disposition::WrongSession;
         }
-        if let Source::Line(line) = arrival.source {
-            let line = usize::from(line);
-            if !self.jumps.believes(line, span, self.shown) {
-                self.counters.implausible_jumps += 1;
-                return Disposition::ImplausibleJump;
-            }
-            self.lines[line].on_packet(span, &mut self.counters.lines[line]);
-            if span.end > self.shown {
-                self.show(span.end, out);
-            }
+        let index = usize::from(line);
+        if !self.jumps.believes(index, span, self.shown) {
+            self.counters.implausible_jumps += 1;
+            return Disposition::ImplausibleJump;
         }
-        match packet.kind() {
-            PacketKind::Data { .. } => self.on_data(&arrival, span, out),
-            PacketKind::Heartbeat => self.on_control(&arrival, false, out),
-            PacketKind::EndOfSession => self.on_control(&arrival, true, out),
+        self.lines[index].on_packet(span, &mut self.counters.lines[index]);
+        if span.end > self.shown {
+            self.show(span.end, out);
         }
+        self.watch.on_packet(index, span.end, self.shown, now_ns);
+        let disposition = match content {
+            Content::Blocks { .. } | Content::Whole { .. } => {
+                self.on_data(index, piece, now_ns, out)
+            }
+            Content::Heartbeat => self.on_control(first, false, now_ns, out),
+            Content::EndOfSession => self.on_control(first, true, now_ns, out),
+        };
+        if self.gaps.is_waiting() {
+            self.note_beyond(index, first, now_ns);
+        }
+        disposition
     }
 
     /// Tells which gaps have waited long enough for another line.
     pub fn poll(&mut self, now_ns: u64, out: &mut impl Output) {
         self.sessions.watch(now_ns);
-        while let Some(gap) = self.gaps.wait_over(now_ns, self.reorder_window_ns) {
+        self.watch.listen(now_ns);
+        while let Some(gap) = self.gaps.wait_over(now_ns, self.window.current_ns()) {
             out.event(Event::GapWaitOver { gap });
         }
     }
 
     /// When [`Arbiter::poll`] has something to do, monotonic ns.
     pub fn next_deadline_ns(&self) -> Option<u64> {
-        self.gaps.next_deadline_ns(self.reorder_window_ns)
+        self.gaps.next_deadline_ns(self.window.current_ns())
     }
 
     /// Gives up what is missing of a gap. The loss is told when the output comes to it; what
@@ -162,7 +214,7 @@ impl Arbiter {
     }
 
     /// The lines that skipped any of `first..=last`, as [`Source::bit`]s.
-    pub fn lines_that_missed(&self, first: u64, last: u64) -> u8 {
+    pub fn lines_that_missed(&self, first: u64, last: u64) -> u16 {
         let span = Span {
             first,
             end: last.saturating_add(1),
@@ -173,6 +225,19 @@ impl Arbiter {
         missed.fold(0, |bits, (line, _)| bits | Source::Line(line).bit())
     }
 
+    /// The line that carries the stream while every other is silent or hangs behind.
+    pub fn alone(&self, now_ns: u64) -> Option<Alone> {
+        self.watch.alone(now_ns)
+    }
+
+    /// The longest run of consecutive numbers that a line skipped and has not brought late.
+    ///
+    /// # Panics
+    /// When the configuration does not have the line.
+    pub fn loss_run_most(&self, line: usize) -> u64 {
+        self.lines[line].loss_run_most()
+    }
+
     /// What was counted so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -181,6 +246,11 @@ impl Arbiter {
     /// The sequence number to deliver next; 0 before the first session.
     pub fn next_sequence(&self) -> u64 {
         self.next
+    }
+
+    /// The end of what the lines have shown to exist, which may be ahead of the output.
+    pub fn shown_sequence(&self) -> u64 {
+        self.shown
     }
 
     /// The current session.
@@ -202,39 +272,70 @@ impl Arbiter {
             if std::mem::take(&mut self.end_told)
                 && let Some(session) = self.sessions.current()
             {
-                self.tell_session(SessionEventKind::Resumed, session, out);
+                self.tell_session(SessionEventKind::Resumed, session, true, out);
             }
         }
     }
 
-    /// Decides about the packet's session; changes to it where that is due.
-    #[inline]
-    fn admit(&mut self, arrival: &Arrival<'_>, span: Span, out: &mut impl Output) -> bool {
-        let session = arrival.packet.session();
-        if arrival.source == Source::Retransmit {
-            return self.sessions.current() == Some(session);
+    /// Notes how far the line is beyond the gaps that wait; enough packets end their waiting.
+    #[cold]
+    fn note_beyond(&mut self, line: usize, first: u64, now_ns: u64) {
+        self.beyond.note(line, first);
+        let passed = self.beyond.passed(|line| self.watch.keeps_up(line, now_ns));
+        self.gaps.pass(passed);
+    }
+
+    /// A packet that answers a request: it only fills holes of the current session.
+    #[cold]
+    fn on_answer(
+        &mut self,
+        session: Session,
+        piece: Piece<'_>,
+        now_ns: u64,
+        out: &mut impl Output,
+    ) -> Disposition {
+        if self.sessions.current() != Some(session) {
+            self.counters.wrong_session += 1;
+            return Disposition::WrongSession;
         }
+        if piece.span.len() == 0 {
+            return Disposition::Control;
+        }
+        self.on_other_data(piece, now_ns, out)
+    }
+
+    /// Decides about a packet of another session than the current one; changes to it where that
+    /// is due.
+    #[cold]
+    fn admit_other(
+        &mut self,
+        session: Session,
+        span: Span,
+        reset: Reset,
+        now_ns: u64,
+        out: &mut impl Output,
+    ) -> bool {
         let complete = self.next == self.revealed;
-        match self.sessions.admit(session, span, arrival.now_ns, complete) {
-            Admission::Current => true,
+        match self.sessions.admit(session, span, reset, now_ns, complete) {
             Admission::Refused => false,
             Admission::Resumed => {
-                self.sessions.enter(session, self.next, arrival.now_ns);
-                self.tell_session(SessionEventKind::Resumed, session, out);
+                self.sessions.enter(session, self.next, now_ns);
+                self.tell_session(SessionEventKind::Resumed, session, true, out);
                 true
             }
             Admission::First { start } => {
-                self.sessions.enter(session, 0, arrival.now_ns);
+                self.sessions.enter(session, 0, now_ns);
                 self.begin(start);
-                self.tell_session(SessionEventKind::Started, session, out);
+                self.tell_session(SessionEventKind::Started, session, true, out);
                 true
             }
-            Admission::Takeover { start } => {
-                self.leave(arrival.now_ns, out);
-                self.sessions.enter(session, self.next, arrival.now_ns);
+            Admission::Takeover { start, expected } => {
+                self.leave(now_ns, out);
+                self.sessions.enter(session, self.next, now_ns);
                 self.begin(start);
                 self.counters.session_changes += 1;
-                self.tell_session(SessionEventKind::Changed, session, out);
+                self.counters.session_changes_unexpected += u64::from(!expected);
+                self.tell_session(SessionEventKind::Changed, session, expected, out);
                 true
             }
         }
@@ -242,6 +343,8 @@ impl Arbiter {
 
     /// Closes the current session: what is held is delivered, what is missing is lost.
     fn leave(&mut self, now_ns: u64, out: &mut impl Output) {
+        self.stopped = false;
+        self.advance(out);
         self.lose_open_gaps(out);
         self.reveal_rest(now_ns, out);
         self.lose_open_gaps(out);
@@ -265,272 +368,12 @@ impl Arbiter {
         self.end_told = false;
         self.lost.clear();
         self.jumps.clear();
+        self.copies.clear();
+        self.beyond.clear();
+        self.gaps.begin_session();
+        self.watch.begin_session(start);
         for (line, counters) in self.lines.iter_mut().zip(&mut self.counters.lines) {
             line.begin_session(counters);
         }
-    }
-
-    #[inline]
-    fn on_data(&mut self, arrival: &Arrival<'_>, span: Span, out: &mut impl Output) -> Disposition {
-        let mut taken = Taken::default();
-        let mut piece = Piece {
-            span,
-            blocks: arrival.packet.blocks(),
-            source: arrival.source,
-            rx_ns: arrival.rx_ns,
-            stamp: arrival.stamp,
-        };
-        if arrival.source == Source::Retransmit && span.end > self.revealed {
-            // Nobody asked for what lies behind: an answer must not decide what exists.
-            let wanted = piece.split_to(self.revealed.max(span.first));
-            taken.stale += piece.span.len();
-            piece = wanted;
-        }
-        if piece.span.first == self.next && piece.span.end <= self.hold.first() {
-            self.deliver(piece, &mut taken, out);
-        } else {
-            self.take_in_pieces(piece, arrival.now_ns, &mut taken, out);
-        }
-        self.count(arrival.source, &taken);
-        self.finish(arrival.now_ns, out);
-        taken.disposition()
-    }
-
-    /// Cuts a packet at the edges of what is there already and takes each part.
-    fn take_in_pieces(
-        &mut self,
-        mut rest: Piece<'_>,
-        now_ns: u64,
-        taken: &mut Taken,
-        out: &mut impl Output,
-    ) {
-        while rest.span.len() > 0 {
-            let first = rest.span.first;
-            if first < self.next {
-                let old = rest.split_to(self.next);
-                self.count_old(old.span, rest.source, taken);
-            } else if first == self.next {
-                let part = rest.split_to(self.hold.first());
-                self.deliver(part, taken, out);
-            } else {
-                match self.hold.cover(first) {
-                    Cover::Held { end } => taken.old += rest.split_to(end).span.len(),
-                    Cover::Free { until } => {
-                        let part = rest.split_to(until);
-                        self.hold(part, now_ns, taken, out);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Delivers a piece that begins at `next`, and what it makes deliverable.
-    #[inline]
-    fn deliver(&mut self, piece: Piece<'_>, taken: &mut Taken, out: &mut impl Output) {
-        debug_assert_eq!(
-            piece.span.first, self.next,
-            "output is strictly in sequence"
-        );
-        if piece.span.len() == 0 {
-            return;
-        }
-        if !self.gaps.is_empty() {
-            self.gaps
-                .credit(piece.span, piece.source, |event| out.event(event));
-        }
-        taken.delivered += piece.span.len();
-        self.counters.delivered += piece.span.len();
-        self.next = piece.span.end;
-        self.revealed = self.revealed.max(self.next);
-        out.deliver(piece.run());
-        if !self.gaps.is_empty() {
-            self.settle(out);
-            self.advance(out);
-        }
-    }
-
-    /// Holds a piece that begins ahead of `next`; opens a gap when it begins behind all known.
-    fn hold(&mut self, piece: Piece<'_>, now_ns: u64, taken: &mut Taken, out: &mut impl Output) {
-        let reveals = piece.span.first > self.revealed;
-        let room = self.hold.fits(piece.blocks.len()) && !(reveals && self.gaps.is_full());
-        if !room || !self.hold.insert(&piece) {
-            taken.dropped += piece.span.len();
-            return;
-        }
-        if reveals {
-            self.open_gap(piece.span.first, now_ns, out);
-        }
-        self.revealed = self.revealed.max(piece.span.end);
-        taken.held += piece.span.len();
-        self.gaps
-            .credit(piece.span, piece.source, |event| out.event(event));
-    }
-
-    fn on_control(
-        &mut self,
-        arrival: &Arrival<'_>,
-        ends: bool,
-        out: &mut impl Output,
-    ) -> Disposition {
-        if arrival.source == Source::Retransmit {
-            return Disposition::Control;
-        }
-        let packet: Packet<'_> = arrival.packet;
-        if packet.first_sequence() > self.revealed && !self.gaps.is_full() {
-            self.open_gap(packet.first_sequence(), arrival.now_ns, out);
-            self.revealed = packet.first_sequence();
-        }
-        // An end below what is known is no end: the session has gone on behind it.
-        if ends && packet.first_sequence() == self.shown {
-            self.sessions.end(arrival.now_ns);
-        }
-        self.finish(arrival.now_ns, out);
-        Disposition::Control
-    }
-
-    /// Opens a gap from the end of what is known up to, not including, `end`.
-    fn open_gap(&mut self, end: u64, now_ns: u64, out: &mut impl Output) {
-        let hole = Span {
-            first: self.revealed,
-            end,
-        };
-        let gap = self.gaps.open(hole, now_ns);
-        self.counters.gaps_opened += 1;
-        out.event(Event::GapOpened { gap });
-    }
-
-    /// Carries the output through held pieces and given-up holes.
-    fn advance(&mut self, out: &mut impl Output) {
-        loop {
-            if let Some(piece) = self.hold.front_at(self.next) {
-                self.next = piece.span.end;
-                self.counters.delivered += piece.span.len();
-                out.deliver(piece.run());
-                self.hold.pop_front();
-            } else if !self.pass_lost_hole(out) {
-                return;
-            }
-            self.settle(out);
-        }
-    }
-
-    /// Passes the hole at `next` if its gap was given up.
-    fn pass_lost_hole(&mut self, out: &mut impl Output) -> bool {
-        let held_from = self.hold.first();
-        let Some(view) = self.gaps.at(self.next) else {
-            return false;
-        };
-        let Some(reason) = view.given_up else {
-            return false;
-        };
-        let hole = Span {
-            first: self.next,
-            end: held_from.min(view.gap.last + 1),
-        };
-        view.missing -= hole.len();
-        view.lost += hole.len();
-        let gap = Gap {
-            first: hole.first,
-            last: hole.end - 1,
-            ..view.gap
-        };
-        let lost = self.counters.messages_lost.saturating_add(hole.len());
-        self.counters.messages_lost = lost;
-        self.lost.insert(hole);
-        self.next = hole.end;
-        out.event(Event::GapLost { gap, reason });
-        true
-    }
-
-    /// Closes the gaps that the output has passed.
-    fn settle(&mut self, out: &mut impl Output) {
-        while let Some(view) = self.gaps.pop_passed(self.next) {
-            debug_assert_eq!(view.missing, 0, "a passed gap is delivered or lost");
-            let GapView {
-                gap,
-                sources,
-                wait_over,
-                ..
-            } = view;
-            if let Some(reason) = view.given_up.filter(|_| view.lost > 0) {
-                self.counters.gaps_unrecovered += 1;
-                out.event(Event::GapUnrecovered {
-                    gap,
-                    lost: view.lost,
-                    sources,
-                    wait_over,
-                    reason,
-                });
-            } else {
-                self.counters.gaps_filled += 1;
-                out.event(Event::GapFilled {
-                    gap,
-                    sources,
-                    wait_over,
-                });
-            }
-        }
-    }
-
-    /// Ends every step: refreshes the gauges, opens a gap for what there was no room for, and
-    /// tells the end of the session once nothing of it is missing.
-    #[inline]
-    fn finish(&mut self, now_ns: u64, out: &mut impl Output) {
-        self.counters.held_packets = self.hold.packets();
-        self.counters.held_messages = self.hold.messages();
-        self.reveal_rest(now_ns, out);
-        if self.sessions.has_ended() && !self.end_told && self.next == self.revealed {
-            self.end_told = true;
-            if let Some(session) = self.sessions.current() {
-                self.tell_session(SessionEventKind::Ended, session, out);
-            }
-        }
-    }
-
-    /// Opens a gap up to what the lines have shown, once everything before it has left.
-    #[inline]
-    fn reveal_rest(&mut self, now_ns: u64, out: &mut impl Output) {
-        if self.next == self.revealed && self.shown > self.revealed {
-            self.open_gap(self.shown, now_ns, out);
-            self.revealed = self.shown;
-        }
-    }
-
-    fn tell_session(&self, kind: SessionEventKind, session: Session, out: &mut impl Output) {
-        out.event(Event::Session {
-            kind,
-            session,
-            next_sequence: self.next,
-        });
-    }
-
-    /// Sorts messages below `next` into copies and those that came too late.
-    fn count_old(&self, span: Span, source: Source, taken: &mut Taken) {
-        if source == Source::Retransmit {
-            taken.stale += span.len();
-            return;
-        }
-        let mut stale = self.origin.min(span.end).saturating_sub(span.first);
-        if !self.lost.is_empty() {
-            stale += self.lost.count_in(span);
-        }
-        taken.stale += stale;
-        taken.old += span.len() - stale;
-    }
-
-    #[inline]
-    fn count(&mut self, source: Source, taken: &Taken) {
-        match source {
-            Source::Line(line) => {
-                self.counters.lines[usize::from(line)].first += taken.delivered + taken.held;
-                self.counters.duplicates += taken.old;
-                self.counters.stale += taken.stale;
-            }
-            Source::Retransmit => {
-                self.counters.retransmitted += taken.delivered + taken.held;
-                self.counters.stale += taken.old + taken.stale;
-            }
-        }
-        self.counters.hold_dropped += taken.dropped;
     }
 }

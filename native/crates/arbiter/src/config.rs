@@ -11,8 +11,18 @@ pub const MAX_LINES: usize = 7;
 pub struct Config {
     /// Number of redundant lines, 1 to [`MAX_LINES`].
     pub lines: usize,
-    /// How long a hole may wait for another line before it is asked for.
+    /// The longest that a hole waits for another line before it is asked for.
     pub reorder_window_ns: u64,
+    /// The shortest; between the two the wait follows the lag of the slower line.
+    pub reorder_window_min_ns: u64,
+    /// Packets from beyond a hole that end its waiting, when every line that keeps up has brought
+    /// so many; 0: only time ends it.
+    pub reorder_window_packets: usize,
+    /// How long a line may be silent, or hang behind, and still count as alive.
+    pub line_silence_ns: u64,
+    /// Bytes of accepted packets that are kept to compare copies with, rounded up to a power of
+    /// two; 0: none are compared.
+    pub compare_bytes: usize,
     /// Packets held behind a hole.
     pub hold_capacity_packets: usize,
     /// Longest packet that can be held; a longer one counts as not fitting.
@@ -61,18 +71,44 @@ pub enum ConfigError {
         /// What was asked for.
         value: usize,
     },
+    /// A limit is larger than makes sense.
+    #[error("{name} is {value}; it must be at most {most}")]
+    TooLarge {
+        /// Name of the field.
+        name: &'static str,
+        /// What was asked for.
+        value: usize,
+        /// The largest that is taken.
+        most: usize,
+    },
+    /// The bounds of the reorder window are in the wrong order.
+    #[error(
+        "reorder_window_min_ns is {min_ns} and reorder_window_ns {max_ns}; \
+         the first must not be above the second"
+    )]
+    Window {
+        /// The lower bound.
+        min_ns: u64,
+        /// The upper bound.
+        max_ns: u64,
+    },
     /// A session counts from 1.
     #[error("resume at sequence 0; a session counts from 1")]
     ResumeAtZero,
 }
 
 impl Default for Config {
-    /// Two lines, 2 ms of reorder window, 1,024 held packets, 3 s of silence until a takeover,
+    /// Two lines, 0.1 to 2 ms or 16 packets of reorder window, 3 s of silence until a line is
+    /// dead or a session is taken over, 512 KiB to compare copies with, 1,024 held packets,
     /// 1,000,000 messages of jump.
     fn default() -> Self {
         Self {
             lines: 2,
             reorder_window_ns: 2_000_000,
+            reorder_window_min_ns: 100_000,
+            reorder_window_packets: 16,
+            line_silence_ns: 3_000_000_000,
+            compare_bytes: 1 << 19,
             hold_capacity_packets: 1024,
             max_packet_bytes: 2048,
             gap_capacity: 256,
@@ -96,6 +132,24 @@ impl Config {
             if value == 0 || u32::try_from(value).is_err() {
                 return Err(ConfigError::Limit { name, value });
             }
+        }
+        for (name, value, most) in [
+            (
+                "reorder_window_packets",
+                self.reorder_window_packets,
+                1 << 16,
+            ),
+            ("compare_bytes", self.compare_bytes, 1 << 32),
+        ] {
+            if value > most {
+                return Err(ConfigError::TooLarge { name, value, most });
+            }
+        }
+        if self.reorder_window_min_ns > self.reorder_window_ns {
+            return Err(ConfigError::Window {
+                min_ns: self.reorder_window_min_ns,
+                max_ns: self.reorder_window_ns,
+            });
         }
         match self.start {
             Start::Resume {

@@ -24,8 +24,10 @@ pub struct GapView {
     pub wait_over: bool,
     /// Why it was given up; what is missing is lost when the output comes to it.
     pub given_up: Option<LossReason>,
+    /// Why messages of it were lost, once the output has passed any.
+    pub lost_for: Option<LossReason>,
     /// Who brought parts of it, as [`Source::bit`]s.
-    pub sources: u8,
+    pub sources: u16,
 }
 
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(crate) struct Gaps {
     capacity: usize,
     /// Index of the first gap whose reorder window may still run.
     waiting: usize,
+    /// Gaps below this have waited long enough.
+    passed: u64,
     next_id: u64,
 }
 
@@ -43,6 +47,7 @@ impl Gaps {
             open: VecDeque::with_capacity(capacity),
             capacity,
             waiting: 0,
+            passed: 0,
             next_id: 1,
         }
     }
@@ -53,6 +58,22 @@ impl Gaps {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.open.is_empty()
+    }
+
+    /// Whether a gap may still wait for another line.
+    #[inline]
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting < self.open.len()
+    }
+
+    /// The lines have left every gap below `sequence` behind: none of them waits longer.
+    pub(crate) fn pass(&mut self, sequence: u64) {
+        self.passed = self.passed.max(sequence);
+    }
+
+    /// Forgets how far the lines had come; all gaps are closed.
+    pub(crate) fn begin_session(&mut self) {
+        self.passed = 0;
     }
 
     /// Opens a gap behind all others; the caller knows that there is room.
@@ -71,19 +92,28 @@ impl Gaps {
             lost: 0,
             wait_over: false,
             given_up: None,
+            lost_for: None,
             sources: 0,
         });
         gap
     }
 
-    /// Takes `span` off what is missing and tells which gaps it was part of.
-    pub(crate) fn credit(&mut self, span: Span, source: Source, mut tell: impl FnMut(Event)) {
+    /// Takes `span` off what is missing and tells which gaps it was part of. Returns when the
+    /// oldest of them was opened.
+    pub(crate) fn credit(
+        &mut self,
+        span: Span,
+        source: Source,
+        mut tell: impl FnMut(Event),
+    ) -> Option<u64> {
+        let mut missed_ns = None;
         let start = self.open.partition_point(|view| view.gap.last < span.first);
         for view in self.open.iter_mut().skip(start) {
             let part = view.span().overlap(span);
             if part.len() == 0 {
                 break;
             }
+            missed_ns.get_or_insert(view.gap.opened_ns);
             view.missing -= part.len();
             view.sources |= source.bit();
             tell(Event::GapProgress {
@@ -95,6 +125,7 @@ impl Gaps {
                 wait_over: view.wait_over,
             });
         }
+        missed_ns
     }
 
     /// Marks a gap as given up; `false` when it is not open or was given up before.
@@ -134,7 +165,9 @@ impl Gaps {
     /// Removes and returns the waits that are over; gaps that are complete need no asking.
     pub(crate) fn wait_over(&mut self, now_ns: u64, window_ns: u64) -> Option<Gap> {
         while let Some(view) = self.open.get_mut(self.waiting) {
-            if view.missing > 0 && view.gap.opened_ns.saturating_add(window_ns) > now_ns {
+            let is_over = view.gap.last < self.passed
+                || view.gap.opened_ns.saturating_add(window_ns) <= now_ns;
+            if view.missing > 0 && !is_over {
                 return None;
             }
             self.waiting += 1;
@@ -149,6 +182,9 @@ impl Gaps {
     /// When the next wait is over.
     pub(crate) fn next_deadline_ns(&self, window_ns: u64) -> Option<u64> {
         let waiting = self.open.get(self.waiting)?;
+        if waiting.gap.last < self.passed {
+            return Some(waiting.gap.opened_ns);
+        }
         Some(waiting.gap.opened_ns.saturating_add(window_ns))
     }
 

@@ -33,7 +33,11 @@ pub(crate) struct Hold {
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     span: Span,
+    /// Where the payload begins in the slot.
+    start: usize,
     length: usize,
+    compare_from: usize,
+    is_whole: bool,
     source: Source,
     rx_ns: u64,
     stamp: u8,
@@ -43,7 +47,10 @@ impl Hold {
     pub(crate) fn new(capacity: usize, slot_bytes: usize) -> Self {
         let empty = Slot {
             span: Span { first: 0, end: 0 },
+            start: 0,
             length: 0,
+            compare_from: 0,
+            is_whole: false,
             source: Source::Retransmit,
             rx_ns: 0,
             stamp: 0,
@@ -62,17 +69,20 @@ impl Hold {
     /// Copies a piece into a slot; `false` when none is free or the piece is too long for one.
     /// No message of it may be held already.
     pub(crate) fn insert(&mut self, piece: &Piece<'_>) -> bool {
-        if !self.fits(piece.blocks.len()) {
+        if !self.fits(piece.payload.len()) {
             return false;
         }
         let Some(slot) = self.free.pop() else {
             return false;
         };
         let start = slot as usize * self.slot_bytes;
-        self.bytes[start..start + piece.blocks.len()].copy_from_slice(piece.blocks);
+        self.bytes[start..start + piece.payload.len()].copy_from_slice(piece.payload);
         self.slots[slot as usize] = Slot {
             span: piece.span,
-            length: piece.blocks.len(),
+            start: 0,
+            length: piece.payload.len(),
+            compare_from: piece.compare_from,
+            is_whole: piece.is_whole,
             source: piece.source,
             rx_ns: piece.rx_ns,
             stamp: piece.stamp,
@@ -91,28 +101,34 @@ impl Hold {
         }
     }
 
+    /// Takes the messages before `end` off the first piece, which has been delivered so far.
+    pub(crate) fn trim_front(&mut self, end: u64) {
+        let Some(slot) = self.order.front().map(|slot| *slot as usize) else {
+            return;
+        };
+        let mut rest = self.piece(slot);
+        let gone = rest.split_to(end);
+        let (gone_bytes, gone_messages) = (gone.payload.len(), gone.span.len());
+        let slot = &mut self.slots[slot];
+        slot.span.first = end;
+        slot.start += gone_bytes;
+        slot.length -= gone_bytes;
+        self.messages -= gone_messages;
+    }
+
     /// The first piece, if it begins at `sequence`.
     pub(crate) fn front_at(&self, sequence: u64) -> Option<Piece<'_>> {
-        let slot = *self.order.front()?;
-        let Slot {
-            span,
-            length,
-            source,
-            rx_ns,
-            stamp,
-        } = self.slots[slot as usize];
-        if span.first != sequence {
-            return None;
-        }
-        let start = slot as usize * self.slot_bytes;
-        let blocks = &self.bytes[start..start + length];
-        Some(Piece {
-            span,
-            blocks,
-            source,
-            rx_ns,
-            stamp,
-        })
+        let slot = *self.order.front()? as usize;
+        let begins = self.slots[slot].span.first == sequence;
+        begins.then(|| self.piece(slot))
+    }
+
+    /// The held messages with the numbers of `span`, which lie in one piece.
+    pub(crate) fn held(&self, span: Span) -> Option<Piece<'_>> {
+        let slot = *self.order.get(self.index_of(span.first))? as usize;
+        let mut piece = self.piece(slot);
+        piece.split_to(span.first);
+        Some(piece.split_to(span.end))
     }
 
     /// Where the first piece begins; `u64::MAX` when nothing is held.
@@ -177,6 +193,20 @@ impl Hold {
             _ => self
                 .order
                 .partition_point(|slot| self.span(*slot).end <= sequence),
+        }
+    }
+
+    fn piece(&self, slot: usize) -> Piece<'_> {
+        let held = &self.slots[slot];
+        let start = slot * self.slot_bytes + held.start;
+        Piece {
+            span: held.span,
+            payload: &self.bytes[start..start + held.length],
+            compare_from: held.compare_from,
+            is_whole: held.is_whole,
+            source: held.source,
+            rx_ns: held.rx_ns,
+            stamp: held.stamp,
         }
     }
 

@@ -41,6 +41,10 @@ impl Jumps {
         self.confirms(line, span)
     }
 
+    pub(crate) fn max_messages(&self) -> u64 {
+        self.max_messages
+    }
+
     pub(crate) fn clear(&mut self) {
         self.claims = [None; MAX_LINES];
         self.any = false;

@@ -1,8 +1,8 @@
-//! The merge of redundant MoldUDP64 lines into one strictly ordered stream.
+//! The merge of redundant lines into one strictly ordered stream.
 //!
-//! [`Arbiter`] takes packets of every line and of the re-request server, with the time they
-//! came, and calls an [`Output`] with runs of messages in sequence and with events. It does no
-//! I/O, reads no clock and allocates nothing after construction.
+//! [`Arbiter`] takes packets of every line and of the recovery's sources as [`Unit`]s, with the
+//! time they came, and calls an [`Output`] with runs of messages in sequence and with events. It
+//! does no I/O, reads no clock and allocates nothing after construction.
 //!
 //! What holds, whatever the lines do:
 //!
@@ -13,6 +13,13 @@
 //! * Data behind a hole is held in slots allocated at construction. When they are full, the
 //!   newest packet is dropped and counted; it is not forgotten: what follows reveals it as a
 //!   later gap.
+//! * A copy with other bytes than what was accepted is a conflict: told, counted, never used.
+//! * The wait for another line follows its lag and ends early when every line has gone far enough
+//!   beyond; see [`Config::reorder_window_ns`].
+//! * The output can be stopped exactly before a number, for a snapshot; see [`Arbiter::stop_at`].
+//!
+//! [`Framing`] makes units of the packets of MoldUDP64, CME MDP3 and EOBI, and tells the epochs of
+//! the two that do not name their sessions.
 //!
 //! The life of a gap: [`Event::GapOpened`] when a hole is seen, [`Event::GapWaitOver`] when the
 //! reorder window has passed and it is time to ask for it, [`Event::GapProgress`] for each part
@@ -40,7 +47,7 @@
 //! let mut delivered = Delivered::default();
 //! for line in [0, 1] {
 //!     let source = Source::Line(line);
-//!     let arrival = Arrival { source, packet, rx_ns: 0, stamp: 1, now_ns: 0 };
+//!     let arrival = Arrival { source, unit: packet.into(), rx_ns: 0, stamp: 1, now_ns: 0 };
 //!     arbiter.on_packet(arrival, &mut delivered);
 //! }
 //! assert_eq!(delivered.0, [1]);
@@ -50,8 +57,12 @@
 #![forbid(unsafe_code)]
 
 mod arbiter;
+mod beyond;
 mod config;
+mod copies;
 mod counters;
+mod epochs;
+mod framing;
 mod gaps;
 mod hold;
 mod io;
@@ -60,10 +71,17 @@ mod lines;
 mod pieces;
 mod ranges;
 mod sessions;
+mod unit;
+mod watch;
+mod window;
 
-pub use arbiter::Arbiter;
+pub use arbiter::{Arbiter, StopError};
 pub use config::{Config, ConfigError, MAX_LINES, Start};
 pub use counters::{Counters, LineCounters};
+pub use epochs::EpochCounters;
+pub use framing::{Framing, NoEpoch, Refused};
 pub use gaps::GapView;
-pub use io::{Arrival, Disposition, Event, Gap, Output, Run, Source};
+pub use io::{Arrival, Conflict, Disposition, Event, Gap, Output, Run, Source};
 pub use tickdeck_wire::record::{LossReason, SessionEventKind};
+pub use unit::{Content, Reset, Unit};
+pub use watch::Alone;

@@ -19,6 +19,8 @@ pub(crate) struct LineBook {
     start: Option<u64>,
     next: u64,
     skipped: RangeSet,
+    /// The longest run of a session before.
+    run_most_before: u64,
 }
 
 impl LineBook {
@@ -27,11 +29,13 @@ impl LineBook {
             start: None,
             next: 0,
             skipped: RangeSet::with_capacity(REMEMBERED_RANGES),
+            run_most_before: 0,
         }
     }
 
     /// Forgets the sequence numbers of the session before; totals stay.
     pub(crate) fn begin_session(&mut self, counters: &mut LineCounters) {
+        self.run_most_before = self.loss_run_most();
         self.start = None;
         self.next = 0;
         self.skipped.clear();
@@ -49,6 +53,12 @@ impl LineBook {
             self.out_of_order(span, counters);
         }
         counters.next_sequence = self.next;
+    }
+
+    /// The longest run of consecutive numbers that the line skipped and has not brought late.
+    /// Looks through all that is remembered.
+    pub(crate) fn loss_run_most(&self) -> u64 {
+        self.run_most_before.max(self.skipped.longest())
     }
 
     /// How many messages of `span` this line skipped.

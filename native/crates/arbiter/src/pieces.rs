@@ -9,7 +9,12 @@ use crate::ranges::Span;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Piece<'a> {
     pub(crate) span: Span,
-    pub(crate) blocks: &'a [u8],
+    /// Message blocks, or a whole packet, which has one number and is never cut.
+    pub(crate) payload: &'a [u8],
+    /// Where the bytes begin that are the same on every line.
+    pub(crate) compare_from: usize,
+    /// Whether the payload is a whole packet.
+    pub(crate) is_whole: bool,
     pub(crate) source: Source,
     pub(crate) rx_ns: u64,
     pub(crate) stamp: u8,
@@ -22,6 +27,8 @@ pub(crate) struct Taken {
     pub(crate) held: u64,
     pub(crate) dropped: u64,
     pub(crate) old: u64,
+    pub(crate) conflicts: u64,
+    pub(crate) uncompared: u64,
     pub(crate) stale: u64,
 }
 
@@ -33,6 +40,8 @@ impl Taken {
             Disposition::Held
         } else if self.dropped > 0 {
             Disposition::HoldFull
+        } else if self.conflicts > 0 {
+            Disposition::Conflict
         } else if self.old > 0 {
             Disposition::Duplicate
         } else {
@@ -47,29 +56,36 @@ impl<'a> Piece<'a> {
         if end >= self.span.end {
             let whole = *self;
             self.span.first = self.span.end;
-            self.blocks = &[];
+            self.payload = &[];
             return whole;
         }
-        let rest = after(self.blocks, end - self.span.first);
+        let rest = after(self.payload, end - self.span.first);
         let head = Piece {
             span: Span {
                 first: self.span.first,
                 end,
             },
-            blocks: &self.blocks[..self.blocks.len() - rest.len()],
+            payload: &self.payload[..self.payload.len() - rest.len()],
             ..*self
         };
         self.span.first = end;
-        self.blocks = rest;
+        self.payload = rest;
         head
     }
 
+    /// The bytes that are the same on every line.
+    #[inline]
+    pub(crate) fn comparable(&self) -> &'a [u8] {
+        self.payload.get(self.compare_from..).unwrap_or_default()
+    }
+
+    #[inline]
     pub(crate) fn run(&self) -> Run<'a> {
         Run {
             source: self.source,
             first_sequence: self.span.first,
             count: self.span.len() as u32,
-            blocks: self.blocks,
+            payload: self.payload,
             rx_ns: self.rx_ns,
             stamp: self.stamp,
         }

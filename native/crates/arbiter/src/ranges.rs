@@ -28,6 +28,8 @@ impl Span {
 pub(crate) struct RangeSet {
     ranges: VecDeque<Span>,
     capacity: usize,
+    /// The length of the longest range that was forgotten.
+    longest_forgotten: u64,
 }
 
 impl RangeSet {
@@ -36,6 +38,7 @@ impl RangeSet {
         Self {
             ranges: VecDeque::with_capacity(capacity + 1),
             capacity,
+            longest_forgotten: 0,
         }
     }
 
@@ -81,12 +84,19 @@ impl RangeSet {
         overlaps.take_while(|length| *length > 0).sum()
     }
 
+    /// The length of the longest range, of those that were forgotten too.
+    pub(crate) fn longest(&self) -> u64 {
+        let lengths = self.ranges.iter().map(|range| range.len());
+        lengths.max().unwrap_or(0).max(self.longest_forgotten)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
 
     pub(crate) fn clear(&mut self) {
         self.ranges.clear();
+        self.longest_forgotten = 0;
     }
 
     /// Takes `cut` out of the range at `index`; returns the index of the range behind it.
@@ -122,7 +132,8 @@ impl RangeSet {
 
     fn forget_beyond_capacity(&mut self) {
         while self.ranges.len() > self.capacity {
-            self.ranges.pop_front();
+            let forgotten = self.ranges.pop_front().map_or(0, Span::len);
+            self.longest_forgotten = self.longest_forgotten.max(forgotten);
         }
     }
 }
@@ -180,5 +191,16 @@ mod tests {
                 prop_assert_eq!(set.ranges.capacity(), allocated);
             }
         }
+    }
+    /// The longest range stays known when it is forgotten, until the set is cleared.
+    #[test]
+    fn longest_is_remembered() {
+        let mut set = RangeSet::with_capacity(2);
+        for (first, end) in [(1, 10), (20, 22), (30, 33)] {
+            set.insert(Span { first, end });
+        }
+        assert_eq!((set.ranges.len(), set.longest()), (2, 9));
+        set.clear();
+        assert_eq!(set.longest(), 0);
     }
 }

@@ -11,6 +11,7 @@ use tickdeck_wire::moldudp64::Session;
 
 use crate::config::Start;
 use crate::ranges::Span;
+use crate::unit::Reset;
 
 /// Sessions remembered after they were left.
 const REMEMBERED_SESSIONS: usize = 8;
@@ -18,14 +19,13 @@ const REMEMBERED_SESSIONS: usize = 8;
 /// What to do with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
-    /// The current session.
-    Current,
     /// The session of [`Start::Resume`], heard for the first time.
     Resumed,
     /// The first session seen; its stream begins at `start`.
     First { start: u64 },
-    /// Another session takes over; its stream begins at `start`.
-    Takeover { start: u64 },
+    /// Another session takes over; its stream begins at `start`. `expected`: the one before had
+    /// ended, or the venue announced the reset.
+    Takeover { start: u64, expected: bool },
     /// Another session; nothing changes.
     Refused,
 }
@@ -35,13 +35,36 @@ pub(crate) struct Sessions {
     start: Start,
     takeover_ns: u64,
     current: Option<Session>,
-    heard: bool,
+    /// The current session's name, once it was heard; else one that no session has.
+    heard: Name,
     /// When the current session was last heard, or listening for it began.
     last_heard_ns: Option<u64>,
     ended_ns: Option<u64>,
     /// A refused session and the lowest sequence number it has shown.
     candidate: Option<(Session, u64)>,
     past: Vec<Past>,
+}
+
+/// A session's ten bytes as the processor compares them: two loads of the sizes that they were
+/// stored with. Loads of other sizes wait until the stores have reached the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Name {
+    head: u64,
+    /// The last two bytes and a bit that no byte of a name sets.
+    tail: u32,
+}
+
+impl Name {
+    const NONE: Self = Self { head: 0, tail: 0 };
+
+    #[inline]
+    fn of(session: &Session) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j] = session.0;
+        Self {
+            head: u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
+            tail: u32::from(u16::from_ne_bytes([i, j])) | 1 << 16,
+        }
+    }
 }
 
 /// A session that was left, so that a return to it repeats nothing.
@@ -62,7 +85,7 @@ impl Sessions {
             start,
             takeover_ns,
             current,
-            heard: false,
+            heard: Name::NONE,
             last_heard_ns: None,
             ended_ns: None,
             candidate: None,
@@ -96,20 +119,14 @@ impl Sessions {
         }
     }
 
-    /// Decides about a packet from a line. `complete`: nothing of the current session is missing.
+    /// Whether a packet from a line belongs to the current session, which it keeps alive.
     #[inline]
-    pub(crate) fn admit(
-        &mut self,
-        session: Session,
-        span: Span,
-        now_ns: u64,
-        complete: bool,
-    ) -> Admission {
-        if self.heard && self.current == Some(session) {
+    pub(crate) fn is_current(&mut self, session: &Session, now_ns: u64) -> bool {
+        let is_current = self.heard == Name::of(session);
+        if is_current {
             self.last_heard_ns = Some(now_ns);
-            return Admission::Current;
         }
-        self.admit_other(session, span, now_ns, complete)
+        is_current
     }
 
     /// Makes `session` the current one; `left_at` is where the stream of the old one stands.
@@ -126,17 +143,19 @@ impl Sessions {
             });
         }
         self.current = Some(session);
-        self.heard = true;
+        self.heard = Name::of(&session);
         self.last_heard_ns = Some(now_ns);
         self.ended_ns = None;
         self.candidate = None;
     }
 
-    #[cold]
-    fn admit_other(
+    /// Decides about a packet from a line that does not belong to the current session.
+    /// `complete`: nothing of the current session is missing.
+    pub(crate) fn admit(
         &mut self,
         session: Session,
         span: Span,
+        reset: Reset,
         now_ns: u64,
         complete: bool,
     ) -> Admission {
@@ -155,6 +174,10 @@ impl Sessions {
         if past.is_some_and(|past| past.ended && span.end <= past.next) {
             return Admission::Refused;
         }
+        if reset != Reset::Unknown && past.is_none() {
+            let expected = reset == Reset::Announced || self.has_ended();
+            return Admission::Takeover { start: 1, expected };
+        }
         let complete = complete && past.is_none();
         let start = match (past, self.start) {
             (Some(past), _) => past.next,
@@ -162,7 +185,8 @@ impl Sessions {
             (None, Start::SessionStart | Start::Resume { .. }) => 1,
         };
         if self.may_be_left(now_ns, complete) {
-            Admission::Takeover { start }
+            let expected = self.has_ended();
+            Admission::Takeover { start, expected }
         } else {
             Admission::Refused
         }

@@ -50,27 +50,31 @@ impl Output for Tally {
     }
 }
 
-fn packets(count: u64, messages_each: u64) -> Vec<Vec<u8>> {
+fn packets(count: u64, messages_each: u64, text: u8) -> Vec<Vec<u8>> {
     let packet = |index: u64| {
         let mut builder = PacketBuilder::new(Session(*b"ALLOCATION"), 1400);
         builder.begin(1 + index * messages_each);
         for _ in 0..messages_each {
-            assert!(builder.push(&[7; 36]));
+            assert!(builder.push(&[text; 36]));
         }
         builder.finish().to_vec()
     };
     (0..count).map(packet).collect()
 }
 
-/// 20,000 packets on two lines with losses on one, on both, late copies, gaps that are given up
-/// and a hold that overflows: not one allocation.
+/// 20,000 packets on two lines with losses on one, on both, late copies, copies with other bytes,
+/// gaps that are given up, stops and a hold that overflows: not one allocation.
 #[test]
 fn packet_path_does_not_allocate() {
-    let packets = packets(10_000, 5);
+    let conflicting = packets(10_000, 5, 8);
+    let packets = packets(10_000, 5, 7);
+    let mut stops = 0;
     let mut arbiter = Arbiter::new(Config {
         start: Start::SessionStart,
         hold_capacity_packets: 64,
         gap_capacity: 16,
+        reorder_window_min_ns: 2_000_000,
+        reorder_window_packets: 1000,
         ..Config::default()
     })
     .expect("a valid configuration");
@@ -80,7 +84,7 @@ fn packet_path_does_not_allocate() {
         let now_ns = index * 10_000;
         let arrival = |line, bytes| Arrival {
             source: Source::Line(line),
-            packet: Packet::parse(bytes).expect("well formed"),
+            unit: Packet::parse(bytes).expect("well formed").into(),
             rx_ns: now_ns,
             stamp: 1,
             now_ns,
@@ -90,7 +94,17 @@ fn packet_path_does_not_allocate() {
             arbiter.on_packet(arrival(0, bytes), &mut tally);
         }
         if !lost_on_both && index >= 3 {
-            arbiter.on_packet(arrival(1, &packets[index as usize - 3]), &mut tally);
+            let copy = &packets[index as usize - 3];
+            let conflicting = &conflicting[index as usize - 3];
+            let bytes = if index % 61 == 7 { conflicting } else { copy };
+            arbiter.on_packet(arrival(1, bytes), &mut tally);
+        }
+        if index % 97 == 0 && arbiter.next_sequence() > 0 {
+            let at = arbiter.next_sequence() + index % 3;
+            stops += u64::from(arbiter.stop_at(at, now_ns, &mut tally).is_ok());
+        }
+        if index % 97 == 4 {
+            arbiter.go_on(now_ns, &mut tally);
         }
         arbiter.poll(now_ns, &mut tally);
         if let Some(id) = tally.to_give_up.take() {
@@ -105,6 +119,8 @@ fn packet_path_does_not_allocate() {
         counters.messages_lost,
         counters.hold_dropped,
         counters.duplicates,
+        counters.conflicts,
+        stops,
     ];
     assert!(exercised.iter().all(|count| *count > 50), "{exercised:?}");
     assert_eq!(tally.messages, counters.delivered);

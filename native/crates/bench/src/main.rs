@@ -33,9 +33,9 @@ enum Subject {
         /// Packets on each line.
         #[arg(long, default_value_t = 200_000)]
         packets: u64,
-        /// How the lines behave.
-        #[arg(long, value_enum, default_value_t = merge::Lines::InOrder)]
-        lines: merge::Lines,
+        /// How the lines behave; each way by turns, if not given.
+        #[arg(long, value_enum)]
+        lines: Option<merge::Lines>,
     },
     /// Decoding and the L3 book, per message of an ITCH 5.0 file in memory.
     Book {
@@ -75,6 +75,12 @@ fn main() -> ExitCode {
         Ok(report) if arguments.json => println!("{report}"),
         Ok(report) => match arguments.subject {
             Subject::Rx(_) => rx::print(&report),
+            Subject::Arbiter { lines: None, .. } => {
+                for (name, part) in report.as_object().into_iter().flatten() {
+                    print!("{name}: ");
+                    print(part);
+                }
+            }
             _ => print(&report),
         },
         // `make bench` goes on without; who reads JSON must not take nothing for a figure.

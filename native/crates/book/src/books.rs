@@ -89,6 +89,15 @@ impl Books {
         self.doubted_books = 0;
     }
 
+    /// Empties orders and directory for a snapshot of the venue's. Open gaps stay open.
+    pub(crate) fn begin_anew(&mut self) {
+        self.store.clear();
+        self.listings.clear();
+        self.by_locate.fill(NONE);
+        self.trust.restore(0);
+        self.doubted_books = 0;
+    }
+
     /// Doubts every book of the channel until the next session. The first cause stays.
     pub fn mark_suspect_all(&mut self, since: u64, cause: Cause) {
         self.trust.doubt_all(Doubt { since, cause });

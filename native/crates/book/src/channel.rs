@@ -16,6 +16,7 @@ use tickdeck_wire::record::{
 
 use crate::books::{Books, BooksConfig};
 use crate::trust::Cause;
+use crate::venue_snapshot::Loading;
 
 /// One record of the stream.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +29,7 @@ pub struct Record<'a> {
     pub venue_seq: u64,
     /// Receive time, UTC ns.
     pub rx_ns: u64,
-    /// Message blocks of a DATA record, else the event.
+    /// Message blocks of a DATA or SNAPSHOT_DATA record, else the event.
     pub payload: &'a [u8],
 }
 
@@ -131,6 +132,8 @@ pub struct Channel {
     pub(crate) next_sequence: Option<u64>,
     /// Records are missing since the last message: its successor may have any number.
     pub(crate) after_hole: bool,
+    /// A snapshot of the venue's that is not whole yet.
+    pub(crate) loading: Option<Loading>,
     pub(crate) counters: StreamCounters,
 }
 
@@ -145,6 +148,7 @@ impl Channel {
             session_ended: false,
             next_sequence: None,
             after_hole: false,
+            loading: None,
             counters: StreamCounters::default(),
         }
     }
@@ -245,7 +249,7 @@ impl Channel {
         payload: &[u8],
         mut after: impl FnMut(&Books, u64, &[u8]),
     ) {
-        if self.next_sequence != Some(first_sequence) {
+        if self.next_sequence != Some(first_sequence) || self.loading.is_some() {
             self.on_break(first_sequence);
         }
         let expected = self.next_sequence.unwrap_or(first_sequence);
@@ -269,6 +273,11 @@ impl Channel {
     /// The run does not start with the expected message.
     #[cold]
     fn on_break(&mut self, first_sequence: u64) {
+        // Messages inside a venue's snapshot: it is not whole, and the doubts it began with stay.
+        self.loading = None;
+        if self.next_sequence == Some(first_sequence) {
+            return;
+        }
         let Some(expected) = self.next_sequence else {
             self.start_at(first_sequence);
             return;
@@ -309,6 +318,9 @@ impl Channel {
                 .ok()
                 .filter(|hole| hole.from <= hole.to)
                 .map(|hole| self.on_hole(hole)),
+            kind::SNAPSHOT_BEGIN => self.begin_venue_snapshot(payload),
+            kind::SNAPSHOT_DATA => self.take_venue_snapshot(payload),
+            kind::SNAPSHOT_END => self.end_venue_snapshot(payload),
             // The others do not concern books.
             _ => Some(()),
         };
@@ -359,6 +371,7 @@ impl Channel {
     /// A new incarnation of the receiver goes on where the journal ended. Gaps it inherited it will
     /// find and announce again under numbers of its own.
     fn on_resumed(&mut self, next_sequence: u64) {
+        self.loading = None;
         self.books.trust.close_all_gaps();
         self.session_ended = false;
         if self.next_sequence != Some(next_sequence) && !self.after_hole {
@@ -376,6 +389,7 @@ impl Channel {
     /// Anything may have happened in records that are missing.
     fn open_hole(&mut self) {
         self.last_record = None;
+        self.loading = None;
         let since = self.next_sequence.unwrap_or(1);
         self.books.mark_suspect_all(since, Cause::JournalHole);
         self.books.trust.close_all_gaps();
@@ -406,6 +420,7 @@ impl Channel {
     /// Empty books for another session.
     fn restart(&mut self) {
         self.books.clear();
+        self.loading = None;
         self.session = None;
         self.session_ended = false;
         self.next_sequence = None;

@@ -26,6 +26,7 @@ pub mod snapshot;
 mod store;
 mod trust;
 mod types;
+mod venue_snapshot;
 mod view;
 
 pub use books::{Applied, Books, BooksConfig};

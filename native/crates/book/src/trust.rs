@@ -3,7 +3,7 @@
 //! A doubt has one of two scopes. Missing messages may concern any instrument, so gaps, losses and
 //! holes are doubts about the whole channel. A message that contradicts a book (an unknown order,
 //! more executed than rested) is a doubt about that book only. A gap's doubt ends when the gap is
-//! filled; every other lasts until the books start again with a new session.
+//! filled; every other lasts until the books start again, with a new session or from a snapshot.
 
 /// How far a book can be believed, and why not further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,11 +83,13 @@ pub enum Cause {
     OrderLimit = 10,
     /// A record of the channel could not be read.
     MalformedRecord = 11,
+    /// A snapshot of the venue's is being read, or was not whole.
+    SnapshotIncomplete = 12,
 }
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 11] = [
+    pub const ALL: [Cause; 12] = [
         Cause::GapOpen,
         Cause::MessagesLost,
         Cause::JournalHole,
@@ -99,6 +101,7 @@ impl Cause {
         Cause::ZeroShares,
         Cause::OrderLimit,
         Cause::MalformedRecord,
+        Cause::SnapshotIncomplete,
     ];
 
     /// The cause in snake_case.
@@ -115,6 +118,7 @@ impl Cause {
             Cause::ZeroShares => "zero_shares",
             Cause::OrderLimit => "order_limit",
             Cause::MalformedRecord => "malformed_record",
+            Cause::SnapshotIncomplete => "snapshot_incomplete",
         }
     }
 
@@ -213,6 +217,12 @@ impl ChannelTrust {
     /// Ends the doubts of all gaps: their receiver is gone and finds what is missing anew.
     pub(crate) fn close_all_gaps(&mut self) {
         self.gaps.clear();
+    }
+
+    /// Ends every doubt but that of gaps which are not wholly before the next expected message.
+    pub(crate) fn restore(&mut self, next_sequence: u64) {
+        self.lasting = None;
+        self.close_gaps_before(next_sequence);
     }
 
     /// No doubt at all, for a new session. The phase stays.

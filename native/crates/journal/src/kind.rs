@@ -20,6 +20,16 @@ pub const EXPORT_HOLE: u8 = 8;
 pub const JOURNAL_HOLE: u8 = 9;
 /// Hash of the configuration in force.
 pub const CONFIG_HASH: u8 = 10;
+/// A snapshot of the venue's state follows.
+pub const SNAPSHOT_BEGIN: u8 = 11;
+/// A part of that snapshot.
+pub const SNAPSHOT_DATA: u8 = 12;
+/// The snapshot is whole.
+pub const SNAPSHOT_END: u8 = 13;
+/// The ledger's row of a gap that is closed.
+pub const GAP_ROW: u8 = 14;
+/// What an operator noted on a gap.
+pub const GAP_NOTE: u8 = 15;
 /// Largest value the type field can hold (six bits); 0 is invalid.
 pub const MAX: u8 = 63;
 
@@ -37,6 +47,11 @@ pub fn name(kind: u8) -> &'static str {
         EXPORT_HOLE => "export_hole",
         JOURNAL_HOLE => "journal_hole",
         CONFIG_HASH => "config_hash",
+        SNAPSHOT_BEGIN => "snapshot_begin",
+        SNAPSHOT_DATA => "snapshot_data",
+        SNAPSHOT_END => "snapshot_end",
+        GAP_ROW => "gap_row",
+        GAP_NOTE => "gap_note",
         _ => "unknown",
     }
 }

@@ -54,6 +54,30 @@ impl Missing {
         self.0.iter().any(|&(f, l)| f <= last && l >= first)
     }
 
+    /// The first and the last missing number in `first..=last`.
+    pub(crate) fn hull_in(&self, first: u64, last: u64) -> Option<(u64, u64)> {
+        let mut within = self.0.iter().filter(|&&(f, l)| f <= last && l >= first);
+        let &(low, end) = within.next()?;
+        let high = within.next_back().map_or(end, |range| range.1);
+        Some((low.max(first), high.min(last)))
+    }
+
+    /// The lowest missing number; 0 when nothing is missing.
+    pub(crate) fn first(&self) -> u64 {
+        self.0.first().map_or(0, |range| range.0)
+    }
+
+    /// The highest missing number; 0 when nothing is missing.
+    pub(crate) fn last(&self) -> u64 {
+        self.0.last().map_or(0, |range| range.1)
+    }
+
+    /// How many numbers are missing.
+    pub(crate) fn count(&self) -> u64 {
+        let lengths = self.0.iter().map(|&(f, l)| (l - f).saturating_add(1));
+        lengths.fold(0, u64::saturating_add)
+    }
+
     pub(crate) fn ranges(&self) -> &[(u64, u64)] {
         &self.0
     }
@@ -94,6 +118,10 @@ mod tests {
                 let numbers: Vec<u64> = missing.0.iter().flat_map(|&(f, l)| f..=l).collect();
                 prop_assert_eq!(numbers, model.iter().copied().collect::<Vec<u64>>());
                 prop_assert_eq!(missing.is_empty(), model.is_empty());
+                prop_assert_eq!(missing.count(), model.len() as u64);
+                let within = || model.range(first..=last).copied();
+                let hull = within().next().zip(within().next_back());
+                prop_assert_eq!(missing.hull_in(first, last), hull);
             }
         }
     }

@@ -1,10 +1,12 @@
-//! What was asked for and is not settled yet: a bounded number of disjoint ranges.
+//! What a source was asked for and is not settled yet: a bounded number of disjoint ranges.
 //!
 //! A range stays here from its request until the merge has taken what the answer brought, so
 //! that nothing is asked for twice at a time, and so that a merge without room for answers slows
 //! the requests down.
 
 use tickdeck_wire::moldudp64::Session;
+
+use crate::missing::Missing;
 
 /// Ranges at a time.
 pub(crate) const WINDOW: usize = 32;
@@ -14,10 +16,18 @@ const CREDIT_PER_ANSWER: usize = 2;
 /// Each n-th request asks for more than an answer brought last, to learn whether it may be more.
 const PROBE_EVERY: u32 = 16;
 
-/// A range of one gap, inclusive.
+/// How a source answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WindowKind {
+    /// Each request by itself; what a datagram leaves of it is free to be asked for.
+    Datagrams,
+    /// One request at a time, with as many answers as it takes.
+    Stream,
+}
+
+/// A range that was asked for, inclusive.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flight {
-    pub(crate) id: u64,
     pub(crate) session: Session,
     pub(crate) first: u64,
     pub(crate) last: u64,
@@ -25,11 +35,25 @@ pub(crate) struct Flight {
     /// When it is over: without an answer a failure, with one a loss on the way to the merge.
     pub(crate) until_ns: u64,
     pub(crate) answered: bool,
+    /// A part of it was brought; of a stream only, else it is answered then.
+    pub(crate) begun: bool,
+    /// Something wrong came while it was waited for.
+    pub(crate) blamed: bool,
+}
+
+/// What an answer meant for the requests under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Match {
+    /// It answered one of them.
+    pub(crate) matched: bool,
+    /// It left something of one out that it should have brought.
+    pub(crate) partial: bool,
 }
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Window {
+    kind: WindowKind,
     flights: Vec<Flight>,
     credit: usize,
     last_request_ns: Option<u64>,
@@ -39,8 +63,9 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(kind: WindowKind) -> Self {
         Self {
+            kind,
             flights: Vec::with_capacity(WINDOW),
             credit: 0,
             last_request_ns: None,
@@ -49,8 +74,14 @@ impl Window {
         }
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.flights.len() >= WINDOW
+    /// Whether another request may be under way; `width` at most are.
+    pub(crate) fn has_room(&self, width: usize) -> bool {
+        match self.kind {
+            WindowKind::Datagrams => self.flights.len() < width,
+            WindowKind::Stream => {
+                self.flights.len() < WINDOW && self.flights.iter().all(|flight| flight.answered)
+            }
+        }
     }
 
     /// Whether an answer allows a request at any time.
@@ -90,19 +121,36 @@ impl Window {
         self.flights.push(flight);
     }
 
-    /// An answer brought `first..=last`. What it brought of a range waits for the merge until
-    /// `until_ns`; the rest of that range is free to be asked for.
-    pub(crate) fn answered(&mut self, session: Session, first: u64, last: u64, until_ns: u64) {
-        let mut matched = false;
+    /// An answer brought `first..=last`, which waits for the merge until `until_ns`. A datagram
+    /// frees the rest of its range to be asked for; a stream goes on, and has until
+    /// `next_answer_ns` to do so.
+    pub(crate) fn answered(
+        &mut self,
+        session: Session,
+        first: u64,
+        last: u64,
+        until_ns: u64,
+        next_answer_ns: u64,
+    ) -> Match {
+        let found = match self.kind {
+            WindowKind::Datagrams => self.datagram(session, first, last, until_ns),
+            WindowKind::Stream => self.streamed(session, first, last, until_ns, next_answer_ns),
+        };
+        if found.matched {
+            self.credit = (self.credit + CREDIT_PER_ANSWER).min(WINDOW);
+        }
+        found
+    }
+
+    fn datagram(&mut self, session: Session, first: u64, last: u64, until_ns: u64) -> Match {
+        let mut found = Match::default();
         for flight in &mut self.flights {
-            if flight.answered || flight.session != session {
+            if flight.answered || !flight.overlaps(session, first, last) {
                 continue;
             }
             let (low, high) = (first.max(flight.first), last.min(flight.last));
-            if low > high {
-                continue;
-            }
-            matched = true;
+            found.matched = true;
+            found.partial |= low > flight.first || high < flight.last;
             if first <= flight.first {
                 let brought = high - low + 1;
                 // A whole answer might have been longer, had more been asked for.
@@ -116,22 +164,86 @@ impl Window {
             flight.until_ns = until_ns;
             flight.answered = true;
         }
-        if matched {
-            self.credit = (self.credit + CREDIT_PER_ANSWER).min(WINDOW);
+        found
+    }
+
+    fn streamed(
+        &mut self,
+        session: Session,
+        first: u64,
+        last: u64,
+        until_ns: u64,
+        next_answer_ns: u64,
+    ) -> Match {
+        let waits = |flight: &Flight| !flight.answered && flight.overlaps(session, first, last);
+        let Some(index) = self.flights.iter().position(waits) else {
+            return Match::default();
+        };
+        let flight = &mut self.flights[index];
+        let (low, high) = (first.max(flight.first), last.min(flight.last));
+        let partial = low > flight.first;
+        let part = Flight {
+            first: low,
+            last: high,
+            until_ns,
+            answered: true,
+            ..*flight
+        };
+        flight.begun = true;
+        flight.until_ns = next_answer_ns;
+        if high == flight.last {
+            self.flights.remove(index);
+        } else {
+            flight.first = high + 1;
         }
+        let before = self.flights.iter_mut().find(|flight| {
+            flight.answered && flight.session == session && flight.last.checked_add(1) == Some(low)
+        });
+        match before {
+            Some(before) => (before.last, before.until_ns) = (high, until_ns),
+            None => self.flights.push(part),
+        }
+        Match {
+            matched: true,
+            partial,
+        }
+    }
+
+    /// A stream has come to `last` with something that is not missing, and goes on until
+    /// `next_answer_ns`.
+    pub(crate) fn passed(&mut self, session: Session, last: u64, next_answer_ns: u64) {
+        if self.kind == WindowKind::Datagrams {
+            return;
+        }
+        for flight in &mut self.flights {
+            if !flight.answered && flight.overlaps(session, 0, last) {
+                flight.begun = true;
+                flight.until_ns = next_answer_ns;
+                flight.first = last.saturating_add(1);
+            }
+        }
+        self.flights.retain(|flight| flight.first <= flight.last);
     }
 
     /// Removes and returns a range that is over.
     pub(crate) fn expire(&mut self, now_ns: u64) -> Option<Flight> {
-        let index = self
-            .flights
-            .iter()
-            .position(|flight| flight.until_ns <= now_ns)?;
+        let is_over = |flight: &Flight| flight.until_ns <= now_ns;
+        let index = self.flights.iter().position(is_over)?;
+        Some(self.take(index))
+    }
+
+    /// Removes and returns a range that no answer has come for.
+    pub(crate) fn fail(&mut self) -> Option<Flight> {
+        let index = self.flights.iter().position(|flight| !flight.answered)?;
+        Some(self.take(index))
+    }
+
+    fn take(&mut self, index: usize) -> Flight {
         let flight = self.flights.remove(index);
         if !flight.answered {
             self.credit = 0;
         }
-        Some(flight)
+        flight
     }
 
     pub(crate) fn retain(&mut self, keep: impl FnMut(&Flight) -> bool) {
@@ -142,18 +254,40 @@ impl Window {
         self.flights.iter().map(|flight| flight.until_ns).min()
     }
 
-    /// Whether a request for this gap waits for its answer.
-    pub(crate) fn awaits(&self, id: u64) -> bool {
-        self.flights
-            .iter()
-            .any(|flight| flight.id == id && !flight.answered)
+    /// The requests that wait for an answer.
+    pub(crate) fn waiting(&mut self) -> impl Iterator<Item = &mut Flight> {
+        self.flights.iter_mut().filter(|flight| !flight.answered)
+    }
+
+    /// Whether any request waits for an answer.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.flights.iter().any(|flight| !flight.answered)
+    }
+
+    /// Whether a request for some of `first..=last` waits for its answer.
+    pub(crate) fn is_waiting_for(&self, session: Session, first: u64, last: u64) -> bool {
+        let mut flights = self.flights.iter();
+        flights.any(|flight| !flight.answered && flight.overlaps(session, first, last))
+    }
+
+    /// Whether a request for some of this waits for its answer.
+    pub(crate) fn awaits(&self, session: Session, missing: &Missing) -> bool {
+        self.flights.iter().any(|flight| {
+            !flight.answered
+                && flight.session == session
+                && missing.overlaps(flight.first, flight.last)
+        })
     }
 
     /// The first part of `ranges` that is not in the window.
-    pub(crate) fn first_free(&self, id: u64, ranges: &[(u64, u64)]) -> Option<(u64, u64)> {
+    pub(crate) fn first_free(&self, session: Session, ranges: &[(u64, u64)]) -> Option<(u64, u64)> {
         ranges.iter().find_map(|&(first, last)| {
             let mut at = first;
-            let own = || self.flights.iter().filter(|flight| flight.id == id);
+            let own = || {
+                self.flights
+                    .iter()
+                    .filter(|flight| flight.session == session)
+            };
             while let Some(flight) = own().find(|flight| (flight.first..=flight.last).contains(&at))
             {
                 at = flight.last.checked_add(1)?;
@@ -162,5 +296,11 @@ impl Window {
             let end = behind.map(|flight| flight.first - 1).min();
             (at <= last).then(|| (at, end.map_or(last, |end| end.min(last))))
         })
+    }
+}
+
+impl Flight {
+    pub(crate) fn overlaps(&self, session: Session, first: u64, last: u64) -> bool {
+        self.session == session && self.first <= last && self.last >= first
     }
 }

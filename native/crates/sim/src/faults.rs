@@ -1,4 +1,4 @@
-//! Faults of the lines and of the re-request server, each under a lease.
+//! Faults of the lines and lies of the servers, each under a lease.
 //!
 //! A fault is armed with a seed and a lease; when the monotonic time passed in reaches the end of
 //! the lease it ends by itself, so a drill that dies leaves nothing behind.
@@ -15,6 +15,7 @@
 
 use std::collections::VecDeque;
 
+use crate::lies::ArmedLie;
 use crate::{Planned, SimError};
 
 mod fault;
@@ -56,7 +57,7 @@ pub struct FaultView<'a> {
     pub seed: u64,
     /// Time left until it ends by itself, ns.
     pub remaining_ns: u64,
-    /// Packets it hit so far; the server counts the requests that it did not answer.
+    /// Packets or answers it hit so far; of a stop, the server counts the requests.
     pub hits: u64,
 }
 
@@ -150,6 +151,35 @@ impl FaultEngine {
         self.faults
             .iter()
             .any(|armed| armed.fault == Fault::RequestStop)
+    }
+
+    /// The lies that are to be told now, the one armed first in front.
+    pub fn lies(&mut self, now_ns: u64) -> impl Iterator<Item = ArmedLie> {
+        self.expire(now_ns);
+        self.faults.iter().filter_map(|armed| match armed.fault {
+            Fault::Lie {
+                server,
+                lie,
+                probability,
+                delay_ns,
+            } => Some(ArmedLie {
+                id: armed.id,
+                server,
+                lie,
+                probability,
+                delay_ns,
+                seed: armed.seed,
+                expires_ns: armed.expires_ns,
+            }),
+            _ => None,
+        })
+    }
+
+    /// A server told the lie of this fault once more; forgotten when the lease is over.
+    pub fn note_hit(&mut self, id: u64) {
+        if let Some(armed) = self.faults.iter_mut().find(|armed| armed.id == id) {
+            armed.hits += 1;
+        }
     }
 
     /// Takes a packet of line 0 (A) or 1 (B); `emit` gets what goes out now, in order.

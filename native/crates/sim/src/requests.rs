@@ -2,7 +2,9 @@
 
 use tickdeck_wire::moldudp64::{HEADER_LEN, Request, RequestError, Session};
 
-use crate::{History, Planned, write_packet};
+use crate::lies::{Lie, Order};
+use crate::servers::another;
+use crate::{History, Planned, Random, write_packet};
 
 /// Answers MoldUDP64 requests from the history.
 ///
@@ -40,6 +42,8 @@ pub enum Refusal {
     },
     /// The server was told not to answer.
     Stopped,
+    /// The lie is to say nothing.
+    Silent,
 }
 
 /// What the server did; counters only grow.
@@ -59,7 +63,14 @@ pub struct RequestCounters {
     pub beyond_sent: u64,
     /// Requests that came while the server was told not to answer.
     pub stopped: u64,
+    /// Requests answered with a lie, or with silence for one.
+    pub lies: u64,
 }
+
+/// Messages beside the wanted ones in an answer that is too long.
+const OVERSIZE_MESSAGES: u16 = 8;
+/// Most bytes of an answer that is too long.
+const OVERSIZE_BYTES: usize = 60_000;
 
 impl RequestServer {
     /// A server for one session whose packets have at most `max_payload` bytes, header included.
@@ -108,8 +119,76 @@ impl RequestServer {
             Err(Refusal::WrongSession(_)) => self.counters.wrong_session += 1,
             Err(Refusal::BeyondSent { .. }) => self.counters.beyond_sent += 1,
             Err(Refusal::Stopped) => self.counters.stopped += 1,
+            Err(Refusal::Silent) => {}
         }
         result
+    }
+
+    /// As [`RequestServer::answer`], but with a lie; a slow answer is the truth, and the delay is
+    /// the caller's. Requests that get no answer get no lie.
+    ///
+    /// # Errors
+    /// [`Refusal::Silent`] where the lie is to say nothing, else as `answer`.
+    pub fn lie(
+        &mut self,
+        order: Order,
+        datagram: &[u8],
+        history: &History,
+        next_sequence: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<Answer, Refusal> {
+        let truth = self.answer(datagram, history, next_sequence, false, out)?;
+        self.counters.lies += 1;
+        let Answer {
+            first_sequence: first,
+            count,
+        } = truth;
+        let sent = next_sequence.min(history.next_sequence());
+        let room = self.max_payload - HEADER_LEN;
+        let other = match order.lie {
+            Lie::Slow => return Ok(truth),
+            Lie::Silent | Lie::Disconnected | Lie::Refused => None,
+            Lie::WrongSession => {
+                let session = another(self.session);
+                write_packet(history, session, Planned::data(first, count), out);
+                return Ok(truth);
+            }
+            Lie::Garbage => {
+                let mut random = Random::new(order.seed);
+                out.iter_mut()
+                    .for_each(|byte| *byte = random.next_u64() as u8);
+                return Ok(truth);
+            }
+            Lie::Truncated => {
+                out.truncate(out.len() - 1);
+                return Ok(truth);
+            }
+            Lie::Stale => {
+                let older = first.saturating_sub(u64::from(count)).max(1);
+                (older < first).then_some((older, count.min((first - older) as u16)))
+            }
+            Lie::Partial => Some((first, count.div_ceil(2))),
+            Lie::Oversize => {
+                let wanted = Request::parse(datagram).map_or(count, |request| request.count);
+                let left = u16::try_from(sent - first).unwrap_or(u16::MAX - 1);
+                let most = wanted.saturating_add(OVERSIZE_MESSAGES).min(left);
+                Some((first, history.fitting(first, most, OVERSIZE_BYTES)))
+            }
+            Lie::NotAsked => {
+                let wanted = Request::parse(datagram).map_or(count, |request| request.count);
+                let behind = first.saturating_add(u64::from(wanted));
+                let left = sent.saturating_sub(behind).min(u64::from(count));
+                let fits = history.fitting(behind, left as u16, room);
+                (fits > 0).then_some((behind, fits))
+            }
+        };
+        let (first_sequence, count) = other.ok_or(Refusal::Silent)?;
+        let packet = Planned::data(first_sequence, count);
+        write_packet(history, self.session, packet, out);
+        Ok(Answer {
+            first_sequence,
+            count,
+        })
     }
 
     /// What was done so far.
@@ -219,6 +298,46 @@ mod tests {
             let refused = server.answer(&bytes, &history(), 201, false, &mut Vec::new()).is_err();
             prop_assert!(refused && server.counters().requests == 1);
         }
+    }
+
+    /// Proves what each lie is: nothing, no packet, another session or other messages, and that
+    /// messages which are sent are the history's all the same.
+    #[test]
+    fn each_lie_is_what_it_says() {
+        let history = history();
+        let mut server = RequestServer::new(SESSION, 400);
+        let mut out = Vec::new();
+        for lie in Lie::ALL {
+            let order = Order {
+                lie,
+                delay_ns: 0,
+                seed: 5,
+            };
+            let answer = server.lie(order, &request(100, 6), &history, 150, &mut out);
+            let packet = answer.as_ref().ok().map(|_| Packet::parse(&out));
+            let range = match packet {
+                None => None,
+                Some(Err(_)) => Some((0, 0)),
+                Some(Ok(packet)) => {
+                    assert_eq!(packet.session() == SESSION, lie != Lie::WrongSession);
+                    let numbers = packet.first_sequence()..packet.next_sequence();
+                    let sent = numbers.map(|number| history.message(number));
+                    assert!(packet.messages().map(Some).eq(sent), "{lie:?}");
+                    Some((packet.first_sequence(), packet.count()))
+                }
+            };
+            let expected = match lie {
+                Lie::Silent | Lie::Disconnected | Lie::Refused => None,
+                Lie::Garbage | Lie::Truncated => Some((0, 0)),
+                Lie::WrongSession | Lie::Slow => Some((100, 6)),
+                Lie::Stale => Some((94, 6)),
+                Lie::Partial => Some((100, 3)),
+                Lie::Oversize => Some((100, 14)),
+                Lie::NotAsked => Some((106, 6)),
+            };
+            assert_eq!(range, expected, "{lie:?}");
+        }
+        assert_eq!(server.counters().lies, Lie::ALL.len() as u64);
     }
 
     /// Proves that each refusal has its reason and its counter.

@@ -5,8 +5,8 @@
 pub const MAGIC: u64 = u64::from_le_bytes(*b"TDSTATS1");
 /// Layout version that a reader must know.
 pub const MAJOR: u16 = 1;
-/// Grows when sections or fields are appended.
-pub const MINOR: u16 = 0;
+/// Grows when sections or fields are appended. 1: gap rows of 32 words instead of 16.
+pub const MINOR: u16 = 1;
 /// Written as is; a reader that sees other bytes has the wrong byte order.
 pub const ENDIAN_MARK: u64 = 0x0102_0304_0506_0708;
 

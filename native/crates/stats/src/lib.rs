@@ -13,7 +13,7 @@
 //! - **DESC**: one 256-byte descriptor per metric, immutable after publication.
 //! - **VALUES**: slots of 128 bytes, each written by one thread.
 //! - **HIST**: cumulative base-2 log-linear histograms ([`histogram`]).
-//! - **GAPS**: 256 slots of 128 bytes, each a small seqlock ([`gaps`]).
+//! - **GAPS**: 256 slots of 256 bytes (minor version 0: 128), each a small seqlock ([`gaps`]).
 //!
 //! # Order of creation
 //!

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use crate::error::StatsError;
-use crate::gaps::{GapRow, SLOT_STRIDE, SLOT_WORDS, SlotRead, read_slot};
+use crate::gaps::{GapRow, LEAST_SLOT_WORDS, SlotRead, read_slot};
 use crate::histogram;
 use crate::layout::{self, ExitReason, Kind, State};
 use crate::mapping::Mapping;
@@ -211,9 +211,9 @@ impl Reader {
             .iter()
             .find(|section| section.kind == layout::SECTION_GAPS);
         let slots = table.map_or(0..0, |table| 0..table.count);
-        let first = table.map_or(0, |table| table.offset / 8);
+        let (first, stride) = table.map_or((0, 0), |table| (table.offset / 8, table.stride / 8));
         let words = self.mapping.words();
-        slots.map(move |slot| read_slot(&words[first + slot * SLOT_WORDS..][..SLOT_WORDS]))
+        slots.map(move |slot| read_slot(&words[first + slot * stride..][..stride]))
     }
 
     fn check_header(&self, length: u64) -> Result<(), StatsError> {
@@ -344,13 +344,16 @@ struct Section {
 }
 
 impl Section {
-    /// Strides of the sections that this version reads are fixed; others are skipped.
+    /// Strides of the sections that this version reads are fixed, but for that of the gap table,
+    /// to whose slots later minor versions append words. Other sections are skipped.
     fn has_known_stride(&self) -> bool {
         match self.kind {
             layout::SECTION_DESC => self.stride == layout::DESC_LEN,
             layout::SECTION_VALUES => self.stride == layout::VALUE_STRIDE,
             layout::SECTION_HIST => self.stride == histogram::STRIDE,
-            layout::SECTION_GAPS => self.stride == SLOT_STRIDE,
+            layout::SECTION_GAPS => {
+                self.stride.is_multiple_of(8) && self.stride >= LEAST_SLOT_WORDS * 8
+            }
             _ => true,
         }
     }

@@ -99,6 +99,22 @@ fn row(id: u64, round: u64) -> GapRow {
         slo_violated: round.is_multiple_of(2),
         drop_layer: round * 29,
         drop_count: round * 31,
+        channel: round * 37,
+        waited_ns: round * 41,
+        requested_last_ns: round * 43,
+        partial_ns: round * 47,
+        snapshot_ns: round * 53,
+        by_line_a: round * 59,
+        by_line_b: round * 61,
+        by_other_lines: round * 67,
+        by_request: round * 71,
+        by_stream: round * 73,
+        by_peer: round * 79,
+        by_snapshot: round * 83,
+        stale_answers: round * 89,
+        injected: round * 97,
+        fault: round * 101,
+        noted: !round.is_multiple_of(2),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The layout, number by number, and against the checked-in file of layout version 1.
+//! The layout, number by number, and against the checked-in files: `stats_v1` of layout version
+//! 1.0, whose gap rows are shorter, and `stats_v1_1` of today's 1.1.
 
 mod sample;
 
@@ -18,7 +19,7 @@ fn the_header_is_laid_out_as_documented() {
     let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
     let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
     assert_eq!(&bytes[0..8], b"TDSTATS1");
-    assert_eq!((u16_at(8), u16_at(10), u32_at(12)), (1, 0, 4096));
+    assert_eq!((u16_at(8), u16_at(10), u32_at(12)), (1, 1, 4096));
     assert_eq!(u64_at(16), 0x0102_0304_0506_0708);
     assert_eq!(u64_at(24), bytes.len() as u64);
     assert_eq!(&bytes[56..72], &INCARNATION);
@@ -45,7 +46,7 @@ fn the_header_is_laid_out_as_documented() {
     );
     assert_eq!((u32_at(2080), u32_at(2104), u32_at(2108)), (2, 8, 128));
     assert_eq!((u32_at(2112), u32_at(2136), u32_at(2140)), (3, 3, 8832));
-    assert_eq!((u32_at(2144), u32_at(2168), u32_at(2172)), (5, 256, 128));
+    assert_eq!((u32_at(2144), u32_at(2168), u32_at(2172)), (5, 256, 256));
     // Second descriptor: id, kind, section, slot, word, unit, name, labels.
     let at = 4096 + 256;
     assert_eq!((u32_at(at), u16_at(at + 4), u32_at(at + 8)), (2, 1, 2));
@@ -60,7 +61,7 @@ fn the_header_is_laid_out_as_documented() {
 #[test]
 fn the_writer_still_makes_the_checked_in_file() {
     let (_dir, mut fresh) = fresh_sample();
-    let mut golden = std::fs::read(golden_path()).unwrap();
+    let mut golden = std::fs::read(golden_path("stats_v1_1")).unwrap();
     for range in OF_THE_PROCESS {
         fresh[range.clone()].fill(0);
         golden[range].fill(0);
@@ -69,10 +70,28 @@ fn the_writer_still_makes_the_checked_in_file() {
     assert_eq!((difference, fresh.len()), (None, golden.len()));
 }
 
-/// The reader finds in the checked-in file what was put into it.
+/// The reader finds in the checked-in files what was put into them.
 #[test]
-fn the_checked_in_file_reads_back() {
-    let reader = Reader::open(&golden_path()).unwrap();
+fn the_checked_in_files_read_back() {
+    for version in ["stats_v1", "stats_v1_1"] {
+        reads_back(&Reader::open(&golden_path(version)).unwrap());
+    }
+}
+
+/// Every word of the gap rows; those of the older file have the newer ones empty.
+#[test]
+fn the_checked_in_gap_rows_read_back() {
+    let new = Reader::open(&golden_path("stats_v1_1")).unwrap();
+    assert_eq!((new.gaps(), new.torn_gaps()), (gap_rows()[1..].to_vec(), 0));
+    let old = Reader::open(&golden_path("stats_v1")).unwrap();
+    assert_eq!((old.gaps().len(), old.torn_gaps()), (3, 0));
+    for (old, new) in old.gaps().iter().zip(&gap_rows()[1..3]) {
+        assert_eq!(old.words()[..13], new.words()[..13]);
+        assert_eq!(old.words()[13..], [0; 18]);
+    }
+}
+
+fn reads_back(reader: &Reader) {
     assert_eq!(
         reader.header_text(AT_WORKER_ID, layout::WORKER_ID_LEN),
         "XNAS-rx"
@@ -110,10 +129,6 @@ fn the_checked_in_file_reads_back() {
         .find(|m| m.name == "session_state")
         .unwrap();
     assert_eq!((session.kind, session.value), (Kind::State, 2));
-    assert_eq!(
-        (reader.gaps(), reader.torn_gaps()),
-        (gap_rows()[1..].to_vec(), 0)
-    );
     let exit = reader.exit_record().unwrap();
     assert_eq!(
         (exit.reason, exit.code, exit.signal),
@@ -129,7 +144,7 @@ fn the_checked_in_file_reads_back() {
 /// Buckets and sums of the checked-in histograms.
 #[test]
 fn the_checked_in_histograms_read_back() {
-    let histograms = Reader::open(&golden_path()).unwrap().histograms();
+    let histograms = Reader::open(&golden_path("stats_v1")).unwrap().histograms();
     let [kernel, user, sync] = &histograms[..] else {
         panic!("three histograms")
     };
@@ -161,9 +176,10 @@ fn fresh_sample() -> (tempfile::TempDir, Vec<u8>) {
     (dir, bytes)
 }
 
-fn golden_path() -> PathBuf {
+fn golden_path(version: &str) -> PathBuf {
     let name = format!("stats.{}.dat", format_incarnation(&INCARNATION));
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../tests/data/stats_v1")
+        .join("../../../tests/data")
+        .join(version)
         .join(name)
 }

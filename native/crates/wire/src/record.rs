@@ -1,7 +1,7 @@
 //! What the stream of a channel consists of: record kinds and the payloads of its events.
 //!
 //! The receiver gives each record one sequence number and writes it to the ring and the journal;
-//! the numbers below are the same in both. Payloads are little-endian with fixed sizes.
+//! the numbers below are the same in both. Payloads are little-endian, of fixed sizes but for notes.
 //!
 //! | Record | Payload |
 //! |---|---|
@@ -10,6 +10,9 @@
 //! | [`kind::GAP_LOST`] | [`LostEvent`], 40 bytes |
 //! | [`kind::SESSION`] | [`SessionEvent`], 24 bytes |
 //! | [`kind::JOURNAL_HOLE`] | [`JournalHole`], 24 bytes |
+//! | [`kind::SNAPSHOT_BEGIN`], [`kind::SNAPSHOT_END`] | [`SnapshotEvent`], 40 bytes |
+//! | [`kind::SNAPSHOT_DATA`] | message blocks, or one whole packet of a snapshot channel |
+//! | [`kind::GAP_ROW`], [`kind::GAP_NOTE`] | those of the [ledger](crate::ledger) |
 
 use thiserror::Error;
 
@@ -17,7 +20,8 @@ use crate::moldudp64::Session;
 
 /// Record kinds: the journal's record type and the kind in a ring record's header.
 pub mod kind {
-    /// A run of contiguous messages, accepted in order.
+    /// A run of contiguous messages, accepted in order; of a protocol that numbers packets, one
+    /// whole packet.
     pub const DATA: u8 = 1;
     /// Messages are missing; data behind them is held.
     pub const GAP_OPEN: u8 = 2;
@@ -37,6 +41,16 @@ pub mod kind {
     pub const JOURNAL_HOLE: u8 = 9;
     /// Hash of the configuration that holds from here on.
     pub const CONFIG_HASH: u8 = 10;
+    /// A snapshot of the venue's state follows; it takes the place of what was lost.
+    pub const SNAPSHOT_BEGIN: u8 = 11;
+    /// A part of that snapshot, in order.
+    pub const SNAPSHOT_DATA: u8 = 12;
+    /// The snapshot is whole.
+    pub const SNAPSHOT_END: u8 = 13;
+    /// The ledger's row of a gap that is closed.
+    pub const GAP_ROW: u8 = 14;
+    /// What an operator noted on a gap.
+    pub const GAP_NOTE: u8 = 15;
 
     /// The kind's name in SCREAMING_SNAKE_CASE; `None` for a number that is not a kind.
     pub fn name(kind: u8) -> Option<&'static str> {
@@ -51,6 +65,11 @@ pub mod kind {
             EXPORT_HOLE => "EXPORT_HOLE",
             JOURNAL_HOLE => "JOURNAL_HOLE",
             CONFIG_HASH => "CONFIG_HASH",
+            SNAPSHOT_BEGIN => "SNAPSHOT_BEGIN",
+            SNAPSHOT_DATA => "SNAPSHOT_DATA",
+            SNAPSHOT_END => "SNAPSHOT_END",
+            GAP_ROW => "GAP_ROW",
+            GAP_NOTE => "GAP_NOTE",
             _ => return None,
         })
     }
@@ -64,18 +83,24 @@ pub mod line {
     pub const B: u8 = 1;
     /// A re-request server.
     pub const RETRANSMIT: u8 = 2;
-    /// A snapshot channel.
+    /// A snapshot channel or server.
     pub const SNAPSHOT: u8 = 3;
+    /// A stream that was resumed at the missing number.
+    pub const STREAM: u8 = 4;
+    /// The journal of a peer host.
+    pub const PEER: u8 = 5;
     /// No line: events.
     pub const NONE: u8 = 255;
 
-    /// The line's short name: `A`, `B`, `R`, `S`; `-` for none or an unknown code.
+    /// The line's short name: `A`, `B`, `R`, `S`, `T`, `P`; `-` for none or an unknown code.
     pub fn name(line: u8) -> &'static str {
         match line {
             A => "A",
             B => "B",
             RETRANSMIT => "R",
             SNAPSHOT => "S",
+            STREAM => "T",
+            PEER => "P",
             _ => "-",
         }
     }
@@ -115,6 +140,8 @@ pub enum LossReason {
     SessionEnded = 4,
     /// An operator gave them up.
     Operator = 5,
+    /// A snapshot of the venue's state stands in for them.
+    Snapshot = 6,
 }
 
 /// What happened to a session. The number is the byte in a record.
@@ -164,6 +191,23 @@ pub struct SessionEvent {
     pub next_sequence: u64,
 }
 
+/// Payload of SNAPSHOT_BEGIN and SNAPSHOT_END.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotEvent {
+    /// The gap that it heals; 0: none, an operator wanted it.
+    pub gap_id: u64,
+    /// What it is of: [`SnapshotEvent::WHOLE_CHANNEL`], else a product (EOBI: MarketSegmentID) or
+    /// an instrument's book ([`SnapshotEvent::instrument`]).
+    pub scope: i64,
+    /// The first number that still has to be applied. GLIMPSE and CME: of the channel; EOBI: the
+    /// product's MsgSeqNum, one more than LastMsgSeqNumProcessed.
+    pub resume_sequence: u64,
+    /// SNAPSHOT_DATA records between begin and end.
+    pub records: u64,
+    /// Orders in it.
+    pub orders: u64,
+}
+
 /// Payload of JOURNAL_HOLE: records `from..=to` of the stream are not in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalHole {
@@ -202,12 +246,13 @@ pub enum PayloadError {
 
 impl LossReason {
     /// All reasons, by number.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::AttemptsExhausted,
         Self::NoRecoverySource,
         Self::HoldOverflow,
         Self::SessionEnded,
         Self::Operator,
+        Self::Snapshot,
     ];
 
     /// The reason as a stable snake_case word.
@@ -218,6 +263,7 @@ impl LossReason {
             Self::HoldOverflow => "hold_overflow",
             Self::SessionEnded => "session_ended",
             Self::Operator => "operator",
+            Self::Snapshot => "snapshot",
         }
     }
 
@@ -340,6 +386,44 @@ impl SessionEvent {
     }
 }
 
+impl SnapshotEvent {
+    /// Bytes of the payload.
+    pub const LEN: usize = 40;
+    /// The scope of a snapshot of everything.
+    pub const WHOLE_CHANNEL: i64 = i64::MIN;
+
+    /// The scope of an instrument's book: by order, else by price.
+    pub fn instrument(security_id: i32, is_by_order: bool) -> i64 {
+        i64::from(security_id.cast_unsigned()) | i64::from(is_by_order) << 32
+    }
+
+    /// The payload of SNAPSHOT_BEGIN and SNAPSHOT_END: five little-endian words.
+    pub fn encode(&self) -> [u8; Self::LEN] {
+        let mut out = [0; Self::LEN];
+        put_u64(&mut out, 0, self.gap_id);
+        put_u64(&mut out, 8, self.scope.cast_unsigned());
+        put_u64(&mut out, 16, self.resume_sequence);
+        put_u64(&mut out, 24, self.records);
+        put_u64(&mut out, 32, self.orders);
+        out
+    }
+
+    /// Reads a payload.
+    ///
+    /// # Errors
+    /// [`PayloadError::WrongLength`] unless it has exactly [`Self::LEN`] bytes.
+    pub fn decode(payload: &[u8]) -> Result<Self, PayloadError> {
+        let bytes: &[u8; Self::LEN] = sized("snapshot", payload)?;
+        Ok(Self {
+            gap_id: u64_at(bytes, 0),
+            scope: u64_at(bytes, 8).cast_signed(),
+            resume_sequence: u64_at(bytes, 16),
+            records: u64_at(bytes, 24),
+            orders: u64_at(bytes, 32),
+        })
+    }
+}
+
 impl JournalHole {
     /// Bytes of the payload.
     pub const LEN: usize = 24;
@@ -440,6 +524,25 @@ mod tests {
         }
     }
 
+    /// Proves the byte layout of a snapshot event: five little-endian words, the scope signed.
+    #[test]
+    fn a_snapshot_event_is_five_words() {
+        let event = SnapshotEvent {
+            gap_id: 3,
+            scope: -2,
+            resume_sequence: 0x0102,
+            records: 4,
+            orders: 5,
+        };
+        let bytes = event.encode();
+        assert_eq!(bytes[..8], 3u64.to_le_bytes());
+        assert_eq!(bytes[8..16], (-2i64).to_le_bytes());
+        assert_eq!(bytes[16..18], [0x02, 0x01]);
+        assert_eq!((bytes[24], bytes[32]), (4, 5));
+        assert_eq!(SnapshotEvent::decode(&bytes), Ok(event));
+        assert!(SnapshotEvent::decode(&bytes[1..]).is_err());
+    }
+
     /// Proves that a journal hole survives the round trip with its reason.
     #[test]
     fn a_journal_hole_comes_back() {
@@ -475,9 +578,10 @@ mod tests {
     /// Proves that names exist for exactly the numbers of the format.
     #[test]
     fn every_number_has_one_name() {
-        assert_eq!((1..=10).filter_map(kind::name).count(), 10);
-        assert_eq!((kind::name(0), kind::name(11)), (None, None));
-        assert_eq!([0, 1, 2, 3, 255].map(line::name), ["A", "B", "R", "S", "-"]);
+        assert_eq!((1..=15).filter_map(kind::name).count(), 15);
+        assert_eq!((kind::name(0), kind::name(16)), (None, None));
+        let names = [0, 1, 2, 3, 4, 5, 255].map(line::name);
+        assert_eq!(names, ["A", "B", "R", "S", "T", "P", "-"]);
         assert_eq!(stamp::name(stamp::KERNEL), Some("kernel"));
         assert_eq!(stamp::name(3), None);
     }

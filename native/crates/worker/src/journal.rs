@@ -1,8 +1,9 @@
-//! Wiring of `tickdeck-journal`: `verify`, `cat` and `info` look into a journal directory, `replay`
-//! sends a journal or a capture to a multicast group.
+//! Wiring of `tickdeck-journal`: `verify`, `cat`, `info` and `gaps` look into a journal directory,
+//! `replay` sends a journal or a capture to a multicast group, `serve` answers ranges of a journal
+//! over TCP.
 //!
 //! Answers go to standard output, as text or JSON; everything else to standard error. All commands
-//! stream: memory does not grow with the journal.
+//! stream: memory does not grow with the journal, only that of `gaps` with its gaps.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -14,13 +15,18 @@ use serde_json::Value;
 use tickdeck_journal::JournalError;
 
 use self::cat::CatArgs;
+use self::gaps::GapsArgs;
 use self::replay::ReplayArgs;
+use self::serve::ServeArgs;
 use crate::exit::{self, Code, Failure};
 use crate::logging;
 
 mod cat;
+mod gaps;
+mod history;
 mod info;
 mod replay;
+mod serve;
 mod verify;
 
 /// Looks into a journal of market data and replays it.
@@ -37,10 +43,14 @@ enum Command {
     Verify(LookArgs),
     /// Print the records.
     Cat(CatArgs),
+    /// Print the gap ledger: what became of every missing range, and who brought it.
+    Gaps(GapsArgs),
     /// Print the segments and where the journal stands.
     Info(LookArgs),
     /// Send a journal or a capture to a multicast group; exit code 0 at the end, 3 when stopped.
     Replay(ReplayArgs),
+    /// Answer ranges over TCP to another tickdeck until stopped.
+    Serve(ServeArgs),
 }
 
 /// Arguments of `verify` and `info`.
@@ -60,8 +70,10 @@ pub fn main() -> ExitCode {
     exit::finish(match cli.command {
         Command::Verify(args) => verify::run(&args),
         Command::Cat(args) => cat::run(&args),
+        Command::Gaps(args) => gaps::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Serve(args) => serve::run(&args),
     })
 }
 

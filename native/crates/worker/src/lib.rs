@@ -15,3 +15,5 @@ pub mod logging;
 pub mod rx;
 pub mod sim;
 pub mod spec;
+
+mod tcp;

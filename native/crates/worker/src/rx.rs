@@ -7,7 +7,7 @@
 //! | recovery | requests and answers ([`recovery`]) | receive, by queues ([`link`]) |
 //! | journal | ring to log ([`journal`]) | nobody: it reads the ring |
 //! | capture | cuts what the lines brought into files ([`capture`]) | nobody: it reads its own ring |
-//! | control | the control socket ([`control`]) | recovery, journal, capture, main, by queues |
+//! | control | the control socket ([`control`]) | all but itself, by queues |
 //! | main | heartbeat, start and stop, the drop ladder ([`ladder`]) | all; receive, by queues |
 //!
 //! The start follows the spawn contract: spec, lock, memory, stats file and control socket,
@@ -29,6 +29,7 @@ use crate::spec::{Kind, Spec};
 mod capture;
 mod control;
 mod failure;
+mod gap_orders;
 mod gap_rows;
 mod journal;
 mod journal_state;
@@ -37,12 +38,17 @@ mod lines;
 mod link;
 mod merge;
 mod metrics;
+mod offline;
 mod probe;
+mod protocol;
 mod publisher;
+mod race;
 mod receive;
 mod recovery;
+mod recovery_ops;
 mod recovery_port;
 mod resume;
+mod stopping;
 mod threads;
 mod wake;
 
@@ -50,6 +56,7 @@ use control::{OPS, Ops};
 use failure::net_failure;
 use ladder::watch::HostMetrics;
 use metrics::{CaptureMetrics, JournalMetrics, ReceiveMetrics, RecoveryMetrics};
+use recovery::ReadinessMetrics;
 
 /// Runs the command line and returns the exit code.
 pub fn main() -> ExitCode {
@@ -58,6 +65,7 @@ pub fn main() -> ExitCode {
     exit::finish(match command {
         Command::Run(args) => run(&args),
         Command::Probe { spec } => probe::run(&spec),
+        Command::Offline(args) => offline::run(&args),
     })
 }
 
@@ -73,6 +81,8 @@ struct Cli {
 enum Command {
     /// Runs a worker from its spec file until SIGTERM.
     Run(RunArgs),
+    /// Merges the lines of a capture and tells what each brought and lost.
+    Offline(offline::OfflineArgs),
     /// Tells which receive paths this host has for the lines of a spec file.
     Probe {
         /// The worker's spec file.
@@ -85,6 +95,7 @@ enum Command {
 struct Metrics {
     receive: ReceiveMetrics,
     recovery: RecoveryMetrics,
+    readiness: ReadinessMetrics,
     journal: JournalMetrics,
     host: HostMetrics,
     capture: CaptureMetrics,
@@ -125,7 +136,8 @@ fn serve(
         generation: spec.generation,
         stats_path: file.path().display().to_string(),
         stop: stop.clone(),
-        recovery: queues.retry_orders,
+        recovery: queues.recovery_orders,
+        gaps: queues.gap_orders,
         journal: queues.seal_orders,
         report: queues.report_orders,
         capture: queues.capture_orders,
@@ -165,6 +177,8 @@ fn create_stats(spec: &Spec) -> Result<(StatsFile, Metrics), Failure> {
     let metrics = Metrics {
         receive: ReceiveMetrics::new(&mut builder),
         recovery: RecoveryMetrics::new(&mut builder),
+        // Of the same thread: right behind.
+        readiness: ReadinessMetrics::new(&mut builder),
         journal: JournalMetrics::new(&mut builder),
         host: HostMetrics::new(&mut builder),
         capture: CaptureMetrics::new(&mut builder),

@@ -4,12 +4,18 @@
 //! Unknown keys are errors.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::exit::{Code, Failure};
+
+mod recovery;
+
+pub use recovery::{
+    Recovery, ReplayProtocol, Snapshot, SnapshotProtocol, StartAt, UnrecoverablePolicy,
+};
 
 /// The schema that this build reads.
 pub const SCHEMA: &str = "tickdeck.spec/v1";
@@ -58,6 +64,8 @@ pub struct Exchange {
     pub protocol: Protocol,
     /// Decoder of the messages.
     pub decoder: Decoder,
+    /// Release of EOBI; of no meaning with another protocol.
+    pub eobi_release: EobiRelease,
     /// Channel number in ring and journal records.
     pub channel: u16,
     /// Settings of the whole process.
@@ -90,6 +98,22 @@ pub struct Exchange {
 pub enum Protocol {
     /// MoldUDP64 1.00.
     Moldudp64,
+    /// CME MDP 3.0, incremental feed of one channel.
+    #[serde(rename = "cme_mdp3")]
+    CmeMdp3,
+    /// Eurex and Xetra T7 EOBI, incremental feed of one partition.
+    Eobi,
+}
+
+/// Releases of EOBI; packets do not tell theirs.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+pub enum EobiRelease {
+    /// T7 6.0.
+    #[serde(rename = "6.0")]
+    V6_0,
+    /// T7 14.1.
+    #[serde(rename = "14.1")]
+    V14_1,
 }
 
 /// Message decoders.
@@ -98,6 +122,8 @@ pub enum Protocol {
 pub enum Decoder {
     /// TotalView-ITCH 5.0.
     Itch50,
+    /// No books: received, merged, recovered and journalled only.
+    None,
 }
 
 /// Settings of the whole process.
@@ -257,8 +283,12 @@ pub enum ReceivePath {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Arbiter {
-    /// How long the other line may be behind before a gap is asked for.
+    /// How long the other line may be behind before a gap is asked for, at most.
     pub reorder_window_ns: u64,
+    /// The same, at least.
+    pub reorder_window_min_ns: u64,
+    /// Packets that every line brings from behind a gap before it is asked for, at most.
+    pub reorder_window_packets: u32,
     /// Packets held behind an open gap.
     pub hold_capacity_packets: usize,
     /// Silence of the current session after which another one is taken over.
@@ -271,60 +301,6 @@ pub struct Arbiter {
 pub struct Ring {
     /// Records kept; a power of two.
     pub slot_count: u32,
-}
-
-/// Settings of the recovery.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Recovery {
-    /// How to ask for what is missing.
-    pub replay_protocol: ReplayProtocol,
-    /// Re-request server; absent with [`ReplayProtocol::None`].
-    pub request_address: Option<SocketAddrV4>,
-    /// Least time between two requests.
-    pub min_request_interval_ms: u64,
-    /// How long an answer may take.
-    pub request_timeout_ms: u64,
-    /// Requests for one gap before it is given up.
-    pub retry_attempts: u32,
-    /// Grows by this with each attempt.
-    pub retry_backoff_ms: u64,
-    /// A gap open for longer violates the objective.
-    pub slo_ms: u64,
-    /// What to do when a gap cannot be filled.
-    pub unrecoverable_policy: UnrecoverablePolicy,
-    /// Where a channel without a journal begins.
-    pub start_at: StartAt,
-}
-
-/// How to ask for what is missing.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum ReplayProtocol {
-    /// MoldUDP64 re-requests.
-    Moldudp64,
-    /// There is no recovery source.
-    None,
-}
-
-/// What to do when a gap cannot be filled.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub enum UnrecoverablePolicy {
-    /// Write down the loss and go on behind it.
-    DeclareLost,
-    /// Write down the loss and end the worker.
-    Halt,
-}
-
-/// Where a channel without a journal begins.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub enum StartAt {
-    /// At sequence 1: what was missed before the start is a gap.
-    SessionStart,
-    /// At the first packet seen.
-    FirstSeen,
 }
 
 /// Settings of the journal.
@@ -461,15 +437,13 @@ impl Exchange {
         if self.capture.max_files == 0 {
             return Err("capture.max_files must be at least 1".to_owned());
         }
-        let needs_server = self.recovery.replay_protocol != ReplayProtocol::None;
-        if needs_server != self.recovery.request_address.is_some() {
-            return Err(
-                "recovery.request_address must be given, unless replay_protocol is \
-                        \"none\", when it must be absent"
-                    .to_owned(),
-            );
+        if self.decoder == Decoder::Itch50 && self.protocol != Protocol::Moldudp64 {
+            return Err("decoder \"itch50\" needs protocol \"moldudp64\"".to_owned());
         }
-        Ok(())
+        if self.decoder == Decoder::None && self.book.enabled {
+            return Err("book.enabled needs a decoder".to_owned());
+        }
+        self.recovery.check(self.protocol)
     }
 }
 

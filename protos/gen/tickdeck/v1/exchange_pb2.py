@@ -25,25 +25,25 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atickdeck/v1/exchange.proto\x12\x0btickdeck.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"i\n\x08LineSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\r\x12\x11\n\tinterface\x18\x04 \x01(\t\x12\x0f\n\x07receive\x18\x05 \x01(\t\x12\x0e\n\x06source\x18\x06 \x01(\t\"\x8c\x01\n\x0c\x45xchangeSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x65\x63oder\x18\x03 \x01(\t\x12$\n\x05lines\x18\x04 \x03(\x0b\x32\x15.tickdeck.v1.LineSpec\x12\x17\n\x0frequest_address\x18\x05 \x01(\t\x12\x0c\n\x04toml\x18\x06 \x01(\t\"\xa6\x04\n\x0e\x45xchangeStatus\x12\x11\n\tconnected\x18\x01 \x01(\x08\x12:\n\x16last_message_timestamp\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x15reconnection_attempts\x18\x03 \x01(\x04\x12\x39\n\x15\x63onnection_start_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11messages_received\x18\x05 \x01(\x04\x12\x16\n\x0e\x62ytes_received\x18\x06 \x01(\x04\x12\x38\n\x14last_error_timestamp\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x18health_check_in_progress\x18\x08 \x01(\x08\x12\x35\n\x11last_health_check\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x61\x63tive_tasks\x18\n \x01(\r\x12)\n\ttransport\x18\x0b \x01(\x0e\x32\x16.tickdeck.v1.Transport\x12$\n\x04\x64\x61ta\x18\x0c \x01(\x0e\x32\x16.tickdeck.v1.DataState\x12*\n\x07\x64\x65sired\x18\r \x01(\x0e\x32\x19.tickdeck.v1.DesiredState\x12\x12\n\nlast_error\x18\x0e \x01(\t\"\xa4\x01\n\x08\x45xchange\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12\x12\n\nmanaged_by\x18\x04 \x01(\t\x12\'\n\x04spec\x18\x05 \x01(\x0b\x32\x19.tickdeck.v1.ExchangeSpec\x12+\n\x06status\x18\x06 \x01(\x0b\x32\x1b.tickdeck.v1.ExchangeStatus*L\n\tTransport\x12\x19\n\x15TRANSPORT_UNSPECIFIED\x10\x00\x12\x10\n\x0cTRANSPORT_UP\x10\x01\x12\x12\n\x0eTRANSPORT_DOWN\x10\x02*h\n\tDataState\x12\x1a\n\x16\x44\x41TA_STATE_UNSPECIFIED\x10\x00\x12\x11\n\rDATA_STATE_OK\x10\x01\x12\x16\n\x12\x44\x41TA_STATE_SUSPECT\x10\x02\x12\x14\n\x10\x44\x41TA_STATE_STALE\x10\x03*c\n\x0c\x44\x65siredState\x12\x1d\n\x19\x44\x45SIRED_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45SIRED_STATE_RUNNING\x10\x01\x12\x19\n\x15\x44\x45SIRED_STATE_STOPPED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atickdeck/v1/exchange.proto\x12\x0btickdeck.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"i\n\x08LineSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\r\x12\x11\n\tinterface\x18\x04 \x01(\t\x12\x0f\n\x07receive\x18\x05 \x01(\t\x12\x0e\n\x06source\x18\x06 \x01(\t\"\xf0\x01\n\x0c\x45xchangeSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x65\x63oder\x18\x03 \x01(\t\x12$\n\x05lines\x18\x04 \x03(\x0b\x32\x15.tickdeck.v1.LineSpec\x12\x17\n\x0frequest_address\x18\x05 \x01(\t\x12\x0c\n\x04toml\x18\x06 \x01(\t\x12\x17\n\x0freplay_protocol\x18\x07 \x01(\t\x12\x14\n\x0cpeer_address\x18\x08 \x01(\t\x12\x19\n\x11snapshot_protocol\x18\t \x01(\t\x12\x18\n\x10snapshot_address\x18\n \x01(\t\"\xa6\x04\n\x0e\x45xchangeStatus\x12\x11\n\tconnected\x18\x01 \x01(\x08\x12:\n\x16last_message_timestamp\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x15reconnection_attempts\x18\x03 \x01(\x04\x12\x39\n\x15\x63onnection_start_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11messages_received\x18\x05 \x01(\x04\x12\x16\n\x0e\x62ytes_received\x18\x06 \x01(\x04\x12\x38\n\x14last_error_timestamp\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x18health_check_in_progress\x18\x08 \x01(\x08\x12\x35\n\x11last_health_check\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x61\x63tive_tasks\x18\n \x01(\r\x12)\n\ttransport\x18\x0b \x01(\x0e\x32\x16.tickdeck.v1.Transport\x12$\n\x04\x64\x61ta\x18\x0c \x01(\x0e\x32\x16.tickdeck.v1.DataState\x12*\n\x07\x64\x65sired\x18\r \x01(\x0e\x32\x19.tickdeck.v1.DesiredState\x12\x12\n\nlast_error\x18\x0e \x01(\t\"\xa4\x01\n\x08\x45xchange\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12\x12\n\nmanaged_by\x18\x04 \x01(\t\x12\'\n\x04spec\x18\x05 \x01(\x0b\x32\x19.tickdeck.v1.ExchangeSpec\x12+\n\x06status\x18\x06 \x01(\x0b\x32\x1b.tickdeck.v1.ExchangeStatus*L\n\tTransport\x12\x19\n\x15TRANSPORT_UNSPECIFIED\x10\x00\x12\x10\n\x0cTRANSPORT_UP\x10\x01\x12\x12\n\x0eTRANSPORT_DOWN\x10\x02*h\n\tDataState\x12\x1a\n\x16\x44\x41TA_STATE_UNSPECIFIED\x10\x00\x12\x11\n\rDATA_STATE_OK\x10\x01\x12\x16\n\x12\x44\x41TA_STATE_SUSPECT\x10\x02\x12\x14\n\x10\x44\x41TA_STATE_STALE\x10\x03*c\n\x0c\x44\x65siredState\x12\x1d\n\x19\x44\x45SIRED_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45SIRED_STATE_RUNNING\x10\x01\x12\x19\n\x15\x44\x45SIRED_STATE_STOPPED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tickdeck.v1.exchange_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRANSPORT']._serialized_start=1046
-  _globals['_TRANSPORT']._serialized_end=1122
-  _globals['_DATASTATE']._serialized_start=1124
-  _globals['_DATASTATE']._serialized_end=1228
-  _globals['_DESIREDSTATE']._serialized_start=1230
-  _globals['_DESIREDSTATE']._serialized_end=1329
+  _globals['_TRANSPORT']._serialized_start=1146
+  _globals['_TRANSPORT']._serialized_end=1222
+  _globals['_DATASTATE']._serialized_start=1224
+  _globals['_DATASTATE']._serialized_end=1328
+  _globals['_DESIREDSTATE']._serialized_start=1330
+  _globals['_DESIREDSTATE']._serialized_end=1429
   _globals['_LINESPEC']._serialized_start=76
   _globals['_LINESPEC']._serialized_end=181
   _globals['_EXCHANGESPEC']._serialized_start=184
-  _globals['_EXCHANGESPEC']._serialized_end=324
-  _globals['_EXCHANGESTATUS']._serialized_start=327
-  _globals['_EXCHANGESTATUS']._serialized_end=877
-  _globals['_EXCHANGE']._serialized_start=880
-  _globals['_EXCHANGE']._serialized_end=1044
+  _globals['_EXCHANGESPEC']._serialized_end=424
+  _globals['_EXCHANGESTATUS']._serialized_start=427
+  _globals['_EXCHANGESTATUS']._serialized_end=977
+  _globals['_EXCHANGE']._serialized_start=980
+  _globals['_EXCHANGE']._serialized_end=1144
 # @@protoc_insertion_point(module_scope)

@@ -134,18 +134,30 @@ class ExchangeSpec(_message.Message):
     LINES_FIELD_NUMBER: _builtins.int
     REQUEST_ADDRESS_FIELD_NUMBER: _builtins.int
     TOML_FIELD_NUMBER: _builtins.int
+    REPLAY_PROTOCOL_FIELD_NUMBER: _builtins.int
+    PEER_ADDRESS_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_PROTOCOL_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_ADDRESS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name: 1 to 16 of A-Z, 0-9, "-" and "_", beginning with a letter or digit."""
     protocol: _builtins.str
-    """Wire protocol of the lines: "moldudp64"."""
+    """Wire protocol of the lines: "moldudp64", "cme_mdp3" or "eobi"."""
     decoder: _builtins.str
-    """Message decoder: "itch50"."""
+    """Message decoder: "itch50", or "none" for no books."""
     request_address: _builtins.str
     """"host:port" of the re-request server; empty when there is none."""
     toml: _builtins.str
     """The whole exchange file; the other fields are read from it. In a create or update
     request it is the only field that is read.
     """
+    replay_protocol: _builtins.str
+    """Protocol of the re-request server: "none", "moldudp64", "soupbintcp" or "len_seq_payload"."""
+    peer_address: _builtins.str
+    """"host:port" of another tickdeck's journal; empty when there is none."""
+    snapshot_protocol: _builtins.str
+    """"none", "glimpse", "eobi" or "cme_mdp3"."""
+    snapshot_address: _builtins.str
+    """"host:port" of the snapshot server, or group and port of the snapshot channel."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___LineSpec]: ...
     def __init__(
@@ -157,10 +169,14 @@ class ExchangeSpec(_message.Message):
         lines: _abc.Iterable[Global___LineSpec] | None = ...,
         request_address: _builtins.str = ...,
         toml: _builtins.str = ...,
+        replay_protocol: _builtins.str = ...,
+        peer_address: _builtins.str = ...,
+        snapshot_protocol: _builtins.str = ...,
+        snapshot_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decoder", b"decoder", "lines", b"lines", "name", b"name", "protocol", b"protocol", "request_address", b"request_address", "toml", b"toml"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decoder", b"decoder", "lines", b"lines", "name", b"name", "peer_address", b"peer_address", "protocol", b"protocol", "replay_protocol", b"replay_protocol", "request_address", b"request_address", "snapshot_address", b"snapshot_address", "snapshot_protocol", b"snapshot_protocol", "toml", b"toml"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

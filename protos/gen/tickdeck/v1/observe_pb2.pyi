@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tickdeck.v1 import exchange_pb2 as _exchange_pb2
+from tickdeck.v1 import recovery_pb2 as _recovery_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -105,6 +106,11 @@ class LineHealth(_message.Message):
     PACKETS_PER_SECOND_FIELD_NUMBER: _builtins.int
     MESSAGES_PER_SECOND_FIELD_NUMBER: _builtins.int
     SILENT_FIELD_NUMBER: _builtins.int
+    LEADS_FIELD_NUMBER: _builtins.int
+    LEAD_P50_NS_FIELD_NUMBER: _builtins.int
+    LEAD_P99_NS_FIELD_NUMBER: _builtins.int
+    LOSS_RUN_MOST_FIELD_NUMBER: _builtins.int
+    ALONE_SINCE_FIELD_NUMBER: _builtins.int
     line: _builtins.str
     """"A" or "B"."""
     group: _builtins.str
@@ -132,6 +138,16 @@ class LineHealth(_message.Message):
     messages_per_second: _builtins.float
     silent: _builtins.bool
     """True when nothing arrived for longer than the line's silence limit."""
+    leads: _builtins.int
+    """By how much this line led when it was first, over the last 10 s."""
+    lead_p50_ns: _builtins.int
+    lead_p99_ns: _builtins.int
+    loss_run_most: _builtins.int
+    """Longest run of numbers that this line lost in a row."""
+    @_builtins.property
+    def alone_since(self) -> _timestamp_pb2.Timestamp:
+        """Since when this line alone brings anything; absent while another does too."""
+
     def __init__(
         self,
         *,
@@ -153,10 +169,15 @@ class LineHealth(_message.Message):
         packets_per_second: _builtins.float = ...,
         messages_per_second: _builtins.float = ...,
         silent: _builtins.bool = ...,
+        leads: _builtins.int = ...,
+        lead_p50_ns: _builtins.int = ...,
+        lead_p99_ns: _builtins.int = ...,
+        loss_run_most: _builtins.int = ...,
+        alone_since: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alone_since", b"alone_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_ns", b"age_ns", "bytes", b"bytes", "first", b"first", "group", b"group", "heartbeats", b"heartbeats", "interface", b"interface", "kernel_drops", b"kernel_drops", "line", b"line", "lost", b"lost", "messages", b"messages", "messages_per_second", b"messages_per_second", "next_sequence", b"next_sequence", "packets", b"packets", "packets_per_second", b"packets_per_second", "port", b"port", "receive_path", b"receive_path", "rejected", b"rejected", "silent", b"silent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_ns", b"age_ns", "alone_since", b"alone_since", "bytes", b"bytes", "first", b"first", "group", b"group", "heartbeats", b"heartbeats", "interface", b"interface", "kernel_drops", b"kernel_drops", "lead_p50_ns", b"lead_p50_ns", "lead_p99_ns", b"lead_p99_ns", "leads", b"leads", "line", b"line", "loss_run_most", b"loss_run_most", "lost", b"lost", "messages", b"messages", "messages_per_second", b"messages_per_second", "next_sequence", b"next_sequence", "packets", b"packets", "packets_per_second", b"packets_per_second", "port", b"port", "receive_path", b"receive_path", "rejected", b"rejected", "silent", b"silent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -335,6 +356,26 @@ class ExchangeHealth(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class RecoveryFaultsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
@@ -366,6 +407,13 @@ class ExchangeHealth(_message.Message):
     SESSION_ENDED_FIELD_NUMBER: _builtins.int
     WORKERS_FIELD_NUMBER: _builtins.int
     OLDEST_GAP_AGE_NS_FIELD_NUMBER: _builtins.int
+    CONFLICTS_FIELD_NUMBER: _builtins.int
+    LOST_ON_ALL_FIELD_NUMBER: _builtins.int
+    REORDER_WINDOW_NS_FIELD_NUMBER: _builtins.int
+    RECOVERY_STORM_FIELD_NUMBER: _builtins.int
+    SNAPSHOTS_TAKEN_FIELD_NUMBER: _builtins.int
+    RECOVERY_SOURCES_FIELD_NUMBER: _builtins.int
+    RECOVERY_FAULTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """exchanges/{exchange}"""
     state: Global___HealthState.ValueType
@@ -385,7 +433,7 @@ class ExchangeHealth(_message.Message):
     gaps_unrecovered: _builtins.int
     messages_lost: _builtins.int
     recovery: _builtins.str
-    """"-", "A-ONLY", "B-ONLY", "WAIT", "REQ n", "FILL n%" or "UNRECOV"."""
+    """"-", "A-ONLY", "B-ONLY", "WAIT", "REQ n", "FILL n%", "SNAPSHOT" or "UNRECOV"."""
     receive_path: _builtins.str
     messages_received: _builtins.int
     duplicates: _builtins.int
@@ -393,6 +441,15 @@ class ExchangeHealth(_message.Message):
     """MoldUDP64 session in use; empty before the first packet."""
     session_ended: _builtins.bool
     oldest_gap_age_ns: _builtins.int
+    conflicts: _builtins.int
+    """Numbers that came twice with different bytes; the first copy was kept."""
+    lost_on_all: _builtins.int
+    """Messages that no line brought."""
+    reorder_window_ns: _builtins.int
+    """How long the arbiter waits for the other lines now."""
+    recovery_storm: _builtins.bool
+    """True while so many gaps are open that snapshots are taken instead of ranges."""
+    snapshots_taken: _builtins.int
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -414,6 +471,14 @@ class ExchangeHealth(_message.Message):
     @_builtins.property
     def workers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Worker states by kind, such as "rx RUNNING"."""
+
+    @_builtins.property
+    def recovery_sources(self) -> _containers.RepeatedCompositeFieldContainer[_recovery_pb2.RecoverySource]:
+        """In the order in which they are asked."""
+
+    @_builtins.property
+    def recovery_faults(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Lies that sources of the recovery told, by fault, such as "wrong_session"."""
 
     def __init__(
         self,
@@ -449,10 +514,17 @@ class ExchangeHealth(_message.Message):
         session_ended: _builtins.bool = ...,
         workers: _abc.Iterable[_builtins.str] | None = ...,
         oldest_gap_age_ns: _builtins.int = ...,
+        conflicts: _builtins.int = ...,
+        lost_on_all: _builtins.int = ...,
+        reorder_window_ns: _builtins.int = ...,
+        recovery_storm: _builtins.bool = ...,
+        snapshots_taken: _builtins.int = ...,
+        recovery_sources: _abc.Iterable[_recovery_pb2.RecoverySource] | None = ...,
+        recovery_faults: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["book", b"book", "journal", b"journal", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_ns", b"age_ns", "book", b"book", "bytes_per_second", b"bytes_per_second", "causes", b"causes", "data", b"data", "desired", b"desired", "drops_per_second", b"drops_per_second", "duplicates", b"duplicates", "gap_trend", b"gap_trend", "gaps_filled", b"gaps_filled", "gaps_open", b"gaps_open", "gaps_opened", b"gaps_opened", "gaps_unrecovered", b"gaps_unrecovered", "generation", b"generation", "journal", b"journal", "latencies", b"latencies", "lines", b"lines", "messages_lost", b"messages_lost", "messages_per_second", b"messages_per_second", "messages_received", b"messages_received", "name", b"name", "next_sequence", b"next_sequence", "oldest_gap_age_ns", b"oldest_gap_age_ns", "receive_path", b"receive_path", "recovery", b"recovery", "session", b"session", "session_ended", b"session_ended", "since", b"since", "state", b"state", "transport", b"transport", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_ns", b"age_ns", "book", b"book", "bytes_per_second", b"bytes_per_second", "causes", b"causes", "conflicts", b"conflicts", "data", b"data", "desired", b"desired", "drops_per_second", b"drops_per_second", "duplicates", b"duplicates", "gap_trend", b"gap_trend", "gaps_filled", b"gaps_filled", "gaps_open", b"gaps_open", "gaps_opened", b"gaps_opened", "gaps_unrecovered", b"gaps_unrecovered", "generation", b"generation", "journal", b"journal", "latencies", b"latencies", "lines", b"lines", "lost_on_all", b"lost_on_all", "messages_lost", b"messages_lost", "messages_per_second", b"messages_per_second", "messages_received", b"messages_received", "name", b"name", "next_sequence", b"next_sequence", "oldest_gap_age_ns", b"oldest_gap_age_ns", "receive_path", b"receive_path", "recovery", b"recovery", "recovery_faults", b"recovery_faults", "recovery_sources", b"recovery_sources", "recovery_storm", b"recovery_storm", "reorder_window_ns", b"reorder_window_ns", "session", b"session", "session_ended", b"session_ended", "since", b"since", "snapshots_taken", b"snapshots_taken", "state", b"state", "transport", b"transport", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

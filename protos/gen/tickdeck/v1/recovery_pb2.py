@@ -25,15 +25,23 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atickdeck/v1/recovery.proto\x12\x0btickdeck.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x03\n\x03Gap\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\x04\x12\x11\n\tfirst_seq\x18\x04 \x01(\x04\x12\x10\n\x08last_seq\x18\x05 \x01(\x04\x12$\n\x05stage\x18\x06 \x01(\x0e\x32\x15.tickdeck.v1.GapStage\x12\x18\n\x10messages_missing\x18\x07 \x01(\x04\x12\x0f\n\x07sources\x18\x08 \x03(\t\x12\x10\n\x08\x61ttempts\x18\t \x01(\r\x12\x31\n\rdetected_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0erequested_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63losed_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\r \x01(\t\x12\x14\n\x0cslo_violated\x18\x0e \x01(\x08\x12\x14\n\x0c\x64rop_verdict\x18\x0f \x01(\t\x12\x12\n\ndrop_count\x18\x10 \x01(\x04*\xb7\x01\n\x08GapStage\x12\x19\n\x15GAP_STAGE_UNSPECIFIED\x10\x00\x12\x16\n\x12GAP_STAGE_DETECTED\x10\x01\x12\x15\n\x11GAP_STAGE_WAITING\x10\x02\x12\x17\n\x13GAP_STAGE_REQUESTED\x10\x03\x12\x15\n\x11GAP_STAGE_PARTIAL\x10\x04\x12\x14\n\x10GAP_STAGE_FILLED\x10\x05\x12\x1b\n\x17GAP_STAGE_UNRECOVERABLE\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atickdeck/v1/recovery.proto\x12\x0btickdeck.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"+\n\x07GapPart\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08messages\x18\x02 \x01(\x04\"P\n\x07GapNote\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"\xa7\x06\n\x03Gap\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\x04\x12\x11\n\tfirst_seq\x18\x04 \x01(\x04\x12\x10\n\x08last_seq\x18\x05 \x01(\x04\x12$\n\x05stage\x18\x06 \x01(\x0e\x32\x15.tickdeck.v1.GapStage\x12\x18\n\x10messages_missing\x18\x07 \x01(\x04\x12\x0f\n\x07sources\x18\x08 \x03(\t\x12\x10\n\x08\x61ttempts\x18\t \x01(\r\x12\x31\n\rdetected_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0erequested_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63losed_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\r \x01(\t\x12\x14\n\x0cslo_violated\x18\x0e \x01(\x08\x12\x14\n\x0c\x64rop_verdict\x18\x0f \x01(\t\x12\x12\n\ndrop_count\x18\x10 \x01(\x04\x12\x14\n\x0clines_missed\x18\x11 \x03(\t\x12/\n\x0bwaited_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x13requested_last_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cpartial_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rsnapshot_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x05parts\x18\x16 \x03(\x0b\x32\x14.tickdeck.v1.GapPart\x12\r\n\x05\x66\x61ult\x18\x17 \x01(\t\x12#\n\x05notes\x18\x18 \x03(\x0b\x32\x14.tickdeck.v1.GapNote\x12\r\n\x05noted\x18\x19 \x01(\x08\x12\x0f\n\x07\x63hannel\x18\x1a \x01(\r\x12\x0f\n\x07lost_on\x18\x1b \x01(\t\x12\x15\n\rstale_answers\x18\x1c \x01(\x04\"\xd5\x01\n\x0eRecoverySource\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12/\n\x05state\x18\x04 \x01(\x0e\x32 .tickdeck.v1.RecoverySourceState\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\x12/\n\x0bprobed_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06rtt_ns\x18\x07 \x01(\x04\x12\x0e\n\x06\x61ge_ns\x18\x08 \x01(\x04*\xcf\x01\n\x08GapStage\x12\x19\n\x15GAP_STAGE_UNSPECIFIED\x10\x00\x12\x16\n\x12GAP_STAGE_DETECTED\x10\x01\x12\x15\n\x11GAP_STAGE_WAITING\x10\x02\x12\x17\n\x13GAP_STAGE_REQUESTED\x10\x03\x12\x15\n\x11GAP_STAGE_PARTIAL\x10\x04\x12\x14\n\x10GAP_STAGE_FILLED\x10\x05\x12\x1b\n\x17GAP_STAGE_UNRECOVERABLE\x10\x06\x12\x16\n\x12GAP_STAGE_SNAPSHOT\x10\x07*\xc4\x01\n\x13RecoverySourceState\x12%\n!RECOVERY_SOURCE_STATE_UNSPECIFIED\x10\x00\x12!\n\x1dRECOVERY_SOURCE_STATE_UNKNOWN\x10\x01\x12\x1f\n\x1bRECOVERY_SOURCE_STATE_READY\x10\x02\x12 \n\x1cRECOVERY_SOURCE_STATE_FAILED\x10\x03\x12 \n\x1cRECOVERY_SOURCE_STATE_IN_USE\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tickdeck.v1.recovery_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GAPSTAGE']._serialized_start=497
-  _globals['_GAPSTAGE']._serialized_end=680
-  _globals['_GAP']._serialized_start=77
-  _globals['_GAP']._serialized_end=494
+  _globals['_GAPSTAGE']._serialized_start=1230
+  _globals['_GAPSTAGE']._serialized_end=1437
+  _globals['_RECOVERYSOURCESTATE']._serialized_start=1440
+  _globals['_RECOVERYSOURCESTATE']._serialized_end=1636
+  _globals['_GAPPART']._serialized_start=76
+  _globals['_GAPPART']._serialized_end=119
+  _globals['_GAPNOTE']._serialized_start=121
+  _globals['_GAPNOTE']._serialized_end=201
+  _globals['_GAP']._serialized_start=204
+  _globals['_GAP']._serialized_end=1011
+  _globals['_RECOVERYSOURCE']._serialized_start=1014
+  _globals['_RECOVERYSOURCE']._serialized_end=1227
 # @@protoc_insertion_point(module_scope)

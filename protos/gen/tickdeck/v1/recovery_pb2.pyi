@@ -34,6 +34,8 @@ class _GapStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GapStage.Val
     GAP_STAGE_PARTIAL: _GapStage.ValueType  # 4
     GAP_STAGE_FILLED: _GapStage.ValueType  # 5
     GAP_STAGE_UNRECOVERABLE: _GapStage.ValueType  # 6
+    GAP_STAGE_SNAPSHOT: _GapStage.ValueType  # 7
+    """Nobody brings the rest; a snapshot of the venue's state is to stand in for it. Still open."""
 
 class GapStage(_GapStage, metaclass=_GapStageEnumTypeWrapper):
     """GapStage is where a gap is in its life."""
@@ -46,7 +48,94 @@ GAP_STAGE_REQUESTED: GapStage.ValueType  # 3
 GAP_STAGE_PARTIAL: GapStage.ValueType  # 4
 GAP_STAGE_FILLED: GapStage.ValueType  # 5
 GAP_STAGE_UNRECOVERABLE: GapStage.ValueType  # 6
+GAP_STAGE_SNAPSHOT: GapStage.ValueType  # 7
+"""Nobody brings the rest; a snapshot of the venue's state is to stand in for it. Still open."""
 Global___GapStage: _TypeAlias = GapStage  # noqa: Y015
+
+class _RecoverySourceState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RecoverySourceStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecoverySourceState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RECOVERY_SOURCE_STATE_UNSPECIFIED: _RecoverySourceState.ValueType  # 0
+    RECOVERY_SOURCE_STATE_UNKNOWN: _RecoverySourceState.ValueType  # 1
+    """Never probed, or the last probe is too old to tell."""
+    RECOVERY_SOURCE_STATE_READY: _RecoverySourceState.ValueType  # 2
+    """The last probe was answered."""
+    RECOVERY_SOURCE_STATE_FAILED: _RecoverySourceState.ValueType  # 3
+    """The last probe was not answered, or wrongly; `detail` says how."""
+    RECOVERY_SOURCE_STATE_IN_USE: _RecoverySourceState.ValueType  # 4
+    """It is being asked now."""
+
+class RecoverySourceState(_RecoverySourceState, metaclass=_RecoverySourceStateEnumTypeWrapper):
+    """RecoverySourceState tells whether a source would answer now."""
+
+RECOVERY_SOURCE_STATE_UNSPECIFIED: RecoverySourceState.ValueType  # 0
+RECOVERY_SOURCE_STATE_UNKNOWN: RecoverySourceState.ValueType  # 1
+"""Never probed, or the last probe is too old to tell."""
+RECOVERY_SOURCE_STATE_READY: RecoverySourceState.ValueType  # 2
+"""The last probe was answered."""
+RECOVERY_SOURCE_STATE_FAILED: RecoverySourceState.ValueType  # 3
+"""The last probe was not answered, or wrongly; `detail` says how."""
+RECOVERY_SOURCE_STATE_IN_USE: RecoverySourceState.ValueType  # 4
+"""It is being asked now."""
+Global___RecoverySourceState: _TypeAlias = RecoverySourceState  # noqa: Y015
+
+@_typing.final
+class GapPart(_message.Message):
+    """GapPart is what one source brought of a gap."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """"A", "B", "other lines", "retransmit", "stream", "peer" or "snapshot"."""
+    messages: _builtins.int
+    """Messages; of a snapshot: those that it stands in for."""
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        messages: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GapPart: _TypeAlias = GapPart  # noqa: Y015
+
+@_typing.final
+class GapNote(_message.Message):
+    """GapNote is what an operator wrote down about a gap."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    actor: _builtins.str
+    """Such as "uid:1000"."""
+    text: _builtins.str
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        actor: _builtins.str = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "text", b"text", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GapNote: _TypeAlias = GapNote  # noqa: Y015
 
 @_typing.final
 class Gap(_message.Message):
@@ -70,6 +159,18 @@ class Gap(_message.Message):
     SLO_VIOLATED_FIELD_NUMBER: _builtins.int
     DROP_VERDICT_FIELD_NUMBER: _builtins.int
     DROP_COUNT_FIELD_NUMBER: _builtins.int
+    LINES_MISSED_FIELD_NUMBER: _builtins.int
+    WAITED_TIME_FIELD_NUMBER: _builtins.int
+    REQUESTED_LAST_TIME_FIELD_NUMBER: _builtins.int
+    PARTIAL_TIME_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_TIME_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    FAULT_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    NOTED_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    LOST_ON_FIELD_NUMBER: _builtins.int
+    STALE_ANSWERS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     exchange: _builtins.str
     """exchanges/{exchange}"""
@@ -81,6 +182,7 @@ class Gap(_message.Message):
     messages_missing: _builtins.int
     """Messages still missing."""
     attempts: _builtins.int
+    """How often a source was asked."""
     reason: _builtins.str
     """Why it could not be recovered; empty otherwise."""
     slo_violated: _builtins.bool
@@ -91,16 +193,63 @@ class Gap(_message.Message):
     """
     drop_count: _builtins.int
     """What that layer lost around the gap."""
+    fault: _builtins.str
+    """The last lie that a source told while it was open: "none", "wrong_session", "garbage",
+    "truncated", "stale", "slow", "silent", "partial", "oversize" (more than asked), "not_asked",
+    "refused" or "disconnected".
+    """
+    noted: _builtins.bool
+    """True when the worker journalled a note, also one that is no longer in `notes`."""
+    channel: _builtins.int
+    """Number of the channel."""
+    lost_on: _builtins.str
+    """Whose loss it is: "all" (some of it no line brought), "one" (a line missed it, the lines
+    together brought all of it) or "none" (it only came late). Empty while that is open.
+    """
+    stale_answers: _builtins.int
+    """Answers to its requests of which nothing was wanted any more."""
     @_builtins.property
     def sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What filled it: any of "A", "B", "retransmit"."""
+        """Who brought parts of it: any of "A" to "G", "retransmit", "stream", "peer", "snapshot"."""
 
     @_builtins.property
     def detected_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
-    def requested_time(self) -> _timestamp_pb2.Timestamp: ...
+    def requested_time(self) -> _timestamp_pb2.Timestamp:
+        """When the first source was asked."""
+
     @_builtins.property
     def closed_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def lines_missed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Lines that missed it, though they had gone on behind it, such as "A" and "B"."""
+
+    @_builtins.property
+    def waited_time(self) -> _timestamp_pb2.Timestamp:
+        """When the reorder window was over: no line had brought all of it in time."""
+
+    @_builtins.property
+    def requested_last_time(self) -> _timestamp_pb2.Timestamp:
+        """When a source was last asked."""
+
+    @_builtins.property
+    def partial_time(self) -> _timestamp_pb2.Timestamp:
+        """When the first part came."""
+
+    @_builtins.property
+    def snapshot_time(self) -> _timestamp_pb2.Timestamp:
+        """When a snapshot stood in for the rest."""
+
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___GapPart]:
+        """Messages by the source that brought them; with messages_missing they are the whole range."""
+
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedCompositeFieldContainer[Global___GapNote]:
+        """What operators noted, the oldest first; as far as the daemon's event log reaches. The journal
+        keeps all.
+        """
+
     def __init__(
         self,
         *,
@@ -120,11 +269,74 @@ class Gap(_message.Message):
         slo_violated: _builtins.bool = ...,
         drop_verdict: _builtins.str = ...,
         drop_count: _builtins.int = ...,
+        lines_missed: _abc.Iterable[_builtins.str] | None = ...,
+        waited_time: _timestamp_pb2.Timestamp | None = ...,
+        requested_last_time: _timestamp_pb2.Timestamp | None = ...,
+        partial_time: _timestamp_pb2.Timestamp | None = ...,
+        snapshot_time: _timestamp_pb2.Timestamp | None = ...,
+        parts: _abc.Iterable[Global___GapPart] | None = ...,
+        fault: _builtins.str = ...,
+        notes: _abc.Iterable[Global___GapNote] | None = ...,
+        noted: _builtins.bool = ...,
+        channel: _builtins.int = ...,
+        lost_on: _builtins.str = ...,
+        stale_answers: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["closed_time", b"closed_time", "detected_time", b"detected_time", "requested_time", b"requested_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["closed_time", b"closed_time", "detected_time", b"detected_time", "partial_time", b"partial_time", "requested_last_time", b"requested_last_time", "requested_time", b"requested_time", "snapshot_time", b"snapshot_time", "waited_time", b"waited_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "closed_time", b"closed_time", "detected_time", b"detected_time", "drop_count", b"drop_count", "drop_verdict", b"drop_verdict", "exchange", b"exchange", "first_seq", b"first_seq", "id", b"id", "last_seq", b"last_seq", "messages_missing", b"messages_missing", "name", b"name", "reason", b"reason", "requested_time", b"requested_time", "slo_violated", b"slo_violated", "sources", b"sources", "stage", b"stage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "channel", b"channel", "closed_time", b"closed_time", "detected_time", b"detected_time", "drop_count", b"drop_count", "drop_verdict", b"drop_verdict", "exchange", b"exchange", "fault", b"fault", "first_seq", b"first_seq", "id", b"id", "last_seq", b"last_seq", "lines_missed", b"lines_missed", "lost_on", b"lost_on", "messages_missing", b"messages_missing", "name", b"name", "noted", b"noted", "notes", b"notes", "partial_time", b"partial_time", "parts", b"parts", "reason", b"reason", "requested_last_time", b"requested_last_time", "requested_time", b"requested_time", "slo_violated", b"slo_violated", "snapshot_time", b"snapshot_time", "sources", b"sources", "stage", b"stage", "stale_answers", b"stale_answers", "waited_time", b"waited_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Gap: _TypeAlias = Gap  # noqa: Y015
+
+@_typing.final
+class RecoverySource(_message.Message):
+    """RecoverySource is one place from which missing messages, or what stands in for them, come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    PROBED_TIME_FIELD_NUMBER: _builtins.int
+    RTT_NS_FIELD_NUMBER: _builtins.int
+    AGE_NS_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """"request", "stream", "peer" or "snapshot"."""
+    protocol: _builtins.str
+    """Such as "moldudp64" or "glimpse"."""
+    address: _builtins.str
+    """"address:port", or group and port of a snapshot channel."""
+    state: Global___RecoverySourceState.ValueType
+    detail: _builtins.str
+    """Why it failed or is unknown; empty otherwise."""
+    rtt_ns: _builtins.int
+    """Round trip of the last probe that was answered; 0 for none."""
+    age_ns: _builtins.int
+    """Since the last probe; without one, since the rx worker was started."""
+    @_builtins.property
+    def probed_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was last probed; absent for never."""
+
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        protocol: _builtins.str = ...,
+        address: _builtins.str = ...,
+        state: Global___RecoverySourceState.ValueType = ...,
+        detail: _builtins.str = ...,
+        probed_time: _timestamp_pb2.Timestamp | None = ...,
+        rtt_ns: _builtins.int = ...,
+        age_ns: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["probed_time", b"probed_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "age_ns", b"age_ns", "detail", b"detail", "probed_time", b"probed_time", "protocol", b"protocol", "rtt_ns", b"rtt_ns", "source", b"source", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecoverySource: _TypeAlias = RecoverySource  # noqa: Y015

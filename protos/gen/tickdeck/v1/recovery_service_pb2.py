@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from tickdeck.v1 import options_pb2 as tickdeck_dot_v1_dot_options__pb2
 from tickdeck.v1 import recovery_pb2 as tickdeck_dot_v1_dot_recovery__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tickdeck/v1/recovery_service.proto\x12\x0btickdeck.v1\x1a#google/longrunning/operations.proto\x1a\x19tickdeck/v1/options.proto\x1a\x1atickdeck/v1/recovery.proto\"I\n\x0fListGapsRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x11\n\topen_only\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\r\"F\n\x10ListGapsResponse\x12\x1e\n\x04gaps\x18\x01 \x03(\x0b\x32\x10.tickdeck.v1.Gap\x12\x12\n\noverflowed\x18\x02 \x01(\x04\"s\n\x14StartRecoveryRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x0e\n\x06gap_id\x18\x03 \x01(\x04\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12\x0e\n\x06reason\x18\x05 \x01(\t\"Z\n\x15StartRecoveryResponse\x12\x30\n\toperation\x18\x01 \x01(\x0b\x32\x1d.google.longrunning.Operation\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x02 \x03(\t\"\x90\x01\n\x10RecoveryProgress\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0c\n\x04gaps\x18\x02 \x03(\t\x12\x11\n\tgaps_open\x18\x03 \x01(\r\x12\x13\n\x0bgaps_filled\x18\x04 \x01(\r\x12\x1a\n\x12gaps_unrecoverable\x18\x05 \x01(\r\x12\x18\n\x10messages_missing\x18\x06 \x01(\x04\x32\xc4\x01\n\x0fRecoveryService\x12O\n\x08ListGaps\x12\x1c.tickdeck.v1.ListGapsRequest\x1a\x1d.tickdeck.v1.ListGapsResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12`\n\rStartRecovery\x12!.tickdeck.v1.StartRecoveryRequest\x1a\".tickdeck.v1.StartRecoveryResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tickdeck/v1/recovery_service.proto\x12\x0btickdeck.v1\x1a#google/longrunning/operations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19tickdeck/v1/options.proto\x1a\x1atickdeck/v1/recovery.proto\"I\n\x0fListGapsRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x11\n\topen_only\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\r\"F\n\x10ListGapsResponse\x12\x1e\n\x04gaps\x18\x01 \x03(\x0b\x32\x10.tickdeck.v1.Gap\x12\x12\n\noverflowed\x18\x02 \x01(\x04\"s\n\x14StartRecoveryRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x0e\n\x06gap_id\x18\x03 \x01(\x04\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12\x0e\n\x06reason\x18\x05 \x01(\t\"Z\n\x15StartRecoveryResponse\x12\x30\n\toperation\x18\x01 \x01(\x0b\x32\x1d.google.longrunning.Operation\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x02 \x03(\t\"\x90\x01\n\x10RecoveryProgress\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0c\n\x04gaps\x18\x02 \x03(\t\x12\x11\n\tgaps_open\x18\x03 \x01(\r\x12\x13\n\x0bgaps_filled\x18\x04 \x01(\r\x12\x1a\n\x12gaps_unrecoverable\x18\x05 \x01(\r\x12\x18\n\x10messages_missing\x18\x06 \x01(\x04\"w\n\x18RecoverBySnapshotRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x0e\n\x06gap_id\x18\x03 \x01(\x04\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12\x0e\n\x06reason\x18\x05 \x01(\t\"^\n\x19RecoverBySnapshotResponse\x12\x30\n\toperation\x18\x01 \x01(\x0b\x32\x1d.google.longrunning.Operation\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x02 \x03(\t\"p\n\x11\x41\x63\x63\x65ptLossRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x0e\n\x06gap_id\x18\x03 \x01(\x04\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12\x0e\n\x06reason\x18\x05 \x01(\t\"<\n\x12\x41\x63\x63\x65ptLossResponse\x12\x15\n\rmessages_lost\x18\x01 \x01(\x04\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x02 \x03(\t\"o\n\x12\x41nnotateGapRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x0e\n\x06gap_id\x18\x03 \x01(\x04\x12\x0c\n\x04note\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"E\n\x13\x41nnotateGapResponse\x12\x1d\n\x03gap\x18\x01 \x01(\x0b\x32\x10.tickdeck.v1.Gap\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x02 \x03(\t\".\n\x1aListRecoverySourcesRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\"u\n\x1bListRecoverySourcesResponse\x12,\n\x07sources\x18\x01 \x03(\x0b\x32\x1b.tickdeck.v1.RecoverySource\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xd9\x04\n\x0fRecoveryService\x12O\n\x08ListGaps\x12\x1c.tickdeck.v1.ListGapsRequest\x1a\x1d.tickdeck.v1.ListGapsResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12`\n\rStartRecovery\x12!.tickdeck.v1.StartRecoveryRequest\x1a\".tickdeck.v1.StartRecoveryResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x12l\n\x11RecoverBySnapshot\x12%.tickdeck.v1.RecoverBySnapshotRequest\x1a&.tickdeck.v1.RecoverBySnapshotResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x12W\n\nAcceptLoss\x12\x1e.tickdeck.v1.AcceptLossRequest\x1a\x1f.tickdeck.v1.AcceptLossResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x12Z\n\x0b\x41nnotateGap\x12\x1f.tickdeck.v1.AnnotateGapRequest\x1a .tickdeck.v1.AnnotateGapResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x12p\n\x13ListRecoverySources\x12\'.tickdeck.v1.ListRecoverySourcesRequest\x1a(.tickdeck.v1.ListRecoverySourcesResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,16 +39,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECOVERYSERVICE'].methods_by_name['ListGaps']._serialized_options = b'\212\265\030\002\010\001'
   _globals['_RECOVERYSERVICE'].methods_by_name['StartRecovery']._loaded_options = None
   _globals['_RECOVERYSERVICE'].methods_by_name['StartRecovery']._serialized_options = b'\212\265\030\004\010\002\020\001'
-  _globals['_LISTGAPSREQUEST']._serialized_start=143
-  _globals['_LISTGAPSREQUEST']._serialized_end=216
-  _globals['_LISTGAPSRESPONSE']._serialized_start=218
-  _globals['_LISTGAPSRESPONSE']._serialized_end=288
-  _globals['_STARTRECOVERYREQUEST']._serialized_start=290
-  _globals['_STARTRECOVERYREQUEST']._serialized_end=405
-  _globals['_STARTRECOVERYRESPONSE']._serialized_start=407
-  _globals['_STARTRECOVERYRESPONSE']._serialized_end=497
-  _globals['_RECOVERYPROGRESS']._serialized_start=500
-  _globals['_RECOVERYPROGRESS']._serialized_end=644
-  _globals['_RECOVERYSERVICE']._serialized_start=647
-  _globals['_RECOVERYSERVICE']._serialized_end=843
+  _globals['_RECOVERYSERVICE'].methods_by_name['RecoverBySnapshot']._loaded_options = None
+  _globals['_RECOVERYSERVICE'].methods_by_name['RecoverBySnapshot']._serialized_options = b'\212\265\030\004\010\002\020\001'
+  _globals['_RECOVERYSERVICE'].methods_by_name['AcceptLoss']._loaded_options = None
+  _globals['_RECOVERYSERVICE'].methods_by_name['AcceptLoss']._serialized_options = b'\212\265\030\004\010\002\020\001'
+  _globals['_RECOVERYSERVICE'].methods_by_name['AnnotateGap']._loaded_options = None
+  _globals['_RECOVERYSERVICE'].methods_by_name['AnnotateGap']._serialized_options = b'\212\265\030\004\010\002\020\001'
+  _globals['_RECOVERYSERVICE'].methods_by_name['ListRecoverySources']._loaded_options = None
+  _globals['_RECOVERYSERVICE'].methods_by_name['ListRecoverySources']._serialized_options = b'\212\265\030\002\010\001'
+  _globals['_LISTGAPSREQUEST']._serialized_start=176
+  _globals['_LISTGAPSREQUEST']._serialized_end=249
+  _globals['_LISTGAPSRESPONSE']._serialized_start=251
+  _globals['_LISTGAPSRESPONSE']._serialized_end=321
+  _globals['_STARTRECOVERYREQUEST']._serialized_start=323
+  _globals['_STARTRECOVERYREQUEST']._serialized_end=438
+  _globals['_STARTRECOVERYRESPONSE']._serialized_start=440
+  _globals['_STARTRECOVERYRESPONSE']._serialized_end=530
+  _globals['_RECOVERYPROGRESS']._serialized_start=533
+  _globals['_RECOVERYPROGRESS']._serialized_end=677
+  _globals['_RECOVERBYSNAPSHOTREQUEST']._serialized_start=679
+  _globals['_RECOVERBYSNAPSHOTREQUEST']._serialized_end=798
+  _globals['_RECOVERBYSNAPSHOTRESPONSE']._serialized_start=800
+  _globals['_RECOVERBYSNAPSHOTRESPONSE']._serialized_end=894
+  _globals['_ACCEPTLOSSREQUEST']._serialized_start=896
+  _globals['_ACCEPTLOSSREQUEST']._serialized_end=1008
+  _globals['_ACCEPTLOSSRESPONSE']._serialized_start=1010
+  _globals['_ACCEPTLOSSRESPONSE']._serialized_end=1070
+  _globals['_ANNOTATEGAPREQUEST']._serialized_start=1072
+  _globals['_ANNOTATEGAPREQUEST']._serialized_end=1183
+  _globals['_ANNOTATEGAPRESPONSE']._serialized_start=1185
+  _globals['_ANNOTATEGAPRESPONSE']._serialized_end=1254
+  _globals['_LISTRECOVERYSOURCESREQUEST']._serialized_start=1256
+  _globals['_LISTRECOVERYSOURCESREQUEST']._serialized_end=1302
+  _globals['_LISTRECOVERYSOURCESRESPONSE']._serialized_start=1304
+  _globals['_LISTRECOVERYSOURCESRESPONSE']._serialized_end=1421
+  _globals['_RECOVERYSERVICE']._serialized_start=1424
+  _globals['_RECOVERYSERVICE']._serialized_end=2025
 # @@protoc_insertion_point(module_scope)

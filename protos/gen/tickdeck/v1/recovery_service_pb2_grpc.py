@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RecoveryServiceStub:
-    """RecoveryService shows gaps and starts recoveries.
+    """RecoveryService shows gaps, starts recoveries and gives losses up.
     """
 
     def __init__(self, channel):
@@ -45,10 +45,30 @@ class RecoveryServiceStub:
                 request_serializer=tickdeck_dot_v1_dot_recovery__service__pb2.StartRecoveryRequest.SerializeToString,
                 response_deserializer=tickdeck_dot_v1_dot_recovery__service__pb2.StartRecoveryResponse.FromString,
                 _registered_method=True)
+        self.RecoverBySnapshot = channel.unary_unary(
+                '/tickdeck.v1.RecoveryService/RecoverBySnapshot',
+                request_serializer=tickdeck_dot_v1_dot_recovery__service__pb2.RecoverBySnapshotRequest.SerializeToString,
+                response_deserializer=tickdeck_dot_v1_dot_recovery__service__pb2.RecoverBySnapshotResponse.FromString,
+                _registered_method=True)
+        self.AcceptLoss = channel.unary_unary(
+                '/tickdeck.v1.RecoveryService/AcceptLoss',
+                request_serializer=tickdeck_dot_v1_dot_recovery__service__pb2.AcceptLossRequest.SerializeToString,
+                response_deserializer=tickdeck_dot_v1_dot_recovery__service__pb2.AcceptLossResponse.FromString,
+                _registered_method=True)
+        self.AnnotateGap = channel.unary_unary(
+                '/tickdeck.v1.RecoveryService/AnnotateGap',
+                request_serializer=tickdeck_dot_v1_dot_recovery__service__pb2.AnnotateGapRequest.SerializeToString,
+                response_deserializer=tickdeck_dot_v1_dot_recovery__service__pb2.AnnotateGapResponse.FromString,
+                _registered_method=True)
+        self.ListRecoverySources = channel.unary_unary(
+                '/tickdeck.v1.RecoveryService/ListRecoverySources',
+                request_serializer=tickdeck_dot_v1_dot_recovery__service__pb2.ListRecoverySourcesRequest.SerializeToString,
+                response_deserializer=tickdeck_dot_v1_dot_recovery__service__pb2.ListRecoverySourcesResponse.FromString,
+                _registered_method=True)
 
 
 class RecoveryServiceServicer:
-    """RecoveryService shows gaps and starts recoveries.
+    """RecoveryService shows gaps, starts recoveries and gives losses up.
     """
 
     def ListGaps(self, request, context):
@@ -60,6 +80,34 @@ class RecoveryServiceServicer:
 
     def StartRecovery(self, request, context):
         """StartRecovery asks again now for an open gap, whatever its backoff.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecoverBySnapshot(self, request, context):
+        """RecoverBySnapshot lets a snapshot stand in for an open gap, without asking for its range again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcceptLoss(self, request, context):
+        """AcceptLoss gives an open gap up: its missing messages are declared lost, and the stream goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnnotateGap(self, request, context):
+        """AnnotateGap journals a note on a gap of the running worker, open or closed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRecoverySources(self, request, context):
+        """ListRecoverySources tells which sources of an exchange would answer now, and how old that is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -78,6 +126,26 @@ def add_RecoveryServiceServicer_to_server(servicer, server):
                     request_deserializer=tickdeck_dot_v1_dot_recovery__service__pb2.StartRecoveryRequest.FromString,
                     response_serializer=tickdeck_dot_v1_dot_recovery__service__pb2.StartRecoveryResponse.SerializeToString,
             ),
+            'RecoverBySnapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecoverBySnapshot,
+                    request_deserializer=tickdeck_dot_v1_dot_recovery__service__pb2.RecoverBySnapshotRequest.FromString,
+                    response_serializer=tickdeck_dot_v1_dot_recovery__service__pb2.RecoverBySnapshotResponse.SerializeToString,
+            ),
+            'AcceptLoss': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcceptLoss,
+                    request_deserializer=tickdeck_dot_v1_dot_recovery__service__pb2.AcceptLossRequest.FromString,
+                    response_serializer=tickdeck_dot_v1_dot_recovery__service__pb2.AcceptLossResponse.SerializeToString,
+            ),
+            'AnnotateGap': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnnotateGap,
+                    request_deserializer=tickdeck_dot_v1_dot_recovery__service__pb2.AnnotateGapRequest.FromString,
+                    response_serializer=tickdeck_dot_v1_dot_recovery__service__pb2.AnnotateGapResponse.SerializeToString,
+            ),
+            'ListRecoverySources': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRecoverySources,
+                    request_deserializer=tickdeck_dot_v1_dot_recovery__service__pb2.ListRecoverySourcesRequest.FromString,
+                    response_serializer=tickdeck_dot_v1_dot_recovery__service__pb2.ListRecoverySourcesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'tickdeck.v1.RecoveryService', rpc_method_handlers)
@@ -87,7 +155,7 @@ def add_RecoveryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RecoveryService:
-    """RecoveryService shows gaps and starts recoveries.
+    """RecoveryService shows gaps, starts recoveries and gives losses up.
     """
 
     @staticmethod
@@ -134,6 +202,114 @@ class RecoveryService:
             '/tickdeck.v1.RecoveryService/StartRecovery',
             tickdeck_dot_v1_dot_recovery__service__pb2.StartRecoveryRequest.SerializeToString,
             tickdeck_dot_v1_dot_recovery__service__pb2.StartRecoveryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecoverBySnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickdeck.v1.RecoveryService/RecoverBySnapshot',
+            tickdeck_dot_v1_dot_recovery__service__pb2.RecoverBySnapshotRequest.SerializeToString,
+            tickdeck_dot_v1_dot_recovery__service__pb2.RecoverBySnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcceptLoss(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickdeck.v1.RecoveryService/AcceptLoss',
+            tickdeck_dot_v1_dot_recovery__service__pb2.AcceptLossRequest.SerializeToString,
+            tickdeck_dot_v1_dot_recovery__service__pb2.AcceptLossResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnnotateGap(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickdeck.v1.RecoveryService/AnnotateGap',
+            tickdeck_dot_v1_dot_recovery__service__pb2.AnnotateGapRequest.SerializeToString,
+            tickdeck_dot_v1_dot_recovery__service__pb2.AnnotateGapResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRecoverySources(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickdeck.v1.RecoveryService/ListRecoverySources',
+            tickdeck_dot_v1_dot_recovery__service__pb2.ListRecoverySourcesRequest.SerializeToString,
+            tickdeck_dot_v1_dot_recovery__service__pb2.ListRecoverySourcesResponse.FromString,
             options,
             channel_credentials,
             insecure,

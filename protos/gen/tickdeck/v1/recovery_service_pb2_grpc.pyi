@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RecoveryServiceStub:
-    """RecoveryService shows gaps and starts recoveries."""
+    """RecoveryService shows gaps, starts recoveries and gives losses up."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -37,19 +37,35 @@ class RecoveryServiceStub:
     """ListGaps returns gaps, open ones first, then the newest."""
     StartRecovery: _grpc.UnaryUnaryMultiCallable[_recovery_service_pb2.StartRecoveryRequest, _recovery_service_pb2.StartRecoveryResponse]
     """StartRecovery asks again now for an open gap, whatever its backoff."""
+    RecoverBySnapshot: _grpc.UnaryUnaryMultiCallable[_recovery_service_pb2.RecoverBySnapshotRequest, _recovery_service_pb2.RecoverBySnapshotResponse]
+    """RecoverBySnapshot lets a snapshot stand in for an open gap, without asking for its range again."""
+    AcceptLoss: _grpc.UnaryUnaryMultiCallable[_recovery_service_pb2.AcceptLossRequest, _recovery_service_pb2.AcceptLossResponse]
+    """AcceptLoss gives an open gap up: its missing messages are declared lost, and the stream goes on."""
+    AnnotateGap: _grpc.UnaryUnaryMultiCallable[_recovery_service_pb2.AnnotateGapRequest, _recovery_service_pb2.AnnotateGapResponse]
+    """AnnotateGap journals a note on a gap of the running worker, open or closed."""
+    ListRecoverySources: _grpc.UnaryUnaryMultiCallable[_recovery_service_pb2.ListRecoverySourcesRequest, _recovery_service_pb2.ListRecoverySourcesResponse]
+    """ListRecoverySources tells which sources of an exchange would answer now, and how old that is."""
 
 @_typing.type_check_only
 class RecoveryServiceAsyncStub(RecoveryServiceStub):
-    """RecoveryService shows gaps and starts recoveries."""
+    """RecoveryService shows gaps, starts recoveries and gives losses up."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListGaps: _aio.UnaryUnaryMultiCallable[_recovery_service_pb2.ListGapsRequest, _recovery_service_pb2.ListGapsResponse]  # type: ignore[assignment]
     """ListGaps returns gaps, open ones first, then the newest."""
     StartRecovery: _aio.UnaryUnaryMultiCallable[_recovery_service_pb2.StartRecoveryRequest, _recovery_service_pb2.StartRecoveryResponse]  # type: ignore[assignment]
     """StartRecovery asks again now for an open gap, whatever its backoff."""
+    RecoverBySnapshot: _aio.UnaryUnaryMultiCallable[_recovery_service_pb2.RecoverBySnapshotRequest, _recovery_service_pb2.RecoverBySnapshotResponse]  # type: ignore[assignment]
+    """RecoverBySnapshot lets a snapshot stand in for an open gap, without asking for its range again."""
+    AcceptLoss: _aio.UnaryUnaryMultiCallable[_recovery_service_pb2.AcceptLossRequest, _recovery_service_pb2.AcceptLossResponse]  # type: ignore[assignment]
+    """AcceptLoss gives an open gap up: its missing messages are declared lost, and the stream goes on."""
+    AnnotateGap: _aio.UnaryUnaryMultiCallable[_recovery_service_pb2.AnnotateGapRequest, _recovery_service_pb2.AnnotateGapResponse]  # type: ignore[assignment]
+    """AnnotateGap journals a note on a gap of the running worker, open or closed."""
+    ListRecoverySources: _aio.UnaryUnaryMultiCallable[_recovery_service_pb2.ListRecoverySourcesRequest, _recovery_service_pb2.ListRecoverySourcesResponse]  # type: ignore[assignment]
+    """ListRecoverySources tells which sources of an exchange would answer now, and how old that is."""
 
 class RecoveryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """RecoveryService shows gaps and starts recoveries."""
+    """RecoveryService shows gaps, starts recoveries and gives losses up."""
 
     @_abc_1.abstractmethod
     def ListGaps(
@@ -66,5 +82,37 @@ class RecoveryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_recovery_service_pb2.StartRecoveryResponse, _abc.Awaitable[_recovery_service_pb2.StartRecoveryResponse]]:
         """StartRecovery asks again now for an open gap, whatever its backoff."""
+
+    @_abc_1.abstractmethod
+    def RecoverBySnapshot(
+        self,
+        request: _recovery_service_pb2.RecoverBySnapshotRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recovery_service_pb2.RecoverBySnapshotResponse, _abc.Awaitable[_recovery_service_pb2.RecoverBySnapshotResponse]]:
+        """RecoverBySnapshot lets a snapshot stand in for an open gap, without asking for its range again."""
+
+    @_abc_1.abstractmethod
+    def AcceptLoss(
+        self,
+        request: _recovery_service_pb2.AcceptLossRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recovery_service_pb2.AcceptLossResponse, _abc.Awaitable[_recovery_service_pb2.AcceptLossResponse]]:
+        """AcceptLoss gives an open gap up: its missing messages are declared lost, and the stream goes on."""
+
+    @_abc_1.abstractmethod
+    def AnnotateGap(
+        self,
+        request: _recovery_service_pb2.AnnotateGapRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recovery_service_pb2.AnnotateGapResponse, _abc.Awaitable[_recovery_service_pb2.AnnotateGapResponse]]:
+        """AnnotateGap journals a note on a gap of the running worker, open or closed."""
+
+    @_abc_1.abstractmethod
+    def ListRecoverySources(
+        self,
+        request: _recovery_service_pb2.ListRecoverySourcesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recovery_service_pb2.ListRecoverySourcesResponse, _abc.Awaitable[_recovery_service_pb2.ListRecoverySourcesResponse]]:
+        """ListRecoverySources tells which sources of an exchange would answer now, and how old that is."""
 
 def add_RecoveryServiceServicer_to_server(servicer: RecoveryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -14,6 +14,7 @@ fn told(rig: &Rig) -> Vec<(SessionEventKind, u8, u64)> {
             kind,
             session,
             next_sequence,
+            ..
         } => Some((*kind, session.0[9], *next_sequence)),
         _ => None,
     };

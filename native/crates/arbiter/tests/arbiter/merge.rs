@@ -74,7 +74,7 @@ fn in_order_path_does_not_copy() {
     struct Place(Option<*const u8>);
     impl Output for Place {
         fn deliver(&mut self, run: Run<'_>) {
-            self.0 = Some(run.blocks.as_ptr());
+            self.0 = Some(run.payload.as_ptr());
         }
         fn event(&mut self, _: tickdeck_arbiter::Event) {}
     }
@@ -85,7 +85,7 @@ fn in_order_path_does_not_copy() {
         let mut place = Place(None);
         let arrival = tickdeck_arbiter::Arrival {
             source: A,
-            packet,
+            unit: packet.into(),
             rx_ns: 0,
             stamp: 1,
             now_ns: 0,
@@ -117,7 +117,7 @@ fn stamps_belong_to_their_copy() {
         let packet = tickdeck_wire::moldudp64::Packet::parse(&bytes).expect("well formed");
         let arrival = tickdeck_arbiter::Arrival {
             source,
-            packet,
+            unit: packet.into(),
             rx_ns,
             stamp,
             now_ns: 0,

@@ -101,6 +101,7 @@ fn check_account(rig: &Rig) {
         taken + refused,
         "each message is counted exactly once"
     );
+    assert_eq!(counters.conflicts, 0, "equal bytes never conflict");
     let per_gap: u64 = rig.arbiter.gaps().map(|view| view.missing).sum();
     assert_eq!(
         per_gap,

@@ -13,6 +13,7 @@ fn told(rig: &Rig) -> Vec<(SessionEventKind, u8, u64)> {
             kind,
             session,
             next_sequence,
+            ..
         } => Some((*kind, session.0[9], *next_sequence)),
         _ => None,
     };
@@ -158,4 +159,32 @@ fn new_session_after_a_restart() {
     assert_eq!(rig.data(A, 3, 3), Disposition::Held);
     assert_eq!(told(&rig), [(Changed, b'2', 1)]);
     assert_eq!(rig.holes(1), [(1, 2)]);
+}
+
+/// Whether a takeover was expected: after an end it was, after mere silence it was not.
+#[test]
+fn takeover_is_expected_after_an_end() {
+    for ended in [true, false] {
+        let mut rig = Rig::starting(Start::SessionStart);
+        rig.data(A, 1, 1);
+        if ended {
+            rig.end(A, 2);
+        } else {
+            rig.advance(3_000 * MS);
+        }
+        rig.session = session(b'2');
+        rig.data(B, 1, 1);
+        let changed = rig.events().into_iter().find_map(|event| match event {
+            Event::Session {
+                kind: SessionEventKind::Changed,
+                expected,
+                ..
+            } => Some(expected),
+            _ => None,
+        });
+        assert_eq!(changed, Some(ended));
+        let counters = rig.arbiter.counters();
+        assert_eq!(counters.session_changes, 1);
+        assert_eq!(counters.session_changes_unexpected, u64::from(!ended));
+    }
 }

@@ -1,8 +1,8 @@
 //! A venue whose messages tell their own sequence number, and an output that checks all it gets.
 
 use tickdeck_arbiter::{
-    Arbiter, Arrival, Config, Disposition, Event, LossReason, Output, Run, SessionEventKind,
-    Source, Start,
+    Arbiter, Arrival, Config, Conflict, Disposition, Event, LossReason, Output, Run,
+    SessionEventKind, Source, Start, Unit,
 };
 use tickdeck_wire::moldudp64::{Blocks, Packet, PacketBuilder, Session, end_of_session, heartbeat};
 
@@ -44,6 +44,9 @@ pub(crate) enum Out {
 #[derive(Debug, Default)]
 pub(crate) struct Checked {
     pub(crate) out: Vec<Out>,
+    pub(crate) conflicts: Vec<Conflict>,
+    /// First line, second line, lead.
+    pub(crate) races: Vec<(u8, u8, u64)>,
     session: Option<Session>,
     next: u64,
 }
@@ -56,7 +59,7 @@ impl Output for Checked {
             "output is strictly in sequence"
         );
         assert!(run.count > 0, "a run has messages");
-        let mut blocks = Blocks::new(run.blocks);
+        let mut blocks = Blocks::new(run.payload);
         for sequence in self.next..self.next + u64::from(run.count) {
             assert_eq!(
                 blocks.next(),
@@ -73,12 +76,21 @@ impl Output for Checked {
             .push(Out::Run(run.first_sequence, self.next - 1, run.source));
     }
 
+    fn conflict(&mut self, conflict: Conflict) {
+        self.conflicts.push(conflict);
+    }
+
+    fn race(&mut self, first_line: u8, second_line: u8, lead_ns: u64) {
+        self.races.push((first_line, second_line, lead_ns));
+    }
+
     fn event(&mut self, event: Event) {
         match event {
             Event::Session {
                 kind,
                 session,
                 next_sequence,
+                ..
             } => {
                 if kind != SessionEventKind::Ended {
                     self.session = Some(session);
@@ -96,6 +108,7 @@ impl Output for Checked {
                     "a gap is closed behind its last message"
                 );
             }
+            Event::Stopped { sequence } => assert_eq!(sequence, self.next, "it stands there"),
             Event::GapOpened { .. } | Event::GapWaitOver { .. } | Event::GapProgress { .. } => {}
         }
         self.out.push(Out::Event(event));
@@ -108,6 +121,8 @@ pub(crate) struct Rig {
     pub(crate) checked: Checked,
     pub(crate) session: Session,
     pub(crate) now_ns: u64,
+    /// By how much packets were received before the arbiter sees them.
+    pub(crate) waited_ns: u64,
     /// Messages of the packets that were not refused.
     pub(crate) fed: u64,
 }
@@ -119,23 +134,31 @@ impl Rig {
             checked: Checked::default(),
             session: session(b'1'),
             now_ns: 0,
+            waited_ns: 0,
             fed: 0,
         }
     }
 
+    /// With a reorder window of 2 ms, whatever the lines do.
     pub(crate) fn starting(start: Start) -> Self {
         Self::new(Config {
             start,
+            reorder_window_min_ns: 2 * MS,
+            reorder_window_packets: 0,
             ..Config::default()
         })
     }
 
     pub(crate) fn packet(&mut self, source: Source, bytes: &[u8]) -> Disposition {
         let packet = Packet::parse(bytes).expect("a well-formed packet");
+        self.unit(source, packet.into())
+    }
+
+    pub(crate) fn unit(&mut self, source: Source, unit: Unit<'_>) -> Disposition {
         let arrival = Arrival {
             source,
-            packet,
-            rx_ns: 1_000_000 + self.now_ns,
+            unit,
+            rx_ns: 1_000_000 + self.now_ns - self.waited_ns,
             stamp: 1,
             now_ns: self.now_ns,
         };
@@ -147,7 +170,7 @@ impl Rig {
                 | Disposition::SequenceOverflow
         );
         if !refused {
-            self.fed += u64::from(packet.count());
+            self.fed += u64::from(unit.count());
         }
         disposition
     }

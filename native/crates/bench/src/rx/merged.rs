@@ -109,7 +109,7 @@ impl Sink for Merged<'_> {
         };
         let arrival = Arrival {
             source: Source::Line(line),
-            packet,
+            unit: packet.into(),
             rx_ns,
             stamp: stamp::KERNEL,
             now_ns: self.now_ns,
@@ -136,7 +136,7 @@ impl Output for Publisher<'_> {
             kind: kind::DATA,
             line: match run.source {
                 Source::Line(line) => line,
-                Source::Retransmit => u8::MAX,
+                _ => u8::MAX,
             },
             stamp: run.stamp,
             channel: 0,
@@ -144,7 +144,7 @@ impl Output for Publisher<'_> {
             venue_seq: run.first_sequence,
             rx_ns: run.rx_ns,
         };
-        self.failed += u64::from(self.writer.publish(&header, run.blocks).is_err());
+        self.failed += u64::from(self.writer.publish(&header, run.payload).is_err());
     }
 
     fn event(&mut self, event: Event) {

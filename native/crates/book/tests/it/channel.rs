@@ -10,18 +10,18 @@ use tickdeck_wire::record::{
 
 use crate::common::messages::{add, event};
 
-const ONE: Session = Session(*b"SESSION001");
-const TWO: Session = Session(*b"SESSION002");
+pub(crate) const ONE: Session = Session(*b"SESSION001");
+pub(crate) const TWO: Session = Session(*b"SESSION002");
 
 /// A channel and the number of its next record.
-struct Stream {
-    channel: Channel,
-    seq: u64,
+pub(crate) struct Stream {
+    pub(crate) channel: Channel,
+    pub(crate) seq: u64,
 }
 
 impl Stream {
     /// A channel whose session started at message 1.
-    fn started() -> Self {
+    pub(crate) fn started() -> Self {
         let mut stream = Self {
             channel: Channel::new(config()),
             seq: 1,
@@ -30,7 +30,7 @@ impl Stream {
         stream
     }
 
-    fn record(&mut self, kind: u8, venue_seq: u64, payload: &[u8]) {
+    pub(crate) fn record(&mut self, kind: u8, venue_seq: u64, payload: &[u8]) {
         self.channel.apply(Record {
             seq: self.seq,
             kind,
@@ -41,7 +41,7 @@ impl Stream {
         self.seq += 1;
     }
 
-    fn session(&mut self, kind: SessionEventKind, session: Session, next_sequence: u64) {
+    pub(crate) fn session(&mut self, kind: SessionEventKind, session: Session, next_sequence: u64) {
         let event = SessionEvent {
             kind,
             session,
@@ -51,12 +51,12 @@ impl Stream {
     }
 
     /// Adds with the sequence number as reference and price, `first..=last`.
-    fn data(&mut self, first: u64, last: u64) {
+    pub(crate) fn data(&mut self, first: u64, last: u64) {
         let payload = blocks((first..=last).map(|n| add(n, n as u32)));
         self.record(kind::DATA, first, &payload);
     }
 
-    fn gap(&mut self, kind: u8, gap_id: u64, first: u64, last: u64) {
+    pub(crate) fn gap(&mut self, kind: u8, gap_id: u64, first: u64, last: u64) {
         self.record(
             kind,
             0,
@@ -70,7 +70,7 @@ impl Stream {
         );
     }
 
-    fn lost(&mut self, gap_id: u64, first: u64, last: u64) {
+    pub(crate) fn lost(&mut self, gap_id: u64, first: u64, last: u64) {
         let gap = GapEvent {
             gap_id,
             first,
@@ -84,12 +84,12 @@ impl Stream {
         self.record(kind::GAP_LOST, 0, &event.encode());
     }
 
-    fn trust(&self) -> Trust {
+    pub(crate) fn trust(&self) -> Trust {
         self.channel.books().channel_trust()
     }
 
     /// References that rest, ascending.
-    fn references(&self) -> Vec<u64> {
+    pub(crate) fn references(&self) -> Vec<u64> {
         let mut references: Vec<u64> = self
             .channel
             .books()
@@ -104,7 +104,7 @@ impl Stream {
         references
     }
 
-    fn errors(&self) -> u64 {
+    pub(crate) fn errors(&self) -> u64 {
         self.channel.counters().sequence_errors
     }
 }
@@ -116,7 +116,7 @@ fn config() -> BooksConfig {
     }
 }
 
-fn blocks(messages: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+pub(crate) fn blocks(messages: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
     let mut payload = Vec::new();
     for message in messages {
         binaryfile::push(&mut payload, &message).expect("messages are short");
@@ -124,7 +124,7 @@ fn blocks(messages: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
     payload
 }
 
-fn suspect(since: u64, cause: Cause) -> Trust {
+pub(crate) fn suspect(since: u64, cause: Cause) -> Trust {
     Trust::Suspect(Doubt { since, cause })
 }
 
@@ -399,11 +399,33 @@ fn malformed_records_are_a_doubt() {
     }
 }
 
+/// The ledger's rows and notes, and kinds of a version to come, change no book and no doubt; they
+/// spend their number like any record.
+#[test]
+fn the_ledger_does_not_concern_books() {
+    let mut stream = Stream::started();
+    stream.data(1, 3);
+    for kind in (kind::GAP_ROW..=63).chain([kind::CONFIG_HASH, kind::CLOCK_STEP]) {
+        stream.record(kind, 0, &[7; 280]);
+    }
+    stream.data(4, 5);
+    assert_eq!(
+        (stream.references(), stream.trust()),
+        (vec![1, 2, 3, 4, 5], Trust::Good)
+    );
+    let counters = stream.channel.counters();
+    assert_eq!(
+        (counters.malformed_records, counters.missing_records),
+        (0, 0)
+    );
+    assert_eq!((stream.errors(), stream.channel.cursor()), (0, stream.seq));
+}
+
 proptest! {
     /// No records make the channel panic or break an invariant; the cursor only grows.
     #[test]
     fn any_records_are_survived(
-        records in prop::collection::vec((0..60_u64, 0..12_u8, any_number(), payload()), 1..60)
+        records in prop::collection::vec((0..60_u64, 0..17_u8, any_number(), payload()), 1..60)
     ) {
         let mut channel = Channel::new(config());
         let mut cursor = channel.cursor();

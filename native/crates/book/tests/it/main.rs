@@ -6,3 +6,4 @@ mod common;
 mod real_data;
 mod rules;
 mod snapshot;
+mod venue_snapshot;

@@ -1,4 +1,4 @@
-//! Two lines that lose, repeat, delay and reorder packets, and are cut for a time.
+//! Lines that lose, repeat, delay and reorder packets, and are cut for a time.
 
 use crate::random::Random;
 use crate::world::MS;
@@ -15,10 +15,28 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    /// A line that loses nothing.
+    pub(crate) fn quiet(delay_ns: u64) -> Self {
+        Self {
+            loss_permille: 0,
+            duplicate_permille: 0,
+            delay_ns,
+            jitter_ns: 0,
+            straggler_permille: 0,
+            cuts: Vec::new(),
+        }
+    }
+
+    /// The same line, cut from `start_ns` to `end_ns`.
+    pub(crate) fn cut(mut self, start_ns: u64, end_ns: u64) -> Self {
+        self.cuts.push((start_ns, end_ns));
+        self
+    }
+
     pub(crate) fn new(random: &mut Random, duration_ns: u64) -> Self {
         let cuts = (0..random.between(0, 2)).map(|_| {
             let start_ns = random.between(0, duration_ns);
-            (start_ns, start_ns + random.between(1, duration_ns / 5))
+            (start_ns, start_ns + random.between(1, duration_ns / 3))
         });
         let cuts = cuts.collect();
         Self {

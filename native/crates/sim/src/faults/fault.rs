@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::lies::{Lie, Server};
 use crate::random::{mix, unit};
 use crate::{Planned, SimError};
 
@@ -73,6 +74,17 @@ pub enum Fault {
     },
     /// The re-request server does not answer.
     RequestStop,
+    /// A server that messages can be recovered from lies.
+    Lie {
+        /// Which.
+        server: Server,
+        /// How.
+        lie: Lie,
+        /// Share of answers, 0 to 1.
+        probability: f64,
+        /// Delay of a slow answer, up to ten seconds.
+        delay_ns: u64,
+    },
 }
 
 /// A fault with its lease.
@@ -114,7 +126,7 @@ impl Lines {
 
 impl Fault {
     /// The fault's name on the control socket: `drop`, `cut`, `duplicate`, `reorder`, `delay`,
-    /// `request_stop`.
+    /// `request_stop`, `lie`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Drop { .. } | Self::DropRanges { .. } => "drop",
@@ -123,6 +135,7 @@ impl Fault {
             Self::Reorder { .. } => "reorder",
             Self::Delay { .. } => "delay",
             Self::RequestStop => "request_stop",
+            Self::Lie { .. } => "lie",
         }
     }
 
@@ -134,6 +147,7 @@ impl Fault {
             Self::Drop { probability, .. }
             | Self::Duplicate { probability, .. }
             | Self::Reorder { probability, .. }
+            | Self::Lie { probability, .. }
                 if !(0.0..=1.0).contains(probability) =>
             {
                 bad(format!("probability {probability} is not within 0 and 1"))
@@ -144,6 +158,10 @@ impl Fault {
             Self::Delay { delay_ns, .. } if *delay_ns > MAX_DELAY_NS => {
                 let (delay_us, max_us) = (*delay_ns / 1_000, MAX_DELAY_NS / 1_000);
                 bad(format!("delay_us {delay_us} is more than {max_us}"))
+            }
+            Self::Lie { delay_ns, .. } if *delay_ns > MAX_DELAY_NS => {
+                let (delay_ms, max_ms) = (*delay_ns / 1_000_000, MAX_DELAY_NS / 1_000_000);
+                bad(format!("delay_ms {delay_ms} is more than {max_ms}"))
             }
             Self::DropRanges { ranges, .. } => {
                 if ranges.is_empty() || ranges.len() > MAX_RANGES {
@@ -170,7 +188,7 @@ impl Fault {
             | Self::Duplicate { lines, .. }
             | Self::Reorder { lines, .. }
             | Self::Delay { lines, .. } => Some(*lines),
-            Self::RequestStop => None,
+            Self::RequestStop | Self::Lie { .. } => None,
         }
     }
 }

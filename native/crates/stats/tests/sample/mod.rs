@@ -1,5 +1,6 @@
-//! The sample file behind `tests/data/stats_v1`: one of everything, with values that are easy to
-//! tell apart. Written through the public API alone.
+//! The sample file behind `tests/data/stats_v1_1`: one of everything, with values that are easy to
+//! tell apart. Written through the public API alone. `tests/data/stats_v1` was written by minor
+//! version 0 from the same values, but for the newer fields of gap rows.
 
 use std::path::{Path, PathBuf};
 
@@ -111,7 +112,24 @@ pub(crate) fn gap_rows() -> [GapRow; 4] {
         missing: 0,
         lines_missed: 0b01,
         slo_violated: false,
-        ..GapRow::default()
+        drop_layer: 8,
+        drop_count: 812,
+        channel: 7,
+        waited_ns: 1_700_000_000_001_000_000,
+        requested_last_ns: 1_700_000_000_003_000_000,
+        partial_ns: 1_700_000_000_004_000_000,
+        snapshot_ns: 0,
+        by_line_a: 0,
+        by_line_b: 40,
+        by_other_lines: 0,
+        by_request: 60,
+        by_stream: 0,
+        by_peer: 0,
+        by_snapshot: 0,
+        stale_answers: 3,
+        injected: 2,
+        fault: 4,
+        noted: true,
     };
     let lost = GapRow {
         id: 3,
@@ -123,12 +141,28 @@ pub(crate) fn gap_rows() -> [GapRow; 4] {
         missing: 2,
         lines_missed: 0b11,
         slo_violated: true,
+        partial_ns: 0,
+        by_line_b: 0,
+        by_request: 0,
+        noted: false,
         ..filled
     };
     let over = GapRow {
         id: 257,
-        state: GapState::Requested,
+        first: 400,
+        last: 420,
+        state: GapState::Snapshot,
+        sources: 0b111_1000_0111,
+        reason: 6,
         missing: 3,
+        snapshot_ns: 1_700_000_000_006_000_000,
+        by_line_a: 1,
+        by_line_b: 2,
+        by_other_lines: 3,
+        by_request: 4,
+        by_stream: 5,
+        by_peer: 2,
+        by_snapshot: 1,
         ..lost
     };
     [open, filled, lost, over]

@@ -314,7 +314,9 @@ impl Duty {
     }
 
     fn begin_snapshot(&mut self, now_ns: u64) {
-        let Some(log_id) = self.agent.feed.log_id().filter(|_| self.is_restored) else {
+        // Books that a venue's snapshot is just filling are not worth keeping.
+        let is_usable = self.is_restored && !self.channel.is_loading();
+        let Some(log_id) = self.agent.feed.log_id().filter(|_| is_usable) else {
             return;
         };
         self.snapshot_due_ns = now_ns + self.agent.settings.snapshot_interval_ns;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use tickdeck_journal::{Entry, Reader, Record};
+use tickdeck_wire::ledger::{LedgerNote, LedgerRow, state_name};
 use tickdeck_wire::moldudp64::count_blocks;
 use tickdeck_wire::record::{
     GapEvent, JournalHole, LostEvent, PayloadError, SessionEvent, kind, line, stamp,
@@ -123,6 +124,25 @@ fn event(record: &Record<'_>) -> Result<Vec<Field>, PayloadError> {
                 ("event", json!(event.kind.name())),
                 ("session", json!(event.session.to_string())),
                 ("next_sequence", json!(event.next_sequence)),
+            ]
+        }
+        kind::GAP_ROW => {
+            let row = LedgerRow::decode(payload)?;
+            vec![
+                ("gap_id", json!(row.id)),
+                ("first", json!(row.first)),
+                ("last", json!(row.last)),
+                ("state", json!(state_name(row.state))),
+                ("missing", json!(row.missing)),
+            ]
+        }
+        kind::GAP_NOTE => {
+            let note = LedgerNote::decode(payload)?;
+            vec![
+                ("gap_id", json!(note.gap_id)),
+                ("at_ns", json!(note.at_ns)),
+                ("actor", json!(note.actor)),
+                ("note", json!(note.note)),
             ]
         }
         kind::JOURNAL_HOLE => {

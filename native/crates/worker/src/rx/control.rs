@@ -7,10 +7,10 @@ use rtrb::{Producer, PushError};
 use serde_json::{Value, json};
 
 use super::capture::order::{self, CutOrder};
+use super::gap_orders::{self, GapOrder};
 use super::journal::Seal;
 use super::ladder::watch::ReportOrder;
-use super::recovery::RetryNow;
-use super::wake::Wake;
+use super::recovery_ops;
 use crate::control::{Call, ControlError};
 use crate::lifecycle::StopFlag;
 
@@ -19,6 +19,10 @@ pub(super) const OPS: &[&str] = &[
     "status",
     "drain",
     "recovery.start",
+    "recovery.snapshot",
+    "recovery.sources",
+    "recovery.accept_loss",
+    "recovery.annotate",
     "journal.seal",
     "receive.report",
     "capture.cut",
@@ -35,7 +39,9 @@ pub(super) struct Ops {
     pub(super) stats_path: String,
     pub(super) stop: StopFlag,
     /// `None` when there is nobody to ask.
-    pub(super) recovery: Option<(Producer<RetryNow>, Wake)>,
+    pub(super) recovery: recovery_ops::Orders,
+    /// To the receive thread.
+    pub(super) gaps: Producer<GapOrder>,
     pub(super) journal: Producer<Seal>,
     pub(super) report: Producer<ReportOrder>,
     /// `None` when nothing is captured.
@@ -50,7 +56,11 @@ impl Ops {
                 self.stop.set();
                 Ok(json!({"state": "DRAINING"}))
             }
-            "recovery.start" => self.start_recovery(call),
+            "recovery.start" => recovery_ops::start(&mut self.recovery, call),
+            "recovery.snapshot" => recovery_ops::snapshot(&mut self.recovery, call),
+            "recovery.sources" => recovery_ops::sources(&mut self.recovery, call),
+            "recovery.accept_loss" => gap_orders::accept_loss(&mut self.gaps, call),
+            "recovery.annotate" => gap_orders::annotate(&mut self.gaps, call),
             "journal.seal" => self.seal(call),
             "receive.report" => self.report(call),
             "capture.cut" => order::cut(self.capture.as_ref(), call),
@@ -74,27 +84,6 @@ impl Ops {
         })
     }
 
-    fn start_recovery(&mut self, call: &Call<'_>) -> Result<Value, ControlError> {
-        let id = call.u64("gap_id")?.filter(|id| *id != 0);
-        let Some((orders, wake)) = &mut self.recovery else {
-            return Err(ControlError::new(
-                "WRONG_STATE",
-                "recovery.replay_protocol is \"none\": there is nobody to ask",
-            ));
-        };
-        let (reply, answer) = sync_channel(1);
-        push(orders, RetryNow { id, reply }, "recovery")?;
-        wake.wake();
-        let gaps = wait_for(&answer, call, || orders.is_abandoned())?;
-        match id {
-            Some(id) if gaps == 0 => Err(ControlError::new(
-                "NOT_FOUND",
-                format!("gap {id} is not being recovered: it is closed, or waits for the lines"),
-            )),
-            _ => Ok(json!({"gaps": gaps})),
-        }
-    }
-
     fn seal(&mut self, call: &Call<'_>) -> Result<Value, ControlError> {
         let (reply, answer) = sync_channel(1);
         push(&mut self.journal, Seal { reply }, "journal")?;
@@ -113,7 +102,12 @@ impl Ops {
     }
 }
 
-fn push<T>(orders: &mut Producer<T>, order: T, thread: &str) -> Result<(), ControlError> {
+/// Puts an order into the queue of a thread.
+pub(super) fn push<T>(
+    orders: &mut Producer<T>,
+    order: T,
+    thread: &str,
+) -> Result<(), ControlError> {
     orders.push(order).map_err(|PushError::Full(_)| {
         let text = format!("the {thread} thread has not taken its last orders; try again later");
         ControlError::new("BUSY", text)

@@ -1,20 +1,26 @@
 //! What the receive thread does with packets, time and answers: everything but the sockets.
 
-use tickdeck_arbiter::{Arbiter, Arrival, Disposition, Event, Gap, LossReason, Source};
+use rtrb::Consumer;
+use tickdeck_arbiter::{
+    Arbiter, Arrival, Content, Disposition, Event, Framing, Gap, LossReason, Refused, Source,
+};
+use tickdeck_net::clock::realtime_ns;
 use tickdeck_net::{Datagram, PathCounters, Stamp};
 use tickdeck_stats::Counter;
-use tickdeck_wire::moldudp64::{Packet, PacketKind};
+use tickdeck_wire::moldudp64::Session;
 use tickdeck_wire::record::stamp;
 
 use super::capture::Tap;
+use super::gap_orders::GapOrder;
 use super::gap_rows::{GapRows, monotonic_of};
 use super::ladder::link::Asker;
 use super::ladder::own::{MergeCounts, Own, PATH_LAYERS};
-use super::link::{Command, Feedback};
+use super::link::{Answer, Command, Feedback};
 use super::metrics::{
     IMPLAUSIBLE_JUMP, LineMetrics, MergeMetrics, OVERSIZE, SEQUENCE_OVERFLOW, WRONG_SESSION,
 };
 use super::publisher::Publisher;
+use super::race::RaceMetrics;
 use super::recovery_port::RecoveryPort;
 use crate::exit::{Code, Failure};
 use crate::spec::UnrecoverablePolicy;
@@ -23,14 +29,19 @@ use crate::spec::UnrecoverablePolicy;
 pub(super) const ANSWERS_PER_PASS: usize = 64;
 /// A line whose last packet is older than the other's by this much is silent.
 const SILENT_NS: u64 = 2_000_000_000;
+/// How often the recovery is told where the output stands.
+const POSITION_INTERVAL_NS: u64 = 250_000_000;
 /// Least time between two losses in the log.
 const LOSS_LOG_INTERVAL_NS: u64 = 1_000_000_000;
 
 pub(super) struct Merge {
+    pub(super) framing: Framing,
     pub(super) arbiter: Arbiter,
     pub(super) publisher: Publisher,
     pub(super) rows: GapRows,
     pub(super) asker: Asker,
+    /// Orders of operators.
+    pub(super) orders: Consumer<GapOrder>,
     /// `None` when there is nobody to ask.
     pub(super) port: Option<RecoveryPort>,
     pub(super) policy: UnrecoverablePolicy,
@@ -38,7 +49,15 @@ pub(super) struct Merge {
     /// Losses by layer, one per receiver.
     pub(super) receivers: [[Counter; PATH_LAYERS.len()]; 2],
     pub(super) metrics: MergeMetrics,
+    pub(super) race: RaceMetrics,
     pub(super) requests_dropped: Counter,
+    /// Where the output is to stop, once the lines have come so far.
+    pub(super) stop_target: Option<u64>,
+    /// A snapshot's records are going out. A session that takes over ends it: what is still on its
+    /// way is of the session before.
+    pub(super) is_loading: bool,
+    /// When the recovery is told where the output stands, monotonic ns.
+    pub(super) position_due_ns: u64,
     /// Gaps to give up after the current call.
     pub(super) hopeless: Vec<(u64, LossReason)>,
     /// When a loss was last written to the log, monotonic ns.
@@ -70,16 +89,16 @@ impl Merge {
             metrics.rejected.count(OVERSIZE);
             return;
         }
-        let packet = match Packet::parse(datagram.payload) {
-            Ok(packet) => packet,
-            Err(error) => {
-                metrics.rejected.count(error.reason());
+        let unit = match self.framing.frame(line, datagram.payload, now_ns) {
+            Ok(unit) => unit,
+            Err(Refused { reason }) => {
+                metrics.rejected.count(reason);
                 return;
             }
         };
         let arrival = Arrival {
             source: Source::Line(line),
-            packet,
+            unit,
             rx_ns: datagram.rx_ns,
             stamp: stamp_code(datagram.stamp),
             now_ns,
@@ -89,10 +108,10 @@ impl Merge {
             Disposition::ImplausibleJump => metrics.rejected.count(IMPLAUSIBLE_JUMP),
             Disposition::SequenceOverflow => metrics.rejected.count(SEQUENCE_OVERFLOW),
             Disposition::Control => {
-                if packet.kind() == PacketKind::Heartbeat {
+                if matches!(unit.content, Content::Heartbeat) {
                     metrics.heartbeats.add(1);
                 }
-                if packet.first_sequence() == self.arbiter.next_sequence() {
+                if unit.first_sequence == self.arbiter.next_sequence() {
                     self.publisher.last_delivery_ns = datagram.rx_ns;
                 }
             }
@@ -130,8 +149,17 @@ impl Merge {
     /// What time asks for: waits that are over, news for the recovery.
     pub(super) fn poll(&mut self, now_ns: u64) {
         self.arbiter.poll(now_ns, &mut self.publisher);
+        self.publish_rows();
         self.settle(now_ns);
+        self.stop_if_due(now_ns);
         if let Some(port) = &mut self.port {
+            if now_ns >= self.position_due_ns
+                && let Some(session) = self.arbiter.session()
+            {
+                self.position_due_ns = now_ns + POSITION_INTERVAL_NS;
+                let next = self.arbiter.next_sequence();
+                port.tell(Command::Position { session, next });
+            }
             port.flush(&self.arbiter);
         }
     }
@@ -201,29 +229,14 @@ impl Merge {
         if let Some(tap) = &self.tap {
             metrics.captured.set(tap.packets());
         }
+        self.race.show(&self.arbiter);
         self.publisher
             .show(metrics, self.arbiter.session_has_ended());
     }
 
     fn on_feedback(&mut self, feedback: Feedback, now_ns: u64) {
         match feedback {
-            Feedback::Answer(answer) => {
-                // The recovery thread has parsed it; a packet is parsed again rather than passed
-                // as a promise from another thread.
-                if let Ok(packet) = Packet::parse(&answer.bytes[..answer.length]) {
-                    let arrival = Arrival {
-                        source: Source::Retransmit,
-                        packet,
-                        rx_ns: answer.rx_ns,
-                        stamp: stamp::USER,
-                        now_ns,
-                    };
-                    self.arbiter.on_packet(arrival, &mut self.publisher);
-                }
-                if let Some(port) = &mut self.port {
-                    port.give_back(answer);
-                }
-            }
+            Feedback::Answer(answer) => self.take_answer(answer, now_ns),
             Feedback::Requested {
                 id,
                 requests,
@@ -233,6 +246,14 @@ impl Merge {
             }
             Feedback::SloMissed { id } => self.rows.slo_missed(id),
             Feedback::GiveUp { id, reason } => self.give_up(id, reason, now_ns),
+            Feedback::Faulty { id, fault } => self.rows.fault(id, u64::from(fault as u8)),
+            Feedback::AwaitsSnapshot { id } => self.rows.snapshot_waited(id),
+            Feedback::StopAt { sequence } => self.stop_output(sequence, now_ns),
+            Feedback::SnapshotBegin(event) => self.begin_snapshot(&event),
+            Feedback::SnapshotPart(part) => self.take_snapshot_part(part),
+            Feedback::SnapshotEnd(event) => self.end_snapshot(&event),
+            Feedback::Healed { newest } => self.rows.healed_up_to(newest, realtime_ns()),
+            Feedback::GoOn => self.let_output_go_on(now_ns),
             Feedback::TellAgain => {
                 if let Some(port) = &mut self.port {
                     port.mark_stale();
@@ -242,14 +263,52 @@ impl Merge {
         self.settle(now_ns);
     }
 
-    fn give_up(&mut self, id: u64, reason: LossReason, now_ns: u64) {
+    fn take_answer(&mut self, answer: Answer, now_ns: u64) {
+        let unit = if answer.about.is_whole {
+            self.framing.frame_answer(answer.payload()).ok()
+        } else {
+            answer.unit()
+        };
+        if let Some(unit) = unit.filter(|unit| answer.about.is_of(unit)) {
+            let arrival = Arrival {
+                source: answer.about.source,
+                unit,
+                rx_ns: answer.rx_ns,
+                stamp: stamp::USER,
+                now_ns,
+            };
+            let taken = self.arbiter.on_packet(arrival, &mut self.publisher);
+            if taken == Disposition::Stale {
+                self.rows.stale_answer(answer.about.first);
+            }
+        } else {
+            let about = answer.about;
+            self.tell(Command::Refused { about });
+        }
+        self.give_back(answer);
+    }
+
+    pub(super) fn give_back(&mut self, answer: Answer) {
+        if let Some(port) = &mut self.port {
+            port.give_back(answer);
+        }
+    }
+
+    /// Publishes rows of the ledger that are due.
+    #[inline]
+    pub(super) fn publish_rows(&mut self) {
+        let publisher = &mut self.publisher;
+        self.rows.take_due(|row| publisher.publish_row(row));
+    }
+
+    pub(super) fn give_up(&mut self, id: u64, reason: LossReason, now_ns: u64) {
         self.arbiter
             .give_up(id, reason, now_ns, &mut self.publisher);
     }
 
     /// Works off what the merge told, until it tells nothing more.
     #[inline]
-    fn settle(&mut self, now_ns: u64) {
+    pub(super) fn settle(&mut self, now_ns: u64) {
         while !self.publisher.pending.is_empty() {
             self.work_off_pending(now_ns);
             while let Some((id, reason)) = self.hopeless.pop() {
@@ -270,13 +329,17 @@ impl Merge {
             self.work_off(event, now_ns);
         }
         self.publisher.pending.clear();
+        self.publish_rows();
     }
 
     fn work_off(&mut self, event: Event, now_ns: u64) {
         match event {
-            Event::Session { .. } => {}
+            Event::Session { kind, .. } => self.on_session(kind),
+            Event::Stopped { sequence } => self.tell(Command::Stopped { sequence }),
             Event::GapOpened { gap } => {
-                self.rows.opened(&gap);
+                // A gap has a session; a new one has told its begin before.
+                let session = self.arbiter.session().unwrap_or(Session([b' '; 10]));
+                self.rows.opened(&gap, session);
                 let since_ns = self.last_packet_ns();
                 let hold_dropped = self.arbiter.counters().hold_dropped;
                 self.asker.opened(gap.id, since_ns, hold_dropped);
@@ -287,7 +350,7 @@ impl Merge {
                     tap.gap(&gap);
                 }
                 self.rows
-                    .missed_by(gap.id, self.arbiter.lines_that_missed(gap.first, gap.last));
+                    .waited(gap.id, self.arbiter.lines_that_missed(gap.first, gap.last));
                 match &mut self.port {
                     Some(port) => port.open(&self.arbiter, gap.id, gap.opened_ns),
                     None => self.hopeless.push((gap.id, LossReason::NoRecoverySource)),
@@ -301,7 +364,10 @@ impl Merge {
                 source,
                 wait_over,
             } => {
-                self.rows.progressed(id, missing, source.bit());
+                self.rows.progressed(id, last - first + 1, missing, source);
+                if !matches!(source, Source::Line(_)) {
+                    self.rows.injected(id, 1);
+                }
                 if wait_over {
                     self.tell(Command::Narrowed { id, first, last });
                 }
@@ -336,7 +402,7 @@ impl Merge {
         }
     }
 
-    fn tell(&mut self, command: Command) {
+    pub(super) fn tell(&mut self, command: Command) {
         if let Some(port) = &mut self.port {
             port.tell(command);
         }
@@ -344,6 +410,12 @@ impl Merge {
 
     fn on_loss(&mut self, hole: &Gap, reason: LossReason, now_ns: u64) {
         let (first, last) = (hole.first, hole.last);
+        // Of a gap that goes on behind a snapshot this part is wanted no more.
+        self.tell(Command::Narrowed {
+            id: hole.id,
+            first,
+            last,
+        });
         let is_due = |at_ns| now_ns.saturating_sub(at_ns) >= LOSS_LOG_INTERVAL_NS;
         if self.loss_logged_ns.is_none_or(is_due) {
             self.loss_logged_ns = Some(now_ns);
@@ -354,7 +426,9 @@ impl Merge {
                 "messages lost; further losses of this second are only counted"
             );
         }
-        if self.policy == UnrecoverablePolicy::Halt {
+        // What an operator has given up, or a snapshot stands in for, is no reason to halt.
+        let is_meant = matches!(reason, LossReason::Operator | LossReason::Snapshot);
+        if self.policy == UnrecoverablePolicy::Halt && !is_meant {
             let message = format!(
                 "messages {first}..={last} could not be recovered ({}) and \
                  recovery.unrecoverable_policy is \"halt\"; the loss is in the journal: start the \

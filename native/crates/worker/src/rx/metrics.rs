@@ -1,10 +1,12 @@
 //! The metrics of `tickdeck-rx`, grouped by the one thread that writes each.
 
+use tickdeck_recovery::{Engine, Fault};
 use tickdeck_stats::{Builder, Counter, GapTable, Gauge, Histogram};
 
 use super::ladder::Layer;
 use super::ladder::own::PATH_LAYERS;
 use super::ladder::watch::HostMetrics;
+use super::race::{Race, RaceMetrics};
 use crate::spec::LineName;
 
 /// What a layer lost, of our own lines or of the host.
@@ -17,6 +19,8 @@ pub(super) struct ReceiveMetrics {
     /// One per receiver, which are no more than lines: losses by [`PATH_LAYERS`].
     pub(super) receivers: [[Counter; PATH_LAYERS.len()]; 2],
     pub(super) merge: MergeMetrics,
+    pub(super) lines_race: RaceMetrics,
+    pub(super) race: Race,
     pub(super) ring: RingMetrics,
     pub(super) gaps: GapTable,
     /// Commands to the recovery that did not fit its queue.
@@ -86,17 +90,21 @@ pub(super) struct Rejected {
 
 /// What the recovery thread writes.
 pub(super) struct RecoveryMetrics {
-    pub(super) requests: Counter,
-    pub(super) requests_dropped: Counter,
-    pub(super) retries: Counter,
-    pub(super) failures: Counter,
-    pub(super) fetched_ranges: Counter,
-    pub(super) unrecoverable_gaps: Counter,
-    pub(super) injected_packets: Counter,
-    pub(super) stale_packets: Counter,
-    pub(super) slo_violations: Counter,
+    requests: Counter,
+    requests_dropped: Counter,
+    retries: Counter,
+    failures: Counter,
+    fetched_ranges: Counter,
+    unrecoverable_gaps: Counter,
+    injected_packets: Counter,
+    stale_packets: Counter,
+    slo_violations: Counter,
     pub(super) range_latency_ns: Histogram,
     pub(super) rejected: Rejected,
+    snapshots: Counter,
+    storm: Gauge,
+    /// By [`Fault`]'s number; the first is never used.
+    lies: [Counter; Fault::ALL.len()],
 }
 
 /// What the journal thread writes.
@@ -135,6 +143,8 @@ impl ReceiveMetrics {
                 })
             }),
             merge: MergeMetrics::new(builder),
+            lines_race: RaceMetrics::new(builder),
+            race: Race::new(builder),
             ring: RingMetrics::new(builder),
             requests_dropped: builder.counter("recovery_requests_dropped_total", "requests", ""),
             gaps: builder.gap_table(),
@@ -216,7 +226,14 @@ impl Rejected {
 
     /// Packets that no session can make good: not of the protocol, or too long.
     pub(super) fn malformed(&self) -> u64 {
-        const OF_THE_MERGE: [&str; 3] = [SEQUENCE_OVERFLOW, IMPLAUSIBLE_JUMP, WRONG_SESSION];
+        const OF_THE_MERGE: [&str; 6] = [
+            SEQUENCE_OVERFLOW,
+            IMPLAUSIBLE_JUMP,
+            WRONG_SESSION,
+            TECHNICAL_HEARTBEAT,
+            STRAGGLER,
+            UNCONFIRMED_RESET,
+        ];
         let counters = self.by_reason.iter();
         let malformed = counters.filter(|(reason, _)| !OF_THE_MERGE.contains(reason));
         malformed.map(|(_, counter)| counter.get()).sum()
@@ -245,8 +262,33 @@ impl RecoveryMetrics {
             injected_packets: counter("recovery_injected_packets_total", "packets"),
             stale_packets: counter("recovery_stale_packets_total", "packets"),
             slo_violations: counter("recovery_slo_violations_total", "gaps"),
+            snapshots: counter("recovery_snapshots_total", "snapshots"),
+            lies: Fault::ALL.map(|fault| {
+                let labels = format!("fault={}", fault.name());
+                builder.counter("recovery_lies_total", "faults", &labels)
+            }),
+            storm: builder.state("recovery_storm", "state", ""),
             range_latency_ns: builder.histogram("recovery_range_latency_ns", "ns", ""),
             rejected: Rejected::new(builder, "R"),
+        }
+    }
+
+    /// Copies what the engine counted into the stats file.
+    pub(super) fn show(&self, engine: &Engine) {
+        let counters = engine.counters();
+        self.requests.set(counters.requests);
+        self.requests_dropped.set(counters.requests_dropped);
+        self.retries.set(counters.retries);
+        self.failures.set(counters.failures);
+        self.fetched_ranges.set(counters.fetched_ranges);
+        self.unrecoverable_gaps.set(counters.unrecoverable_gaps);
+        self.injected_packets.set(counters.injected_packets);
+        self.stale_packets.set(counters.stale_packets);
+        self.slo_violations.set(counters.slo_violations);
+        self.snapshots.set(counters.snapshots);
+        self.storm.set(u64::from(engine.storm()));
+        for (metric, lies) in self.lies.iter().zip(counters.lies) {
+            metric.set(lies);
         }
     }
 }
@@ -296,18 +338,35 @@ impl CaptureMetrics {
     }
 }
 
-/// Why a packet is refused.
-const REASONS: [&str; 8] = [
+/// Why a packet is refused, in any protocol.
+const REASONS: [&str; 19] = [
     "truncated",
     "zero_sequence",
     "block_beyond_end",
     "trailing_bytes",
+    "message_beyond_end",
+    "block_beyond_message",
+    "wrong_schema",
+    "not_a_packet_header",
+    "no_sequence",
+    "no_message",
+    "body_too_short",
+    "wrong_release",
+    TECHNICAL_HEARTBEAT,
+    STRAGGLER,
+    UNCONFIRMED_RESET,
     SEQUENCE_OVERFLOW,
     IMPLAUSIBLE_JUMP,
     WRONG_SESSION,
     OVERSIZE,
 ];
 
+/// What a line of EOBI carries beside packets; counted, and no fault.
+const TECHNICAL_HEARTBEAT: &str = "technical_heartbeat";
+/// A packet of numbers that a restart has ended.
+const STRAGGLER: &str = "straggler";
+/// A packet that counts from 1 again, which nobody has confirmed yet.
+const UNCONFIRMED_RESET: &str = "unconfirmed_reset";
 /// The reason of a packet that is longer than allowed.
 pub(super) const OVERSIZE: &str = "oversize";
 /// The reason of a packet with a number that no session reaches.

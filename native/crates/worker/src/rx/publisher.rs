@@ -4,19 +4,22 @@
 //! What the events mean for the gap table and for the recovery is done after the merge's call has
 //! returned, because it needs the merge itself; until then they wait in `pending`.
 
-use tickdeck_arbiter::{Event, Gap, Output, Run, SessionEventKind, Source};
+use tickdeck_arbiter::{Conflict, Event, Gap, Output, Run, SessionEventKind, Source};
 use tickdeck_net::clock;
 use tickdeck_ring::{RecordHeader, RingError, Writer};
+use tickdeck_wire::ledger::{LedgerNote, LedgerRow};
 use tickdeck_wire::moldudp64::Session;
-use tickdeck_wire::record::{GapEvent, LostEvent, SessionEvent, kind, line, stamp};
+use tickdeck_wire::record::{GapEvent, LostEvent, SessionEvent, SnapshotEvent, kind, line, stamp};
 
 use super::gap_rows::utc_of;
 use super::metrics::{MergeMetrics, RingMetrics};
+use super::race::Race;
 
 pub(super) struct Publisher {
     ring: Writer,
     channel: u16,
     metrics: RingMetrics,
+    race: Race,
     session: Option<Session>,
     /// When the last messages were delivered, UTC ns; 0 before.
     pub(super) last_delivery_ns: u64,
@@ -32,12 +35,14 @@ impl Publisher {
         ring: Writer,
         channel: u16,
         metrics: RingMetrics,
+        race: Race,
         most_events: usize,
     ) -> Self {
         Self {
             ring,
             channel,
             metrics,
+            race,
             session: None,
             last_delivery_ns: 0,
             latencies: Latencies::new(),
@@ -98,6 +103,17 @@ impl Publisher {
         self.last_delivery_ns = now_ns;
     }
 
+    /// Publishes the ledger's row of a gap.
+    pub(super) fn publish_row(&mut self, row: &LedgerRow) {
+        self.publish_event(kind::GAP_ROW, row.first, &row.encode());
+    }
+
+    /// Publishes what an operator noted on a gap.
+    pub(super) fn publish_note(&mut self, note: &LedgerNote<'_>) {
+        let mut bytes = [0; LedgerNote::MAX_LEN];
+        self.publish_event(kind::GAP_NOTE, 0, note.encode(&mut bytes));
+    }
+
     fn publish(&mut self, header: &RecordHeader, payload: &[u8]) {
         match self.ring.publish(header, payload) {
             Ok(_) => self.metrics.published.add(1),
@@ -119,6 +135,25 @@ impl Publisher {
             rx_ns: clock::realtime_ns(),
         };
         self.publish(&header, payload);
+    }
+
+    /// Publishes the beginning or the end of a snapshot of the venue's.
+    pub(super) fn snapshot_edge(&mut self, kind: u8, event: &SnapshotEvent) {
+        self.publish_event(kind, event.resume_sequence, &event.encode());
+    }
+
+    /// Publishes a part of that snapshot.
+    pub(super) fn snapshot_part(&mut self, resume_sequence: u64, part: &[u8], rx_ns: u64) {
+        let header = RecordHeader {
+            kind: kind::SNAPSHOT_DATA,
+            line: line::SNAPSHOT,
+            stamp: stamp::USER,
+            channel: self.channel,
+            count: 0,
+            venue_seq: resume_sequence,
+            rx_ns,
+        };
+        self.publish(&header, part);
     }
 
     fn publish_session(&mut self, kind: SessionEventKind, session: Session, next_sequence: u64) {
@@ -170,7 +205,7 @@ impl Output for Publisher {
             venue_seq: run.first_sequence,
             rx_ns: run.rx_ns,
         };
-        self.publish(&header, run.blocks);
+        self.publish(&header, run.payload);
         if self.latencies.is_full_with(run.rx_ns, run.stamp) {
             self.settle_latencies();
         }
@@ -182,6 +217,7 @@ impl Output for Publisher {
                 kind,
                 session,
                 next_sequence,
+                ..
             } => self.publish_session(kind, session, next_sequence),
             Event::GapOpened { gap } => {
                 self.publish_event(kind::GAP_OPEN, gap.first, &gap_event(&gap).encode());
@@ -199,11 +235,20 @@ impl Output for Publisher {
             }
             Event::GapWaitOver { .. }
             | Event::GapProgress { .. }
-            | Event::GapUnrecovered { .. } => {}
+            | Event::GapUnrecovered { .. }
+            | Event::Stopped { .. } => {}
         }
-        if !matches!(event, Event::Session { .. }) {
-            self.pending.push(event);
-        }
+        self.pending.push(event);
+    }
+
+    #[cold]
+    fn conflict(&mut self, conflict: Conflict) {
+        self.race.conflict(conflict);
+    }
+
+    #[inline]
+    fn race(&mut self, first_line: u8, _second_line: u8, lead_ns: u64) {
+        self.race.lead(first_line, lead_ns);
     }
 }
 
@@ -220,6 +265,8 @@ fn line_code(source: Source) -> u8 {
     match source {
         Source::Line(line) => line,
         Source::Retransmit => line::RETRANSMIT,
+        Source::Stream => line::STREAM,
+        Source::Peer => line::PEER,
     }
 }
 

@@ -56,6 +56,7 @@ impl ReceiveThread {
     /// behind the last record of the ring, and why the worker must end, if it must.
     pub(super) fn run(mut self, started: &mpsc::Sender<()>) -> (u64, Result<(), Failure>) {
         let result = self.receive_until_stopped(started);
+        self.merge.publish_rows();
         self.merge.show();
         (self.merge.publisher.next_seq(), result)
     }
@@ -78,6 +79,7 @@ impl ReceiveThread {
                 return Err(failure);
             }
             self.merge.take_verdicts();
+            self.merge.take_orders(now_ns);
             // Between the passes of a backlog the counters may be ahead of the packets, and a
             // reading from before a loss would not be from before its gap is seen.
             let is_due = now_ns >= drops_due_ns

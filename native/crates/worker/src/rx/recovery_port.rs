@@ -14,6 +14,9 @@ pub(super) struct RecoveryPort {
     stale: bool,
     /// Something was told that the recovery does not know of yet.
     unseen: bool,
+    /// The word on a stop that the recovery waits for. It is kept until there is room: without it
+    /// the output would stand for ever.
+    reply: Option<Command>,
     /// Commands that did not fit.
     pub(super) dropped: u64,
 }
@@ -24,6 +27,7 @@ impl RecoveryPort {
             end,
             stale: false,
             unseen: false,
+            reply: None,
             dropped: 0,
         }
     }
@@ -45,6 +49,11 @@ impl RecoveryPort {
     }
 
     pub(super) fn tell(&mut self, command: Command) {
+        if matches!(command, Command::Stopped { .. } | Command::NotStopped) {
+            // Only the newest counts.
+            self.reply = Some(command);
+            return;
+        }
         if self.stale {
             return;
         }
@@ -62,6 +71,12 @@ impl RecoveryPort {
 
     /// Tells everything anew if that is due and there is room; wakes the recovery if it has news.
     pub(super) fn flush(&mut self, arbiter: &Arbiter) {
+        if let Some(reply) = self.reply
+            && self.end.commands.push(reply).is_ok()
+        {
+            self.reply = None;
+            self.unseen = true;
+        }
         if self.stale {
             self.tell_all(arbiter);
         }
@@ -134,7 +149,7 @@ mod tests {
             assert!(builder.push(b"x"));
             let arrival = Arrival {
                 source: Source::Line(0),
-                packet: Packet::parse(builder.finish()).expect("well formed"),
+                unit: Packet::parse(builder.finish()).expect("well formed").into(),
                 rx_ns: 0,
                 stamp: 1,
                 now_ns: 0,
@@ -143,6 +158,26 @@ mod tests {
         }
         arbiter.poll(u64::MAX, &mut Nowhere);
         arbiter
+    }
+
+    /// A full queue does not cost the word on a stop: it is told, once, as soon as there is room.
+    #[test]
+    fn word_on_a_stop_is_kept() {
+        let (end, mut other) = link(8, 100).expect("queues");
+        let mut port = RecoveryPort::new(end);
+        let arbiter = arbiter_with_gaps(2);
+        for id in 0..100 {
+            port.tell(Command::Closed { id });
+        }
+        port.tell(Command::Stopped { sequence: 7 });
+        port.flush(&arbiter);
+        while other.commands.pop().is_ok() {}
+        port.mark_stale();
+        port.flush(&arbiter);
+        port.flush(&arbiter);
+        let told: Vec<_> = std::iter::from_fn(|| other.commands.pop().ok()).collect();
+        let is_word = |command: &&Command| matches!(command, Command::Stopped { sequence: 7 });
+        assert_eq!(told.iter().filter(is_word).count(), 1, "{told:?}");
     }
 
     /// A queue that overflows loses no gap: once there is room, the recovery is told to forget

@@ -3,13 +3,16 @@
 use std::io;
 use std::path::Path;
 
-use tickdeck_arbiter::Start;
+use tickdeck_arbiter::{Framing, Start};
 use tickdeck_journal::{JournalError, OwnedRecord, Reader, Writer};
 use tickdeck_ring::{Read, RingError};
-use tickdeck_wire::moldudp64::{Session, count_blocks};
-use tickdeck_wire::record::{LostEvent, SessionEvent, kind};
+use tickdeck_wire::moldudp64::Session;
+use tickdeck_wire::record::{
+    LossReason, LostEvent, SessionEvent, SessionEventKind, SnapshotEvent, kind,
+};
 
 use super::journal::{HOLE_OVERRUN, record};
+use super::protocol::Wire;
 use crate::exit::chain;
 use crate::spec::StartAt;
 
@@ -70,45 +73,117 @@ pub(super) fn drain_old_ring(path: &Path, writer: &mut Writer) -> Result<Drained
     }
 }
 
-/// Where the merge begins: behind the journal's last record of its last session, or where the
+/// Where the merge begins, and how its lines are read.
+pub(super) struct Beginning {
+    pub(super) start: Start,
+    pub(super) framing: Framing,
+    /// The journal ends inside a snapshot of the whole channel, or before one that its losses wait
+    /// for: another one is needed.
+    pub(super) is_snapshot_cut: bool,
+}
+
+/// The merge begins behind the journal's last record of its last session, or where the
 /// configuration says when there is none.
-pub(super) fn start_of(dir: &Path, start_at: StartAt) -> Result<Start, JournalError> {
+pub(super) fn begin(dir: &Path, start_at: StartAt, wire: Wire) -> Result<Beginning, JournalError> {
     let reader = Reader::open(dir)?;
     let Some(record) = reader.last_record_of_kind(kind::SESSION)? else {
-        return Ok(match start_at {
+        let start = match start_at {
             StartAt::SessionStart => Start::SessionStart,
             StartAt::FirstSeen => Start::FirstSeen,
+        };
+        let framing = wire.framing();
+        return Ok(Beginning {
+            start,
+            framing,
+            is_snapshot_cut: false,
         });
     };
     let (session, mut next_sequence) = session_of(&record)?;
+    let begun_seq = beginning_of(&reader, &record)?;
     // Both kinds advance the stream, and both only ever forward within a session.
-    for (kind, next_of) in [
-        (kind::DATA, next_of_data as NextOf),
-        (kind::GAP_LOST, next_of_loss),
-    ] {
-        if let Some(newest) = reader.last_record_of_kind(kind)?
-            && newest.seq > record.seq
-        {
-            next_sequence = next_sequence.max(next_of(&newest)?);
-        }
+    let newest = |kind| -> Result<Option<OwnedRecord>, JournalError> {
+        let newest = reader.last_record_of_kind(kind)?;
+        Ok(newest.filter(|newest| newest.seq > begun_seq))
+    };
+    let data = newest(kind::DATA)?;
+    if let Some(data) = &data {
+        next_sequence = next_sequence.max(next_of_data(data, wire)?);
     }
-    Ok(Start::Resume {
+    let loss = newest(kind::GAP_LOST)?;
+    if let Some(loss) = &loss {
+        next_sequence = next_sequence.max(next_of_loss(loss)?);
+    }
+    let last_packet = data.as_ref().map(|data| &data.payload[..]);
+    let framing = wire.continued(session, last_packet);
+    let framing = framing.map_err(|error| unreadable(data.as_ref().unwrap_or(&record), error))?;
+    let start = Start::Resume {
         session,
         next_sequence,
+    };
+    Ok(Beginning {
+        start,
+        framing,
+        is_snapshot_cut: is_cut(newest(kind::SNAPSHOT_BEGIN)?, newest(kind::SNAPSHOT_END)?)
+            || (wire == Wire::MoldUdp64 && is_owed(loss, newest(kind::SNAPSHOT_END)?)),
     })
 }
 
-type NextOf = fn(&OwnedRecord) -> Result<u64, JournalError>;
+/// The journal sequence at which the session of a SESSION record began: those that say that it
+/// ended or goes on change nothing about what of it is there.
+fn beginning_of(reader: &Reader, newest: &OwnedRecord) -> Result<u64, JournalError> {
+    let mut seq = newest.seq;
+    let (mut event, session) = (newest.clone(), session_of(newest)?.0);
+    while matches!(
+        kind_of(&event)?,
+        SessionEventKind::Ended | SessionEventKind::Resumed
+    ) {
+        match reader.last_record_of_kind_below(kind::SESSION, seq)? {
+            Some(before) if session_of(&before)?.0 == session => {
+                seq = before.seq;
+                event = before;
+            }
+            _ => break,
+        }
+    }
+    Ok(seq)
+}
+
+/// Whether the newest snapshot of the whole channel has no end.
+fn is_cut(begin: Option<OwnedRecord>, end: Option<OwnedRecord>) -> bool {
+    let of_channel = |record: &OwnedRecord| {
+        let event = SnapshotEvent::decode(&record.payload);
+        event.is_ok_and(|event| event.scope == SnapshotEvent::WHOLE_CHANNEL)
+    };
+    begin
+        .filter(of_channel)
+        .is_some_and(|begin| end.is_none_or(|end| end.seq < begin.seq))
+}
+
+/// Whether the newest loss was given up for a snapshot that did not follow.
+fn is_owed(loss: Option<OwnedRecord>, end: Option<OwnedRecord>) -> bool {
+    let is_for_snapshot = |record: &OwnedRecord| {
+        let event = LostEvent::decode(&record.payload);
+        event.is_ok_and(|event| event.reason == LossReason::Snapshot)
+    };
+    loss.filter(is_for_snapshot)
+        .is_some_and(|loss| end.is_none_or(|end| end.seq < loss.seq))
+}
 
 fn session_of(record: &OwnedRecord) -> Result<(Session, u64), JournalError> {
     let event = SessionEvent::decode(&record.payload).map_err(|error| unreadable(record, error))?;
     Ok((event.session, event.next_sequence))
 }
 
-fn next_of_data(record: &OwnedRecord) -> Result<u64, JournalError> {
-    let count = count_blocks(&record.payload)
+fn kind_of(record: &OwnedRecord) -> Result<SessionEventKind, JournalError> {
+    let event = SessionEvent::decode(&record.payload).map_err(|error| unreadable(record, error))?;
+    Ok(event.kind)
+}
+
+fn next_of_data(record: &OwnedRecord, wire: Wire) -> Result<u64, JournalError> {
+    let count = wire
+        .count(&record.payload)
         .ok_or_else(|| unreadable(record, "its message blocks are not whole"))?;
-    Ok(record.venue_seq.saturating_add(count as u64))
+    Ok(record.venue_seq.saturating_add(count))
 }
 
 fn next_of_loss(record: &OwnedRecord) -> Result<u64, JournalError> {
@@ -129,7 +204,8 @@ fn unreadable(record: &OwnedRecord, problem: impl std::fmt::Display) -> JournalE
 mod tests {
     use tickdeck_journal::{SyncPolicy, WriterConfig};
     use tickdeck_ring::{RecordHeader, RingConfig};
-    use tickdeck_wire::record::{GapEvent, LossReason, SessionEventKind};
+    use tickdeck_wire::ledger::{LedgerNote, LedgerRow};
+    use tickdeck_wire::record::GapEvent;
 
     use super::*;
 
@@ -189,7 +265,8 @@ mod tests {
 
     fn start_in(dir: &Path, writer: &mut Writer) -> Start {
         writer.flush().expect("flushed");
-        start_of(&dir.join("journal"), StartAt::FirstSeen).expect("a start")
+        let begun = begin(&dir.join("journal"), StartAt::FirstSeen, Wire::MoldUdp64);
+        begun.expect("a start").start
     }
 
     fn resume(next_sequence: u64) -> Start {
@@ -300,6 +377,8 @@ mod tests {
             4,
             &LostEvent { gap, reason }.encode(),
         );
+        append(&mut writer, kind::GAP_ROW, 4, &[0; LedgerRow::LEN]);
+        append(&mut writer, kind::GAP_NOTE, 0, &[0; LedgerNote::HEAD_LEN]);
         assert_eq!(start_in(path, &mut writer), resume(10));
         append_session(&mut writer, SessionEventKind::Changed, 1);
         assert_eq!(
@@ -307,5 +386,102 @@ mod tests {
             resume(1),
             "numbers of the session before do not count"
         );
+    }
+
+    /// A journal that ends inside a snapshot says so; one whose snapshot is whole, and one that
+    /// another session follows, do not.
+    #[test]
+    fn a_cut_snapshot_is_seen() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let mut writer = open(directory.path());
+        let path = directory.path().join("journal");
+        let snapshot = SnapshotEvent {
+            gap_id: 1,
+            scope: SnapshotEvent::WHOLE_CHANNEL,
+            resume_sequence: 9,
+            records: 1,
+            orders: 0,
+        };
+        let is_cut = |writer: &mut Writer| {
+            writer.flush().expect("flushed");
+            let begun = begin(&path, StartAt::FirstSeen, Wire::MoldUdp64);
+            begun.expect("a beginning").is_snapshot_cut
+        };
+        append_session(&mut writer, SessionEventKind::Started, 1);
+        assert!(!is_cut(&mut writer));
+        append(&mut writer, kind::SNAPSHOT_BEGIN, 9, &snapshot.encode());
+        append(&mut writer, kind::SNAPSHOT_DATA, 9, &[0, 0]);
+        assert!(is_cut(&mut writer));
+        append(&mut writer, kind::SNAPSHOT_END, 9, &snapshot.encode());
+        assert!(!is_cut(&mut writer));
+        append(&mut writer, kind::SNAPSHOT_BEGIN, 9, &snapshot.encode());
+        append_session(&mut writer, SessionEventKind::Resumed, 9);
+        assert!(is_cut(&mut writer), "a session that goes on owes it still");
+        append_session(&mut writer, SessionEventKind::Changed, 1);
+        assert!(!is_cut(&mut writer));
+        let lost = |reason| {
+            let (gap_id, first, last, detected_ns) = (1, 4, 9, 0);
+            let gap = GapEvent {
+                gap_id,
+                first,
+                last,
+                detected_ns,
+            };
+            LostEvent { gap, reason }.encode()
+        };
+        append(&mut writer, kind::GAP_LOST, 4, &lost(LossReason::Operator));
+        assert!(!is_cut(&mut writer));
+        append(&mut writer, kind::GAP_LOST, 4, &lost(LossReason::Snapshot));
+        assert!(
+            is_cut(&mut writer),
+            "the snapshot of this loss has not begun"
+        );
+        append(&mut writer, kind::SNAPSHOT_END, 9, &snapshot.encode());
+        assert!(!is_cut(&mut writer));
+    }
+
+    /// A restart of the numbers during a stop is seen although the journal has no packet since the
+    /// stop before: the last packet of the epoch counts, not that of the last run.
+    #[test]
+    fn an_epoch_is_continued_over_two_stops() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let mut writer = open(directory.path());
+        let session = Session(*b"EPOCH00001");
+        let packet = |sequence: u32, sent_ns: u64| {
+            let mut bytes = [
+                sequence.to_le_bytes().to_vec(),
+                sent_ns.to_le_bytes().to_vec(),
+            ];
+            // Size, block length, template, schema and version of a heartbeat.
+            bytes[1].extend([10, 0, 0, 0, 12, 0, 1, 0, 9, 0]);
+            bytes.concat()
+        };
+        let mut session_is = |kind, next_sequence| {
+            let event = SessionEvent {
+                kind,
+                session,
+                next_sequence,
+            };
+            append(&mut writer, kind::SESSION, next_sequence, &event.encode());
+            if kind == SessionEventKind::Started {
+                append(&mut writer, kind::DATA, 900, &packet(900, 5_000));
+            }
+            writer.flush().expect("flushed");
+            let path = directory.path().join("journal");
+            let begun = begin(&path, StartAt::FirstSeen, Wire::CmeMdp3).expect("a beginning");
+            let start = Start::Resume {
+                session,
+                next_sequence: 901,
+            };
+            assert_eq!(begun.start, start);
+            let mut framing = begun.framing;
+            let again = packet(2, 6_000);
+            let refused = framing.frame(0, &again, 0);
+            let refused = refused.expect_err("a reset that nothing has confirmed");
+            assert_eq!(refused.reason, "unconfirmed_reset");
+        };
+        session_is(SessionEventKind::Started, 900);
+        session_is(SessionEventKind::Resumed, 901);
+        session_is(SessionEventKind::Resumed, 901);
     }
 }

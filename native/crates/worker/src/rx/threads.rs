@@ -7,17 +7,18 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rtrb::{Consumer, Producer, RingBuffer};
-use tickdeck_arbiter::{Arbiter, Start};
+use tickdeck_arbiter::Arbiter;
 use tickdeck_journal::{SyncPolicy, Writer, WriterConfig};
 use tickdeck_net::Receiver;
 use tickdeck_net::clock::monotonic_ns;
-use tickdeck_recovery::Engine;
 use tickdeck_ring::RingConfig;
 use tickdeck_stats::Header;
+use tickdeck_wire::ledger::LedgerNote;
 
 use super::Metrics;
 use super::capture::{self, Tap, order::CutOrder};
 use super::failure::{journal_failure, net_failure};
+use super::gap_orders::GapOrder;
 use super::gap_rows::GapRows;
 use super::journal::{JournalThread, STILL_GROWING, Seal};
 use super::ladder::link::{Asker, WatchEnd, link as ladder_link};
@@ -26,21 +27,20 @@ use super::ladder::watch::{HostMetrics, ReportOrder, Watcher};
 use super::lines::{OpenLines, open_lines};
 use super::link::{ReceiveEnd, RecoveryEnd, link};
 use super::merge::Merge;
-use super::metrics::{ReceiveMetrics, RecoveryMetrics};
+use super::metrics::ReceiveMetrics;
+use super::protocol::Wire;
 use super::publisher::Publisher;
 use super::receive::ReceiveThread;
-use super::recovery::{RecoveryThread, RetryNow, connect};
+use super::recovery::{Order, Place, recovery_thread};
+use super::recovery_ops;
 use super::recovery_port::RecoveryPort;
-use super::resume::{drain_old_ring, start_of};
-use super::wake::Wake;
+use super::resume::{Beginning, begin, drain_old_ring};
 use crate::exit::{Code, Failure, chain};
 use crate::lifecycle::StopFlag;
 use crate::spec::{self, Spec};
 
 /// Gaps open at a time; beyond that packets behind a new gap are dropped and asked for later.
-const GAP_CAPACITY: usize = 1024;
-/// Most messages of one request; an answer is many packets, or the rest is asked for again.
-const MESSAGES_PER_REQUEST: u16 = 2000;
+pub(super) const GAP_CAPACITY: usize = 1024;
 /// Events that one call into the merge causes at most, short of a session's end.
 const EVENTS_PER_CALL: usize = 4 * GAP_CAPACITY;
 /// Orders that wait for a thread.
@@ -49,13 +49,12 @@ const ORDERS: usize = 8;
 const HEARTBEAT: Duration = Duration::from_millis(50);
 /// How long the receive thread may take to begin.
 const START_LIMIT: Duration = Duration::from_secs(10);
-/// What the payloads of the journal are: MoldUDP64 message blocks and the events of `wire::record`.
-const JOURNAL_SCHEMA: u32 = 1;
 const NS_PER_MS: u64 = 1_000_000;
 
 /// The queues between the threads.
 pub(super) struct Queues {
-    pub(super) retry_orders: Option<(Producer<RetryNow>, Wake)>,
+    pub(super) recovery_orders: recovery_ops::Orders,
+    pub(super) gap_orders: Producer<GapOrder>,
     pub(super) seal_orders: Producer<Seal>,
     pub(super) report_orders: Producer<ReportOrder>,
     pub(super) capture_orders: Option<SyncSender<CutOrder>>,
@@ -64,7 +63,8 @@ pub(super) struct Queues {
 
 /// The ends that the threads get.
 pub(super) struct InnerQueues {
-    recovery: Option<(ReceiveEnd, RecoveryEnd, Consumer<RetryNow>)>,
+    recovery: Option<(ReceiveEnd, RecoveryEnd, Consumer<Order>)>,
+    gap_orders: Consumer<GapOrder>,
     seal_orders: Consumer<Seal>,
     report_orders: Consumer<ReportOrder>,
     ladder: (Asker, WatchEnd),
@@ -74,27 +74,30 @@ pub(super) struct InnerQueues {
 impl Queues {
     pub(super) fn new(spec: &Spec) -> Result<Self, Failure> {
         let exchange = &spec.exchange;
+        let (gap_orders, gap_inbox) = RingBuffer::new(ORDERS);
         let (seal_orders, seal_inbox) = RingBuffer::new(ORDERS);
         let (report_orders, report_inbox) = RingBuffer::new(ORDERS);
-        let (mut retry_orders, mut recovery) = (None, None);
-        if exchange.recovery.request_address.is_some() {
+        let (mut recovery_orders, mut recovery) = (None, None);
+        if exchange.recovery.has_source() {
             // Each hole lies behind something held or at the end of a gap.
             let most_holes = exchange.arbiter.hold_capacity_packets + 2 * GAP_CAPACITY;
             let (receive, inner) = link(most_holes, exchange.receive.max_packet_bytes)?;
             let (orders, inbox) = RingBuffer::new(ORDERS);
-            retry_orders = Some((orders, inner.wake.clone()));
+            recovery_orders = Some((orders, inner.wake.clone()));
             recovery = Some((receive, inner, inbox));
         }
         let (capture_orders, capture) = capture::link(&exchange.capture).unzip();
         let inner = InnerQueues {
             recovery,
+            gap_orders: gap_inbox,
             seal_orders: seal_inbox,
             report_orders: report_inbox,
             ladder: ladder_link(),
             capture,
         };
         Ok(Self {
-            retry_orders,
+            recovery_orders,
+            gap_orders,
             seal_orders,
             report_orders,
             capture_orders,
@@ -127,7 +130,7 @@ pub(super) fn start(
     let Log {
         writer,
         config,
-        start,
+        begun,
     } = open_log(spec)?;
     let ring = create_ring(spec, &writer)?;
     let ring_reader = tickdeck_ring::Reader::open(&spec.ring_path)
@@ -144,13 +147,27 @@ pub(super) fn start(
     let watcher = make_watcher(spec, &lines, watch_end, orders, metrics.host)?;
     let recovery_stop = Arc::new(AtomicBool::new(false));
     let recovery = recovery_end
-        .map(|(end, orders)| recovery_thread(spec, end, orders, metrics.recovery, &recovery_stop))
+        .map(|(end, orders)| {
+            let (counters, readiness) = (metrics.recovery, metrics.readiness);
+            let place = Place {
+                next_seq: writer.next_seq(),
+                is_snapshot_cut: begun.is_snapshot_cut,
+            };
+            let stop = &recovery_stop;
+            recovery_thread(spec, end, orders, counters, readiness, place, stop)
+        })
         .transpose()?;
     let (tap, capture) = capture::open(spec, queues.capture, metrics.capture)?;
     let capture_stop = Arc::new(AtomicBool::new(false));
+    let ends = MergeEnds {
+        port,
+        asker,
+        orders: queues.gap_orders,
+        tap,
+    };
     let receive = ReceiveThread {
         lines,
-        merge: make_merge(spec, start, ring, port, asker, tap, metrics.receive)?,
+        merge: make_merge(spec, begun, ring, ends, metrics.receive)?,
         header: header.clone(),
         wait: spec.exchange.receive.wait,
         cpu: spec.exchange.receive.cpu,
@@ -251,16 +268,17 @@ impl Running {
 struct Log {
     writer: Writer,
     config: WriterConfig,
-    start: Start,
+    begun: Beginning,
 }
 
 fn open_log(spec: &Spec) -> Result<Log, Failure> {
     let journal = &spec.exchange.journal;
+    let wire = Wire::of(&spec.exchange);
     let config = WriterConfig {
         dir: journal.data_dir.clone(),
         segment_size_bytes: journal.segment_size_bytes,
         sync: sync_policy(journal)?,
-        schema_id: JOURNAL_SCHEMA,
+        schema_id: wire.schema_id(),
     };
     let opened = Writer::open(config.clone()).map_err(|error| journal_failure(&error))?;
     let (mut writer, report) = opened;
@@ -268,20 +286,20 @@ fn open_log(spec: &Spec) -> Result<Log, Failure> {
         drain_old_ring(&spec.ring_path, &mut writer).map_err(|error| journal_failure(&error))?;
     // The reader below sees only what was handed to the kernel.
     writer.flush().map_err(|error| journal_failure(&error))?;
-    let start = start_of(&config.dir, spec.exchange.recovery.start_at)
+    let begun = begin(&config.dir, spec.exchange.recovery.start_at, wire)
         .map_err(|error| journal_failure(&error))?;
     tracing::info!(
         clean = report.clean,
         next_seq = writer.next_seq(),
         from_old_ring = drained.records,
         lost_in_old_ring = drained.lost,
-        start = ?start,
+        start = ?begun.start,
         "journal opened"
     );
     Ok(Log {
         writer,
         config,
-        start,
+        begun,
     })
 }
 
@@ -315,42 +333,69 @@ fn create_ring(spec: &Spec, writer: &Writer) -> Result<tickdeck_ring::Writer, Fa
         .map_err(|error| Failure::failed(chain(&error)))
 }
 
-fn make_merge(
-    spec: &Spec,
-    start: Start,
-    ring: tickdeck_ring::Writer,
+/// The merge's ends of its queues with other threads.
+struct MergeEnds {
     port: Option<RecoveryPort>,
     asker: Asker,
+    orders: Consumer<GapOrder>,
     tap: Option<Tap>,
+}
+
+fn make_merge(
+    spec: &Spec,
+    begun: Beginning,
+    ring: tickdeck_ring::Writer,
+    ends: MergeEnds,
     metrics: ReceiveMetrics,
 ) -> Result<Merge, Failure> {
     let exchange = &spec.exchange;
+    let window = &exchange.arbiter;
     let arbiter = Arbiter::new(tickdeck_arbiter::Config {
         lines: exchange.lines.len(),
-        reorder_window_ns: exchange.arbiter.reorder_window_ns,
+        reorder_window_ns: window.reorder_window_ns,
+        // A window that is set shorter than the usual shortest is that short.
+        reorder_window_min_ns: window.reorder_window_min_ns.min(window.reorder_window_ns),
+        reorder_window_packets: window.reorder_window_packets as usize,
         hold_capacity_packets: exchange.arbiter.hold_capacity_packets,
         max_packet_bytes: exchange.receive.max_packet_bytes,
         gap_capacity: GAP_CAPACITY,
         session_takeover_ns: exchange.arbiter.session_takeover_ms * NS_PER_MS,
-        start,
+        start: begun.start,
         ..tickdeck_arbiter::Config::default()
     })
     .map_err(|error| Failure::new(Code::Config, format!("exchange.arbiter: {error}")))?;
     Ok(Merge {
+        framing: begun.framing,
         arbiter,
-        publisher: Publisher::new(ring, exchange.channel, metrics.ring, EVENTS_PER_CALL),
-        rows: GapRows::new(metrics.gaps),
-        asker,
-        port,
+        publisher: Publisher::new(
+            ring,
+            exchange.channel,
+            metrics.ring,
+            metrics.race,
+            EVENTS_PER_CALL,
+        ),
+        rows: GapRows::new(
+            metrics.gaps,
+            spec.incarnation_bytes()?,
+            exchange.channel,
+            GAP_CAPACITY,
+        ),
+        asker: ends.asker,
+        orders: ends.orders,
+        port: ends.port,
         policy: exchange.recovery.unrecoverable_policy,
         lines: metrics.lines,
         receivers: metrics.receivers,
         metrics: metrics.merge,
+        race: metrics.lines_race,
         requests_dropped: metrics.requests_dropped,
+        stop_target: None,
+        is_loading: false,
+        position_due_ns: 0,
         hopeless: Vec::with_capacity(GAP_CAPACITY),
         loss_logged_ns: None,
         failure: None,
-        tap,
+        tap: ends.tap,
     })
 }
 
@@ -385,40 +430,6 @@ fn make_watcher(
     ))
 }
 
-fn recovery_thread(
-    spec: &Spec,
-    end: RecoveryEnd,
-    orders: Consumer<RetryNow>,
-    metrics: RecoveryMetrics,
-    stop: &Arc<AtomicBool>,
-) -> Result<RecoveryThread, Failure> {
-    let recovery = &spec.exchange.recovery;
-    let Some(server) = recovery.request_address else {
-        return Err(Failure::new(
-            Code::Config,
-            "recovery.request_address is missing",
-        ));
-    };
-    let engine = Engine::new(tickdeck_recovery::Config {
-        min_request_interval_ns: recovery.min_request_interval_ms * NS_PER_MS,
-        request_timeout_ns: recovery.request_timeout_ms * NS_PER_MS,
-        retry_attempts: recovery.retry_attempts,
-        retry_backoff_ns: recovery.retry_backoff_ms * NS_PER_MS,
-        slo_ns: recovery.slo_ms * NS_PER_MS,
-        max_messages_per_request: MESSAGES_PER_REQUEST,
-        gap_capacity: GAP_CAPACITY,
-    });
-    Ok(RecoveryThread::new(
-        engine,
-        connect(server)?,
-        server,
-        end,
-        orders,
-        metrics,
-        Arc::clone(stop),
-    ))
-}
-
 fn spawn<T: Send + 'static>(
     name: &str,
     body: impl FnOnce() -> T + Send + 'static,
@@ -439,7 +450,9 @@ fn joined<T>(name: &str, thread: JoinHandle<T>) -> Result<T, Failure> {
 }
 
 /// Enough for the longest event.
-const SHORTEST_SLOT: usize = 64;
+const SHORTEST_SLOT: usize = LedgerNote::MAX_LEN;
 
 #[cfg(test)]
 mod steady_tests;
+#[cfg(test)]
+mod stopping_tests;

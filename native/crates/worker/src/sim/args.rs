@@ -8,7 +8,10 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 use tickdeck_sim::Rate;
 use tickdeck_wire::moldudp64::Session;
+use tickdeck_wire::soupbintcp::Username;
 
+use super::cme::PlayCmeArgs;
+use super::eobi::PlayEobiArgs;
 use super::fault_json::FaultSpec;
 
 /// An exchange in one process: plays a day as A/B multicast, answers re-requests, injects faults.
@@ -23,6 +26,10 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Send a session on the lines and answer re-requests.
     Play(Box<PlayArgs>),
+    /// Send a generated EOBI channel: incremental lines and the snapshot channel.
+    PlayEobi(Box<PlayEobiArgs>),
+    /// Send a generated CME MDP 3.0 channel: incremental lines and the snapshot loop.
+    PlayCme(Box<PlayCmeArgs>),
     /// Write a generated trading day (ITCH 5.0, BinaryFILE) and print its table.
     Generate(GenerateArgs),
 }
@@ -56,6 +63,21 @@ pub(super) struct PlayArgs {
     /// Where to answer re-requests; port 0 takes any. Without it nobody answers.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(super) request_listen: Option<SocketAddrV4>,
+    /// Where to serve the session as a SoupBinTCP stream; port 0 takes any.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) soup_listen: Option<SocketAddrV4>,
+    /// Where to serve GLIMPSE snapshots; port 0 takes any.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) glimpse_listen: Option<SocketAddrV4>,
+    /// Where to answer len_seq_payload requests, as another tickdeck; port 0 takes any.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) peer_listen: Option<SocketAddrV4>,
+    /// Who may log in to stream and snapshots, up to six characters; without it anybody may.
+    #[arg(long, requires = "password_file")]
+    pub(super) username: Option<Username>,
+    /// File with that user's password, not readable by others.
+    #[arg(long, value_name = "FILE", requires = "username")]
+    pub(super) password_file: Option<PathBuf>,
     /// MoldUDP64 session, up to ten characters.
     #[arg(long, default_value = "DEMO000001")]
     pub(super) session: Session,
@@ -170,7 +192,7 @@ mod tests {
             .command
         {
             Command::Play(args) => Ok(*args),
-            Command::Generate(_) => Err("not play".to_owned()),
+            _ => Err("not play".to_owned()),
         }
     }
 
@@ -192,13 +214,15 @@ mod tests {
     /// Proves that a bad value is refused with what would be accepted.
     #[test]
     fn bad_values_say_what_is_wanted() {
-        let cases: [(&[&str], &str); 8] = [
+        let cases: [(&[&str], &str); 10] = [
             (&["--rate", "0"], "or max"),
             (&["--line", "C=239.0.0.1:1"], "neither A nor B"),
             (&["--line", "B=nowhere"], "wanted A=GROUP:PORT"),
             (&["--session", "ELEVENCHARS"], "1 to 10 printable"),
             (&["--fault", "{}"], "missing field"),
             (&["--wait"], "--runtime-dir"),
+            (&["--username", "tick"], "--password-file"),
+            (&["--username", "sevenof9"], "at most 6"),
             (&["--destination", "239.1.1.1:5"], "cannot be used with"),
             (&["--destination", "nowhere"], "invalid socket address"),
         ];

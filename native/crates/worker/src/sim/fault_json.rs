@@ -11,6 +11,8 @@
 //! | `reorder` | `line`, `probability`, `depth` (packets) |
 //! | `delay` | `line`, `delay_us` |
 //! | `request_stop` | none |
+//! | `lie` | `server` (`request`, `soup`, `glimpse`, `peer`), `lie` (a word of the table in |
+//! | | `tickdeck_sim::lies`), `probability` (1 when absent), `delay_ms` of a slow answer (1000) |
 
 use std::str::FromStr;
 
@@ -19,6 +21,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde_json::{Value, json};
 use tickdeck_sim::SimError;
 use tickdeck_sim::faults::{Fault, FaultEngine, FaultView, Lines};
+use tickdeck_sim::lies::{Lie, Server};
 
 /// A fault to be armed.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,8 +66,9 @@ impl FaultSpec {
                 }
             }
             "request_stop" => read("request_stop", args).map(|NoArgs {}| Fault::RequestStop)?,
+            "lie" => lie_fault(read("lie", args)?)?,
             other => {
-                let known = "drop, cut, duplicate, reorder, delay, request_stop";
+                let known = "drop, cut, duplicate, reorder, delay, request_stop, lie";
                 let text = format!("there is no fault {other:?}; there are {known}");
                 return Err(serde_json::Error::custom(text));
             }
@@ -120,6 +124,15 @@ pub(super) fn view(view: &FaultView<'_>) -> Value {
             json!({"line": lines.name(), "delay_us": delay_ns / 1_000})
         }
         Fault::RequestStop => json!({}),
+        Fault::Lie {
+            server,
+            lie,
+            probability,
+            delay_ns,
+        } => {
+            json!({"server": server.name(), "lie": lie.name(), "probability": probability,
+                   "delay_ms": delay_ns / 1_000_000})
+        }
     };
     json!({
         "fault_id": view.id, "fault": view.fault.name(), "args": args, "seed": view.seed,
@@ -174,6 +187,15 @@ struct DelayArgs {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct LieArgs {
+    server: String,
+    lie: String,
+    probability: Option<f64>,
+    delay_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct NoArgs {}
 
 #[derive(Deserialize)]
@@ -202,6 +224,25 @@ fn drop_fault(args: DropArgs) -> serde_json::Result<Fault> {
     }
 }
 
+fn lie_fault(args: LieArgs) -> serde_json::Result<Fault> {
+    let unknown = |what: &str, name: &str, known: Vec<&str>| {
+        let text = format!("fault lie: there is no {what} {name:?}; there are ");
+        serde_json::Error::custom(text + &known.join(", "))
+    };
+    let server = Server::from_name(&args.server).ok_or_else(|| {
+        let known = Server::ALL.map(Server::name).to_vec();
+        unknown("server", &args.server, known)
+    })?;
+    let lie = Lie::from_name(&args.lie)
+        .ok_or_else(|| unknown("lie", &args.lie, Lie::ALL.map(Lie::name).to_vec()))?;
+    Ok(Fault::Lie {
+        server,
+        lie,
+        probability: args.probability.unwrap_or(1.0),
+        delay_ns: args.delay_ms.unwrap_or(1_000).saturating_mul(1_000_000),
+    })
+}
+
 fn read<T: DeserializeOwned>(fault: &str, args: Value) -> serde_json::Result<T> {
     serde_json::from_value(args)
         .map_err(|error| serde_json::Error::custom(format!("fault {fault}: {error}")))
@@ -225,6 +266,10 @@ mod tests {
             ),
             ("delay", json!({"line": "B", "delay_us": 1500})),
             ("request_stop", json!({})),
+            (
+                "lie",
+                json!({"server": "soup", "lie": "slow", "probability": 0.5, "delay_ms": 20}),
+            ),
         ];
         let mut engine = FaultEngine::new();
         for (name, args) in &faults {
@@ -261,6 +306,14 @@ mod tests {
                 "no fault \"melt\"; there are drop",
             ),
             (json!({"fault": "cut", "args": {"line": "A"}}), "lease_ms"),
+            (
+                json!({"fault": "lie", "args": {"server": "x", "lie": "stale"}, "lease_ms": 1}),
+                "no server \"x\"; there are request, soup",
+            ),
+            (
+                json!({"fault": "lie", "args": {"server": "peer", "lie": "x"}, "lease_ms": 1}),
+                "no lie \"x\"; there are wrong_session",
+            ),
             (
                 json!({"fault": "cut", "args": {"line": "C"}, "lease_ms": 1}),
                 "line \"C\" is not",

@@ -1,13 +1,14 @@
 //! The player: packets at the wanted rate, heartbeats, ends of session, orders.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tickdeck_net::clock::monotonic_ns;
 use tickdeck_sim::faults::FaultEngine;
+use tickdeck_sim::lies::{Lies, Order as LieOrder, Server};
 use tickdeck_sim::{Pacer, Packetizer, Planned, Rate};
 use tickdeck_wire::moldudp64::PacketKind;
 
@@ -26,13 +27,35 @@ const BATCH_PACKETS: usize = 64;
 /// How often numbers are published.
 const PUBLISH_NS: u64 = 5_000_000;
 
-/// What the player tells the request server.
+/// What the player tells the servers.
 #[derive(Debug)]
 pub(super) struct Published {
     /// The next sequence number to be sent; everything before may be asked for.
     pub(super) next_sequence: AtomicU64,
     /// Set while requests must not be answered.
     pub(super) requests_stopped: AtomicBool,
+    /// The lies in force; the servers count there what they told.
+    lies: Mutex<Lies>,
+}
+
+impl Published {
+    /// The lie for the next answer of a server; `None` is the truth.
+    pub(super) fn draw(&self, server: Server, now_ns: u64) -> Option<LieOrder> {
+        self.with_lies(|lies| lies.draw(server, now_ns))
+    }
+
+    /// Puts the engine's lies in force and tells it which were told.
+    pub(super) fn publish_lies(&self, engine: &mut FaultEngine, now_ns: u64) {
+        let hits = self.with_lies(|lies| {
+            lies.replace(engine.lies(now_ns));
+            lies.take_hits()
+        });
+        hits.into_iter().for_each(|id| engine.note_hit(id));
+    }
+
+    fn with_lies<T>(&self, look: impl FnOnce(&mut Lies) -> T) -> T {
+        look(&mut self.lies.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Default for Published {
@@ -40,6 +63,7 @@ impl Default for Published {
         Self {
             next_sequence: AtomicU64::new(1),
             requests_stopped: AtomicBool::new(false),
+            lies: Mutex::new(Lies::default()),
         }
     }
 }
@@ -202,6 +226,7 @@ impl Player {
         self.published
             .requests_stopped
             .store(stopped, Ordering::Relaxed);
+        self.published.publish_lies(&mut self.engine, now_ns);
         let faults_active = self.engine.armed(now_ns).len() as u64;
         let Some(meters) = &self.meters else { return };
         meters.publish(&PlayFacts {
@@ -272,7 +297,10 @@ impl Player {
                     .map(|()| json!({"cleared": 1}))
                     .map_err(|error| fault_error(&error))
             }
-            What::List => Ok(json!({"faults": self.faults(now_ns)})),
+            What::List => {
+                self.published.publish_lies(&mut self.engine, now_ns);
+                Ok(json!({"faults": self.faults(now_ns)}))
+            }
         }
     }
 

@@ -1,6 +1,11 @@
-//! `tickdeck-journal` as a process: its answers, its exit codes, and the packets it replays.
+//! `tickdeck-journal` as a process: its answers, its exit codes, the packets it replays, the ranges
+//! it serves.
 
 mod captures;
+#[path = "../common/driver.rs"]
+mod driver;
+mod gaps;
 mod looking;
 mod replaying;
+mod serving;
 mod support;

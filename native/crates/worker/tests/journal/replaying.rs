@@ -86,6 +86,31 @@ fn packets_come_back() {
     assert_eq!(value(&stats, "replay_state"), 2);
 }
 
+/// What the ledger adds to a journal is no packet of the venue's: it is skipped and counted.
+#[test]
+fn the_ledger_is_not_sent() {
+    let dir = tempdir().expect("a directory");
+    let journal = dir.path().join("journal");
+    let runtime = dir.path().join("runtime");
+    let mut day = Day::open(&journal, MS);
+    day.session(SessionEventKind::Started, FIRST, 1);
+    let mut sent = vec![day.data(FIRST, 1, &[b"one"])];
+    day.row(1, 5);
+    day.note(1, "nothing to send");
+    sent.push(day.data(FIRST, 2, &[b"two"]));
+    day.session(SessionEventKind::Ended, FIRST, 3);
+    sent.push(end_of_session(FIRST, 3).to_vec());
+    day.writer.close().expect("closes");
+    let listener = Listener::new();
+    let target = listener.target.to_string();
+    let replay = ["replay", "--journal", text(&journal), "--target", &target];
+    let rest = ["--speed", "10", "--runtime-dir", text(&runtime)];
+    let mut child = Running::start(&mut command(&[&replay[..], &rest[..]].concat()));
+    assert_eq!(listener.receive(&mut child), sent);
+    assert_eq!(child.code(), Some(0));
+    assert_eq!(value(&stats(&runtime), "replay_skipped_total"), 2);
+}
+
 /// A range from the middle of a session goes out under that session, as fast as possible.
 #[test]
 fn a_range_keeps_its_session() {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tickdeck_journal::{Record, SyncPolicy, Writer, WriterConfig};
+use tickdeck_wire::ledger::{LedgerNote, LedgerRow, WORDS};
 use tickdeck_wire::moldudp64::{PacketBuilder, Session};
 use tickdeck_wire::record::{
     GapEvent, LossReason, LostEvent, SessionEvent, SessionEventKind, kind, line,
@@ -81,6 +82,37 @@ impl Day {
         packet
     }
 
+    /// Appends the row of a filled gap of the messages 10 to 12 with a state's code.
+    pub(crate) fn row(&mut self, id: u64, state: u64) -> u64 {
+        let row = LedgerRow {
+            id,
+            first: 10,
+            last: 12,
+            state,
+            detected_ns: 77_000,
+            closed_ns: 99_000,
+            sources: 4,
+            by_request: 3,
+            lines_missed: 3,
+            attempts: 2,
+            fault: 8,
+            ..LedgerRow::from_words([0xab; 16], FIRST, &[0; WORDS])
+        };
+        self.append(kind::GAP_ROW, 10, &row.encode())
+    }
+
+    pub(crate) fn note(&mut self, gap_id: u64, note: &str) -> u64 {
+        let note = LedgerNote {
+            gap_id,
+            at_ns: 5,
+            actor: "ops",
+            note,
+        };
+        let mut out = [0; LedgerNote::MAX_LEN];
+        self.append(kind::GAP_NOTE, 0, note.encode(&mut out))
+    }
+
+    /// Appends an event of gap 4.
     pub(crate) fn gap(&mut self, kind: u8) -> u64 {
         let gap = GapEvent {
             gap_id: 4,

@@ -67,6 +67,11 @@ fn a_gap_on_both_lines_is_cut() {
     plant.set("/exchange/capture/before_ms", json!(600));
     // Line B may be late by so much that the test's own pauses open no gap.
     plant.set("/exchange/arbiter/reorder_window_ns", json!(100_000_000));
+    plant.set(
+        "/exchange/arbiter/reorder_window_min_ns",
+        json!(100_000_000),
+    );
+    plant.set("/exchange/arbiter/reorder_window_packets", json!(0));
     let worker = plant.start();
     plant.send_both(1, 2);
     plant.send(0, 3, 3);

@@ -5,10 +5,15 @@
 
 mod bad_input;
 mod capture;
+mod channels;
 mod ladder;
+mod ledger;
 mod losses;
 mod paths;
 mod plant;
 mod restart;
+mod snapshots;
+mod sources;
 mod steady;
 mod stream;
+mod venue;

@@ -73,12 +73,24 @@ impl Plant {
             json!({"name": name, "group": group.to_string(), "port": port,
                    "interface": "127.0.0.1", "source": null, "receive": "recvmmsg"})
         };
+        let recovery = json!({"replay_protocol": "moldudp64",
+                             "request_address": server.local_addr().expect("address").to_string(),
+                             "min_request_interval_ms": 1, "request_timeout_ms": 5000,
+                             "retry_attempts": 3, "retry_backoff_ms": 1, "slo_ms": 500,
+                             "unrecoverable_policy": "declare_lost", "start_at": "session_start",
+                             "username": null, "password_file": null, "peer_address": null,
+                             "connect_timeout_ms": 1000, "retry_backoff_max_ms": 500,
+                             "storm_gaps": 64, "probe_interval_ms": 0,
+                             "snapshot": {"protocol": "none", "address": null, "group": null,
+                                          "port": null, "interface": null, "source": null,
+                                          "timeout_ms": 10_000, "max_bytes": 1_048_576}});
         let spec = json!({
             "schema": "tickdeck.spec/v1", "kind": "rx", "worker": "TEST-rx", "generation": 1,
             "incarnation": "", "runtime_dir": path(""), "ring_path": path("ring"),
             "snapshot_dir": path("snapshots"),
             "exchange": {
-                "name": "TEST", "protocol": "moldudp64", "decoder": "itch50", "channel": 7,
+                "name": "TEST", "protocol": "moldudp64", "decoder": "itch50",
+                "eobi_release": "14.1", "channel": 7,
                 "general": {"mlock_all": false},
                 "afxdp": {"enable": null, "require": "any", "frame_count": 1024, "rx_ring": 1024,
                           "huge_pages": false},
@@ -88,14 +100,11 @@ impl Plant {
                 "packet_mmap": {"enable": null, "queues": 1, "block_bytes": 262_144,
                                 "block_count": 128, "retire_ms": 1},
                 "lines": [line("A", groups[0]), line("B", groups[1])],
-                "arbiter": {"reorder_window_ns": 1_000_000, "hold_capacity_packets": 4096,
+                "arbiter": {"reorder_window_ns": 1_000_000, "reorder_window_min_ns": 1_000_000,
+                            "reorder_window_packets": 16, "hold_capacity_packets": 4096,
                             "session_takeover_ms": 3000},
                 "ring": {"slot_count": 4096},
-                "recovery": {"replay_protocol": "moldudp64",
-                             "request_address": server.local_addr().expect("address").to_string(),
-                             "min_request_interval_ms": 1, "request_timeout_ms": 5000,
-                             "retry_attempts": 3, "retry_backoff_ms": 1, "slo_ms": 500,
-                             "unrecoverable_policy": "declare_lost", "start_at": "session_start"},
+                "recovery": recovery,
                 "journal": {"data_dir": path("journal"), "segment_size_bytes": 1_048_576,
                             "sync_policy": "batch", "fsync_interval_ms": 2},
                 "capture": {"enabled": false, "ring_bytes": 1_048_576, "before_ms": 1000,
@@ -148,6 +157,14 @@ impl Plant {
         let line = &self.spec["exchange"]["lines"][line];
         let text = |key: &str| line[key].to_string().replace('"', "");
         let address = format!("{}:{}", text("group"), text("port"));
+        address.parse().expect("an address")
+    }
+
+    /// Where the snapshot channel is sent to.
+    pub(crate) fn snapshot_destination(&self) -> SocketAddr {
+        let snapshot = &self.spec["exchange"]["recovery"]["snapshot"];
+        let group = snapshot["group"].as_str().expect("a group");
+        let address = format!("{group}:{}", snapshot["port"]);
         address.parse().expect("an address")
     }
 
@@ -293,7 +310,8 @@ impl Plant {
         (first, first + u64::from(request.count) - 1)
     }
 
-    /// Everything in the journal; the messages' content and the journal's own order are checked.
+    /// Everything in the journal but the ledger, which [`Self::ledger`] tells; the messages' content
+    /// and the journal's own order are checked.
     pub(crate) fn journal(&self) -> Vec<Entry> {
         let mut reader = Reader::open(self.directory.path().join("journal")).expect("a journal");
         let mut entries = Vec::new();
@@ -302,10 +320,10 @@ impl Plant {
             assert_eq!(found.seq, next_seq, "journal sequences follow each other");
             let entry = decode(&found.record);
             next_seq = match entry {
-                Entry::Hole(_, to) => to + 1,
+                Some(Entry::Hole(_, to)) => to + 1,
                 _ => found.seq + 1,
             };
-            entries.push(entry);
+            entries.extend(entry);
         }
         entries
     }
@@ -331,6 +349,42 @@ impl Plant {
         count
     }
 
+    /// What `tickdeck-journal gaps` tells of each gap.
+    pub(crate) fn ledger(&self) -> Vec<Value> {
+        let output = Command::new(env!("CARGO_BIN_EXE_tickdeck-journal"))
+            .args(["gaps", "--json"])
+            .arg(self.path("journal"))
+            .output()
+            .expect("tickdeck-journal runs");
+        assert!(output.status.success(), "{output:?}");
+        let lines = output.stdout.lines();
+        lines.map(|line| parse(Some(line))).collect()
+    }
+
+    /// The stats file of an incarnation, from 1, whether it lives or not.
+    pub(crate) fn stats_of(&self, incarnation: u32) -> tickdeck_stats::reader::Reader {
+        let name = format!("stats.00000000-0000-4000-8000-{incarnation:012}.dat");
+        tickdeck_stats::reader::Reader::open(&self.path(&name)).expect("stats file")
+    }
+
+    /// Calls `each` with the runs of the journal, numbers and blocks, and with the numbers of each
+    /// loss, in order.
+    pub(crate) fn each_run(&self, mut each: impl FnMut((u64, u64), Option<Blocks<'_>>)) {
+        let mut reader = Reader::open(self.path("journal")).expect("a journal");
+        while let Some(found) = reader.next().expect("a whole journal") {
+            let (record, payload) = (&found.record, found.record.payload);
+            match record.kind {
+                kind::DATA => each((record.venue_seq, 0), Some(Blocks::new(payload))),
+                kind::GAP_LOST => {
+                    let lost = LostEvent::decode(payload).expect("a loss").gap;
+                    each((lost.first, lost.last), None);
+                }
+                kind::JOURNAL_HOLE => panic!("the journal was lapped: a larger ring is needed"),
+                _ => {}
+            }
+        }
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -351,6 +405,16 @@ impl Worker {
                 "{name}{{{labels}}} stays {}",
                 self.value(name, labels)
             );
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits until a gap's row is as wanted.
+    pub(crate) fn wait_for_gap(&self, is_wanted: impl Fn(&tickdeck_stats::GapRow) -> bool) {
+        let start = Instant::now();
+        while !self.stats().gaps().iter().any(&is_wanted) {
+            let rows = self.stats().gaps();
+            assert!(start.elapsed() < LIMIT, "no such gap among {rows:?}");
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -451,10 +515,12 @@ fn answer_to(request: &Request, most: u64) -> Vec<u8> {
     packet(request.session, first, first + count.min(most) - 1)
 }
 
-fn decode(record: &tickdeck_journal::Record<'_>) -> Entry {
+/// The entry of a record; `None` for those of the ledger.
+fn decode(record: &tickdeck_journal::Record<'_>) -> Option<Entry> {
     let payload = record.payload;
     let gap = || GapEvent::decode(payload).expect("a gap");
-    match record.kind {
+    Some(match record.kind {
+        kind::GAP_ROW | kind::GAP_NOTE => return None,
         kind::DATA => {
             assert_eq!(record.channel, 7);
             let mut next = record.venue_seq;
@@ -479,7 +545,7 @@ fn decode(record: &tickdeck_journal::Record<'_>) -> Entry {
             Entry::Hole(hole.from, hole.to)
         }
         other => panic!("record of kind {other}"),
-    }
+    })
 }
 
 fn parse(line: Option<std::io::Result<String>>) -> Value {

@@ -106,7 +106,8 @@ fn subtract(losses: &mut [Option<u64>], layer: Layer, one: Option<u64>, other: O
 }
 
 impl Verdict {
-    /// The code in the gap table; 0 is no verdict. The daemon's `stats/types.py` has the words.
+    /// The code in the gap table; 0 is no verdict. The words are in
+    /// `tickdeck_wire::ledger` and in the daemon's `stats/types.py`.
     pub(in crate::rx) fn code(self) -> u64 {
         match self {
             Self::Upstream => 1,

@@ -111,6 +111,7 @@ fn pass(thread: &mut ReceiveThread) {
     let now_ns = monotonic_ns();
     thread.pass(now_ns).expect("received");
     thread.merge.take_verdicts();
+    thread.merge.take_orders(now_ns);
     if thread.merge.asker.wants_counts(now_ns) {
         thread.show_drops().expect("counters");
     }
@@ -137,10 +138,20 @@ fn receive_thread(spec: &Spec) -> ReceiveThread {
     let ring = tickdeck_ring::Writer::create(&spec.ring_path, &config).expect("ring");
     let (tap, _) = capture::open(spec, queues.capture, metrics.capture).expect("capture");
     let (asker, _) = queues.ladder;
-    let start = Start::SessionStart;
+    let ends = MergeEnds {
+        port: None,
+        asker,
+        orders: queues.gap_orders,
+        tap,
+    };
+    let begun = Beginning {
+        start: tickdeck_arbiter::Start::SessionStart,
+        framing: Wire::MoldUdp64.framing(),
+        is_snapshot_cut: false,
+    };
     ReceiveThread {
         lines: open_lines(spec).expect("lines"),
-        merge: make_merge(spec, start, ring, None, asker, tap, metrics.receive).expect("a merge"),
+        merge: make_merge(spec, begun, ring, ends, metrics.receive).expect("a merge"),
         header: file.header(),
         wait: spec::Wait::Spin,
         cpu: None,
@@ -152,7 +163,7 @@ fn receive_thread(spec: &Spec) -> ReceiveThread {
     }
 }
 
-fn spec_in(dir: &Path) -> Spec {
+pub(super) fn spec_in(dir: &Path) -> Spec {
     let probe = UdpSocket::bind(("127.0.0.1", 0)).expect("a free port");
     let port = probe.local_addr().expect("address").port();
     let mut text = spec::WHOLE.to_owned();

@@ -128,3 +128,23 @@ proptest! {
         }
     }
 }
+
+/// The ledger in the journal has the word of each code that a verdict can have.
+#[test]
+fn the_ledger_has_the_words() {
+    use tickdeck_wire::ledger::DROP_VERDICTS;
+
+    let causes = Layer::ALL
+        .into_iter()
+        .filter(|layer| layer.can_cause_a_gap());
+    let unreadable = Layer::Nic;
+    let verdicts = [Verdict::Upstream, Verdict::Unknown { unreadable }];
+    let lost = causes.map(|layer| Verdict::Lost { layer, lost: 1 });
+    let words: Vec<&str> = verdicts
+        .into_iter()
+        .chain(lost)
+        .map(Verdict::name)
+        .collect();
+    assert_eq!(words, DROP_VERDICTS[1..]);
+    assert_eq!(Verdict::Upstream.code(), 1);
+}

@@ -1,0 +1,97 @@
+//! What is known of each instrument's two books.
+
+use std::collections::BTreeMap;
+
+use super::{Book, Trust};
+
+/// A book by price.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Prices {
+    pub(super) trust: Trust,
+    /// RptSeq of the last update that is in the book.
+    pub(super) rpt_seq: u32,
+    /// Number of the packet that touched the instrument last.
+    pub(super) touched: u32,
+    /// Packets up to this one are in the book, because its cycle includes them.
+    pub(super) includes: u32,
+}
+
+/// A book by order.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Orders {
+    pub(super) trust: Trust,
+    /// Packets up to this one are in the book, because its cycle includes them.
+    pub(super) includes: u32,
+}
+
+/// Every book that was seen, within a limit.
+#[derive(Debug)]
+pub(super) struct Instruments {
+    prices: BTreeMap<i32, Prices>,
+    orders: BTreeMap<i32, Orders>,
+    most: usize,
+}
+
+impl Instruments {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            prices: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            most,
+        }
+    }
+
+    pub(super) fn prices(&mut self, security_id: i32) -> Option<&mut Prices> {
+        self.prices.get_mut(&security_id)
+    }
+
+    pub(super) fn orders(&mut self, security_id: i32) -> Option<&mut Orders> {
+        self.orders.get_mut(&security_id)
+    }
+
+    /// Enters or replaces a book; false when there is no room for one more.
+    pub(super) fn set_prices(&mut self, security_id: i32, prices: Prices) -> bool {
+        let has_room = self.prices.len() < self.most || self.prices.contains_key(&security_id);
+        if has_room {
+            self.prices.insert(security_id, prices);
+        }
+        has_room
+    }
+
+    /// Enters or replaces a book; false when there is no room for one more.
+    pub(super) fn set_orders(&mut self, security_id: i32, orders: Orders) -> bool {
+        let has_room = self.orders.len() < self.most || self.orders.contains_key(&security_id);
+        if has_room {
+            self.orders.insert(security_id, orders);
+        }
+        has_room
+    }
+
+    /// Every book by order, in order of the instruments.
+    pub(super) fn all_orders(&mut self) -> impl Iterator<Item = (i32, &mut Orders)> {
+        self.orders.iter_mut().map(|(id, orders)| (*id, orders))
+    }
+
+    pub(super) fn trust(&self, security_id: i32, book: Book) -> Option<Trust> {
+        match book {
+            Book::Prices => self.prices.get(&security_id).map(|prices| prices.trust),
+            Book::Orders => self.orders.get(&security_id).map(|orders| orders.trust),
+        }
+    }
+
+    /// The books that lack updates.
+    pub(super) fn suspects(&self) -> impl Iterator<Item = (i32, Book)> {
+        let is_suspect = |trust: Trust| matches!(trust, Trust::Suspect { .. });
+        let prices = self.prices.iter();
+        let prices = prices.filter(move |(_, prices)| is_suspect(prices.trust));
+        let orders = self.orders.iter();
+        let orders = orders.filter(move |(_, orders)| is_suspect(orders.trust));
+        let prices = prices.map(|(id, _)| (*id, Book::Prices));
+        prices.chain(orders.map(|(id, _)| (*id, Book::Orders)))
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.prices.clear();
+        self.orders.clear();
+    }
+}

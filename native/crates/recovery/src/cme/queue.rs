@@ -1,0 +1,67 @@
+//! Packets that a suspect book will need, oldest first, within a limit.
+
+use std::collections::VecDeque;
+
+/// Contiguous packets of the incremental channel up to the newest.
+#[derive(Debug)]
+pub(super) struct Queue {
+    packets: VecDeque<(u32, Vec<u8>)>,
+    bytes: usize,
+    max_bytes: usize,
+}
+
+impl Queue {
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self {
+            packets: VecDeque::new(),
+            bytes: 0,
+            max_bytes,
+        }
+    }
+
+    /// Number of the oldest packet; `None` when there is none.
+    pub(super) fn first(&self) -> Option<u32> {
+        self.packets.front().map(|(sequence, _)| *sequence)
+    }
+
+    /// Appends a packet; returns how many of the oldest had to go for it.
+    pub(super) fn push(&mut self, sequence: u32, packet: &[u8]) -> u64 {
+        debug_assert!(
+            self.packets
+                .back()
+                .is_none_or(|(last, _)| last + 1 == sequence),
+            "the queue has no hole"
+        );
+        self.packets.push_back((sequence, packet.to_vec()));
+        self.bytes += packet.len();
+        let mut dropped = 0;
+        while self.bytes > self.max_bytes
+            && let Some((_, oldest)) = self.packets.pop_front()
+        {
+            self.bytes -= oldest.len();
+            dropped += 1;
+        }
+        dropped
+    }
+
+    /// The packets with a greater number, in order.
+    pub(super) fn behind(&self, sequence: u32) -> impl Iterator<Item = &[u8]> {
+        let first = self
+            .packets
+            .partition_point(|(number, _)| *number <= sequence);
+        self.packets.range(first..).map(|(_, packet)| &packet[..])
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.packets.clear();
+        self.bytes = 0;
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.packets.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}

@@ -1,0 +1,80 @@
+//! The packets of a suspect product, kept until a cycle comes.
+
+use std::collections::VecDeque;
+
+use tickdeck_wire::eobi::{Message, Packet, Release};
+
+/// One whole stretch of a product's messages.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// MsgSeqNum from which on none is missing here.
+    from: u32,
+    packets: VecDeque<(Release, Vec<u8>)>,
+    bytes: usize,
+}
+
+impl Kept {
+    /// Begins anew: messages before `from` are not here.
+    pub(super) fn begin(&mut self, from: u32) {
+        *self = Self {
+            from,
+            ..Self::default()
+        };
+    }
+
+    /// MsgSeqNum from which on none is missing.
+    pub(super) fn from(&self) -> u32 {
+        self.from
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.packets.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Keeps the product's next packet, at the expense of the oldest ones; returns how many went.
+    /// `next` is the number behind the packet.
+    pub(super) fn push(&mut self, packet: &Packet<'_>, next: u32, max_bytes: usize) -> u64 {
+        if number_of_first(packet).is_none() {
+            // Heartbeats: their word is taken already.
+            return 0;
+        }
+        self.bytes += packet.bytes().len();
+        let kept = (packet.release(), packet.bytes().to_vec());
+        self.packets.push_back(kept);
+        let mut dropped = 0;
+        while self.bytes > max_bytes {
+            let Some((_, oldest)) = self.packets.pop_front() else {
+                break;
+            };
+            self.bytes -= oldest.len();
+            dropped += 1;
+            self.from = self.first_number().unwrap_or(next);
+        }
+        dropped
+    }
+
+    /// Calls `each` with every message that is numbered above `last`.
+    pub(super) fn behind(&self, last: u32, mut each: impl FnMut(&Message<'_>)) {
+        for (release, packet) in &self.packets {
+            let packet = Packet::parse(packet, *release).expect("only parsed packets are kept");
+            let is_behind =
+                |message: &Message<'_>| message.msg_seq_num().is_some_and(|number| number > last);
+            packet.messages().filter(is_behind).for_each(|m| each(&m));
+        }
+    }
+
+    fn first_number(&self) -> Option<u32> {
+        let (release, packet) = self.packets.front()?;
+        let packet = Packet::parse(packet, *release).expect("only parsed packets are kept");
+        number_of_first(&packet)
+    }
+}
+
+/// MsgSeqNum of the first message that has one.
+fn number_of_first(packet: &Packet<'_>) -> Option<u32> {
+    packet.messages().find_map(|message| message.msg_seq_num())
+}

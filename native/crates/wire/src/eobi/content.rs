@@ -1,0 +1,232 @@
+//! What messages say, equal for all releases: orders, executions, and what recovery reads.
+//!
+//! A message whose template or length the release does not know is an error of its own and costs
+//! only itself: the next one is found by BodyLen.
+
+use thiserror::Error;
+
+use super::layout::{self, Layout};
+use super::{Message, Release, codec};
+
+/// A side of the book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Side {
+    /// Bids.
+    Buy = 1,
+    /// Offers.
+    Sell = 2,
+}
+
+/// A visible order as the book has it. There is no order id: instrument, side and priority name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// TrdRegTSTimePriority, ns since the epoch; some venues leave it unused.
+    pub priority_ns: Option<u64>,
+    /// DisplayQty, in units of 10⁻⁴.
+    pub quantity: i64,
+    /// Its side.
+    pub side: Side,
+    /// Whether it is a market order; these have no price.
+    pub is_market: bool,
+    /// Its price in units of 10⁻⁸.
+    pub price: Option<i64>,
+}
+
+/// An order that was matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Execution {
+    /// The instrument.
+    pub security_id: i64,
+    /// The resting order's side.
+    pub side: Side,
+    /// The resting order's priority.
+    pub priority_ns: Option<u64>,
+    /// The resting order's price in units of 10⁻⁸.
+    pub price: Option<i64>,
+    /// What was matched, in units of 10⁻⁴.
+    pub last_quantity: i64,
+    /// The price of the match in units of 10⁻⁸; it may differ from the order's.
+    pub last_price: Option<i64>,
+}
+
+/// A decoded message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// The product has nothing to say; its last MsgSeqNum so far, 0 before Start-of-Day.
+    Heartbeat {
+        /// LastMsgSeqNumProcessed.
+        last_processed: u32,
+    },
+    /// A new order at the tail of its price.
+    OrderAdd {
+        /// The instrument.
+        security_id: i64,
+        /// The order.
+        order: Order,
+    },
+    /// An order left its place: remove the previous one, add at the tail.
+    OrderModify {
+        /// The instrument.
+        security_id: i64,
+        /// The priority it had.
+        previous_priority_ns: Option<u64>,
+        /// The price it had, in units of 10⁻⁸.
+        previous_price: Option<i64>,
+        /// The quantity it had, in units of 10⁻⁴.
+        previous_quantity: i64,
+        /// The order as it is now.
+        order: Order,
+    },
+    /// An order changed in its place.
+    OrderModifySamePriority {
+        /// The instrument.
+        security_id: i64,
+        /// The quantity it had, in units of 10⁻⁴.
+        previous_quantity: i64,
+        /// The order as it is now.
+        order: Order,
+    },
+    /// An order is gone.
+    OrderDelete {
+        /// The instrument.
+        security_id: i64,
+        /// The order as it was.
+        order: Order,
+    },
+    /// All orders of an instrument are gone.
+    OrderMassDelete {
+        /// The instrument.
+        security_id: i64,
+    },
+    /// An order was matched whole and is gone.
+    FullOrderExecution(Execution),
+    /// A part of an order was matched; the rest keeps its place.
+    PartialOrderExecution(Execution),
+    /// The touch during an auction, in place of the orders; a side without interest has none.
+    AuctionBbo {
+        /// The instrument.
+        security_id: i64,
+        /// Price and quantity of the best bid.
+        bid: Option<(i64, i64)>,
+        /// Price and quantity of the best offer.
+        offer: Option<(i64, i64)>,
+    },
+    /// Snapshot: a product begins; everything up to this MsgSeqNum is in it.
+    ProductSummary {
+        /// LastMsgSeqNumProcessed.
+        last_processed: u32,
+    },
+    /// Snapshot: an instrument of the product begins.
+    InstrumentSummary {
+        /// The instrument.
+        security_id: i64,
+        /// TotNoOrders: how many snapshot orders follow.
+        orders: u16,
+    },
+    /// Snapshot: an order of the instrument.
+    SnapshotOrder(Order),
+    /// A message of the release that concerns no order.
+    Other(&'static Layout),
+}
+
+/// Why a message is not read. It is skipped by its BodyLen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ContentError {
+    /// The release has no such template.
+    #[error("EOBI {release} has no template {template_id}")]
+    UnknownTemplate {
+        /// TemplateID.
+        template_id: u16,
+        /// The release.
+        release: Release,
+    },
+    /// Not the template's length.
+    #[error("a {name} of EOBI {release} has {expected} bytes, not {actual}")]
+    WrongLength {
+        /// The template's name.
+        name: &'static str,
+        /// Bytes of it in this release.
+        expected: usize,
+        /// BodyLen.
+        actual: usize,
+        /// The release.
+        release: Release,
+    },
+    /// A mandatory field without a value, or a side that is neither.
+    #[error("{field} of a {name} has no value that it may have")]
+    NoValue {
+        /// The template's name.
+        name: &'static str,
+        /// The field's name.
+        field: &'static str,
+    },
+}
+
+impl Message<'_> {
+    /// What the message says.
+    ///
+    /// # Errors
+    /// [`ContentError`]; the messages around it are not concerned.
+    pub fn content(&self, release: Release) -> Result<Content, ContentError> {
+        let (template_id, body) = (self.template_id(), self.body());
+        let layout = release.layout(template_id).ok_or({
+            ContentError::UnknownTemplate {
+                template_id,
+                release,
+            }
+        })?;
+        if !layout.fits(body.len()) {
+            return Err(ContentError::WrongLength {
+                name: layout.name,
+                expected: layout.body_len,
+                actual: body.len(),
+                release,
+            });
+        }
+        let read = match release {
+            Release::V6_0 => codec::v6_0::read,
+            Release::V14_1 => codec::v14_1::read,
+        };
+        let fault = |field| ContentError::NoValue {
+            name: layout.name,
+            field,
+        };
+        Ok(read(template_id, body)
+            .map_err(fault)?
+            .unwrap_or(Content::Other(layout)))
+    }
+}
+
+impl ContentError {
+    /// The reason as a stable snake_case word for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::UnknownTemplate { .. } => "unknown_template",
+            Self::WrongLength { .. } => "wrong_length",
+            Self::NoValue { .. } => "no_value",
+        }
+    }
+}
+
+impl Release {
+    /// What the release says of a template; `None` when it has no such message.
+    pub fn layout(self, template_id: u16) -> Option<&'static Layout> {
+        let messages: &[Layout] = match self {
+            Self::V6_0 => &layout::v6_0::MESSAGES,
+            Self::V14_1 => &layout::v14_1::MESSAGES,
+        };
+        let at = messages.binary_search_by_key(&template_id, |layout| layout.template_id);
+        Some(&messages[at.ok()?])
+    }
+}
+
+impl Side {
+    pub(super) fn from_code(code: Option<u8>) -> Option<Self> {
+        match code? {
+            1 => Some(Self::Buy),
+            2 => Some(Self::Sell),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! CME MDP 3.0: properties over any bytes, the exchange's schemas, and real captures.
+
+mod properties;
+mod real_data;
+mod schema;

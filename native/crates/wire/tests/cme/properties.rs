@@ -1,0 +1,160 @@
+//! Properties of the codec over any bytes and any values.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use tickdeck_wire::cme::layout::LAYOUTS;
+use tickdeck_wire::cme::{
+    HEADER_LEN, MESSAGE_HEADER_LEN, OrderChange, OrderSnapshot, Packet, PacketBuilder, PriceChange,
+    PriceSnapshot, SnapshotHead, SnapshotOrder, template,
+};
+
+proptest! {
+    /// Proves that any bytes are either refused or a packet that accounts for every byte, and that
+    /// reading its messages never panics.
+    #[test]
+    fn a_packet_accounts_for_every_byte(bytes in vec(any::<u8>(), 0..96)) {
+        check_packet(&bytes)?;
+    }
+
+    /// Proves the same for bytes that look like a packet: known templates, small lengths.
+    #[test]
+    fn nearly_right_packets_account_for_every_byte(
+        messages in vec((0..LAYOUTS.len(), vec(0u8..48, 0..120), -2i8..3, 0u16..70), 0..4),
+        extra in vec(any::<u8>(), 0..3),
+    ) {
+        let mut bytes = vec![1; HEADER_LEN];
+        for (row, body, wrong, root_len) in messages {
+            let size = MESSAGE_HEADER_LEN + body.len();
+            let size = (size as i64 + i64::from(wrong)) as u16;
+            for number in [size, root_len, LAYOUTS[row].template_id, 1, 9] {
+                bytes.extend_from_slice(&number.to_le_bytes());
+            }
+            bytes.extend_from_slice(&body);
+        }
+        bytes.extend_from_slice(&extra);
+        check_packet(&bytes)?;
+    }
+
+    /// Proves that no byte of a good packet can be changed so that a reader panics, and that a cut
+    /// packet is refused or has fewer whole messages.
+    #[test]
+    fn damaged_packets_are_survived(at in 0usize..300, byte: u8, cut in 0usize..300) {
+        let mut bytes = sample();
+        let cut = cut.min(bytes.len());
+        let whole = Packet::parse(&bytes).unwrap().messages().count();
+        if let Ok(packet) = Packet::parse(&bytes[..cut]) {
+            prop_assert!(packet.messages().count() < whole || cut == bytes.len());
+        }
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        check_packet(&bytes)?;
+    }
+
+    /// Proves that what the builder wrote of a book is what is read: RptSeqs in order, and the
+    /// instrument of every order through its price entry.
+    #[test]
+    fn books_round_trip(
+        sequence in 1u32..,
+        sending_time_ns: u64,
+        prices in vec((any::<i32>(), any::<u32>()), 1..12),
+        references in vec(any::<prop::sample::Index>(), 0..12),
+        template_id in prop_oneof![Just(template::BOOK), Just(template::BOOK_9)],
+    ) {
+        let changes: Vec<_> = prices.iter().map(|(id, seq)| price(*id, *seq)).collect();
+        let indices: Vec<_> = references.iter().map(|index| index.index(prices.len())).collect();
+        let orders: Vec<_> = indices.iter().map(|index| (*index as u8, order(0))).collect();
+        let mut builder = PacketBuilder::new(1_400);
+        builder.begin(sequence, sending_time_ns);
+        prop_assert!(builder.book(template_id, 1, &changes, &orders));
+        let packet = Packet::parse(builder.finish()).unwrap();
+        prop_assert_eq!(packet.sequence(), sequence);
+        prop_assert_eq!(packet.sending_time_ns(), sending_time_ns);
+        let message = packet.messages().next().unwrap();
+        let read: Vec<_> = message.rpt_seqs().unwrap().collect();
+        let read: Vec<_> = read.iter().map(|update| (update.security_id, update.rpt_seq)).collect();
+        prop_assert_eq!(&read, &prices);
+        let orders = message.order_updates().unwrap();
+        let securities: Vec<_> = orders.map(|order| order.security_id).collect();
+        let expected: Vec<_> = indices.iter().map(|index| prices[*index].0).collect();
+        prop_assert_eq!(securities, expected);
+    }
+}
+
+/// A packet that was accepted holds exactly its header and its messages.
+fn check_packet(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let Ok(packet) = Packet::parse(bytes) else {
+        return Ok(());
+    };
+    let mut held = HEADER_LEN;
+    for message in packet.messages() {
+        held += MESSAGE_HEADER_LEN + message.root().len();
+        if let Ok(groups) = message.groups() {
+            prop_assert_eq!(groups.first().entries().count(), groups.first().len());
+            prop_assert_eq!(groups.second().entries().count(), groups.second().len());
+        }
+        if let Ok(updates) = message.rpt_seqs() {
+            updates.for_each(drop);
+        }
+        if let Ok(securities) = message.order_updates() {
+            securities.for_each(drop);
+        }
+        if let Ok(Some(book)) = PriceSnapshot::read(&message) {
+            prop_assert!(book.entries.len() <= 255);
+        }
+        if let Ok(Some(chunk)) = OrderSnapshot::read(&message) {
+            prop_assert!((1..=chunk.chunks).contains(&chunk.chunk));
+        }
+    }
+    prop_assert!(held <= bytes.len());
+    prop_assert!(packet.sequence() >= 1);
+    prop_assert_eq!(packet.bytes(), bytes);
+    Ok(())
+}
+
+/// A packet with a message of each shape.
+fn sample() -> Vec<u8> {
+    let mut builder = PacketBuilder::new(1_400);
+    builder.begin(1, 2);
+    let head = SnapshotHead {
+        last_msg_seq_num_processed: 3,
+        total_reports: 1,
+        security_id: 4,
+    };
+    let resting = SnapshotOrder {
+        order_id: 1,
+        priority: 2,
+        price: 3,
+        quantity: 4,
+        kind: b'0',
+    };
+    assert!(builder.heartbeat() && builder.channel_reset(1));
+    assert!(builder.book(template::BOOK_9, 1, &[price(4, 5)], &[(0, order(4))]));
+    assert!(builder.order_book(1, &[order(4)]));
+    assert!(builder.order_snapshot(head, (1, 1), 1, &[resting]));
+    builder.finish().to_vec()
+}
+
+fn price(security_id: i32, rpt_seq: u32) -> PriceChange {
+    PriceChange {
+        price: -1,
+        size: 1,
+        security_id,
+        rpt_seq,
+        orders: 1,
+        level: 1,
+        action: 0,
+        kind: b'0',
+    }
+}
+
+fn order(security_id: i32) -> OrderChange {
+    OrderChange {
+        order_id: 1,
+        priority: 1,
+        price: -1,
+        quantity: 1,
+        security_id,
+        action: 0,
+        kind: b'0',
+    }
+}
