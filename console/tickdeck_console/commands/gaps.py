@@ -1,7 +1,9 @@
 """`tickdeck gaps`: what was missing, what came of it, and what an operator does about it."""
 
 import re
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import click
 
@@ -38,10 +40,12 @@ TITLES = (
     *("EXCHANGE", "GAP", "STAGE", "FROM", "TO", "MESSAGES", "MISSING", "DETECTED", "TOOK"),
     *("MISSED BY", "LOST AT", "FAULT", "FILLED BY OR REASON"),
 )
+Started = TypeVar("Started", StartRecoveryResponse, RecoverBySnapshotResponse)
 _UUID = re.compile(r"-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 gap_option = click.option(
     "--gap", "gap_id", type=click.IntRange(0), default=0, help="Only this open gap."
 )
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 no_wait_option = click.option("--no-wait", is_flag=True, help="Do not wait for the outcome.")
 
 
@@ -134,10 +138,7 @@ def recover(
             validate_only=dry_run,
             reason=reason,
         )
-        response = await client.recovery.StartRecovery(request)
-        if not dry_run and not no_wait:
-            await finished(client, response)
-        return response
+        return await _followed(client, client.recovery.StartRecovery(request), dry_run or no_wait)
 
     response = run(options, change)
     _report(response, as_json=as_json, dry_run=dry_run, no_wait=no_wait)
@@ -151,6 +152,7 @@ gaps.add_command(recover, "retry")
 @click.argument("exchange")
 @gap_option
 @no_wait_option
+@yes_option
 @dry_run_option
 @reason_option
 @json_option
@@ -160,36 +162,40 @@ def snapshot(
     exchange: str,
     gap_id: int,
     no_wait: bool,
+    yes: bool,
     dry_run: bool,
     reason: str,
     as_json: bool,
 ) -> None:
     """Let a snapshot stand in for the open gaps of EXCHANGE, without asking for their ranges.
 
-    Waits until they are closed; exits with 1 when they are not.
+    The journal will not have what is missing. Waits until the gaps are closed; exits with 1 when
+    they are not.
     """
 
-    async def change(client: Client) -> RecoverBySnapshotResponse:
+    async def change(client: Client, *, dry: bool) -> RecoverBySnapshotResponse:
         request = RecoverBySnapshotRequest(
             request_id=new_request_id(),
             exchange=exchange_name(exchange),
             gap_id=gap_id,
-            validate_only=dry_run,
+            validate_only=dry,
             reason=reason,
         )
-        response = await client.recovery.RecoverBySnapshot(request)
-        if not dry_run and not no_wait:
-            await finished(client, response)
-        return response
+        return await _followed(client, client.recovery.RecoverBySnapshot(request), dry or no_wait)
 
-    response = run(options, change)
+    response = run(options, lambda client: change(client, dry=True))
+    if not dry_run:
+        if not yes:
+            print_effects(response.effects, dry_run=True)
+            confirm_by_name(exchange, "the snapshot")
+        response = run(options, lambda client: change(client, dry=False))
     _report(response, as_json=as_json, dry_run=dry_run, no_wait=no_wait)
 
 
 @gaps.command("accept-loss")
 @click.argument("gap")
 @click.option("--reason", default="", help="Why, for the journal; required.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @dry_run_option
 @json_option
 @click.pass_obj
@@ -291,6 +297,14 @@ def _parsed(name: str) -> _Wanted:
             ExitCode.USAGE,
         )
     return _Wanted(exchange, int(number), plain if whole else "")
+
+
+async def _followed(client: Client, call: Awaitable[Started], at_once: bool) -> Started:
+    """The answer, and unless `at_once` the end of what it started."""
+    response = await call
+    if not at_once:
+        await finished(client, response)
+    return response
 
 
 def _report(

@@ -122,20 +122,23 @@ def test_retry_is_recover(fake_daemon: FakeDaemon, run: Run, verb: str) -> None:
 
 
 def test_snapshot(fake_daemon: FakeDaemon, run: Run) -> None:
-    """Waits for the outcome; the dry run does not; a refusal is 5."""
+    """Asks, and without a terminal wants --yes; waits for the outcome; a refusal is 5."""
     fake_daemon.answers["RecoverBySnapshot"] = recovery.RecoverBySnapshotResponse(
         operation=done(), effects=["take a snapshot"]
     )
-    assert run("gaps", "snapshot", "X").stdout == "- take a snapshot\n"
+    unasked = run("gaps", "snapshot", "X")
+    assert (unasked.exit_code, "--yes" in unasked.stderr) == (2, True)
+    assert all(one.validate_only for one in fake_daemon.asked("RecoverBySnapshot"))
+    assert run("gaps", "snapshot", "X", "--yes").stdout == "- take a snapshot\n"
     assert "Nothing was changed" in run("gaps", "snapshot", "X", "--dry-run").stdout
-    told = json.loads(run("gaps", "snapshot", "X", "--no-wait", "--json").stdout)
+    told = json.loads(run("gaps", "snapshot", "X", "--yes", "--no-wait", "--json").stdout)
     assert told == {"effects": ["take a snapshot"], "waited": False}
-    first, dry, _ = fake_daemon.asked("RecoverBySnapshot")
-    assert (first.gap_id, first.validate_only, dry.validate_only) == (0, False, True)
+    sent = [one for one in fake_daemon.asked("RecoverBySnapshot") if not one.validate_only]
+    assert [one.gap_id for one in sent] == [0, 0]
     fake_daemon.answers["RecoverBySnapshot"] = RefusalError(
         grpc.StatusCode.FAILED_PRECONDITION, "no source", "NO_SNAPSHOT_SOURCE"
     )
-    assert run("gaps", "snapshot", "X").exit_code == 5
+    assert run("gaps", "snapshot", "X", "--yes").exit_code == 5
 
 
 def test_accept_loss_asks(fake_daemon: FakeDaemon, run: Run) -> None:

@@ -78,17 +78,18 @@ impl Default for ReplayConfig {
 }
 
 impl Packets {
+    /// Whether the bytes are a packet of the protocol with this number. What is none has no number;
+    /// the caller names both faults garbage.
     fn allow(self, sequence: u64, bytes: &[u8]) -> bool {
-        let number = match self {
-            Self::Any => return true,
-            Self::None => None,
-            Self::CmeMdp3 => cme::Packet::parse(bytes).ok().map(|it| it.sequence()),
+        let is_it = |number: u32| u64::from(number) == sequence;
+        match self {
+            Self::Any => true,
+            Self::None => false,
+            Self::CmeMdp3 => cme::Packet::parse(bytes).is_ok_and(|it| is_it(it.sequence())),
             Self::Eobi(release) => {
-                let packet = eobi::Packet::parse(bytes, release).ok();
-                packet.map(|it| it.sequence())
+                eobi::Packet::parse(bytes, release).is_ok_and(|it| is_it(it.sequence()))
             }
-        };
-        number.map(u64::from) == Some(sequence)
+        }
     }
 }
 

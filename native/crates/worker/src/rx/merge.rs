@@ -201,7 +201,7 @@ impl Merge {
     }
 
     /// Copies what the merge counted into the stats file.
-    pub(super) fn show(&self) {
+    pub(super) fn show(&self, now_ns: u64) {
         let counters = self.arbiter.counters();
         for (metrics, line) in self.lines.iter().zip(&counters.lines) {
             metrics.messages.set(line.messages);
@@ -229,7 +229,7 @@ impl Merge {
         if let Some(tap) = &self.tap {
             metrics.captured.set(tap.packets());
         }
-        self.race.show(&self.arbiter);
+        self.race.show(&self.arbiter, now_ns);
         self.publisher
             .show(metrics, self.arbiter.session_has_ended());
     }

@@ -90,14 +90,14 @@ impl RaceMetrics {
         }
     }
 
-    /// Copies what the merge counted.
-    pub(super) fn show(&self, arbiter: &Arbiter) {
+    /// Copies what the merge counted; `now_ns` is monotonic.
+    pub(super) fn show(&self, arbiter: &Arbiter, now_ns: u64) {
         let counters = arbiter.counters();
         self.conflicts.set(counters.conflicts);
         self.uncompared.set(counters.duplicates_uncompared);
         self.lost_on_all.set(counters.lost_on_all());
         self.reorder_window_ns.set(counters.reorder_window_ns);
-        let alone = arbiter.alone(monotonic_ns());
+        let alone = arbiter.alone(now_ns);
         for line in 0..LINES.len() {
             self.loss_run_most[line].set(arbiter.loss_run_most(line));
             let since_ns = alone

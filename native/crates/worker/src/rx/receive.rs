@@ -57,7 +57,7 @@ impl ReceiveThread {
     pub(super) fn run(mut self, started: &mpsc::Sender<()>) -> (u64, Result<(), Failure>) {
         let result = self.receive_until_stopped(started);
         self.merge.publish_rows();
-        self.merge.show();
+        self.merge.show(monotonic_ns());
         (self.merge.publisher.next_seq(), result)
     }
 
@@ -139,7 +139,7 @@ impl ReceiveThread {
         merge.poll(now_ns);
         merge.publisher.settle_latencies();
         if packets + answers > 0 || now_ns >= self.show_due_ns {
-            merge.show();
+            merge.show(now_ns);
             self.show_due_ns = now_ns + SHOW_INTERVAL_NS;
         }
         if packets > 0 {

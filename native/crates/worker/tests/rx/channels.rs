@@ -2,6 +2,7 @@
 //! that it concerns, these come back from the next whole cycle, and the journal alone gives them.
 
 use std::cell::RefCell;
+use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -153,6 +154,81 @@ fn an_eobi_receiver_is_killed() {
     for product in session.products() {
         let id = product.market_segment_id();
         assert_eq!(&books.products[&id], product.orders(), "product {id}");
+    }
+}
+
+/// A receiver of EOBI without a snapshot channel, and a peer that lost nothing: the packets come from
+/// the peer's journal, and the journals of both have the same packets.
+#[test]
+fn eobi_packets_come_from_a_peer() {
+    let (mut peer, _) = plant_of("eobi");
+    let (mut plant, snapshots) = plant_of("eobi");
+    for plant in [&mut peer, &mut plant] {
+        without_snapshots(plant);
+    }
+    let peer_worker = peer.start();
+    let mut served = Command::new(env!("CARGO_BIN_EXE_tickdeck-journal"))
+        .args([
+            "serve",
+            "--numbered",
+            "packets",
+            "--listen",
+            "127.0.0.1:0",
+            "--dir",
+        ])
+        .arg(peer.path("journal"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("tickdeck-journal starts");
+    let mut line = String::new();
+    let stdout = served.stdout.take().expect("piped");
+    BufReader::new(stdout)
+        .read_line(&mut line)
+        .expect("the ready line");
+    let ready: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    plant.set("/exchange/recovery/peer_address", ready["listen"].clone());
+    let worker = plant.start();
+    let mut session = Session::new(SessionConfig {
+        steps: 1_000,
+        release: RELEASE,
+        ..SessionConfig::default()
+    });
+    let (mut whole, mut cut) = (Play::new(&peer, &snapshots), Play::new(&plant, &snapshots));
+    for timed in session.by_ref() {
+        if timed.channel == Channel::Incremental {
+            whole.send(&timed, |_| false);
+            cut.send(&timed, |packet| (400..450).contains(&packet.sequence()));
+        }
+    }
+    worker.wait_for_gap(|row| row.state == GapState::Filled);
+    let rows = worker.stats().gaps();
+    assert_eq!(
+        rows.iter().map(|row| row.by_peer).sum::<u64>(),
+        50,
+        "{rows:?}"
+    );
+    let end = peer_worker.value("arbiter_next_sequence", "");
+    worker.wait_for("arbiter_next_sequence", "", end);
+    worker.stop();
+    peer_worker.stop();
+    served.kill().expect("it serves until it is ended");
+    served.wait().expect("ended");
+    let packets = |plant: &Plant| {
+        let mut packets = Vec::new();
+        // Each line stamps its own header: what lies behind it is the packet.
+        let keep = |bytes: &[u8]| packets.push(bytes[eobi_wire::HEADER_LEN..].to_vec());
+        read_journal(plant, keep, |_, _| panic!("there are no snapshots"));
+        packets
+    };
+    let brought = packets(&plant);
+    assert_eq!(brought.len() as u64, end - 1);
+    assert!(brought == packets(&peer), "the same packets");
+}
+
+fn without_snapshots(plant: &mut Plant) {
+    plant.set("/exchange/recovery/snapshot/protocol", json!("none"));
+    for key in ["group", "port", "interface"] {
+        plant.set(&format!("/exchange/recovery/snapshot/{key}"), json!(null));
     }
 }
 

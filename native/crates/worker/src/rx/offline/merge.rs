@@ -253,7 +253,8 @@ impl<'a> Merge<'a> {
         let disposition = self.merge(piece);
         if self.arbiter.session() != self.session {
             if let Some(session) = self.session {
-                let left = self.sink.left.take().unwrap_or_default();
+                let left = self.sink.left.take();
+                let left = left.expect("a session that takes the place of another tells so");
                 self.close(session, totals, left);
             }
             self.session = self.arbiter.session();

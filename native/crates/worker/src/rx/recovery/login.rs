@@ -41,7 +41,9 @@ fn password(path: &Path) -> Result<Password, Failure> {
         return Err(invalid(text.to_owned()));
     }
     let text = fs::read_to_string(path).map_err(|error| invalid(error.to_string()))?;
-    let first = text.lines().next().unwrap_or_default();
+    let first = text.lines().next().filter(|line| !line.is_empty());
+    let first =
+        first.ok_or_else(|| invalid("it is empty; its first line is the password".into()))?;
     first.parse().map_err(|error| invalid(format!("{error}")))
 }
 
@@ -56,8 +58,8 @@ mod tests {
         file
     }
 
-    /// The first line is the password; a file open to others, too long a password and no file are
-    /// refused without showing it.
+    /// The first line is the password; a file open to others, too long a password, an empty file and
+    /// no file are refused without showing it.
     #[test]
     fn a_password_is_read_from_a_closed_file() {
         let good = file("secret\nnote\n", 0o600);
@@ -69,6 +71,10 @@ mod tests {
             let failure = password(bad.path()).expect_err("refused");
             assert_eq!(failure.code, Code::Config);
             assert!(!failure.message.contains("secret"), "{failure}");
+        }
+        for empty in ["", "\n", "\nsecret\n"] {
+            let failure = password(file(empty, 0o600).path()).expect_err("no password");
+            assert!(failure.message.contains("empty"), "{failure}");
         }
         assert!(password(Path::new("/nonexistent")).is_err());
     }
