@@ -113,6 +113,25 @@ fn has_stopped(told: &[Command], at: u64) -> bool {
     told.iter().any(is_it)
 }
 
+/// A snapshot that is ahead of the lines is waited for: what they still bring is not given up.
+#[test]
+fn output_waits_until_the_lines_have_come_to_the_place() {
+    let mut rig = Rig::new();
+    rig.message(b"DEMO000001", 1);
+    rig.say([Feedback::StopAt { sequence: None }]);
+    let told = rig.say([Feedback::StopAt { sequence: Some(5) }]);
+    assert!(!has_stopped(&told, 5), "{told:?}");
+    for sequence in 2..=4 {
+        rig.message(b"DEMO000001", sequence);
+    }
+    let told = rig.say([]);
+    assert!(has_stopped(&told, 5), "{told:?}");
+    assert_eq!(
+        rig.kinds(),
+        [&[kind::SESSION][..], &[kind::DATA; 4]].concat()
+    );
+}
+
 /// The output stands, is carried to the snapshot's place although more has come, and goes on behind
 /// the snapshot.
 #[test]
