@@ -15,6 +15,7 @@
 
 mod books;
 mod channel;
+mod decimal;
 mod fault;
 pub mod hash;
 mod index;
@@ -24,6 +25,7 @@ mod ladder;
 mod slab;
 pub mod snapshot;
 mod store;
+mod ticks;
 mod trust;
 mod types;
 mod venue_snapshot;
@@ -31,8 +33,10 @@ mod view;
 
 pub use books::{Applied, Books, BooksConfig};
 pub use channel::{Channel, Record, RecordMark, StreamCounters};
+pub use decimal::{Decimal, DecimalError};
 pub use fault::{Counters, Fault};
 pub use invariants::InvariantError;
+pub use ticks::{TickBand, TickError, TickRule, TickRules, TickTable};
 pub use trust::{Cause, Doubt, Phase, Trust};
 pub use types::{BookId, LevelView, OrderView, Side, Symbol};
 pub use view::BookView;
