@@ -260,7 +260,7 @@ fn spec(root: &Path, dir: &Path, incarnation: &str, snapshot_interval_ms: u64) -
                         "after_ms": 50, "cut_on_gap": true, "max_files": 10,
                         "data_dir": root.join("captures")},
             "book": {"enabled": true, "snapshot_interval_ms": snapshot_interval_ms,
-                     "initial_orders": 1024}
+                     "initial_orders": 1024, "ticks": []}
         }
     })
 }

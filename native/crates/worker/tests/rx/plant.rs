@@ -110,7 +110,8 @@ impl Plant {
                 "capture": {"enabled": false, "ring_bytes": 1_048_576, "before_ms": 1000,
                             "after_ms": 50, "cut_on_gap": true, "max_files": 10,
                             "data_dir": path("captures")},
-                "book": {"enabled": false, "snapshot_interval_ms": 5000, "initial_orders": 16},
+                "book": {"enabled": false, "snapshot_interval_ms": 5000, "initial_orders": 16,
+                         "ticks": []},
             },
         });
         Self {
