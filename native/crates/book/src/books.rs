@@ -1,11 +1,18 @@
 //! All books of a channel: the directory of instruments, their orders, and how far each is trusted.
 
+use std::collections::HashMap;
+
 use crate::fault::{Counters, Fault};
+use crate::hash::Width;
 use crate::slab::NONE;
 use crate::store::Store;
+use crate::ticks::{TickRule, TickRules, TickTable};
 use crate::trust::{Cause, ChannelTrust, Doubt, OpenGap, Phase, Trust};
 use crate::types::{BookId, Symbol};
 use crate::view::BookView;
+
+/// Instrument numbers below this are looked up in an array.
+const SMALL_NUMBERS: usize = 1 << 16;
 
 /// What is reserved at the start, and the limit on growth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,16 +24,56 @@ pub struct BooksConfig {
     pub max_orders: usize,
     /// Price levels per side of a book that fit before its array has to grow.
     pub levels_per_side: usize,
+    /// Within what an order reference names one order.
+    pub scope: KeyScope,
+    /// Orders queue by a priority that the venue names, not by arrival.
+    pub has_priorities: bool,
+    /// How wide prices and quantities are in snapshots and hashes.
+    pub width: Width,
+    /// Decimals of prices and quantities.
+    pub scale: Scale,
+}
+
+/// Decimals of a venue's integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scale {
+    /// A price of 1 is 10 to the minus this.
+    pub price_decimals: u8,
+    /// A quantity of 1 is 10 to the minus this.
+    pub quantity_decimals: u8,
+}
+
+/// Within what an order reference names one order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyScope {
+    /// Within the channel (ITCH: order reference number).
+    #[default]
+    Channel,
+    /// Within an instrument (CME: OrderID).
+    Book,
+    /// Within a side of an instrument (EOBI: TrdRegTSTimePriority).
+    BookSide,
+}
+
+impl BooksConfig {
+    /// ITCH 5.0: 65,536 orders at the start, 67 million at most, 64 levels per side.
+    pub const ITCH50: Self = Self {
+        initial_orders: 65_536,
+        max_orders: 1 << 26,
+        levels_per_side: 64,
+        scope: KeyScope::Channel,
+        has_priorities: false,
+        width: Width::Narrow,
+        scale: Scale {
+            price_decimals: 4,
+            quantity_decimals: 0,
+        },
+    };
 }
 
 impl Default for BooksConfig {
-    /// 65,536 orders at the start, 67 million at most, 64 levels per side.
     fn default() -> Self {
-        Self {
-            initial_orders: 65_536,
-            max_orders: 1 << 26,
-            levels_per_side: 64,
-        }
+        Self::ITCH50
     }
 }
 
@@ -41,10 +88,14 @@ pub struct Applied {
 
 /// All books of a channel.
 pub struct Books {
+    config: BooksConfig,
     pub(crate) store: Store,
+    tick_rules: TickRules,
     pub(crate) listings: Vec<Listing>,
-    /// Book of each stock locate code, or [`NONE`].
+    /// Book of each small instrument number (ITCH: stock locate code), or [`NONE`].
     by_locate: Vec<u32>,
+    /// Book of each other instrument number.
+    by_number: HashMap<i64, BookId>,
     pub(crate) trust: ChannelTrust,
     pub(crate) counters: Counters,
     pub(crate) system_event: u8,
@@ -54,7 +105,8 @@ pub struct Books {
 /// What is known of an instrument beside its orders.
 #[derive(Clone, Copy)]
 pub(crate) struct Listing {
-    pub(crate) locate: u16,
+    /// ITCH: stock locate code; EOBI and CME: SecurityID.
+    pub(crate) instrument: i64,
     pub(crate) trading_state: u8,
     pub(crate) symbol: Symbol,
     pub(crate) doubt: Option<Doubt>,
@@ -63,15 +115,13 @@ pub(crate) struct Listing {
 impl Books {
     /// Empty books with the configured reserves.
     pub fn new(config: BooksConfig) -> Self {
-        let store = Store::new(
-            config.initial_orders,
-            config.max_orders,
-            config.levels_per_side,
-        );
         Self {
-            store,
+            config,
+            store: Store::new(config),
+            tick_rules: TickRules::default(),
             listings: Vec::new(),
-            by_locate: vec![NONE; 1 << 16],
+            by_locate: vec![NONE; SMALL_NUMBERS],
+            by_number: HashMap::new(),
             trust: ChannelTrust::new(),
             counters: Counters::default(),
             system_event: 0,
@@ -79,11 +129,17 @@ impl Books {
         }
     }
 
+    /// What the books were made with.
+    pub fn config(&self) -> &BooksConfig {
+        &self.config
+    }
+
     /// Empties everything for a new session: orders, directory, doubts. Counters go on.
     pub fn clear(&mut self) {
         self.store.clear();
         self.listings.clear();
         self.by_locate.fill(NONE);
+        self.by_number.clear();
         self.trust.clear();
         self.system_event = 0;
         self.doubted_books = 0;
@@ -94,6 +150,7 @@ impl Books {
         self.store.clear();
         self.listings.clear();
         self.by_locate.fill(NONE);
+        self.by_number.clear();
         self.trust.restore(0);
         self.doubted_books = 0;
     }
@@ -153,10 +210,16 @@ impl Books {
         self.iter().find(|book| book.symbol().as_bytes() == symbol)
     }
 
-    /// The book of a stock locate code.
-    pub fn by_locate(&self, locate: u16) -> Option<BookId> {
-        let id = self.by_locate[usize::from(locate)];
-        (id != NONE).then_some(BookId(id))
+    /// The book of an instrument by the venue's number (ITCH: stock locate code).
+    #[inline]
+    pub fn by_instrument(&self, instrument: i64) -> Option<BookId> {
+        match usize::try_from(instrument) {
+            Ok(small) if small < SMALL_NUMBERS => {
+                let id = self.by_locate[small];
+                (id != NONE).then_some(BookId(id))
+            }
+            _ => self.by_number.get(&instrument).copied(),
+        }
     }
 
     /// How many books are suspect.
@@ -198,6 +261,33 @@ impl Books {
         self.store.depth_grows()
     }
 
+    /// Levels made off the tick of their instrument (`book_off_tick_total`), since these books were
+    /// made or restored.
+    pub fn off_tick(&self) -> u64 {
+        self.store.ticks.off()
+    }
+
+    /// Books whose ticks are known.
+    pub fn tick_count(&self) -> usize {
+        self.store.ticks.count()
+    }
+
+    /// Takes the configured ticks, for the books that are and those to come.
+    pub fn configure_ticks(&mut self, rules: TickRules) {
+        self.tick_rules = rules;
+        for id in (0..self.listings.len() as u32).map(BookId) {
+            self.apply_tick_rule(id);
+        }
+    }
+
+    /// Takes the ticks that the venue names for an instrument. Configured ones go before it, and
+    /// it holds until the books are cleared.
+    pub fn set_ticks(&mut self, id: BookId, table: TickTable) {
+        if self.tick_rule(id).is_none() {
+            self.store.ticks.set(id, Some(table));
+        }
+    }
+
     /// How far one book can be believed.
     pub(crate) fn trust_of(&self, id: BookId) -> Trust {
         let own = self.listings[id.0 as usize].doubt;
@@ -207,27 +297,82 @@ impl Books {
             .map_or_else(|| self.phase_trust(), Trust::Suspect)
     }
 
-    /// The book of a locate code, made when there is none yet.
+    /// The book of an instrument, made when there is none yet.
     #[inline]
-    pub(crate) fn book_for(&mut self, locate: u16, symbol: impl FnOnce() -> Symbol) -> BookId {
-        let id = self.by_locate[usize::from(locate)];
-        if id != NONE {
-            return BookId(id);
-        }
-        self.add_listing(Listing {
-            locate,
-            trading_state: 0,
-            symbol: symbol(),
-            doubt: None,
+    pub(crate) fn book_for(&mut self, instrument: i64, symbol: impl FnOnce() -> Symbol) -> BookId {
+        self.by_instrument(instrument).unwrap_or_else(|| {
+            self.add_listing(Listing {
+                instrument,
+                trading_state: 0,
+                symbol: symbol(),
+                doubt: None,
+            })
         })
     }
 
     pub(crate) fn add_listing(&mut self, listing: Listing) -> BookId {
         let id = self.store.add_book();
-        self.by_locate[usize::from(listing.locate)] = id.0;
+        match usize::try_from(listing.instrument) {
+            Ok(small) if small < SMALL_NUMBERS => self.by_locate[small] = id.0,
+            _ => {
+                self.by_number.insert(listing.instrument, id);
+            }
+        }
         self.doubted_books += usize::from(listing.doubt.is_some());
         self.listings.push(listing);
+        self.apply_tick_rule(id);
         id
+    }
+
+    /// Gives a book the name that the venue says.
+    pub(crate) fn set_symbol(&mut self, id: BookId, symbol: Symbol) {
+        let listing = &mut self.listings[id.0 as usize];
+        if listing.symbol != symbol {
+            listing.symbol = symbol;
+            self.store.ticks.set(id, None);
+            self.apply_tick_rule(id);
+        }
+    }
+
+    /// Sets the configured ticks of a book, if there are any. Ticks that the venue's scale cannot
+    /// say are those of no price: the book has none.
+    fn apply_tick_rule(&mut self, id: BookId) {
+        if let Some(rule) = self.tick_rule(id) {
+            let table = rule.table(self.config.scale.price_decimals).ok();
+            self.store.ticks.set(id, table);
+        }
+    }
+
+    /// The configured ticks of a book, by its symbol or its number.
+    fn tick_rule(&self, id: BookId) -> Option<&TickRule> {
+        if self.tick_rules.is_empty() {
+            return None;
+        }
+        let listing = &self.listings[id.0 as usize];
+        let by_symbol = self.tick_rules.get(listing.symbol.as_bytes());
+        // Numbers of ITCH are those of one day.
+        let is_lasting = self.config.scope != KeyScope::Channel;
+        by_symbol.or_else(|| {
+            let number = is_lasting.then(|| listing.instrument.to_string());
+            self.tick_rules.get(number?.as_bytes())
+        })
+    }
+
+    /// Doubts one book until the next session, or until [`Self::trust_book`]. The first cause
+    /// stays.
+    pub fn suspect_book(&mut self, id: BookId, since: u64, cause: Cause) {
+        self.doubt_book(id, Doubt { since, cause });
+    }
+
+    /// Ends the doubt about one book: the venue's snapshot has made it whole again.
+    pub fn trust_book(&mut self, id: BookId) {
+        let own = self.listings[id.0 as usize].doubt.take();
+        self.doubted_books -= usize::from(own.is_some());
+    }
+
+    /// The doubt about one book alone, whatever holds for its channel.
+    pub fn doubt_of(&self, id: BookId) -> Option<Doubt> {
+        self.listings[id.0 as usize].doubt
     }
 
     /// Doubts one book until the next session. The first cause stays.

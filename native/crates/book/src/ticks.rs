@@ -179,6 +179,7 @@ impl TickRules {
 pub(crate) struct Ticks {
     /// Of each book that has one; shorter than the list of books where the last have none.
     tables: Vec<Option<TickTable>>,
+    known: usize,
     off: u64,
 }
 
@@ -199,6 +200,8 @@ impl Ticks {
             }
             self.tables.resize(at + 1, None);
         }
+        self.known += usize::from(table.is_some());
+        self.known -= usize::from(self.tables[at].is_some());
         self.tables[at] = table;
     }
 
@@ -208,7 +211,7 @@ impl Ticks {
 
     /// How many books have a table.
     pub(crate) fn count(&self) -> usize {
-        self.tables.iter().flatten().count()
+        self.known
     }
 
     /// Levels that were made off the tick.
@@ -219,6 +222,7 @@ impl Ticks {
     /// Forgets the tables with the books; what was counted stays.
     pub(crate) fn clear(&mut self) {
         self.tables.clear();
+        self.known = 0;
     }
 }
 
@@ -315,6 +319,9 @@ mod tests {
     fn levels_off_the_tick_are_counted() {
         let mut ticks = Ticks::default();
         ticks.set(BookId(7), None);
+        ticks.set(BookId(2), Some(banded()));
+        ticks.set(BookId(3), Some(banded()));
+        ticks.set(BookId(3), None);
         ticks.set(BookId(2), Some(banded()));
         for (book, price) in [(0, 3), (2, 300), (2, 301), (2, 303), (9, 3)] {
             ticks.on_new_level(BookId(book), price);

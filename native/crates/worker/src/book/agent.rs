@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
-use tickdeck_book::{BooksConfig, Channel};
+use tickdeck_book::{BooksConfig, TickRules};
 use tickdeck_net::clock;
 use tickdeck_stats::{Header, State};
 
@@ -14,8 +14,9 @@ use super::commands::{
 };
 use super::feed::{Feed, Stage};
 use super::metrics::Metrics;
-use super::report::{BookSummary, Depth};
+use super::report::{BookSummary, Depth, ScaleView};
 use super::snapshots::{Snapshots, Written};
+use super::venue::{BookChannel, VenueKind};
 use crate::control::ControlError;
 use crate::exit::Failure;
 use crate::idle::Idle;
@@ -39,8 +40,12 @@ const LAST_SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Settings of the agent.
 pub(crate) struct Settings {
+    /// Whose books.
+    pub(crate) venue: VenueKind,
     /// Sizes of the books.
     pub(crate) books: BooksConfig,
+    /// The configured ticks of the instruments.
+    pub(crate) ticks: TickRules,
     /// Time between two snapshots while something changes.
     pub(crate) snapshot_interval_ns: u64,
     /// Descriptor that gets a newline when the worker is ready.
@@ -62,7 +67,7 @@ pub(crate) struct Agent {
 /// The agent at work: the books exist.
 struct Duty {
     agent: Agent,
-    channel: Channel,
+    channel: BookChannel,
     /// A snapshot was looked for, or there is none to look for.
     is_restored: bool,
     is_ready: bool,
@@ -80,7 +85,9 @@ struct Duty {
 impl Agent {
     /// Works until the stop flag is set, then drains.
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let channel = Channel::new(self.settings.books);
+        let mut channel = self.settings.venue.channel(self.settings.books);
+        let rules = self.settings.ticks.clone();
+        channel.books_mut().configure_ticks(rules);
         let snapshot_cursor = channel.cursor();
         let mut duty = Duty {
             agent: self,
@@ -144,11 +151,14 @@ impl Duty {
             settings,
             ..
         } = &mut self.agent;
-        let (restored, refused) = snapshots.restore(feed, settings.books);
+        let (restored, refused) = snapshots.restore(feed, settings.venue, settings.books);
         metrics.snapshot_errors.add(refused);
         if let Some(channel) = restored {
             self.snapshot_cursor = channel.cursor();
             self.channel = channel;
+            self.channel
+                .books_mut()
+                .configure_ticks(settings.ticks.clone());
         }
         self.is_restored = true;
         self.snapshot_due_ns = now_ns + self.agent.settings.snapshot_interval_ns;
@@ -231,6 +241,7 @@ impl Duty {
             cursor: self.channel.cursor(),
             messages: self.channel.books().counters().messages,
             next_sequence: self.channel.next_sequence(),
+            scale: ScaleView::of(self.channel.books()),
         }
     }
 

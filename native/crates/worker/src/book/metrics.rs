@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use tickdeck_book::{Channel, Fault};
+use tickdeck_book::Fault;
 use tickdeck_stats::{Builder, Counter, Gauge, Histogram, Identity, StatsFile};
 
 use super::feed::Feed;
 use super::snapshots::Snapshots;
+use super::venue::BookChannel;
 use crate::exit::Failure;
 use crate::spec::Spec;
 
@@ -33,6 +34,8 @@ pub(crate) struct Metrics {
     faults: Vec<(Fault, Counter)>,
     slab_grows: Counter,
     depth_grows: Counter,
+    off_tick: Counter,
+    ticks: Gauge,
     cursor: Gauge,
     next_sequence: Gauge,
     lag: Gauge,
@@ -91,6 +94,8 @@ impl Metrics {
             excused_references: b.counter("book_excused_references_total", "messages", ""),
             slab_grows: b.counter("orderbook_slab_grows_total", "growths", ""),
             depth_grows: b.counter("orderbook_depth_vec_grows_total", "growths", ""),
+            off_tick: b.counter("book_off_tick_total", "levels", ""),
+            ticks: b.gauge("book_ticks", "books", ""),
             cursor: b.gauge("book_cursor_seq", "seq", ""),
             next_sequence: b.gauge("book_next_sequence", "sequence", ""),
             lag: b.gauge("book_lag_records", "records", ""),
@@ -116,7 +121,7 @@ impl Metrics {
     }
 
     /// Publishes the totals of the books; once per batch.
-    pub(crate) fn publish(&self, channel: &Channel, feed: &Feed, snapshots: &Snapshots) {
+    pub(crate) fn publish(&self, channel: &BookChannel, feed: &Feed, snapshots: &Snapshots) {
         let (stream, books) = (channel.counters(), channel.books());
         self.records.set(stream.records);
         self.messages.set(books.counters().messages);
@@ -131,6 +136,8 @@ impl Metrics {
         }
         self.slab_grows.set(books.slab_grows());
         self.depth_grows.set(books.depth_vec_grows());
+        self.off_tick.set(books.off_tick());
+        self.ticks.set(books.tick_count() as u64);
         self.snapshot_grows.set(snapshots.buffer_grows());
         self.cursor.set(channel.cursor());
         self.next_sequence.set(channel.next_sequence().unwrap_or(0));
