@@ -42,6 +42,8 @@ class BookService(book_service_pb2_grpc.BookServiceServicer):
             cursor_seq=_count(answer, "cursor"),
             messages=_count(answer, "messages"),
             next_sequence=_count(answer, "next_sequence"),
+            price_decimals=_count(answer, "price_decimals"),
+            quantity_decimals=_count(answer, "quantity_decimals"),
         )
 
     @override
@@ -61,6 +63,8 @@ class BookService(book_service_pb2_grpc.BookServiceServicer):
             bids=[_level(level) for level in _lists(answer.get("bids"))],
             asks=[_level(level) for level in _lists(answer.get("asks"))],
             cursor_seq=_count(answer, "cursor"),
+            price_decimals=_count(answer, "price_decimals"),
+            quantity_decimals=_count(answer, "quantity_decimals"),
         )
 
     async def _ask(self, exchange: str, op: str, args: dict[str, Any]) -> dict[str, Any]:
@@ -103,6 +107,8 @@ def _summary(book: dict[str, Any]) -> pb.BookSummary:
         suspect_cause=str(book.get("suspect_cause") or ""),
         crossed=bool(book.get("crossed")),
         state_hash=str(book.get("state_hash") or ""),
+        tick=_count(book, "tick"),
+        spread_ticks=_count(book, "spread_ticks") if "spread_ticks" in book else None,
     )
 
 

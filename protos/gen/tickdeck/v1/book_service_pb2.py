@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from tickdeck.v1 import options_pb2 as tickdeck_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etickdeck/v1/book_service.proto\x12\x0btickdeck.v1\x1a\x19tickdeck/v1/options.proto\"8\n\x05Level\x12\r\n\x05price\x18\x01 \x01(\x03\x12\x10\n\x08quantity\x18\x02 \x01(\x04\x12\x0e\n\x06orders\x18\x03 \x01(\r\"\x99\x02\n\x0b\x42ookSummary\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x0e\n\x06orders\x18\x02 \x01(\x04\x12\x12\n\nbid_levels\x18\x03 \x01(\r\x12\x12\n\nask_levels\x18\x04 \x01(\r\x12$\n\x08\x62\x65st_bid\x18\x05 \x01(\x0b\x32\x12.tickdeck.v1.Level\x12$\n\x08\x62\x65st_ask\x18\x06 \x01(\x0b\x32\x12.tickdeck.v1.Level\x12\r\n\x05trust\x18\x07 \x01(\t\x12\x15\n\rsuspect_since\x18\x08 \x01(\x04\x12\x14\n\x0cqueue_sha256\x18\t \x01(\t\x12\x15\n\rsuspect_cause\x18\n \x01(\t\x12\x0f\n\x07\x63rossed\x18\x0b \x01(\x08\x12\x12\n\nstate_hash\x18\x0c \x01(\t\"4\n\x10ListBooksRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0e\n\x06hashes\x18\x02 \x01(\x08\"y\n\x11ListBooksResponse\x12\'\n\x05\x62ooks\x18\x01 \x03(\x0b\x32\x18.tickdeck.v1.BookSummary\x12\x12\n\ncursor_seq\x18\x02 \x01(\x04\x12\x10\n\x08messages\x18\x03 \x01(\x04\x12\x15\n\rnext_sequence\x18\x04 \x01(\x04\"C\n\x0fGetDepthRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0e\n\x06symbol\x18\x02 \x01(\t\x12\x0e\n\x06levels\x18\x03 \x01(\r\"\x95\x01\n\x10GetDepthResponse\x12)\n\x07summary\x18\x01 \x01(\x0b\x32\x18.tickdeck.v1.BookSummary\x12 \n\x04\x62ids\x18\x02 \x03(\x0b\x32\x12.tickdeck.v1.Level\x12 \n\x04\x61sks\x18\x03 \x03(\x0b\x32\x12.tickdeck.v1.Level\x12\x12\n\ncursor_seq\x18\x04 \x01(\x04\x32\xb2\x01\n\x0b\x42ookService\x12R\n\tListBooks\x12\x1d.tickdeck.v1.ListBooksRequest\x1a\x1e.tickdeck.v1.ListBooksResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12O\n\x08GetDepth\x12\x1c.tickdeck.v1.GetDepthRequest\x1a\x1d.tickdeck.v1.GetDepthResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etickdeck/v1/book_service.proto\x12\x0btickdeck.v1\x1a\x19tickdeck/v1/options.proto\"8\n\x05Level\x12\r\n\x05price\x18\x01 \x01(\x03\x12\x10\n\x08quantity\x18\x02 \x01(\x04\x12\x0e\n\x06orders\x18\x03 \x01(\r\"\xd3\x02\n\x0b\x42ookSummary\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x0e\n\x06orders\x18\x02 \x01(\x04\x12\x12\n\nbid_levels\x18\x03 \x01(\r\x12\x12\n\nask_levels\x18\x04 \x01(\r\x12$\n\x08\x62\x65st_bid\x18\x05 \x01(\x0b\x32\x12.tickdeck.v1.Level\x12$\n\x08\x62\x65st_ask\x18\x06 \x01(\x0b\x32\x12.tickdeck.v1.Level\x12\r\n\x05trust\x18\x07 \x01(\t\x12\x15\n\rsuspect_since\x18\x08 \x01(\x04\x12\x14\n\x0cqueue_sha256\x18\t \x01(\t\x12\x15\n\rsuspect_cause\x18\n \x01(\t\x12\x0f\n\x07\x63rossed\x18\x0b \x01(\x08\x12\x12\n\nstate_hash\x18\x0c \x01(\t\x12\x0c\n\x04tick\x18\r \x01(\x03\x12\x19\n\x0cspread_ticks\x18\x0e \x01(\x04H\x00\x88\x01\x01\x42\x0f\n\r_spread_ticks\"4\n\x10ListBooksRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0e\n\x06hashes\x18\x02 \x01(\x08\"\xac\x01\n\x11ListBooksResponse\x12\'\n\x05\x62ooks\x18\x01 \x03(\x0b\x32\x18.tickdeck.v1.BookSummary\x12\x12\n\ncursor_seq\x18\x02 \x01(\x04\x12\x10\n\x08messages\x18\x03 \x01(\x04\x12\x15\n\rnext_sequence\x18\x04 \x01(\x04\x12\x16\n\x0eprice_decimals\x18\x05 \x01(\r\x12\x19\n\x11quantity_decimals\x18\x06 \x01(\r\"C\n\x0fGetDepthRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0e\n\x06symbol\x18\x02 \x01(\t\x12\x0e\n\x06levels\x18\x03 \x01(\r\"\xc8\x01\n\x10GetDepthResponse\x12)\n\x07summary\x18\x01 \x01(\x0b\x32\x18.tickdeck.v1.BookSummary\x12 \n\x04\x62ids\x18\x02 \x03(\x0b\x32\x12.tickdeck.v1.Level\x12 \n\x04\x61sks\x18\x03 \x03(\x0b\x32\x12.tickdeck.v1.Level\x12\x12\n\ncursor_seq\x18\x04 \x01(\x04\x12\x16\n\x0eprice_decimals\x18\x05 \x01(\r\x12\x19\n\x11quantity_decimals\x18\x06 \x01(\r2\xb2\x01\n\x0b\x42ookService\x12R\n\tListBooks\x12\x1d.tickdeck.v1.ListBooksRequest\x1a\x1e.tickdeck.v1.ListBooksResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12O\n\x08GetDepth\x12\x1c.tickdeck.v1.GetDepthRequest\x1a\x1d.tickdeck.v1.GetDepthResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,15 +39,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEVEL']._serialized_start=74
   _globals['_LEVEL']._serialized_end=130
   _globals['_BOOKSUMMARY']._serialized_start=133
-  _globals['_BOOKSUMMARY']._serialized_end=414
-  _globals['_LISTBOOKSREQUEST']._serialized_start=416
-  _globals['_LISTBOOKSREQUEST']._serialized_end=468
-  _globals['_LISTBOOKSRESPONSE']._serialized_start=470
-  _globals['_LISTBOOKSRESPONSE']._serialized_end=591
-  _globals['_GETDEPTHREQUEST']._serialized_start=593
-  _globals['_GETDEPTHREQUEST']._serialized_end=660
-  _globals['_GETDEPTHRESPONSE']._serialized_start=663
-  _globals['_GETDEPTHRESPONSE']._serialized_end=812
-  _globals['_BOOKSERVICE']._serialized_start=815
-  _globals['_BOOKSERVICE']._serialized_end=993
+  _globals['_BOOKSUMMARY']._serialized_end=472
+  _globals['_LISTBOOKSREQUEST']._serialized_start=474
+  _globals['_LISTBOOKSREQUEST']._serialized_end=526
+  _globals['_LISTBOOKSRESPONSE']._serialized_start=529
+  _globals['_LISTBOOKSRESPONSE']._serialized_end=701
+  _globals['_GETDEPTHREQUEST']._serialized_start=703
+  _globals['_GETDEPTHREQUEST']._serialized_end=770
+  _globals['_GETDEPTHRESPONSE']._serialized_start=773
+  _globals['_GETDEPTHRESPONSE']._serialized_end=973
+  _globals['_BOOKSERVICE']._serialized_start=976
+  _globals['_BOOKSERVICE']._serialized_end=1154
 # @@protoc_insertion_point(module_scope)
