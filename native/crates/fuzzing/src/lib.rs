@@ -12,6 +12,7 @@
 
 mod corpus;
 mod mutate;
+mod slow;
 mod targets;
 
 pub use mutate::Mutator;
@@ -84,6 +85,30 @@ pub const TARGETS: &[Target] = &[
         run: targets::record::run,
         seeds: corpus::payloads,
         executions: 10_000,
+    },
+    Target {
+        name: "book_itch",
+        run: targets::book_itch::run,
+        seeds: corpus::itch_blocks,
+        executions: 300,
+    },
+    Target {
+        name: "book_itch_operations",
+        run: targets::book_itch::run_operations,
+        seeds: corpus::itch_operations,
+        executions: 300,
+    },
+    Target {
+        name: "channel",
+        run: targets::channel::run,
+        seeds: corpus::records,
+        executions: 500,
+    },
+    Target {
+        name: "snapshot",
+        run: targets::snapshot::run,
+        seeds: corpus::snapshots,
+        executions: 1_000,
     },
 ];
 

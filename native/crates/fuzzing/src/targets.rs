@@ -1,6 +1,8 @@
 //! One module per target.
 
 pub(crate) mod binaryfile;
+pub(crate) mod book_itch;
+pub(crate) mod channel;
 pub(crate) mod cme;
 pub(crate) mod eobi;
 pub(crate) mod glimpse;
@@ -8,6 +10,7 @@ pub(crate) mod itch50;
 pub(crate) mod moldudp64;
 pub(crate) mod record;
 pub(crate) mod replay;
+pub(crate) mod snapshot;
 pub(crate) mod soupbintcp;
 
 /// Splits blocks of a `u16` big-endian length and that many bytes, the slow way; what is left when

@@ -52,3 +52,25 @@ fn number(name: &str) -> Option<u64> {
     let number = text.parse();
     Some(number.unwrap_or_else(|_| panic!("{name}={text:?} is not a number")))
 }
+
+/// libFuzzer has a binary for each target, and none for anything else.
+#[test]
+fn every_target_has_a_fuzz_binary() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz");
+    let manifest = std::fs::read_to_string(format!("{folder}/Cargo.toml")).expect("the manifest");
+    let bins: Vec<&str> = manifest
+        .split("[[bin]]")
+        .skip(1)
+        .map(|bin| bin.split('"').nth(1).expect("a name in quotes"))
+        .collect();
+    let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
+    assert_eq!(bins, names);
+    for name in names {
+        let path = format!("{folder}/fuzz_targets/{name}.rs");
+        let source = std::fs::read_to_string(&path).expect("a source for each binary");
+        assert!(
+            source.contains(&format!("run(\"{name}\", bytes)")),
+            "{path}"
+        );
+    }
+}
