@@ -429,3 +429,6 @@ impl Pooled for Level {
 
 /// Two orders per cache line is what the pools are for.
 const _: () = assert!(size_of::<Order>() == 32 && size_of::<Level>() == 32);
+
+#[cfg(test)]
+mod tests;
