@@ -196,8 +196,9 @@ impl<'a, T: Structure<'a>> Place<'a, T> for usize {
 
 impl<'a, T: Structure<'a>> Place<'a, Entries<'a, T>> for Group {
     fn read(self, release: Release, body: &'a [u8]) -> Result<Option<Entries<'a, T>>, ()> {
-        let count = self.counter.get(body).filter(|count| *count <= self.most);
-        let bytes = usize::from(count.ok_or(())?) * self.entry_len;
+        // A message has no room for more than its most: what is beyond is refused with the bytes.
+        let count = self.counter.get(body).ok_or(())?;
+        let bytes = usize::from(count) * self.entry_len;
         let bytes = body.get(self.at..self.at + bytes).ok_or(())?;
         for entry in bytes.chunks_exact(self.entry_len) {
             T::read(release, entry).map_err(|_| ())?;
