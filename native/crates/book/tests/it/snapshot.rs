@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use tickdeck_book::snapshot::{self, Restored, SnapshotError};
-use tickdeck_book::{BooksConfig, Channel, Record};
+use tickdeck_book::{BooksConfig, Channel, Itch, Record};
 use tickdeck_wire::binaryfile::{self, Messages};
 use tickdeck_wire::moldudp64::Session;
 use tickdeck_wire::record::{GapEvent, SessionEvent, SessionEventKind, kind};
@@ -66,8 +66,8 @@ fn encode(channel: &Channel) -> Vec<u8> {
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Result<Restored, SnapshotError> {
-    snapshot::decode(bytes, config())
+fn decode(bytes: &[u8]) -> Result<Restored<Itch>, SnapshotError> {
+    snapshot::decode(bytes, Itch::new(config()))
 }
 
 fn refusal(bytes: &[u8]) -> SnapshotError {
@@ -83,7 +83,7 @@ fn facts(channel: &Channel) -> String {
             let queue = book.queue_sha256();
             let listing = (
                 book.symbol(),
-                book.locate(),
+                book.instrument(),
                 book.trading_state(),
                 book.trust(),
             );

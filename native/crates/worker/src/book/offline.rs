@@ -243,7 +243,7 @@ fn stream_json(stream: &StreamCounters) -> Value {
 
 /// A book in one line of text.
 fn line(book: &BookSummary) -> String {
-    let touch = |best: Option<(u32, u64)>| {
+    let touch = |best: Option<(i64, u64)>| {
         best.map_or_else(
             || "-".to_owned(),
             |(price, quantity)| format!("{price} x {quantity}"),
