@@ -1,6 +1,6 @@
 //! The venues whose books this worker makes, behind one type.
 
-use tickdeck_book::{Books, BooksConfig, Cause, Channel, Itch, Run, Taken, Venue};
+use tickdeck_book::{Books, BooksConfig, Cause, Channel, Crossing, Itch, Run, Taken, Venue};
 use tickdeck_wire::record::SnapshotEvent;
 
 /// A channel of any venue.
@@ -84,6 +84,14 @@ impl Venue for AnyVenue {
 
     fn is_loading(&self) -> bool {
         each!(self, venue => venue.is_loading())
+    }
+
+    fn channel_hash(&self) -> u64 {
+        each!(self, venue => venue.channel_hash())
+    }
+
+    fn crossing(&self) -> Crossing {
+        each!(self, venue => venue.crossing())
     }
 
     fn save(&self, out: &mut Vec<u8>) {
