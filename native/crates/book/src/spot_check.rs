@@ -6,6 +6,7 @@
 use crate::books::Books;
 use crate::invariants::{InvariantError, holds, same};
 use crate::types::{BookId, Side};
+use crate::view::BookView;
 
 /// When the books of a venue may not be locked or crossed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,12 @@ impl Books {
             place,
         )?;
         Ok(SpotCheck { orders, is_whole })
+    }
+
+    /// One book by its place in the order in which books were first named.
+    pub fn at(&self, index: usize) -> Option<BookView<'_>> {
+        let id = u32::try_from(index).ok()?;
+        (index < self.len()).then(|| self.view(BookId(id)))
     }
 
     /// Checks that the books together have the orders that the pool and the index have. Takes time

@@ -11,6 +11,9 @@
 //! | `agent` | the one thread that applies records and answers between batches |
 //! | `feed` | where records come from: journal, ring, or nowhere yet |
 //! | `pulse` | whether the receiver lives |
+//! | `checkpoints` | compares the checkpoints of the stream with the own books |
+//! | `handover` | gives own checkpoints to the receiver |
+//! | `patrol` | checks the books against their own rules |
 //! | `snapshots` | the snapshot directory: choose, write, prune |
 //! | `commands` | control ops and their answers |
 //! | `metrics` | the stats file |
@@ -25,10 +28,13 @@ use crate::exit;
 use crate::lifecycle::RunArgs;
 
 mod agent;
+mod checkpoints;
 mod commands;
 mod feed;
+mod handover;
 mod metrics;
 mod offline;
+mod patrol;
 mod pulse;
 mod report;
 mod run;

@@ -13,8 +13,8 @@
 
 use std::collections::VecDeque;
 
-use tickdeck_book::{Cause, Channel};
-use tickdeck_wire::record::Checkpoint;
+use tickdeck_book::{Cause, Channel, Record, Venue};
+use tickdeck_wire::record::{Checkpoint, kind};
 
 mod scout;
 
@@ -74,12 +74,14 @@ pub(crate) struct Checkpoints {
     /// Rising cursors at which a hash is wanted.
     places: VecDeque<u64>,
     is_behind_difference: bool,
+    /// Next venue sequence at the last place where the books were equal.
+    equal_until: Option<u64>,
     tally: Tally,
 }
 
 impl Own {
     /// Hashes the books as they are.
-    pub(crate) fn of(channel: &Channel) -> Self {
+    pub(crate) fn of<V: Venue>(channel: &Channel<V>) -> Self {
         let books = channel.books();
         let trust = books.channel_trust();
         let cause = trust.doubt().map(|doubt| doubt.cause);
@@ -88,7 +90,7 @@ impl Own {
                 cursor: channel.cursor(),
                 messages: books.counters().messages,
                 next_sequence: channel.next_sequence().unwrap_or(0),
-                state_hash: books.channel_hash(),
+                state_hash: channel.channel_hash(),
                 books: books.len() as u32,
                 trust: trust.code() as u8,
             },
@@ -103,6 +105,20 @@ impl Own {
 }
 
 impl Checkpoints {
+    /// Applies a record; the verdict of a checkpoint.
+    #[inline]
+    pub(crate) fn follow<V: Venue>(
+        &mut self,
+        channel: &mut Channel<V>,
+        record: Record<'_>,
+    ) -> Option<Verdict> {
+        if self.is_wanted(channel.cursor()) {
+            self.remember(Own::of(channel));
+        }
+        channel.apply(record);
+        (record.kind == kind::SNAPSHOT_ANCHOR).then(|| self.meet(record.payload))
+    }
+
     /// A checkpoint further on names this place.
     pub(crate) fn expect(&mut self, cursor: u64) {
         let at = self.places.partition_point(|place| *place < cursor);
@@ -119,7 +135,11 @@ impl Checkpoints {
 
     /// Keeps what the books are at one place; places come in rising order.
     pub(crate) fn remember(&mut self, own: Own) {
-        if self.own.back().is_some_and(|last| last.checkpoint.cursor >= own.checkpoint.cursor) {
+        if self
+            .own
+            .back()
+            .is_some_and(|last| last.checkpoint.cursor >= own.checkpoint.cursor)
+        {
             return;
         }
         if self.own.len() == OWN_KEPT {
@@ -128,8 +148,24 @@ impl Checkpoints {
         self.own.push_back(own);
     }
 
-    /// A checkpoint of the stream.
-    pub(crate) fn compare(&mut self, expected: Checkpoint) -> Verdict {
+    /// The first venue sequence at which the books may be other than those of the checkpoints.
+    pub(crate) fn equal_until(&self) -> u64 {
+        self.equal_until.unwrap_or(1)
+    }
+
+    #[cold]
+    fn meet(&mut self, payload: &[u8]) -> Verdict {
+        match Checkpoint::decode(payload) {
+            Ok(checkpoint) => self.compare(checkpoint),
+            Err(error) => {
+                tracing::warn!(%error, "a checkpoint cannot be read");
+                self.tally.incomparable += 1;
+                Verdict::Incomparable
+            }
+        }
+    }
+
+    fn compare(&mut self, expected: Checkpoint) -> Verdict {
         let verdict = self.judge(expected);
         match verdict {
             Verdict::Equal => self.tally.equal += 1,
@@ -139,16 +175,12 @@ impl Checkpoints {
         verdict
     }
 
-    /// One that cannot be read.
-    pub(crate) fn unreadable(&mut self) {
-        self.tally.incomparable += 1;
-    }
-
     /// Forgets every place: another log counts anew.
     pub(crate) fn forget(&mut self) {
         self.own.clear();
         self.places.clear();
         self.is_behind_difference = false;
+        self.equal_until = None;
     }
 
     /// What came of all checkpoints.
@@ -169,13 +201,16 @@ impl Checkpoints {
     }
 
     fn judge(&mut self, expected: Checkpoint) -> Verdict {
-        let at = self.own.binary_search_by_key(&expected.cursor, |own| own.checkpoint.cursor);
+        let at = self
+            .own
+            .binary_search_by_key(&expected.cursor, |own| own.checkpoint.cursor);
         let Ok(at) = at else {
             return Verdict::Incomparable;
         };
         let own = self.own[at];
         if own.is_same(&expected) {
             self.is_behind_difference = false;
+            self.equal_until = Some(expected.next_sequence);
             return Verdict::Equal;
         }
         if self.is_behind_difference || own.is_excused || expected.trust == SUSPECT {

@@ -150,7 +150,12 @@ impl Client {
             let is_last = failed.is_final || attempt == ATTEMPTS;
             if is_last || self.stop.load(Ordering::Relaxed) {
                 let (cursor, error) = (job.checkpoint.cursor, failed.text);
-                tracing::warn!(cursor, attempt, error, "a checkpoint did not get into the stream");
+                tracing::warn!(
+                    cursor,
+                    attempt,
+                    error,
+                    "a checkpoint did not get into the stream"
+                );
                 return false;
             }
             thread::sleep(backoff);
@@ -170,7 +175,10 @@ impl Client {
         }
         let error = &answer["error"];
         Err(Failed {
-            text: error["message"].as_str().unwrap_or("no answer that is understood").to_owned(),
+            text: error["message"]
+                .as_str()
+                .unwrap_or("no answer that is understood")
+                .to_owned(),
             // Another log, a place that it has not reached, or it is ending: take another one.
             is_final: error["code"] == "WRONG_STATE" || error["code"] == "UNKNOWN_OP",
         })
@@ -204,7 +212,11 @@ impl Client {
                              "deadline_ms": DEADLINE.as_millis() as u64});
         stream.write_all(format!("{request}\n").as_bytes())?;
         let mut lines = BufReader::new(stream.take(MAX_ANSWER_BYTES)).lines();
-        let mut line = || lines.next().unwrap_or(Err(io::ErrorKind::UnexpectedEof.into()));
+        let mut line = || {
+            lines
+                .next()
+                .unwrap_or(Err(io::ErrorKind::UnexpectedEof.into()))
+        };
         let _hello = line()?;
         serde_json::from_str(&line()?).map_err(io::Error::other)
     }
