@@ -2,11 +2,12 @@
 //!
 //! `run` follows a channel beside its receiver: snapshot → journal → ring, and answers on its
 //! control socket. `offline` builds the same books from a file or a journal and prints them; both
-//! drive the same [`tickdeck_book`] code.
+//! drive the same [`tickdeck_book`] code. `verify` replays a journal against its checkpoints.
 //!
 //! | Module | Does |
 //! |---|---|
 //! | `offline` | the `offline` command: input, checkpoints, output |
+//! | `verify` | the `verify` command |
 //! | `run` | start and end of the live worker |
 //! | `agent` | the one thread that applies records and answers between batches |
 //! | `feed` | where records come from: journal, ring, or nowhere yet |
@@ -40,6 +41,7 @@ mod report;
 mod run;
 mod snapshots;
 mod venue;
+mod verify;
 
 /// Order books of one channel.
 #[derive(Parser)]
@@ -55,6 +57,8 @@ enum Command {
     Run(RunArgs),
     /// Build books from an ITCH file or a journal directory and print them.
     Offline(offline::OfflineArgs),
+    /// Replay a journal and compare the books with every checkpoint in it.
+    Verify(verify::VerifyArgs),
 }
 
 /// Entry point of the binary.
@@ -64,5 +68,6 @@ pub fn main() -> ExitCode {
     exit::finish(match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Offline(args) => offline::run(&args),
+        Command::Verify(args) => verify::run(&args),
     })
 }

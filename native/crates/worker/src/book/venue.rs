@@ -20,6 +20,11 @@ pub(crate) enum VenueKind {
 }
 
 impl VenueKind {
+    /// Whose books are made of a journal with this schema, see `rx/protocol.rs`.
+    pub(crate) fn of_schema(schema_id: u32) -> Option<Self> {
+        (schema_id == 1).then_some(Self::Itch50)
+    }
+
     /// Empty books of this venue with the sizes of `config`, before record 1.
     pub(crate) fn channel(self, config: BooksConfig) -> BookChannel {
         Channel::with(self.venue(config))
