@@ -452,6 +452,10 @@ class Book(Table):
     """Time between two snapshots while something changes."""
     initial_orders: Annotated[int, Field(ge=1, le=1 << 28)] = 65536
     """Orders to make room for at the start; growing later is counted."""
+    checkpoint_messages: Annotated[int, Field(ge=0, le=1 << 40)] = 1_000_000
+    """Messages between two hashes of all books in the journal; 0: none is written."""
+    check_interval_ms: Annotated[int, Field(ge=0, le=86_400_000)] = 100
+    """Time between two books that are checked while something changes; 0: none is."""
     reference_csv: AbsolutePath | None = None
     """File with the tick size of each instrument: one line each, below a line of titles.
 

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use crate::fault::{Counters, Fault};
-use crate::hash::Width;
+use crate::hash::{self, Width};
 use crate::slab::NONE;
 use crate::store::Store;
 use crate::ticks::{TickRule, TickRules, TickTable};
 use crate::trust::{Cause, ChannelTrust, Doubt, OpenGap, Phase, Trust};
-use crate::types::{BookId, Symbol};
+use crate::types::{BookId, OrderView, Symbol};
 use crate::view::BookView;
 
 /// Instrument numbers below this are looked up in an array.
@@ -239,6 +239,26 @@ impl Books {
             None if self.doubted_books > 0 => of_a_book().map_or(Trust::Good, Trust::Suspect),
             None => self.phase_trust(),
         }
+    }
+
+    /// A hash of every resting order and of the instrument it belongs to. As
+    /// [`BookView::state_hash`] it depends neither on the way to the orders nor on where they lie;
+    /// it is what a checkpoint in the journal carries.
+    ///
+    /// Walks the pool from end to end, not the queues: about 5 ns an order.
+    pub fn channel_hash(&self) -> u64 {
+        hash::channel_hash(self.store.orders.iter().map(|(_, order)| {
+            let (book, side) = (order.place.book(), order.place.side());
+            let (reference, quantity) = (order.reference, order.quantity);
+            let price = self.store.levels[order.level].price;
+            let view = OrderView {
+                side,
+                price,
+                reference,
+                quantity,
+            };
+            (self.listings[book.0 as usize].instrument, view)
+        }))
     }
 
     /// What was applied, and what was wrong.

@@ -368,6 +368,10 @@ pub struct Book {
     pub snapshot_interval_ms: u64,
     /// Orders to make room for at the start.
     pub initial_orders: usize,
+    /// Messages between two checkpoints in the journal; 0: none is taken.
+    pub checkpoint_messages: u64,
+    /// Time between two books that are checked while something changes; 0: none is.
+    pub check_interval_ms: u64,
     /// Ticks of the instruments; empty for a receiver.
     pub ticks: Vec<Tick>,
 }

@@ -10,7 +10,9 @@ use tickdeck_stats::{ExitReason, Header, State};
 use super::agent::{Agent, Settings};
 use super::commands::{self, DrainDeadline};
 use super::feed::Feed;
+use super::handover::Handover;
 use super::metrics::Metrics;
+use super::patrol::Patrol;
 use super::snapshots::Snapshots;
 use super::venue::VenueKind;
 use crate::control::{ControlServer, Hello};
@@ -82,10 +84,18 @@ fn supervise(
                 .snapshot_interval_ms
                 .max(1)
                 .saturating_mul(1_000_000),
+            checkpoint_messages: spec.exchange.book.checkpoint_messages,
             ready_fd: args.ready_fd,
         },
         feed: Feed::new(&spec.exchange.journal.data_dir, &spec.ring_path),
         snapshots: Snapshots::start(&spec.snapshot_dir)?,
+        handover: Handover::start(&spec.ring_path, incarnation)?,
+        patrol: Patrol::new(
+            spec.exchange
+                .book
+                .check_interval_ms
+                .saturating_mul(1_000_000),
+        ),
         metrics,
         header: header.clone(),
         requests,
