@@ -29,8 +29,7 @@ use super::pulse::Pulse;
 mod fit;
 mod stage;
 
-pub(crate) use fit::Fit;
-use fit::fit;
+pub(crate) use fit::{Fit, fit};
 use stage::Retry;
 pub(crate) use stage::Stage;
 
