@@ -1,11 +1,17 @@
 //! All books of a channel: the directory of instruments, their orders, and how far each is trusted.
 
+use std::collections::HashMap;
+
 use crate::fault::{Counters, Fault};
+use crate::hash::Width;
 use crate::slab::NONE;
 use crate::store::Store;
 use crate::trust::{Cause, ChannelTrust, Doubt, OpenGap, Phase, Trust};
 use crate::types::{BookId, Symbol};
 use crate::view::BookView;
+
+/// Instrument numbers below this are looked up in an array.
+const SMALL_NUMBERS: usize = 1 << 16;
 
 /// What is reserved at the start, and the limit on growth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,16 +23,56 @@ pub struct BooksConfig {
     pub max_orders: usize,
     /// Price levels per side of a book that fit before its array has to grow.
     pub levels_per_side: usize,
+    /// Within what an order reference names one order.
+    pub scope: KeyScope,
+    /// Orders queue by a priority that the venue names, not by arrival.
+    pub has_priorities: bool,
+    /// How wide prices and quantities are in snapshots and hashes.
+    pub width: Width,
+    /// Decimals of prices and quantities.
+    pub scale: Scale,
+}
+
+/// Decimals of a venue's integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scale {
+    /// A price of 1 is 10 to the minus this.
+    pub price_decimals: u8,
+    /// A quantity of 1 is 10 to the minus this.
+    pub quantity_decimals: u8,
+}
+
+/// Within what an order reference names one order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyScope {
+    /// Within the channel (ITCH: order reference number).
+    #[default]
+    Channel,
+    /// Within an instrument (CME: OrderID).
+    Book,
+    /// Within a side of an instrument (EOBI: TrdRegTSTimePriority).
+    BookSide,
+}
+
+impl BooksConfig {
+    /// ITCH 5.0: 65,536 orders at the start, 67 million at most, 64 levels per side.
+    pub const ITCH50: Self = Self {
+        initial_orders: 65_536,
+        max_orders: 1 << 26,
+        levels_per_side: 64,
+        scope: KeyScope::Channel,
+        has_priorities: false,
+        width: Width::Narrow,
+        scale: Scale {
+            price_decimals: 4,
+            quantity_decimals: 0,
+        },
+    };
 }
 
 impl Default for BooksConfig {
-    /// 65,536 orders at the start, 67 million at most, 64 levels per side.
     fn default() -> Self {
-        Self {
-            initial_orders: 65_536,
-            max_orders: 1 << 26,
-            levels_per_side: 64,
-        }
+        Self::ITCH50
     }
 }
 
@@ -41,10 +87,13 @@ pub struct Applied {
 
 /// All books of a channel.
 pub struct Books {
+    config: BooksConfig,
     pub(crate) store: Store,
     pub(crate) listings: Vec<Listing>,
-    /// Book of each stock locate code, or [`NONE`].
+    /// Book of each small instrument number (ITCH: stock locate code), or [`NONE`].
     by_locate: Vec<u32>,
+    /// Book of each other instrument number.
+    by_number: HashMap<i64, BookId>,
     pub(crate) trust: ChannelTrust,
     pub(crate) counters: Counters,
     pub(crate) system_event: u8,
@@ -54,7 +103,8 @@ pub struct Books {
 /// What is known of an instrument beside its orders.
 #[derive(Clone, Copy)]
 pub(crate) struct Listing {
-    pub(crate) locate: u16,
+    /// ITCH: stock locate code; EOBI and CME: SecurityID.
+    pub(crate) instrument: i64,
     pub(crate) trading_state: u8,
     pub(crate) symbol: Symbol,
     pub(crate) doubt: Option<Doubt>,
@@ -63,15 +113,12 @@ pub(crate) struct Listing {
 impl Books {
     /// Empty books with the configured reserves.
     pub fn new(config: BooksConfig) -> Self {
-        let store = Store::new(
-            config.initial_orders,
-            config.max_orders,
-            config.levels_per_side,
-        );
         Self {
-            store,
+            config,
+            store: Store::new(config),
             listings: Vec::new(),
-            by_locate: vec![NONE; 1 << 16],
+            by_locate: vec![NONE; SMALL_NUMBERS],
+            by_number: HashMap::new(),
             trust: ChannelTrust::new(),
             counters: Counters::default(),
             system_event: 0,
@@ -79,11 +126,17 @@ impl Books {
         }
     }
 
+    /// What the books were made with.
+    pub fn config(&self) -> &BooksConfig {
+        &self.config
+    }
+
     /// Empties everything for a new session: orders, directory, doubts. Counters go on.
     pub fn clear(&mut self) {
         self.store.clear();
         self.listings.clear();
         self.by_locate.fill(NONE);
+        self.by_number.clear();
         self.trust.clear();
         self.system_event = 0;
         self.doubted_books = 0;
@@ -94,6 +147,7 @@ impl Books {
         self.store.clear();
         self.listings.clear();
         self.by_locate.fill(NONE);
+        self.by_number.clear();
         self.trust.restore(0);
         self.doubted_books = 0;
     }
@@ -153,10 +207,16 @@ impl Books {
         self.iter().find(|book| book.symbol().as_bytes() == symbol)
     }
 
-    /// The book of a stock locate code.
-    pub fn by_locate(&self, locate: u16) -> Option<BookId> {
-        let id = self.by_locate[usize::from(locate)];
-        (id != NONE).then_some(BookId(id))
+    /// The book of an instrument by the venue's number (ITCH: stock locate code).
+    #[inline]
+    pub fn by_instrument(&self, instrument: i64) -> Option<BookId> {
+        match usize::try_from(instrument) {
+            Ok(small) if small < SMALL_NUMBERS => {
+                let id = self.by_locate[small];
+                (id != NONE).then_some(BookId(id))
+            }
+            _ => self.by_number.get(&instrument).copied(),
+        }
     }
 
     /// How many books are suspect.
@@ -207,27 +267,47 @@ impl Books {
             .map_or_else(|| self.phase_trust(), Trust::Suspect)
     }
 
-    /// The book of a locate code, made when there is none yet.
+    /// The book of an instrument, made when there is none yet.
     #[inline]
-    pub(crate) fn book_for(&mut self, locate: u16, symbol: impl FnOnce() -> Symbol) -> BookId {
-        let id = self.by_locate[usize::from(locate)];
-        if id != NONE {
-            return BookId(id);
-        }
-        self.add_listing(Listing {
-            locate,
-            trading_state: 0,
-            symbol: symbol(),
-            doubt: None,
+    pub(crate) fn book_for(&mut self, instrument: i64, symbol: impl FnOnce() -> Symbol) -> BookId {
+        self.by_instrument(instrument).unwrap_or_else(|| {
+            self.add_listing(Listing {
+                instrument,
+                trading_state: 0,
+                symbol: symbol(),
+                doubt: None,
+            })
         })
     }
 
     pub(crate) fn add_listing(&mut self, listing: Listing) -> BookId {
         let id = self.store.add_book();
-        self.by_locate[usize::from(listing.locate)] = id.0;
+        match usize::try_from(listing.instrument) {
+            Ok(small) if small < SMALL_NUMBERS => self.by_locate[small] = id.0,
+            _ => {
+                self.by_number.insert(listing.instrument, id);
+            }
+        }
         self.doubted_books += usize::from(listing.doubt.is_some());
         self.listings.push(listing);
         id
+    }
+
+    /// Doubts one book until the next session, or until [`Self::trust_book`]. The first cause
+    /// stays.
+    pub fn suspect_book(&mut self, id: BookId, since: u64, cause: Cause) {
+        self.doubt_book(id, Doubt { since, cause });
+    }
+
+    /// Ends the doubt about one book: the venue's snapshot has made it whole again.
+    pub fn trust_book(&mut self, id: BookId) {
+        let own = self.listings[id.0 as usize].doubt.take();
+        self.doubted_books -= usize::from(own.is_some());
+    }
+
+    /// The doubt about one book alone, whatever holds for its channel.
+    pub fn doubt_of(&self, id: BookId) -> Option<Doubt> {
+        self.listings[id.0 as usize].doubt
     }
 
     /// Doubts one book until the next session. The first cause stays.

@@ -20,16 +20,37 @@ pub(crate) struct OrderIndex {
     grows: u64,
 }
 
+/// What an order is found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct OrderKey {
+    /// The venue's reference.
+    pub(crate) reference: u64,
+    /// Within what the reference names one order: see [`crate::KeyScope`].
+    pub(crate) tag: u32,
+}
+
 #[derive(Clone, Copy)]
 struct Slot {
     reference: u64,
+    tag: u32,
     order: u32,
 }
 
 const EMPTY: Slot = Slot {
     reference: 0,
+    tag: 0,
     order: NONE,
 };
+
+impl Slot {
+    #[inline]
+    fn key(self) -> OrderKey {
+        OrderKey {
+            reference: self.reference,
+            tag: self.tag,
+        }
+    }
+}
 
 impl OrderIndex {
     /// A table that takes `reserve` orders before it has to grow.
@@ -45,15 +66,15 @@ impl OrderIndex {
 
     /// The order with this reference.
     #[inline]
-    pub(crate) fn get(&self, reference: u64) -> Option<u32> {
+    pub(crate) fn get(&self, key: OrderKey) -> Option<u32> {
         let mask = self.slots.len() - 1;
-        let mut at = self.home(reference);
+        let mut at = self.home(key);
         loop {
             let slot = self.slots[at & mask];
             if slot.order == NONE {
                 return None;
             }
-            if slot.reference == reference {
+            if slot.key() == key {
                 return Some(slot.order);
             }
             at += 1;
@@ -62,27 +83,32 @@ impl OrderIndex {
 
     /// Adds a reference that is not in the table.
     #[inline]
-    pub(crate) fn insert_new(&mut self, reference: u64, order: u32) {
-        debug_assert!(self.get(reference).is_none(), "a reference is indexed once");
+    pub(crate) fn insert_new(&mut self, key: OrderKey, order: u32) {
+        debug_assert!(self.get(key).is_none(), "a reference is indexed once");
         debug_assert!(order != NONE, "an indexed order has an address");
         if (self.len + 1) * 2 > self.slots.len() {
             self.grow();
         }
-        self.place(Slot { reference, order });
+        let OrderKey { reference, tag } = key;
+        self.place(Slot {
+            reference,
+            tag,
+            order,
+        });
         self.len += 1;
     }
 
     /// Takes a reference out and returns its order.
     #[inline]
-    pub(crate) fn remove(&mut self, reference: u64) -> Option<u32> {
+    pub(crate) fn remove(&mut self, key: OrderKey) -> Option<u32> {
         let mask = self.slots.len() - 1;
-        let mut at = self.home(reference) & mask;
+        let mut at = self.home(key) & mask;
         loop {
             let slot = self.slots[at];
             if slot.order == NONE {
                 return None;
             }
-            if slot.reference == reference {
+            if slot.key() == key {
                 self.close_hole(at);
                 self.len -= 1;
                 return Some(slot.order);
@@ -108,14 +134,16 @@ impl OrderIndex {
     }
 
     #[inline]
-    fn home(&self, reference: u64) -> usize {
-        (reference.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift) as usize
+    fn home(&self, key: OrderKey) -> usize {
+        // The tag goes to the high bits, which a reference rarely uses.
+        let mixed = key.reference ^ u64::from(key.tag).reverse_bits();
+        (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift) as usize
     }
 
     #[inline]
     fn place(&mut self, slot: Slot) {
         let mask = self.slots.len() - 1;
-        let mut at = self.home(slot.reference) & mask;
+        let mut at = self.home(slot.key()) & mask;
         while self.slots[at].order != NONE {
             at = (at + 1) & mask;
         }
@@ -135,7 +163,7 @@ impl OrderIndex {
             if slot.order == NONE {
                 break;
             }
-            let from_home = at.wrapping_sub(self.home(slot.reference)) & mask;
+            let from_home = at.wrapping_sub(self.home(slot.key())) & mask;
             let from_hole = at.wrapping_sub(hole) & mask;
             if from_home >= from_hole {
                 self.slots[hole] = slot;
@@ -170,27 +198,32 @@ mod tests {
         /// when all references collide, when they are extreme, and across growth.
         #[test]
         fn agrees_with_a_standard_map(
-            steps in prop::collection::vec((any::<bool>(), reference()), 1..400)
+            steps in prop::collection::vec((any::<bool>(), key()), 1..400)
         ) {
             let mut index = OrderIndex::new(0);
             let mut map = HashMap::new();
-            for (order, (insert, reference)) in (0u32..).zip(steps) {
-                if insert && !map.contains_key(&reference) {
-                    index.insert_new(reference, order);
-                    map.insert(reference, order);
+            for (order, (insert, key)) in (0u32..).zip(steps) {
+                if insert && !map.contains_key(&key) {
+                    index.insert_new(key, order);
+                    map.insert(key, order);
                 } else {
-                    prop_assert_eq!(index.remove(reference), map.remove(&reference));
+                    prop_assert_eq!(index.remove(key), map.remove(&key));
                 }
                 prop_assert_eq!(index.len(), map.len());
-                for (reference, order) in &map {
-                    prop_assert_eq!(index.get(*reference), Some(*order));
+                for (key, order) in &map {
+                    prop_assert_eq!(index.get(*key), Some(*order));
                 }
             }
             index.clear();
-            for reference in map.keys() {
-                prop_assert_eq!(index.get(*reference), None);
+            for key in map.keys() {
+                prop_assert_eq!(index.get(*key), None);
             }
         }
+    }
+
+    /// A reference with one of three tags.
+    fn key() -> impl Strategy<Value = OrderKey> {
+        (reference(), 0..3u32).prop_map(|(reference, tag)| OrderKey { reference, tag })
     }
 
     /// Few distinct references, many of them with the same home in a small table.
@@ -208,7 +241,10 @@ mod tests {
     fn colliding_references_share_a_home() {
         let index = OrderIndex::new(0);
         let homes: Vec<_> = (0..40u64)
-            .map(|n| index.home(n.wrapping_mul(0xF1DE_83E1_9937_733D)))
+            .map(|n| {
+                let reference = n.wrapping_mul(0xF1DE_83E1_9937_733D);
+                index.home(OrderKey { reference, tag: 0 })
+            })
             .collect();
         assert!(homes.iter().all(|home| *home == 0), "{homes:?}");
     }

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use crate::books::Books;
 use crate::slab::NONE;
+use crate::store::BookSide;
 use crate::types::{BookId, Side};
 
 /// A rule that does not hold: the memory of the books is damaged or the code is wrong.
@@ -123,11 +124,11 @@ impl Books {
             )?;
             holds(order.level == at, "an order names another level", place)?;
             holds(
-                order.book == id.0 && order.side == side,
+                order.place == BookSide::new(id, side),
                 "an order is in another book",
                 place,
             )?;
-            let indexed = self.store.index.get(order.reference);
+            let indexed = self.store.index.get(self.store.key_of(order));
             holds(
                 indexed == Some(address),
                 "the index does not lead to an order",
@@ -139,7 +140,7 @@ impl Books {
                 "a queue is a circle",
                 place,
             )?;
-            quantity += u64::from(order.quantity);
+            quantity += order.quantity;
             (previous, address) = (address, order.next);
         }
         holds(
@@ -188,6 +189,7 @@ fn same(
 mod tests {
     use super::*;
     use crate::books::BooksConfig;
+    use crate::index::OrderKey;
     use crate::store::NewOrder;
     use crate::types::Symbol;
 
@@ -206,7 +208,7 @@ mod tests {
                 quantity: 10,
                 reference,
             };
-            assert_eq!(books.store.add(order), Ok(()));
+            assert!(books.store.add(order).is_ok());
         }
         books
     }
@@ -222,9 +224,14 @@ mod tests {
             ("a queue link", |b| b.store.orders[1].previous = NONE),
             ("tail", |b| b.store.levels[0].tail = 0),
             ("another level", |b| b.store.orders[0].level = 1),
-            ("another book", |b| b.store.orders[0].side = Side::Ask),
+            ("another book", |b| {
+                b.store.orders[0].place = BookSide::new(BookId(0), Side::Ask);
+            }),
             ("the index", |b| {
-                b.store.index.remove(1);
+                b.store.index.remove(OrderKey {
+                    reference: 1,
+                    tag: 0,
+                });
             }),
             ("another price", |b| b.store.levels[1].price = 98),
             ("circle", |b| {

@@ -51,7 +51,7 @@ impl Books {
                 let Some(address) = self.store.find(m.order_reference()) else {
                     return self.on_unknown(sequence, m.stock_locate());
                 };
-                let book = BookId(self.store.orders[address].book);
+                let book = self.store.orders[address].place.book();
                 self.store.remove(address);
                 Applied {
                     book: Some(book),
@@ -101,12 +101,12 @@ impl Books {
         match message {
             Message::StockDirectory(m) => {
                 self.counters.directory += 1;
-                let book = self.book_for(m.stock_locate(), || symbol_of(m.stock()));
+                let book = self.book_for(i64::from(m.stock_locate()), || symbol_of(m.stock()));
                 self.listings[book.0 as usize].symbol = symbol_of(m.stock());
             }
             Message::TradingAction(m) => {
                 self.counters.other += 1;
-                if let Some(book) = self.by_locate(m.stock_locate()) {
+                if let Some(book) = self.by_instrument(i64::from(m.stock_locate())) {
                     self.listings[book.0 as usize].trading_state = m.trading_state();
                 }
             }
@@ -128,7 +128,7 @@ impl Books {
         (reference, side, shares, price): (u64, WireSide, u32, u32),
     ) -> Applied {
         self.counters.adds += 1;
-        let book = self.book_for(locate, || symbol_of(stock));
+        let book = self.book_for(i64::from(locate), || symbol_of(stock));
         if shares == 0 {
             let doubt = Doubt {
                 since: sequence,
@@ -142,8 +142,8 @@ impl Books {
             NewOrder {
                 book,
                 side,
-                price,
-                quantity: shares,
+                price: i64::from(price),
+                quantity: u64::from(shares),
                 reference,
             },
         )
@@ -155,7 +155,7 @@ impl Books {
             return self.on_unknown(sequence, m.stock_locate());
         };
         let original = self.store.orders[address];
-        let book = BookId(original.book);
+        let book = original.place.book();
         self.store.remove(address);
         if m.shares() == 0 {
             let doubt = Doubt {
@@ -164,12 +164,13 @@ impl Books {
             };
             return self.fault(book, Fault::ZeroShares, doubt, true);
         }
-        let (price, quantity, reference) = (m.price(), m.shares(), m.new_order_reference());
+        let (price, quantity) = (i64::from(m.price()), u64::from(m.shares()));
+        let reference = m.new_order_reference();
         self.enter(
             sequence,
             NewOrder {
                 book,
-                side: original.side,
+                side: original.place.side(),
                 price,
                 quantity,
                 reference,
@@ -189,7 +190,7 @@ impl Books {
                 since: sequence,
                 cause: Cause::DuplicateReference,
             };
-            let other = BookId(self.store.orders[twin].book);
+            let other = self.store.orders[twin].place.book();
             self.store.remove(twin);
             self.doubt_book(other, doubt);
             applied = self.fault(new.book, Fault::DuplicateReference, doubt, true);
@@ -214,11 +215,12 @@ impl Books {
         shares: u32,
         too_much: Fault,
     ) -> Applied {
+        let shares = u64::from(shares);
         let Some(address) = self.store.find(reference) else {
             return self.on_unknown(sequence, locate);
         };
         let order = &self.store.orders[address];
-        let (book, left) = (BookId(order.book), order.quantity);
+        let (book, left) = (order.place.book(), order.quantity);
         if shares == 0 {
             self.counters.count(Fault::ZeroShares);
             return Applied {
@@ -250,7 +252,7 @@ impl Books {
     /// An order that does not rest: an error, unless something is known to be missing already.
     #[cold]
     fn on_unknown(&mut self, sequence: u64, locate: u16) -> Applied {
-        let book = self.by_locate(locate);
+        let book = self.by_instrument(i64::from(locate));
         let doubted = book.is_some_and(|book| self.listings[book.0 as usize].doubt.is_some());
         if self.trust.is_doubtful() || doubted {
             self.counters.excused_references += 1;

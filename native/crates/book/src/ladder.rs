@@ -1,6 +1,6 @@
 //! One side of a book: its price levels, sorted, the best at the end.
 //!
-//! A sorted array of 8-byte rungs. Nearly all events touch the best few levels, so a search walks
+//! A sorted array of rungs. Nearly all events touch the best few levels, so a search walks
 //! back from the end and an insertion or removal there moves only the rungs behind it; a tree would
 //! pay a cache miss per step for the same answer. A far level is found by binary search, so that a
 //! deep or hostile book costs a logarithm, not a walk.
@@ -15,7 +15,7 @@ pub(crate) struct Ladder {
 /// A price, as a key that grows towards the best price, and the address of its level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rung {
-    pub(crate) key: u32,
+    pub(crate) key: i64,
     pub(crate) level: u32,
 }
 
@@ -31,7 +31,7 @@ impl Ladder {
 
     /// The position of the rung with this key, or where it would have to be inserted.
     #[inline]
-    pub(crate) fn find(&self, key: u32) -> Result<usize, usize> {
+    pub(crate) fn find(&self, key: i64) -> Result<usize, usize> {
         let len = self.rungs.len();
         let walked = len.saturating_sub(WALK);
         for at in (walked..len).rev() {
@@ -52,7 +52,7 @@ impl Ladder {
     /// Inserts a level at a position that [`Self::find`] returned as `Err`. True when the array
     /// grew.
     #[inline]
-    pub(crate) fn insert(&mut self, position: usize, key: u32, level: u32) -> bool {
+    pub(crate) fn insert(&mut self, position: usize, key: i64, level: u32) -> bool {
         let grows = self.rungs.len() == self.rungs.capacity();
         self.rungs.insert(position, Rung { key, level });
         grows
@@ -60,7 +60,7 @@ impl Ladder {
 
     /// Takes the level of this price out, if it is there.
     #[inline]
-    pub(crate) fn remove(&mut self, key: u32) {
+    pub(crate) fn remove(&mut self, key: i64) {
         if let Ok(position) = self.find(key) {
             self.rungs.remove(position);
         }
@@ -126,7 +126,7 @@ mod tests {
         /// too.
         #[test]
         fn agrees_with_a_sorted_map(
-            steps in prop::collection::vec((any::<bool>(), 0..90u32), 1..400)
+            steps in prop::collection::vec((any::<bool>(), -45..45i64), 1..400)
         ) {
             let mut ladder = Ladder::new(1);
             let mut map = BTreeMap::new();

@@ -3,9 +3,10 @@
 //!
 //! | Part | Does |
 //! |---|---|
-//! | [`Books`] | all books of a channel; applies ITCH 5.0 messages |
+//! | [`Books`] | all books of a channel; one front per venue applies its messages |
 //! | [`BookView`] | reads one book: touch, depth, queues, hashes, trust |
-//! | [`Channel`] | follows a channel's records (data, gaps, sessions, holes) and drives [`Books`] |
+//! | [`Channel`] | follows a channel's records (data, gaps, sessions, holes) |
+//! | [`Venue`] | makes books of a protocol's records; [`Itch`] is one |
 //! | [`snapshot`] | the whole state as bytes, with the place in the stream where it belongs |
 //!
 //! The crate is pure: bytes in, state out. It reads no clock and does no I/O, so the live worker,
@@ -20,19 +21,22 @@ pub mod hash;
 mod index;
 mod invariants;
 mod itch;
+mod itch_venue;
 mod ladder;
 mod slab;
 pub mod snapshot;
 mod store;
 mod trust;
 mod types;
-mod venue_snapshot;
+mod venue;
 mod view;
 
-pub use books::{Applied, Books, BooksConfig};
+pub use books::{Applied, Books, BooksConfig, KeyScope, Scale};
 pub use channel::{Channel, Record, RecordMark, StreamCounters};
 pub use fault::{Counters, Fault};
 pub use invariants::InvariantError;
+pub use itch_venue::Itch;
 pub use trust::{Cause, Doubt, Phase, Trust};
 pub use types::{BookId, LevelView, OrderView, Side, Symbol};
+pub use venue::{Run, Taken, Venue};
 pub use view::BookView;

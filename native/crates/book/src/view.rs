@@ -28,9 +28,9 @@ impl<'a> BookView<'a> {
         self.listing().symbol
     }
 
-    /// The venue's number for the instrument on this day.
-    pub fn locate(&self) -> u16 {
-        self.listing().locate
+    /// The venue's number for the instrument (ITCH: stock locate code of this day).
+    pub fn instrument(&self) -> i64 {
+        self.listing().instrument
     }
 
     /// Last trading state (H message: `T`, `H`, `P`, `Q`), 0 before the first.
@@ -71,7 +71,8 @@ impl<'a> BookView<'a> {
 
     /// Every order of one side: best price first, each level in queue order.
     pub fn queue(&self, side: Side) -> impl Iterator<Item = OrderView> + use<'a> {
-        self.books.store.queue(self.id, side)
+        let orders = self.books.store.queue(self.id, side);
+        orders.map(|(_, order)| order)
     }
 
     /// Whether the best bid is at or above the best ask: locked or crossed.
@@ -84,7 +85,8 @@ impl<'a> BookView<'a> {
 
     /// SHA-256 over every order in price-time order: see [`hash::queue_sha256`].
     pub fn queue_sha256(&self) -> [u8; 32] {
-        hash::queue_sha256(Side::BOTH.into_iter().flat_map(|side| self.queue(side)))
+        let orders = Side::BOTH.into_iter().flat_map(|side| self.queue(side));
+        hash::queue_sha256(orders, self.books.config().width)
     }
 
     /// A hash of the resting orders that does not depend on the way to them:

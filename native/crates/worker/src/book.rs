@@ -15,6 +15,7 @@
 //! | `commands` | control ops and their answers |
 //! | `metrics` | the stats file |
 //! | `report` | books as JSON |
+//! | `venue` | the venues behind one type |
 
 use std::process::ExitCode;
 
@@ -32,6 +33,7 @@ mod pulse;
 mod report;
 mod run;
 mod snapshots;
+mod venue;
 
 /// Order books of one channel.
 #[derive(Parser)]

@@ -3,6 +3,7 @@
 use crate::common::messages::{Event, event};
 use crate::common::slow::SlowBooks;
 use proptest::prelude::*;
+use tickdeck_book::hash::Width;
 use tickdeck_book::{Books, BooksConfig, Fault, LevelView, OrderView, Side};
 
 /// Small reserves, so that every pool has to grow on the way.
@@ -10,6 +11,7 @@ const TINY: BooksConfig = BooksConfig {
     initial_orders: 1,
     max_orders: 1 << 20,
     levels_per_side: 1,
+    ..BooksConfig::ITCH50
 };
 
 proptest! {
@@ -69,7 +71,7 @@ fn compare(books: &Books, slow: &SlowBooks) -> Result<(), TestCaseError> {
         let sides = Side::BOTH.map(|side| slow.queue(locate, side));
         let expected: usize = sides.iter().map(Vec::len).sum();
         total += expected;
-        let Some(id) = books.by_locate(locate) else {
+        let Some(id) = books.by_instrument(i64::from(locate)) else {
             prop_assert_eq!(expected, 0);
             continue;
         };
@@ -87,7 +89,7 @@ fn compare(books: &Books, slow: &SlowBooks) -> Result<(), TestCaseError> {
         let all = sides.iter().flatten().copied();
         prop_assert_eq!(
             view.queue_sha256(),
-            tickdeck_book::hash::queue_sha256(all.clone())
+            tickdeck_book::hash::queue_sha256(all.clone(), Width::Narrow)
         );
         prop_assert_eq!(view.state_hash(), tickdeck_book::hash::state_hash(all));
     }
@@ -113,7 +115,7 @@ fn levels_of(orders: &[OrderView]) -> Vec<LevelView> {
         .chunk_by(|one, next| one.price == next.price)
         .map(|level| LevelView {
             price: level[0].price,
-            quantity: level.iter().map(|order| u64::from(order.quantity)).sum(),
+            quantity: level.iter().map(|order| order.quantity).sum(),
             orders: level.len() as u32,
         })
         .collect()

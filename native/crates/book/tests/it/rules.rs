@@ -15,7 +15,7 @@ fn apply(books: &mut Books, sequence: u64, event: Event) -> Applied {
 }
 
 /// Reference and shares of the bids of the first book, in queue order.
-fn bids(books: &Books) -> Vec<(u64, u32)> {
+fn bids(books: &Books) -> Vec<(u64, u64)> {
     let book = books.iter().next().expect("a book exists");
     book.queue(Side::Bid)
         .map(|order| (order.reference, order.quantity))
@@ -92,7 +92,7 @@ fn a_replaced_order_joins_the_back() {
     assert_eq!(
         applied,
         Applied {
-            book: books.by_locate(1),
+            book: books.by_instrument(1),
             fault: None
         }
     );
@@ -280,7 +280,7 @@ fn directory_and_states_are_tracked() {
     assert_eq!(books.apply(3, &halt), Applied::default());
     let book = books.by_symbol(b"T5").expect("the directory named it");
     assert_eq!(
-        (book.trading_state(), book.orders(), book.locate()),
+        (book.trading_state(), book.orders(), book.instrument()),
         (b'H', 0, 5)
     );
     assert_eq!(books.system_event(), b'O');
@@ -308,6 +308,7 @@ fn the_order_limit_holds() {
         initial_orders: 1,
         max_orders: 2,
         levels_per_side: 1,
+        ..BooksConfig::ITCH50
     };
     let mut books = Books::new(config);
     books.apply(1, &add(1, 100));

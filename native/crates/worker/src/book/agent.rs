@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
-use tickdeck_book::{BooksConfig, Channel};
+use tickdeck_book::BooksConfig;
 use tickdeck_net::clock;
 use tickdeck_stats::{Header, State};
 
@@ -16,6 +16,7 @@ use super::feed::{Feed, Stage};
 use super::metrics::Metrics;
 use super::report::{BookSummary, Depth};
 use super::snapshots::{Snapshots, Written};
+use super::venue::{BookChannel, VenueKind};
 use crate::control::ControlError;
 use crate::exit::Failure;
 use crate::idle::Idle;
@@ -39,6 +40,8 @@ const LAST_SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Settings of the agent.
 pub(crate) struct Settings {
+    /// Whose books.
+    pub(crate) venue: VenueKind,
     /// Sizes of the books.
     pub(crate) books: BooksConfig,
     /// Time between two snapshots while something changes.
@@ -62,7 +65,7 @@ pub(crate) struct Agent {
 /// The agent at work: the books exist.
 struct Duty {
     agent: Agent,
-    channel: Channel,
+    channel: BookChannel,
     /// A snapshot was looked for, or there is none to look for.
     is_restored: bool,
     is_ready: bool,
@@ -80,7 +83,7 @@ struct Duty {
 impl Agent {
     /// Works until the stop flag is set, then drains.
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let channel = Channel::new(self.settings.books);
+        let channel = self.settings.venue.channel(self.settings.books);
         let snapshot_cursor = channel.cursor();
         let mut duty = Duty {
             agent: self,
@@ -144,7 +147,7 @@ impl Duty {
             settings,
             ..
         } = &mut self.agent;
-        let (restored, refused) = snapshots.restore(feed, settings.books);
+        let (restored, refused) = snapshots.restore(feed, settings.venue, settings.books);
         metrics.snapshot_errors.add(refused);
         if let Some(channel) = restored {
             self.snapshot_cursor = channel.cursor();

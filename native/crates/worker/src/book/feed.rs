@@ -17,7 +17,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tickdeck_book::{Channel, Phase, Record, RecordMark};
+use tickdeck_book::{Phase, Record, RecordMark};
 use tickdeck_journal::{JournalError, Reader as Journal};
 use tickdeck_net::clock;
 use tickdeck_ring::{Read, Reader as Ring};
@@ -25,6 +25,7 @@ use tickdeck_wire::record::{kind, line, stamp};
 
 use super::metrics::Metrics;
 use super::pulse::Pulse;
+use super::venue::BookChannel;
 
 mod fit;
 mod stage;
@@ -133,7 +134,12 @@ impl Feed {
     }
 
     /// Applies what there is, at most one batch, and returns how many records.
-    pub(crate) fn poll(&mut self, channel: &mut Channel, metrics: &Metrics, now_ns: u64) -> usize {
+    pub(crate) fn poll(
+        &mut self,
+        channel: &mut BookChannel,
+        metrics: &Metrics,
+        now_ns: u64,
+    ) -> usize {
         match &self.source {
             Source::Waiting => {
                 self.reopen_journal(channel, now_ns);
@@ -194,7 +200,7 @@ impl Feed {
     }
 
     /// Opens the journal again, after an error or a change of the ring.
-    fn reopen_journal(&mut self, channel: &mut Channel, now_ns: u64) {
+    fn reopen_journal(&mut self, channel: &mut BookChannel, now_ns: u64) {
         if !self.retry.is_due(now_ns) {
             return;
         }
@@ -218,7 +224,7 @@ impl Feed {
     }
 
     /// Compares the record before the cursor and places the reader on the cursor.
-    fn check_journal(&mut self, channel: &mut Channel, now_ns: u64) {
+    fn check_journal(&mut self, channel: &mut BookChannel, now_ns: u64) {
         if !self.retry.is_due(now_ns) {
             return;
         }
@@ -260,7 +266,7 @@ impl Feed {
         }
     }
 
-    fn read_journal(&mut self, channel: &mut Channel, metrics: &Metrics, now_ns: u64) -> usize {
+    fn read_journal(&mut self, channel: &mut BookChannel, metrics: &Metrics, now_ns: u64) -> usize {
         let Source::Journal { reader, .. } = &mut self.source else {
             return 0;
         };
@@ -296,7 +302,7 @@ impl Feed {
     }
 
     /// At the end of the journal: go on with the ring, if it goes on from here.
-    fn attach_ring(&mut self, channel: &Channel, now_ns: u64) {
+    fn attach_ring(&mut self, channel: &BookChannel, now_ns: u64) {
         if self.ring.is_none() && !self.open_ring(now_ns) {
             return;
         }
@@ -367,7 +373,7 @@ impl Feed {
         }
     }
 
-    fn read_ring(&mut self, channel: &mut Channel, metrics: &Metrics, now_ns: u64) -> usize {
+    fn read_ring(&mut self, channel: &mut BookChannel, metrics: &Metrics, now_ns: u64) -> usize {
         let Some(OpenRing { ring, .. }) = &self.ring else {
             self.source = Source::Waiting;
             return 0;
@@ -420,7 +426,7 @@ impl Feed {
     }
 
     /// A journal that cannot be read is tried again, and after a while passed by with the ring.
-    fn on_journal_error(&mut self, channel: &mut Channel, now_ns: u64, error: &JournalError) {
+    fn on_journal_error(&mut self, channel: &mut BookChannel, now_ns: u64, error: &JournalError) {
         self.source = Source::Waiting;
         self.wait(now_ns, Stage::JournalDamaged, &error.to_string());
         let since_ns = *self.damaged_since_ns.get_or_insert(now_ns);

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use tickdeck_book::{Channel, Fault};
+use tickdeck_book::Fault;
 use tickdeck_stats::{Builder, Counter, Gauge, Histogram, Identity, StatsFile};
 
 use super::feed::Feed;
 use super::snapshots::Snapshots;
+use super::venue::BookChannel;
 use crate::exit::Failure;
 use crate::spec::Spec;
 
@@ -116,7 +117,7 @@ impl Metrics {
     }
 
     /// Publishes the totals of the books; once per batch.
-    pub(crate) fn publish(&self, channel: &Channel, feed: &Feed, snapshots: &Snapshots) {
+    pub(crate) fn publish(&self, channel: &BookChannel, feed: &Feed, snapshots: &Snapshots) {
         let (stream, books) = (channel.counters(), channel.books());
         self.records.set(stream.records);
         self.messages.set(books.counters().messages);

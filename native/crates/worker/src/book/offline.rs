@@ -29,8 +29,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tickdeck_book::{BookView, BooksConfig, Channel};
+use tickdeck_book::{BookView, BooksConfig};
 
+use super::venue::BookChannel;
 use crate::exit::{Code, Failure};
 
 mod checkpoints;
@@ -135,7 +136,7 @@ pub(crate) fn run(args: &OfflineArgs) -> Result<Code, Failure> {
 }
 
 /// Opens the input where a walk to these points may begin.
-fn begin(args: &OfflineArgs, wanted: &[Wanted]) -> Result<(Input, Channel, Points), Failure> {
+fn begin(args: &OfflineArgs, wanted: &[Wanted]) -> Result<(Input, BookChannel, Points), Failure> {
     let mut input = Input::open(&args.input, args.destination)?;
     check(args, &mut input, wanted)?;
     let on_journal = |error: &dyn std::fmt::Display| cannot_read(&args.input, error);
@@ -149,14 +150,14 @@ fn begin(args: &OfflineArgs, wanted: &[Wanted]) -> Result<(Input, Channel, Point
                 .map_err(|error| on_journal(&error))?;
         }
     }
-    let channel = restored.unwrap_or_else(|| empty(&input));
+    let channel = restored.unwrap_or_else(|| empty(args.protocol, &input));
     let points = Points::new(args.protocol, wanted, session_from);
     Ok((input, channel, points))
 }
 
 /// Empty books before the first record of an input.
-fn empty(input: &Input) -> Channel {
-    let mut channel = Channel::new(BooksConfig::default());
+fn empty(protocol: Protocol, input: &Input) -> BookChannel {
+    let mut channel = protocol.venue().channel(BooksConfig::default());
     // A log of which the beginning was pruned: the books start without it, and say so.
     channel.skip_to(input.first_record());
     channel

@@ -15,9 +15,9 @@ pub(crate) struct BookSummary {
     /// Price levels of the asks.
     pub(crate) ask_levels: usize,
     /// Best bid: price in the venue's scale, shares.
-    pub(crate) best_bid: Option<(u32, u64)>,
+    pub(crate) best_bid: Option<(i64, u64)>,
     /// Best ask: price in the venue's scale, shares.
-    pub(crate) best_ask: Option<(u32, u64)>,
+    pub(crate) best_ask: Option<(i64, u64)>,
     /// Last trading state of the venue, if it named one.
     pub(crate) trading_state: Option<char>,
     /// Whether the book is locked or crossed.

@@ -12,6 +12,7 @@ use super::commands::{self, DrainDeadline};
 use super::feed::Feed;
 use super::metrics::Metrics;
 use super::snapshots::Snapshots;
+use super::venue::VenueKind;
 use crate::control::{ControlServer, Hello};
 use crate::exit::{Code, Failure};
 use crate::lifecycle::{self, Lock, RunArgs, StopFlag};
@@ -69,6 +70,7 @@ fn supervise(
     })?;
     let agent = Agent {
         settings: Settings {
+            venue: VenueKind::Itch50,
             books: BooksConfig {
                 initial_orders: spec.exchange.book.initial_orders,
                 ..BooksConfig::default()

@@ -33,9 +33,9 @@ impl SlowBooks {
                     locate,
                     OrderView {
                         side,
-                        price,
+                        price: i64::from(price),
                         reference,
-                        quantity: shares,
+                        quantity: u64::from(shares),
                     },
                 );
             }
@@ -60,9 +60,9 @@ impl SlowBooks {
                     let side = old.order.side;
                     let order = OrderView {
                         side,
-                        price,
+                        price: i64::from(price),
                         reference: new,
-                        quantity: shares,
+                        quantity: u64::from(shares),
                     };
                     self.enter(old.locate, order);
                 }
@@ -103,6 +103,7 @@ impl SlowBooks {
             self.faults.push(Fault::UnknownReference);
             return;
         };
+        let shares = u64::from(shares);
         let left = &mut self.resting[at].order.quantity;
         if shares == 0 {
             self.faults.push(Fault::ZeroShares);

@@ -175,7 +175,7 @@ fn pass(
     visitor: &mut impl events::Watcher,
 ) -> Result<(), Failure> {
     let mut input = Input::open(path, args.destination)?;
-    let mut channel = empty(&input);
+    let mut channel = empty(args.protocol, &input);
     let mut counting = events::Counting::new(visitor);
     let walked = walk(&mut input, &mut channel, args.protocol, &mut counting);
     visitor.end(channel.books());

@@ -125,7 +125,7 @@ impl BookImage {
         let side = |side| book.top_n(side, usize::MAX).collect::<Vec<LevelView>>();
         let queues = Side::BOTH.into_iter().flat_map(|side| book.queue(side));
         let orders = queues.map(|order| {
-            let value = (i64::from(order.price), u64::from(order.quantity));
+            let value = (order.price, order.quantity);
             ((order.side, order.reference), value)
         });
         Self {
@@ -245,7 +245,7 @@ impl BookDifference {
         let mut both: BTreeMap<i64, [Option<(u64, u32)>; 2]> = BTreeMap::new();
         for (index, levels) in [old, new].into_iter().enumerate() {
             for level in levels {
-                let price = i64::from(level.price);
+                let price = level.price;
                 both.entry(price).or_default()[index] = Some((level.quantity, level.orders));
             }
         }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use tickdeck_book::Record;
-use tickdeck_journal::{JournalError, Reader as Journal};
+use tickdeck_journal::Reader as Journal;
 use tickdeck_wire::binaryfile::Messages;
 use tickdeck_wire::record::kind;
 
@@ -88,14 +88,6 @@ impl Input {
         match self {
             Self::Journal(journal) => journal.first_seq(),
             Self::Messages(_) => 1,
-        }
-    }
-
-    /// Goes on from a record of the journal.
-    pub(super) fn seek(&mut self, record: u64) -> Result<(), JournalError> {
-        match self {
-            Self::Journal(journal) => journal.seek(record),
-            Self::Messages(_) => Ok(()),
         }
     }
 

@@ -3,6 +3,8 @@
 use clap::ValueEnum;
 use tickdeck_wire::itch50;
 
+use crate::book::venue::VenueKind;
+
 /// Formats that books can be built from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Protocol {
@@ -11,6 +13,13 @@ pub(super) enum Protocol {
 }
 
 impl Protocol {
+    /// Whose books they are.
+    pub(super) fn venue(self) -> VenueKind {
+        match self {
+            Self::Itch50 => VenueKind::Itch50,
+        }
+    }
+
     /// Whether each message has a sequence number; else each packet has.
     pub(super) fn numbers_messages(self) -> bool {
         match self {

@@ -13,11 +13,11 @@ use tickdeck_book::{BooksConfig, Record, snapshot};
 use tickdeck_journal::{JournalError, Reader as Journal};
 use tickdeck_wire::record::{SessionEvent, SessionEventKind, kind};
 
-use super::Channel;
 use super::point::{Point, Wanted, may_begin_with};
 use super::protocol::Protocol;
 use crate::book::feed::{Fit, fit};
 use crate::book::snapshots;
+use crate::book::venue::BookChannel;
 
 /// The record from which sequences and times of day are those of the newest session; 0 when the
 /// journal names no beginning of one.
@@ -50,14 +50,14 @@ pub(super) fn restore(
     protocol: Protocol,
     wanted: &[Wanted],
     session_from: u64,
-) -> Result<Option<Channel>, String> {
+) -> Result<Option<BookChannel>, String> {
     let snapshots = snapshots::list(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     for (path, cursor) in snapshots {
         let allowed = allows(journal, cursor, protocol, wanted, session_from);
         if !allowed.map_err(|error| error.to_string())? {
             continue;
         }
-        match open(&path, journal, wanted) {
+        match open(&path, journal, protocol, wanted) {
             Ok(channel) => {
                 tracing::info!(path = %path.display(), cursor, "begins with this snapshot");
                 journal.seek(cursor).map_err(|error| error.to_string())?;
@@ -106,10 +106,15 @@ fn allows(
 }
 
 /// Reads a snapshot and checks that it belongs to this journal, or says why it cannot be used.
-fn open(path: &Path, journal: &mut Journal, wanted: &[Wanted]) -> Result<Channel, String> {
+fn open(
+    path: &Path,
+    journal: &mut Journal,
+    protocol: Protocol,
+    wanted: &[Wanted],
+) -> Result<BookChannel, String> {
     let bytes = fs::read(path).map_err(|error| error.to_string())?;
-    let restored =
-        snapshot::decode(&bytes, BooksConfig::default()).map_err(|error| error.to_string())?;
+    let restored = snapshot::decode(&bytes, protocol.venue().venue(BooksConfig::default()))
+        .map_err(|error| error.to_string())?;
     if restored.log_id != journal.log_id() {
         return Err("it belongs to another journal".to_owned());
     }

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use serde::Serialize;
 use tickdeck_book::{Books, Record};
 
-use super::Channel;
 use super::input::Input;
 use super::protocol::Protocol;
+use crate::book::venue::BookChannel;
 
 /// Where in a stream the books stand: the last message applied, and the record that brought it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -49,7 +49,7 @@ pub(super) struct Walked {
 /// Applies what is left of an input, until the visitor has seen enough.
 pub(super) fn walk(
     input: &mut Input,
-    channel: &mut Channel,
+    channel: &mut BookChannel,
     protocol: Protocol,
     visitor: &mut impl Visitor,
 ) -> Walked {

@@ -158,8 +158,6 @@ fn about(event: &Seen<'_>, books: &Books, args: &OfflineArgs) -> Option<String> 
         return None;
     };
     let instrument = args.protocol.instrument(message)?;
-    let book = books
-        .iter()
-        .find(|book| i64::from(book.locate()) == instrument)?;
+    let book = books.view(books.by_instrument(instrument)?);
     Some(book.symbol().to_string())
 }
