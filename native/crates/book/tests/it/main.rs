@@ -7,4 +7,5 @@ mod eobi_against_slow_book;
 mod real_data;
 mod rules;
 mod snapshot;
+mod ticks;
 mod venue_snapshot;
