@@ -18,6 +18,8 @@ from tickdeck_daemon.services.once import once
 
 LEVELS = 10
 LEVELS_MAX = 1000
+KINDS = ("order", "price", "implied")
+"""Kinds of depth that a venue may have."""
 CALL_TIMEOUT_S = 10.0
 
 
@@ -48,8 +50,6 @@ class BookService(book_service_pb2_grpc.BookServiceServicer):
             cursor_seq=_count(answer, "cursor"),
             messages=_count(answer, "messages"),
             next_sequence=_count(answer, "next_sequence"),
-            price_decimals=_count(answer, "price_decimals"),
-            quantity_decimals=_count(answer, "quantity_decimals"),
         )
 
     @override
@@ -60,17 +60,20 @@ class BookService(book_service_pb2_grpc.BookServiceServicer):
             faults.append(("levels", f"levels is {levels}; the most is {LEVELS_MAX}"))
         if not request.symbol.strip():
             faults.append(("symbol", "a symbol is required"))
+        if request.kind not in ("", *KINDS):
+            known = ", ".join(KINDS)
+            faults.append(("kind", f'there is no book by "{request.kind}"; known are {known}'))
         if faults:
             raise InvalidError(violations=faults, reason="INVALID_DEPTH")
-        args = {"symbol": request.symbol, "levels": levels}
+        args: dict[str, Any] = {"symbol": request.symbol, "levels": levels}
+        if request.kind:
+            args["kind"] = request.kind
         answer = await self._ask(request.exchange, "book.depth", args)
         return pb.GetDepthResponse(
             summary=_summary(answer),
             bids=[_level(level) for level in _lists(answer.get("bids"))],
             asks=[_level(level) for level in _lists(answer.get("asks"))],
             cursor_seq=_count(answer, "cursor"),
-            price_decimals=_count(answer, "price_decimals"),
-            quantity_decimals=_count(answer, "quantity_decimals"),
         )
 
     @override
@@ -142,6 +145,9 @@ def _summary(book: dict[str, Any]) -> pb.BookSummary:
         suspect_cause=str(book.get("suspect_cause") or ""),
         crossed=bool(book.get("crossed")),
         state_hash=str(book.get("state_hash") or ""),
+        kind=str(book.get("book") or "order"),
+        price_decimals=_count(book, "price_decimals"),
+        quantity_decimals=_count(book, "quantity_decimals"),
         tick=_count(book, "tick"),
         spread_ticks=_count(book, "spread_ticks") if "spread_ticks" in book else None,
     )

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::report::{BookSummary, Depth, ScaleView};
+use super::report::{BookSummary, Depth};
 use super::venue::BookChannel;
 use crate::control::{Call, ControlError};
 use crate::lifecycle::StopFlag;
@@ -27,7 +27,7 @@ pub(crate) const OPS: [&str; 6] = [
 ];
 
 /// Books in one answer, so that it stays below 1 MiB; `offset` asks for the others.
-pub(crate) const LIST_LIMIT: usize = 2_000;
+pub(crate) const LIST_LIMIT: usize = 1_500;
 
 /// Levels per side in one answer.
 const LEVELS_LIMIT: u64 = 5_000;
@@ -113,9 +113,6 @@ pub(crate) struct Place {
     pub(crate) messages: u64,
     /// Venue sequence number of the next message.
     pub(crate) next_sequence: Option<u64>,
-    /// How its prices and quantities are read.
-    #[serde(flatten)]
-    pub(crate) scale: ScaleView,
 }
 
 impl Place {
@@ -125,7 +122,6 @@ impl Place {
             cursor: channel.cursor(),
             messages: channel.books().counters().messages,
             next_sequence: channel.next_sequence(),
-            scale: ScaleView::of(channel.books()),
         }
     }
 }
