@@ -7,4 +7,5 @@ mod histories;
 mod real_data;
 mod rules;
 mod snapshot;
+mod ticks;
 mod venue_snapshot;
