@@ -1,4 +1,4 @@
-"""Asks the `tickdeck-journal` binary about a journal: its segments, and whether it is whole."""
+"""Asks the binaries about a journal: its segments, and whether it is whole."""
 
 import asyncio
 import os
@@ -65,7 +65,7 @@ async def list_segments(directory: str) -> list[SegmentInfo]:
     """
     if not await asyncio.to_thread(os.path.isdir, directory):
         return []
-    _, answer = await _run("info", directory, timeout_s=INFO_TIMEOUT_S)
+    _, answer = await run_tool("tickdeck-journal", "info", directory, timeout_s=INFO_TIMEOUT_S)
     return [
         SegmentInfo(
             file=Path(str(segment.get("file", ""))).name,
@@ -84,7 +84,7 @@ async def verify(directory: str) -> VerifyReport:
     Raises:
         TickdeckError: the journal could not be read, or the binary not be run.
     """
-    code, answer = await _run("verify", directory, timeout_s=None)
+    code, answer = await run_tool("tickdeck-journal", "verify", directory, timeout_s=None)
     problems = tuple(
         JournalProblem(
             file=Path(str(problem.get("file", ""))).name,
@@ -106,12 +106,18 @@ async def verify(directory: str) -> VerifyReport:
     )
 
 
-async def _run(
-    command: str, directory: str, *, timeout_s: float | None
+async def run_tool(
+    binary: str, command: str, directory: str, *, timeout_s: float | None
 ) -> tuple[int, dict[str, Any]]:
-    """Run a command of the binary; returns its exit code too."""
+    """Run a command of a binary that prints one JSON object; returns its exit code too.
+
+    A process that is not waited for to its end (deadline, cancelled) is killed.
+
+    Raises:
+        TickdeckError: it could not be run, did not end in time, or did not answer.
+    """
     answer = await tool.run(
-        "tickdeck-journal",
+        binary,
         command,
         directory,
         "--json",
@@ -119,7 +125,7 @@ async def _run(
         timed_out="JOURNAL_TOOL_TIMED_OUT",
     )
     if answer.printed is None:
-        text = f"tickdeck-journal {command} {directory} failed: {answer.told}"
+        text = f"{binary} {command} {directory} failed: {answer.told}"
         raise TickdeckError(text, reason="JOURNAL_UNREADABLE")
     return answer.code, answer.printed
 

@@ -8,12 +8,15 @@ from tickdeck.v1 import book_service_pb2 as pb
 from tickdeck.v1 import book_service_pb2_grpc
 from tickdeck_daemon.errors import InvalidError, UnavailableError, WrongStateError
 from tickdeck_daemon.exchanges.config import worker_id
+from tickdeck_daemon.operate.commands import Commands
+from tickdeck_daemon.operate.order import Order
 from tickdeck_daemon.operate.past_books import PastBooks
 from tickdeck_daemon.plant import Plant
-from tickdeck_daemon.services import past_books
+from tickdeck_daemon.services import convert, past_books
 from tickdeck_daemon.services.book_facts import count, level, lists, summary, tables
 from tickdeck_daemon.services.guard import Context
 from tickdeck_daemon.services.names import parse
+from tickdeck_daemon.services.once import once
 
 LEVELS = 10
 LEVELS_MAX = 1000
@@ -21,11 +24,13 @@ CALL_TIMEOUT_S = 10.0
 
 
 class BookService(book_service_pb2_grpc.BookServiceServicer):
-    """Asks the book workers over their control sockets."""
+    """Asks the book workers over their control sockets, and has journals replayed."""
 
-    def __init__(self, plant: Plant) -> None:
+    def __init__(self, plant: Plant, commands: Commands, actor: str) -> None:
         """Serve `plant`."""
         self._plant = plant
+        self._commands = commands
+        self._actor = actor
         self._past = PastBooks(plant.settings)
 
     @override
@@ -68,6 +73,35 @@ class BookService(book_service_pb2_grpc.BookServiceServicer):
         )
 
     @override
+    async def CheckBooks(
+        self, request: pb.CheckBooksRequest, context: Context
+    ) -> pb.CheckBooksResponse:
+        args = {"symbol": request.symbol} if request.symbol else {}
+        answer = await self._ask(request.exchange, "book.check", args)
+        return pb.CheckBooksResponse(
+            books=count(answer, "checked"),
+            orders=count(answer, "orders"),
+            faults=[
+                pb.BookFault(symbol=str(fault.get("symbol", "")), text=str(fault.get("text", "")))
+                for fault in tables(answer.get("faults"))
+            ],
+            faults_total=count(answer, "faults_total"),
+            cursor_seq=count(answer, "cursor"),
+        )
+
+    @override
+    async def VerifyBooks(
+        self, request: pb.VerifyBooksRequest, context: Context
+    ) -> pb.VerifyBooksResponse:
+        name = parse(request.exchange, "exchanges", field="exchange")
+
+        async def verify() -> pb.VerifyBooksResponse:
+            operation = await self._commands.verify_books(name, Order(self._actor))
+            return pb.VerifyBooksResponse(operation=convert.operation(operation))
+
+        return await once(self._plant, "VerifyBooks", request, pb.VerifyBooksResponse, verify)
+
+    @override
     async def GetBookAt(
         self, request: pb.GetBookAtRequest, context: Context
     ) -> pb.GetBookAtResponse:
@@ -79,8 +113,7 @@ class BookService(book_service_pb2_grpc.BookServiceServicer):
     @override
     async def DiffBook(self, request: pb.DiffBookRequest, context: Context) -> pb.DiffBookResponse:
         record = self._plant.store.get(parse(request.exchange, "exchanges", field="exchange"))
-        # `from` is a word of Python.
-        points = {"from": getattr(request, "from"), "to": request.to}
+        points = {"from_point": request.from_point, "to_point": request.to_point}
         levels, (first, second) = past_books.check(request.symbol, request.levels, points)
         answer = await self._past.difference(record, request.symbol, (first, second), levels)
         return past_books.difference(answer)

@@ -67,16 +67,14 @@ def difference(answer: dict[str, Any]) -> pb.DiffBookResponse:
             )
             for key in (f"{kind}_{change}" for change in changes)
         }
-        response = pb.DiffBookResponse(
-            to=_place(second),
+        return pb.DiffBookResponse(
+            from_place=_place(first),
+            to_place=_place(second),
             before=summary(before) if before else None,
             after=summary(after) if after else None,
             levels=[_change(one) for one in cast("list[dict[str, Any]]", answer["levels"])],
             **counts,
         )
-        # `from` is a word of Python.
-        getattr(response, "from").CopyFrom(_place(first))
-        return response
     except (TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
         raise _not_understood(error) from error
 

@@ -1,6 +1,6 @@
 //! The venues whose books this worker makes, behind one type.
 
-use tickdeck_book::{Books, BooksConfig, Cause, Channel, Itch, Run, Taken, Venue};
+use tickdeck_book::{Books, BooksConfig, Cause, Channel, Crossing, Itch, Run, Taken, Venue};
 use tickdeck_wire::record::SnapshotEvent;
 
 /// A channel of any venue.
@@ -20,6 +20,11 @@ pub(crate) enum VenueKind {
 }
 
 impl VenueKind {
+    /// Whose books are made of a journal with this schema, see `rx/protocol.rs`.
+    pub(crate) fn of_schema(schema_id: u32) -> Option<Self> {
+        (schema_id == 1).then_some(Self::Itch50)
+    }
+
     /// Empty books of this venue with the sizes of `config`, before record 1.
     pub(crate) fn channel(self, config: BooksConfig) -> BookChannel {
         Channel::with(self.venue(config))
@@ -84,6 +89,14 @@ impl Venue for AnyVenue {
 
     fn is_loading(&self) -> bool {
         each!(self, venue => venue.is_loading())
+    }
+
+    fn channel_hash(&self) -> u64 {
+        each!(self, venue => venue.channel_hash())
+    }
+
+    fn crossing(&self) -> Crossing {
+        each!(self, venue => venue.crossing())
     }
 
     fn save(&self, out: &mut Vec<u8>) {
