@@ -1,7 +1,10 @@
 //! `tickdeck-book` as a process, beside a receiver made of the real ring, journal and stats file.
 
+mod checkpoints;
 mod flow;
 mod following;
+mod integrity;
+mod live;
 mod offline;
 mod receiver;
 mod restarts;
