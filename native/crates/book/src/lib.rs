@@ -16,6 +16,7 @@
 
 mod books;
 mod channel;
+mod decimal;
 mod fault;
 pub mod hash;
 mod index;
@@ -27,6 +28,7 @@ mod slab;
 pub mod snapshot;
 mod spot_check;
 mod store;
+mod ticks;
 mod trust;
 mod types;
 mod venue;
@@ -34,10 +36,12 @@ mod view;
 
 pub use books::{Applied, Books, BooksConfig, KeyScope, Scale};
 pub use channel::{Channel, Record, RecordMark, StreamCounters};
+pub use decimal::{Decimal, DecimalError};
 pub use fault::{Counters, Fault};
 pub use invariants::InvariantError;
 pub use itch_venue::Itch;
 pub use spot_check::{Crossing, SpotCheck};
+pub use ticks::{TickBand, TickError, TickRule, TickRules, TickTable};
 pub use trust::{Cause, Doubt, Phase, Trust};
 pub use types::{BookId, LevelView, OrderView, Side, Symbol};
 pub use venue::{Run, Taken, Venue};

@@ -33,14 +33,23 @@ mod groups;
 pub mod layout;
 mod rpt_seqs;
 mod snapshot;
+pub mod types;
+mod views;
 
 pub use builder::{
-    OrderChange, PacketBuilder, PriceChange, SnapshotHead, SnapshotLevel, SnapshotOrder,
+    DefinitionOf, OrderChange, PacketBuilder, PriceChange, SnapshotHead, SnapshotLevel,
+    SnapshotOrder, TradeReport,
 };
 pub use groups::{Group, GroupError, Groups};
 pub use layout::template;
 pub use rpt_seqs::{OrderUpdate, OrderUpdates, RptSeqs, Update};
 pub use snapshot::{OrderSnapshot, PriceSnapshot};
+pub use views::{
+    Block, DailyStatistic, Definition, Entries, FeedType, IncrementalRoot, Limits, LinkedOrder,
+    Login, Logout, OldTrade, OrderEntry, OrderSnapshotEntry, OrderSnapshotRoot, PriceEntry,
+    QuoteRequest, RelatedSymbol, ResetEntry, SecurityStatus, SessionStatistic, SnapshotEntry,
+    SnapshotRoot, Trade, TradeOrder, View, Volume,
+};
 
 /// Bytes of the packet header.
 pub const HEADER_LEN: usize = 12;

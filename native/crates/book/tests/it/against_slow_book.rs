@@ -135,7 +135,7 @@ fn levels_of(orders: &[OrderView]) -> Vec<LevelView> {
         .chunk_by(|one, next| one.price == next.price)
         .map(|level| LevelView {
             price: level[0].price,
-            quantity: level.iter().map(|order| u64::from(order.quantity)).sum(),
+            quantity: level.iter().map(|order| order.quantity).sum(),
             orders: level.len() as u32,
         })
         .collect()

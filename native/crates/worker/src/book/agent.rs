@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
-use tickdeck_book::{BooksConfig, Phase};
+use tickdeck_book::{BooksConfig, Phase, TickRules};
 use tickdeck_net::clock;
 use tickdeck_stats::{Header, State};
 
@@ -47,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) venue: VenueKind,
     /// Sizes of the books.
     pub(crate) books: BooksConfig,
+    /// The configured ticks of the instruments.
+    pub(crate) ticks: TickRules,
     /// Time between two snapshots while something changes.
     pub(crate) snapshot_interval_ns: u64,
     /// Messages between two checkpoints; 0: none is taken.
@@ -92,7 +94,9 @@ struct Duty {
 impl Agent {
     /// Works until the stop flag is set, then drains.
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let channel = self.settings.venue.channel(self.settings.books);
+        let mut channel = self.settings.venue.channel(self.settings.books);
+        let rules = self.settings.ticks.clone();
+        channel.books_mut().configure_ticks(rules);
         let snapshot_cursor = channel.cursor();
         let mut duty = Duty {
             agent: self,
@@ -165,6 +169,9 @@ impl Duty {
         if let Some(channel) = restored {
             self.snapshot_cursor = channel.cursor();
             self.channel = channel;
+            self.channel
+                .books_mut()
+                .configure_ticks(settings.ticks.clone());
         }
         self.is_restored = true;
         self.snapshot_due_ns = now_ns + self.agent.settings.snapshot_interval_ns;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::report::{BookSummary, Depth};
+use super::report::{BookSummary, Depth, ScaleView};
 use super::venue::BookChannel;
 use crate::control::{Call, ControlError};
 use crate::lifecycle::StopFlag;
@@ -113,6 +113,9 @@ pub(crate) struct Place {
     pub(crate) messages: u64,
     /// Venue sequence number of the next message.
     pub(crate) next_sequence: Option<u64>,
+    /// How its prices and quantities are read.
+    #[serde(flatten)]
+    pub(crate) scale: ScaleView,
 }
 
 impl Place {
@@ -122,6 +125,7 @@ impl Place {
             cursor: channel.cursor(),
             messages: channel.books().counters().messages,
             next_sequence: channel.next_sequence(),
+            scale: ScaleView::of(channel.books()),
         }
     }
 }

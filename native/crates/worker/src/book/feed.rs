@@ -31,8 +31,7 @@ use super::venue::BookChannel;
 mod fit;
 mod stage;
 
-pub(crate) use fit::Fit;
-use fit::fit;
+pub(crate) use fit::{Fit, fit};
 use stage::Retry;
 pub(crate) use stage::Stage;
 

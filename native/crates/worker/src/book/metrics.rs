@@ -45,6 +45,8 @@ pub(crate) struct Metrics {
     faults: Vec<(Fault, Counter)>,
     slab_grows: Counter,
     depth_grows: Counter,
+    off_tick: Counter,
+    ticks: Gauge,
     cursor: Gauge,
     next_sequence: Gauge,
     lag: Gauge,
@@ -114,6 +116,8 @@ impl Metrics {
             excused_references: b.counter("book_excused_references_total", "messages", ""),
             slab_grows: b.counter("orderbook_slab_grows_total", "growths", ""),
             depth_grows: b.counter("orderbook_depth_vec_grows_total", "growths", ""),
+            off_tick: b.counter("book_off_tick_total", "levels", ""),
+            ticks: b.gauge("book_ticks", "books", ""),
             cursor: b.gauge("book_cursor_seq", "seq", ""),
             next_sequence: b.gauge("book_next_sequence", "sequence", ""),
             lag: b.gauge("book_lag_records", "records", ""),
@@ -170,6 +174,8 @@ impl Metrics {
         }
         self.slab_grows.set(books.slab_grows());
         self.depth_grows.set(books.depth_vec_grows());
+        self.off_tick.set(books.off_tick());
+        self.ticks.set(books.tick_count() as u64);
         self.snapshot_grows.set(snapshots.buffer_grows());
         self.cursor.set(channel.cursor());
         self.next_sequence.set(channel.next_sequence().unwrap_or(0));

@@ -18,7 +18,7 @@ use super::venue::VenueKind;
 use crate::control::{ControlServer, Hello};
 use crate::exit::{Code, Failure};
 use crate::lifecycle::{self, Lock, RunArgs, StopFlag};
-use crate::spec::{Kind, Spec};
+use crate::spec::{self, Decoder, Exchange, Kind, Spec};
 
 /// Time between two heartbeats; the daemon expects one a second.
 const HEARTBEAT: Duration = Duration::from_millis(100);
@@ -72,11 +72,12 @@ fn supervise(
     })?;
     let agent = Agent {
         settings: Settings {
-            venue: VenueKind::Itch50,
+            venue: venue_of(&spec.exchange)?,
             books: BooksConfig {
                 initial_orders: spec.exchange.book.initial_orders,
                 ..BooksConfig::default()
             },
+            ticks: spec::tick_rules(&spec.exchange.book.ticks),
             snapshot_interval_ns: spec
                 .exchange
                 .book
@@ -111,6 +112,17 @@ fn supervise(
         thread::park_timeout(HEARTBEAT);
     }
     join(thread)
+}
+
+/// What the exchange's lines carry.
+fn venue_of(exchange: &Exchange) -> Result<VenueKind, Failure> {
+    match exchange.decoder {
+        Decoder::Itch50 => Ok(VenueKind::Itch50),
+        other => Err(Failure::new(
+            Code::Config,
+            format!("decoder {other:?} makes no books; set book.enabled to false"),
+        )),
+    }
 }
 
 fn join(thread: JoinHandle<Result<(), Failure>>) -> Result<Code, Failure> {

@@ -271,7 +271,7 @@ pub(crate) fn spec(root: &Path, dir: &Path, incarnation: &str) -> Value {
                         "data_dir": root.join("captures")},
             "book": {"enabled": true, "snapshot_interval_ms": 3_600_000,
                      "initial_orders": 1024, "checkpoint_messages": 0,
-                     "check_interval_ms": 10}
+                     "check_interval_ms": 10, "ticks": []}
         }
     })
 }

@@ -111,7 +111,7 @@ impl Plant {
                             "after_ms": 50, "cut_on_gap": true, "max_files": 10,
                             "data_dir": path("captures")},
                 "book": {"enabled": false, "snapshot_interval_ms": 5000, "initial_orders": 16,
-                         "checkpoint_messages": 0, "check_interval_ms": 0},
+                         "checkpoint_messages": 0, "check_interval_ms": 0, "ticks": []},
             },
         });
         Self {
