@@ -51,6 +51,8 @@ class BookService(book_service_pb2_grpc.BookServiceServicer):
             cursor_seq=count(answer, "cursor"),
             messages=count(answer, "messages"),
             next_sequence=count(answer, "next_sequence"),
+            price_decimals=count(answer, "price_decimals"),
+            quantity_decimals=count(answer, "quantity_decimals"),
         )
 
     @override
@@ -70,6 +72,8 @@ class BookService(book_service_pb2_grpc.BookServiceServicer):
             bids=[level(entry) for entry in lists(answer.get("bids"))],
             asks=[level(entry) for entry in lists(answer.get("asks"))],
             cursor_seq=count(answer, "cursor"),
+            price_decimals=count(answer, "price_decimals"),
+            quantity_decimals=count(answer, "quantity_decimals"),
         )
 
     @override
