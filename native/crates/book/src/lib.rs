@@ -16,6 +16,7 @@
 
 mod books;
 mod channel;
+mod cme;
 mod fault;
 pub mod hash;
 mod index;
@@ -23,6 +24,7 @@ mod invariants;
 mod itch;
 mod itch_venue;
 mod ladder;
+pub mod price_book;
 mod slab;
 pub mod snapshot;
 mod store;
@@ -33,6 +35,7 @@ mod view;
 
 pub use books::{Applied, Books, BooksConfig, KeyScope, Scale};
 pub use channel::{Channel, Record, RecordMark, StreamCounters};
+pub use cme::OrderChange as CmeOrderChange;
 pub use fault::{Counters, Fault};
 pub use invariants::InvariantError;
 pub use itch_venue::Itch;

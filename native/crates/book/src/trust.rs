@@ -85,11 +85,13 @@ pub enum Cause {
     MalformedRecord = 11,
     /// A snapshot of the venue's is being read, or was not whole.
     SnapshotIncomplete = 12,
+    /// An entry contradicts the book or cannot be applied.
+    BadEntry = 13,
 }
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 12] = [
+    pub const ALL: [Cause; 13] = [
         Cause::GapOpen,
         Cause::MessagesLost,
         Cause::JournalHole,
@@ -102,6 +104,7 @@ impl Cause {
         Cause::OrderLimit,
         Cause::MalformedRecord,
         Cause::SnapshotIncomplete,
+        Cause::BadEntry,
     ];
 
     /// The cause in snake_case.
@@ -119,6 +122,7 @@ impl Cause {
             Cause::OrderLimit => "order_limit",
             Cause::MalformedRecord => "malformed_record",
             Cause::SnapshotIncomplete => "snapshot_incomplete",
+            Cause::BadEntry => "bad_entry",
         }
     }
 

@@ -3,6 +3,10 @@
 use tickdeck_book::{Books, BooksConfig, Cause, Channel, Itch, Run, Taken, Venue};
 use tickdeck_wire::record::SnapshotEvent;
 
+mod cme;
+
+use cme::CmeVenue;
+
 /// A channel of any venue.
 pub(crate) type BookChannel = Channel<AnyVenue>;
 
@@ -10,6 +14,8 @@ pub(crate) type BookChannel = Channel<AnyVenue>;
 pub(crate) enum AnyVenue {
     /// TotalView-ITCH 5.0.
     Itch(Itch),
+    /// CME MDP 3.0.
+    Cme(CmeVenue),
 }
 
 /// What a channel carries.
@@ -17,6 +23,8 @@ pub(crate) enum AnyVenue {
 pub(crate) enum VenueKind {
     /// TotalView-ITCH 5.0.
     Itch50,
+    /// CME MDP 3.0.
+    CmeMdp3,
 }
 
 impl VenueKind {
@@ -29,6 +37,7 @@ impl VenueKind {
     pub(crate) fn venue(self, config: BooksConfig) -> AnyVenue {
         match self {
             Self::Itch50 => AnyVenue::Itch(Itch::new(config)),
+            Self::CmeMdp3 => AnyVenue::Cme(CmeVenue::new(config)),
         }
     }
 }
@@ -38,6 +47,7 @@ macro_rules! each {
     ($any:expr, $venue:ident => $call:expr) => {
         match $any {
             AnyVenue::Itch($venue) => $call,
+            AnyVenue::Cme($venue) => $call,
         }
     };
 }
