@@ -8,9 +8,13 @@ from tickdeck.v1 import book_service_pb2 as pb
 from tickdeck.v1 import book_service_pb2_grpc
 from tickdeck_daemon.errors import InvalidError, UnavailableError, WrongStateError
 from tickdeck_daemon.exchanges.config import worker_id
+from tickdeck_daemon.operate.commands import Commands
+from tickdeck_daemon.operate.order import Order
 from tickdeck_daemon.plant import Plant
+from tickdeck_daemon.services import convert
 from tickdeck_daemon.services.guard import Context
 from tickdeck_daemon.services.names import parse
+from tickdeck_daemon.services.once import once
 
 LEVELS = 10
 LEVELS_MAX = 1000
@@ -18,11 +22,13 @@ CALL_TIMEOUT_S = 10.0
 
 
 class BookService(book_service_pb2_grpc.BookServiceServicer):
-    """Asks the book workers over their control sockets."""
+    """Asks the book workers over their control sockets, and has journals replayed."""
 
-    def __init__(self, plant: Plant) -> None:
+    def __init__(self, plant: Plant, commands: Commands, actor: str) -> None:
         """Serve `plant`."""
         self._plant = plant
+        self._commands = commands
+        self._actor = actor
 
     @override
     async def ListBooks(
@@ -62,6 +68,35 @@ class BookService(book_service_pb2_grpc.BookServiceServicer):
             asks=[_level(level) for level in _lists(answer.get("asks"))],
             cursor_seq=_count(answer, "cursor"),
         )
+
+    @override
+    async def CheckBooks(
+        self, request: pb.CheckBooksRequest, context: Context
+    ) -> pb.CheckBooksResponse:
+        args = {"symbol": request.symbol} if request.symbol else {}
+        answer = await self._ask(request.exchange, "book.check", args)
+        return pb.CheckBooksResponse(
+            books=_count(answer, "checked"),
+            orders=_count(answer, "orders"),
+            faults=[
+                pb.BookFault(symbol=str(fault.get("symbol", "")), text=str(fault.get("text", "")))
+                for fault in _tables(answer.get("faults"))
+            ],
+            faults_total=_count(answer, "faults_total"),
+            cursor_seq=_count(answer, "cursor"),
+        )
+
+    @override
+    async def VerifyBooks(
+        self, request: pb.VerifyBooksRequest, context: Context
+    ) -> pb.VerifyBooksResponse:
+        name = parse(request.exchange, "exchanges", field="exchange")
+
+        async def verify() -> pb.VerifyBooksResponse:
+            operation = await self._commands.verify_books(name, Order(self._actor))
+            return pb.VerifyBooksResponse(operation=convert.operation(operation))
+
+        return await once(self._plant, "VerifyBooks", request, pb.VerifyBooksResponse, verify)
 
     async def _ask(self, exchange: str, op: str, args: dict[str, Any]) -> dict[str, Any]:
         name = parse(exchange, "exchanges", field="exchange")

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use crate::fault::{Counters, Fault};
-use crate::hash::Width;
+use crate::hash::{self, Width};
 use crate::price_book::{PriceBook, PriceBooks};
 use crate::slab::NONE;
 use crate::store::Store;
+use crate::ticks::{TickRule, TickRules, TickTable};
 use crate::trust::{Cause, ChannelTrust, Doubt, OpenGap, Phase, Trust};
-use crate::types::{BookId, Symbol};
+use crate::types::{BookId, OrderView, Symbol};
 use crate::view::BookView;
 
 /// Instrument numbers below this are looked up in an array.
@@ -103,6 +104,7 @@ pub struct Applied {
 pub struct Books {
     config: BooksConfig,
     pub(crate) store: Store,
+    tick_rules: TickRules,
     pub(crate) listings: Vec<Listing>,
     /// Book of each small instrument number (ITCH: stock locate code), or [`NONE`].
     by_locate: Vec<u32>,
@@ -132,6 +134,7 @@ impl Books {
         Self {
             config,
             store: Store::new(config),
+            tick_rules: TickRules::default(),
             listings: Vec::new(),
             by_locate: vec![NONE; SMALL_NUMBERS],
             by_number: HashMap::new(),
@@ -283,6 +286,26 @@ impl Books {
         }
     }
 
+    /// A hash of every resting order and of the instrument it belongs to. As
+    /// [`BookView::state_hash`] it depends neither on the way to the orders nor on where they lie;
+    /// it is what a checkpoint in the journal carries.
+    ///
+    /// Walks the pool from end to end, not the queues: about 5 ns an order.
+    pub fn channel_hash(&self) -> u64 {
+        hash::channel_hash(self.store.orders.iter().map(|(_, order)| {
+            let (book, side) = (order.place.book(), order.place.side());
+            let (reference, quantity) = (order.reference, order.quantity);
+            let price = self.store.levels[order.level].price;
+            let view = OrderView {
+                side,
+                price,
+                reference,
+                quantity,
+            };
+            (self.listings[book.0 as usize].instrument, view)
+        }))
+    }
+
     /// What was applied, and what was wrong.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -301,6 +324,33 @@ impl Books {
     /// How often an array of levels outgrew its reserve (`orderbook_depth_vec_grows_total`).
     pub fn depth_vec_grows(&self) -> u64 {
         self.store.depth_grows()
+    }
+
+    /// Levels made off the tick of their instrument (`book_off_tick_total`), since these books were
+    /// made or restored.
+    pub fn off_tick(&self) -> u64 {
+        self.store.ticks.off()
+    }
+
+    /// Books whose ticks are known.
+    pub fn tick_count(&self) -> usize {
+        self.store.ticks.count()
+    }
+
+    /// Takes the configured ticks, for the books that are and those to come.
+    pub fn configure_ticks(&mut self, rules: TickRules) {
+        self.tick_rules = rules;
+        for id in (0..self.listings.len() as u32).map(BookId) {
+            self.apply_tick_rule(id);
+        }
+    }
+
+    /// Takes the ticks that the venue names for an instrument. Configured ones go before it, and
+    /// it holds until the books are cleared.
+    pub fn set_ticks(&mut self, id: BookId, table: TickTable) {
+        if self.tick_rule(id).is_none() {
+            self.store.ticks.set(id, Some(table));
+        }
     }
 
     /// How far one book can be believed.
@@ -335,7 +385,42 @@ impl Books {
         }
         self.doubted_books += usize::from(listing.doubt.is_some());
         self.listings.push(listing);
+        self.apply_tick_rule(id);
         id
+    }
+
+    /// Gives a book the name that the venue says.
+    pub(crate) fn set_symbol(&mut self, id: BookId, symbol: Symbol) {
+        let listing = &mut self.listings[id.0 as usize];
+        if listing.symbol != symbol {
+            listing.symbol = symbol;
+            self.store.ticks.set(id, None);
+            self.apply_tick_rule(id);
+        }
+    }
+
+    /// Sets the configured ticks of a book, if there are any. Ticks that the venue's scale cannot
+    /// say are those of no price: the book has none.
+    fn apply_tick_rule(&mut self, id: BookId) {
+        if let Some(rule) = self.tick_rule(id) {
+            let table = rule.table(self.config.scale.price_decimals).ok();
+            self.store.ticks.set(id, table);
+        }
+    }
+
+    /// The configured ticks of a book, by its symbol or its number.
+    fn tick_rule(&self, id: BookId) -> Option<&TickRule> {
+        if self.tick_rules.is_empty() {
+            return None;
+        }
+        let listing = &self.listings[id.0 as usize];
+        let by_symbol = self.tick_rules.get(listing.symbol.as_bytes());
+        // Numbers of ITCH are those of one day.
+        let is_lasting = self.config.scope != KeyScope::Channel;
+        by_symbol.or_else(|| {
+            let number = is_lasting.then(|| listing.instrument.to_string());
+            self.tick_rules.get(number?.as_bytes())
+        })
     }
 
     /// Doubts one book until the next session, or until [`Self::trust_book`]. The first cause

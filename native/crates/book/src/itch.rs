@@ -102,7 +102,7 @@ impl Books {
             Message::StockDirectory(m) => {
                 self.counters.directory += 1;
                 let book = self.book_for(i64::from(m.stock_locate()), || symbol_of(m.stock()));
-                self.listings[book.0 as usize].symbol = symbol_of(m.stock());
+                self.set_symbol(book, symbol_of(m.stock()));
             }
             Message::TradingAction(m) => {
                 self.counters.other += 1;

@@ -9,6 +9,7 @@ use tickdeck_wire::moldudp64::Blocks;
 use tickdeck_wire::record::SnapshotEvent;
 
 use crate::books::{Books, BooksConfig};
+use crate::spot_check::Crossing;
 use crate::trust::Cause;
 use crate::venue::{Run, Taken, Venue};
 
@@ -116,6 +117,11 @@ impl Venue for Itch {
 
     fn is_loading(&self) -> bool {
         self.loading.is_some()
+    }
+
+    /// While a stock trades (Stock Trading Action `T`), what would cross executes.
+    fn crossing(&self) -> Crossing {
+        Crossing::ForbiddenIn(b'T')
     }
 }
 

@@ -18,6 +18,7 @@ use crate::books::{BooksConfig, KeyScope};
 use crate::index::{OrderIndex, OrderKey};
 use crate::ladder::Sides;
 use crate::slab::{NONE, Pooled, Slab};
+use crate::ticks::Ticks;
 use crate::types::{BookId, LevelView, OrderView, Side};
 
 /// One resting order.
@@ -69,6 +70,7 @@ pub(crate) struct Store {
     pub(crate) levels: Slab<Level>,
     pub(crate) index: OrderIndex,
     pub(crate) books: Vec<Sides>,
+    pub(crate) ticks: Ticks,
     scope: KeyScope,
     /// Of each order by its address, where the venue tells priorities apart from arrival.
     priorities: Option<Vec<u64>>,
@@ -92,6 +94,7 @@ impl Store {
             priorities: config.has_priorities.then(|| Vec::with_capacity(reserve)),
             index: OrderIndex::new(reserve),
             books: Vec::new(),
+            ticks: Ticks::default(),
             levels_per_side,
             depth_grows: 0,
         }
@@ -258,6 +261,7 @@ impl Store {
         self.levels.clear();
         self.index.clear();
         self.books.clear();
+        self.ticks.clear();
     }
 
     /// The level's sums.
@@ -362,6 +366,7 @@ impl Store {
                     .insert(empty)
                     .expect("a level per order is below the limit");
                 self.depth_grows += u64::from(ladder.insert(position, key, level));
+                self.ticks.on_new_level(new.book, new.price);
                 level
             }
         }

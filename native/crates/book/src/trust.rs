@@ -87,11 +87,15 @@ pub enum Cause {
     SnapshotIncomplete = 12,
     /// An entry contradicts the book or cannot be applied.
     BadEntry = 13,
+    /// A checkpoint in the journal says that the books were others.
+    CheckpointMismatch = 30,
+    /// A book breaks its own rules: memory was damaged, or the code is wrong.
+    Inconsistent = 31,
 }
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 13] = [
+    pub const ALL: [Cause; 15] = [
         Cause::GapOpen,
         Cause::MessagesLost,
         Cause::JournalHole,
@@ -105,6 +109,8 @@ impl Cause {
         Cause::MalformedRecord,
         Cause::SnapshotIncomplete,
         Cause::BadEntry,
+        Cause::CheckpointMismatch,
+        Cause::Inconsistent,
     ];
 
     /// The cause in snake_case.
@@ -123,6 +129,8 @@ impl Cause {
             Cause::MalformedRecord => "malformed_record",
             Cause::SnapshotIncomplete => "snapshot_incomplete",
             Cause::BadEntry => "bad_entry",
+            Cause::CheckpointMismatch => "checkpoint_mismatch",
+            Cause::Inconsistent => "inconsistent",
         }
     }
 

@@ -4,6 +4,7 @@ isort:skip_file
 Order books."""
 
 from collections import abc as _abc
+from google.longrunning import operations_pb2 as _operations_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
@@ -220,3 +221,263 @@ class GetDepthResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetDepthResponse: _TypeAlias = GetDepthResponse  # noqa: Y015
+
+@_typing.final
+class CheckBooksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXCHANGE_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    exchange: _builtins.str
+    """exchanges/{exchange}"""
+    symbol: _builtins.str
+    """One book; all when it is empty."""
+    def __init__(
+        self,
+        *,
+        exchange: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchange", b"exchange", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckBooksRequest: _TypeAlias = CheckBooksRequest  # noqa: Y015
+
+@_typing.final
+class BookFault(_message.Message):
+    """BookFault is a rule that a book breaks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    symbol: _builtins.str
+    """Empty when it is none of a single book."""
+    text: _builtins.str
+    def __init__(
+        self,
+        *,
+        symbol: _builtins.str = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["symbol", b"symbol", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BookFault: _TypeAlias = BookFault  # noqa: Y015
+
+@_typing.final
+class CheckBooksResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOKS_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
+    FAULTS_FIELD_NUMBER: _builtins.int
+    FAULTS_TOTAL_FIELD_NUMBER: _builtins.int
+    CURSOR_SEQ_FIELD_NUMBER: _builtins.int
+    books: _builtins.int
+    """Books and resting orders that were checked."""
+    orders: _builtins.int
+    faults_total: _builtins.int
+    """How many there are in all."""
+    cursor_seq: _builtins.int
+    """Last journal sequence applied when the check ended."""
+    @_builtins.property
+    def faults(self) -> _containers.RepeatedCompositeFieldContainer[Global___BookFault]:
+        """The first ones; empty when all is consistent."""
+
+    def __init__(
+        self,
+        *,
+        books: _builtins.int = ...,
+        orders: _builtins.int = ...,
+        faults: _abc.Iterable[Global___BookFault] | None = ...,
+        faults_total: _builtins.int = ...,
+        cursor_seq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["books", b"books", "cursor_seq", b"cursor_seq", "faults", b"faults", "faults_total", b"faults_total", "orders", b"orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckBooksResponse: _TypeAlias = CheckBooksResponse  # noqa: Y015
+
+@_typing.final
+class VerifyBooksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    EXCHANGE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    exchange: _builtins.str
+    """exchanges/{exchange}"""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        exchange: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchange", b"exchange", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyBooksRequest: _TypeAlias = VerifyBooksRequest  # noqa: Y015
+
+@_typing.final
+class VerifyBooksResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def operation(self) -> _operations_pb2.Operation: ...
+    def __init__(
+        self,
+        *,
+        operation: _operations_pb2.Operation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyBooksResponse: _TypeAlias = VerifyBooksResponse  # noqa: Y015
+
+@_typing.final
+class CheckpointDifference(_message.Message):
+    """CheckpointDifference is a checkpoint that the replayed books do not meet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQ_FIELD_NUMBER: _builtins.int
+    CURSOR_SEQ_FIELD_NUMBER: _builtins.int
+    NEXT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    EXPECTED_HASH_FIELD_NUMBER: _builtins.int
+    FOUND_HASH_FIELD_NUMBER: _builtins.int
+    seq: _builtins.int
+    """Record of the checkpoint, and the first record that is not in it."""
+    cursor_seq: _builtins.int
+    next_sequence: _builtins.int
+    """Next venue sequence at that place."""
+    expected_hash: _builtins.str
+    """Hashes of all books, sixteen hexadecimal digits."""
+    found_hash: _builtins.str
+    def __init__(
+        self,
+        *,
+        seq: _builtins.int = ...,
+        cursor_seq: _builtins.int = ...,
+        next_sequence: _builtins.int = ...,
+        expected_hash: _builtins.str = ...,
+        found_hash: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor_seq", b"cursor_seq", "expected_hash", b"expected_hash", "found_hash", b"found_hash", "next_sequence", b"next_sequence", "seq", b"seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckpointDifference: _TypeAlias = CheckpointDifference  # noqa: Y015
+
+@_typing.final
+class VerifyBooksReport(_message.Message):
+    """VerifyBooksReport is the result of a replay against the checkpoints of a journal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    CHECKPOINTS_FIELD_NUMBER: _builtins.int
+    EQUAL_FIELD_NUMBER: _builtins.int
+    DIFFERENT_FIELD_NUMBER: _builtins.int
+    NOT_COMPARABLE_FIELD_NUMBER: _builtins.int
+    FIRST_DIFFERENCE_FIELD_NUMBER: _builtins.int
+    SEQUENCE_ERRORS_FIELD_NUMBER: _builtins.int
+    MISSING_RECORDS_FIELD_NUMBER: _builtins.int
+    MALFORMED_RECORDS_FIELD_NUMBER: _builtins.int
+    LOST_MESSAGES_FIELD_NUMBER: _builtins.int
+    STATE_HASH_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    WHOLE_FIELD_NUMBER: _builtins.int
+    records: _builtins.int
+    messages: _builtins.int
+    checkpoints: _builtins.int
+    """Checkpoints in the journal, by what came of them."""
+    equal: _builtins.int
+    different: _builtins.int
+    not_comparable: _builtins.int
+    """Books that were suspect when it was taken, or that lack records here."""
+    sequence_errors: _builtins.int
+    """Messages that came twice or are missing without an explanation."""
+    missing_records: _builtins.int
+    malformed_records: _builtins.int
+    lost_messages: _builtins.int
+    """Messages that the journal declares lost."""
+    state_hash: _builtins.str
+    """Hash of all books at the end."""
+    problem: _builtins.str
+    """Why the replay ended early; empty when it did not."""
+    whole: _builtins.bool
+    """True when every checkpoint is equal and nothing is missing or broken."""
+    @_builtins.property
+    def first_difference(self) -> Global___CheckpointDifference:
+        """Absent when there is none."""
+
+    def __init__(
+        self,
+        *,
+        records: _builtins.int = ...,
+        messages: _builtins.int = ...,
+        checkpoints: _builtins.int = ...,
+        equal: _builtins.int = ...,
+        different: _builtins.int = ...,
+        not_comparable: _builtins.int = ...,
+        first_difference: Global___CheckpointDifference | None = ...,
+        sequence_errors: _builtins.int = ...,
+        missing_records: _builtins.int = ...,
+        malformed_records: _builtins.int = ...,
+        lost_messages: _builtins.int = ...,
+        state_hash: _builtins.str = ...,
+        problem: _builtins.str = ...,
+        whole: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_difference", b"first_difference"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoints", b"checkpoints", "different", b"different", "equal", b"equal", "first_difference", b"first_difference", "lost_messages", b"lost_messages", "malformed_records", b"malformed_records", "messages", b"messages", "missing_records", b"missing_records", "not_comparable", b"not_comparable", "problem", b"problem", "records", b"records", "sequence_errors", b"sequence_errors", "state_hash", b"state_hash", "whole", b"whole"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyBooksReport: _TypeAlias = VerifyBooksReport  # noqa: Y015
+
+@_typing.final
+class VerifyBooksProgress(_message.Message):
+    """VerifyBooksProgress is the metadata of such an operation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXCHANGE_FIELD_NUMBER: _builtins.int
+    DIRECTORY_FIELD_NUMBER: _builtins.int
+    exchange: _builtins.str
+    """exchanges/{exchange}"""
+    directory: _builtins.str
+    def __init__(
+        self,
+        *,
+        exchange: _builtins.str = ...,
+        directory: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory", b"directory", "exchange", b"exchange"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyBooksProgress: _TypeAlias = VerifyBooksProgress  # noqa: Y015

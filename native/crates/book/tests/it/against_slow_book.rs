@@ -51,6 +51,26 @@ proptest! {
         prop_assert_eq!(one.queue_sha256() == other.queue_sha256(), same_queues);
     }
 
+    /// The channel's hash ignores the way to the orders, notices an order that moved to another
+    /// book, and is that of the orders however the pool has them.
+    #[test]
+    fn channel_hash_ignores_the_way(
+        places in prop::collection::vec((1..4_u16, 90..110_u32), 1..40),
+        moved in any::<prop::sample::Index>(),
+    ) {
+        let orders: Vec<(u64, (u16, u32))> = (1..).zip(places).collect();
+        let books = spread(orders.iter().copied());
+        let backwards = spread([(777, (1, 95))].into_iter().chain(orders.iter().rev().copied()));
+        prop_assert_ne!(books.channel_hash(), backwards.channel_hash());
+        let mut backwards = backwards;
+        backwards.apply(99, &Event::Delete { reference: 777 }.encode());
+        prop_assert_eq!(books.channel_hash(), backwards.channel_hash());
+        let mut elsewhere = orders.clone();
+        let place = &mut elsewhere[moved.index(orders.len())].1.0;
+        *place = *place % 3 + 1;
+        prop_assert_ne!(books.channel_hash(), spread(elsewhere.into_iter()).channel_hash());
+    }
+
     /// No bytes make the books panic or break an invariant, whatever message they claim to be.
     #[test]
     fn any_bytes_are_survived(
@@ -131,6 +151,23 @@ fn filled(orders: &[(u64, u32)], passing: Option<u64>) -> Books {
     let last = passing.map(|reference| Event::Delete { reference }.encode());
     for (sequence, message) in (1..).zip(first.into_iter().chain(adds).chain(last)) {
         assert_eq!(books.apply(sequence, &message).fault, None);
+    }
+    books
+}
+
+/// Bids of ten shares by reference, book and price.
+fn spread(orders: impl Iterator<Item = (u64, (u16, u32))>) -> Books {
+    let mut books = Books::new(TINY);
+    for (sequence, (reference, (locate, price))) in (1..).zip(orders) {
+        let add = Event::Add {
+            locate,
+            reference,
+            side: Side::Bid,
+            shares: 10,
+            price,
+            named: false,
+        };
+        assert_eq!(books.apply(sequence, &add.encode()).fault, None);
     }
     books
 }

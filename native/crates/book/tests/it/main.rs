@@ -6,4 +6,5 @@ mod common;
 mod real_data;
 mod rules;
 mod snapshot;
+mod ticks;
 mod venue_snapshot;

@@ -98,6 +98,7 @@ fn facts(channel: &Channel) -> String {
     );
     let totals = (channel.counters(), channel.books().counters());
     let state = (
+        channel.channel_hash(),
         channel.books().system_event(),
         channel.books().channel_trust(),
     );

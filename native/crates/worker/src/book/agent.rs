@@ -5,15 +5,18 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
-use tickdeck_book::BooksConfig;
+use tickdeck_book::{BooksConfig, Phase, TickRules};
 use tickdeck_net::clock;
 use tickdeck_stats::{Header, State};
 
+use super::checkpoints::Own;
 use super::commands::{
     Answer, BookDepth, BookList, DrainDeadline, LIST_LIMIT, Place, Query, Request,
 };
 use super::feed::{Feed, Stage};
+use super::handover::Handover;
 use super::metrics::Metrics;
+use super::patrol::Patrol;
 use super::report::{BookSummary, Depth};
 use super::snapshots::{Snapshots, Written};
 use super::venue::{BookChannel, VenueKind};
@@ -44,8 +47,12 @@ pub(crate) struct Settings {
     pub(crate) venue: VenueKind,
     /// Sizes of the books.
     pub(crate) books: BooksConfig,
+    /// The configured ticks of the instruments.
+    pub(crate) ticks: TickRules,
     /// Time between two snapshots while something changes.
     pub(crate) snapshot_interval_ns: u64,
+    /// Messages between two checkpoints; 0: none is taken.
+    pub(crate) checkpoint_messages: u64,
     /// Descriptor that gets a newline when the worker is ready.
     pub(crate) ready_fd: Option<u32>,
 }
@@ -55,6 +62,8 @@ pub(crate) struct Agent {
     pub(crate) settings: Settings,
     pub(crate) feed: Feed,
     pub(crate) snapshots: Snapshots,
+    pub(crate) handover: Handover,
+    pub(crate) patrol: Patrol,
     pub(crate) metrics: Metrics,
     pub(crate) header: Header,
     pub(crate) requests: Receiver<Request>,
@@ -75,6 +84,8 @@ struct Duty {
     last_snapshot: Option<Written>,
     /// Cursor of the last snapshot that was begun.
     snapshot_cursor: u64,
+    /// Messages after which the next checkpoint is taken.
+    checkpoint_due: u64,
     /// Who waits for the snapshot being written, and who for the next one.
     waiting: Vec<Request>,
     asked: Vec<Request>,
@@ -83,7 +94,9 @@ struct Duty {
 impl Agent {
     /// Works until the stop flag is set, then drains.
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let channel = self.settings.venue.channel(self.settings.books);
+        let mut channel = self.settings.venue.channel(self.settings.books);
+        let rules = self.settings.ticks.clone();
+        channel.books_mut().configure_ticks(rules);
         let snapshot_cursor = channel.cursor();
         let mut duty = Duty {
             agent: self,
@@ -95,6 +108,7 @@ impl Agent {
             snapshot_due_ns: 0,
             last_snapshot: None,
             snapshot_cursor,
+            checkpoint_due: 0,
             waiting: Vec::new(),
             asked: Vec::new(),
         };
@@ -134,6 +148,9 @@ impl Duty {
         let phase = self.agent.feed.phase(now_ns);
         self.channel.books_mut().set_phase(phase);
         count += self.take_snapshots(now_ns);
+        count += self.take_checkpoint(phase);
+        let channel = &mut self.channel;
+        count += self.agent.patrol.walk(channel, now_ns, count > 0);
         self.publish(now_ns, count > 0);
         self.announce()?;
         Ok(count)
@@ -152,6 +169,9 @@ impl Duty {
         if let Some(channel) = restored {
             self.snapshot_cursor = channel.cursor();
             self.channel = channel;
+            self.channel
+                .books_mut()
+                .configure_ticks(settings.ticks.clone());
         }
         self.is_restored = true;
         self.snapshot_due_ns = now_ns + self.agent.settings.snapshot_interval_ns;
@@ -163,12 +183,15 @@ impl Duty {
             snapshots,
             metrics,
             header,
+            handover,
+            patrol,
             ..
         } = &self.agent;
         header.progress();
         if worked || now_ns >= self.publish_due_ns {
             self.publish_due_ns = now_ns + PUBLISH_NS;
             metrics.publish(&self.channel, feed, snapshots);
+            metrics.publish_checks(feed.checkpoints(), handover, patrol);
         }
         if worked && feed.stage() == Stage::Ring {
             header.last_packet(now_ns);
@@ -224,17 +247,14 @@ impl Duty {
                     request.answer(Err(ControlError::new("WRONG_STATE", text)));
                 }
                 Query::Snapshot => self.asked.push(request),
+                Query::Check { .. } => self.agent.patrol.ask(&self.channel, request),
             }
         }
         count
     }
 
     fn place(&self) -> Place {
-        Place {
-            cursor: self.channel.cursor(),
-            messages: self.channel.books().counters().messages,
-            next_sequence: self.channel.next_sequence(),
-        }
+        Place::of(&self.channel)
     }
 
     fn list(&self, hashes: bool, offset: usize) -> Answer {
@@ -316,6 +336,34 @@ impl Duty {
         count
     }
 
+    /// Takes a checkpoint when enough messages were applied and nothing is being caught up with, and
+    /// hands it to the receiver. Called between two records.
+    fn take_checkpoint(&mut self, phase: Phase) -> usize {
+        let every = self.agent.settings.checkpoint_messages;
+        let Agent {
+            feed,
+            handover,
+            metrics,
+            ..
+        } = &mut self.agent;
+        if handover.finished() == Some(true) {
+            metrics.checkpoints.add(1);
+        }
+        let messages = self.channel.books().counters().messages;
+        let is_live = phase == Phase::Live && self.is_ready && !self.channel.is_loading();
+        if every == 0 || messages < self.checkpoint_due || !is_live || !handover.is_idle() {
+            return 0;
+        }
+        let is_first = std::mem::replace(&mut self.checkpoint_due, messages + every) == 0;
+        let Some(log_id) = feed.log_id().filter(|_| !is_first) else {
+            return 0;
+        };
+        let own = Own::of(&self.channel);
+        feed.checkpoints_mut().remember(own);
+        handover.give(log_id, own.checkpoint);
+        1
+    }
+
     fn begin_snapshot(&mut self, now_ns: u64) {
         // Books that a venue's snapshot is just filling are not worth keeping.
         let is_usable = self.is_restored && !self.channel.is_loading();
@@ -388,9 +436,12 @@ impl Duty {
             feed,
             snapshots,
             metrics,
+            handover,
+            patrol,
             ..
         } = &self.agent;
         metrics.publish(&self.channel, feed, snapshots);
+        metrics.publish_checks(feed.checkpoints(), handover, patrol);
         match &self.last_snapshot {
             Some(Written {
                 result: Err(error), ..

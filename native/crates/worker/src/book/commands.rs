@@ -11,16 +11,18 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::report::{BookSummary, Depth};
+use super::report::{BookSummary, Depth, ScaleView};
+use super::venue::BookChannel;
 use crate::control::{Call, ControlError};
 use crate::lifecycle::StopFlag;
 
 /// The ops named in the hello line.
-pub(crate) const OPS: [&str; 5] = [
+pub(crate) const OPS: [&str; 6] = [
     "status",
     "book.list",
     "book.depth",
     "book.snapshot",
+    "book.check",
     "drain",
 ];
 
@@ -57,6 +59,11 @@ pub(crate) enum Query {
     },
     /// `book.snapshot`
     Snapshot,
+    /// `book.check`
+    Check {
+        /// One instrument; all when there is none.
+        symbol: Option<String>,
+    },
 }
 
 /// What a query is answered with.
@@ -106,6 +113,21 @@ pub(crate) struct Place {
     pub(crate) messages: u64,
     /// Venue sequence number of the next message.
     pub(crate) next_sequence: Option<u64>,
+    /// How its prices and quantities are read.
+    #[serde(flatten)]
+    pub(crate) scale: ScaleView,
+}
+
+impl Place {
+    /// Where a channel stands.
+    pub(crate) fn of(channel: &BookChannel) -> Self {
+        Self {
+            cursor: channel.cursor(),
+            messages: channel.books().counters().messages,
+            next_sequence: channel.next_sequence(),
+            scale: ScaleView::of(channel.books()),
+        }
+    }
 }
 
 /// A query and where its answer goes.
@@ -155,6 +177,9 @@ pub(crate) fn handler(
             "book.list" => list_query(call)?,
             "book.depth" => depth_query(call)?,
             "book.snapshot" => Query::Snapshot,
+            "book.check" => Query::Check {
+                symbol: call.str("symbol")?.map(str::to_owned),
+            },
             "drain" => {
                 let deadline_ms = call.u64("deadline_ms")?.unwrap_or(DRAIN_DEADLINE_MS);
                 deadline.0.store(deadline_ms, Ordering::Relaxed);

@@ -22,6 +22,12 @@ pub(crate) struct BookSummary {
     pub(crate) trading_state: Option<char>,
     /// Whether the book is locked or crossed.
     pub(crate) crossed: bool,
+    /// Step between two prices at the touch, in the venue's scale, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tick: Option<i64>,
+    /// Ticks between best bid and best ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) spread_ticks: Option<u64>,
     /// GOOD, SUSPECT, REBUILDING or STALE.
     pub(crate) trust: &'static str,
     /// Venue sequence number from which on the book may be wrong.
@@ -51,6 +57,26 @@ pub(crate) struct Depth {
     pub(crate) asks: Vec<LevelView>,
 }
 
+/// Decimals of the integers in an answer.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct ScaleView {
+    /// A price of 1 is 10 to the minus this.
+    pub(crate) price_decimals: u8,
+    /// A quantity of 1 is 10 to the minus this.
+    pub(crate) quantity_decimals: u8,
+}
+
+impl ScaleView {
+    /// Those of a channel's books.
+    pub(crate) fn of(books: &Books) -> Self {
+        let scale = books.config().scale;
+        Self {
+            price_decimals: scale.price_decimals,
+            quantity_decimals: scale.quantity_decimals,
+        }
+    }
+}
+
 impl BookSummary {
     /// Sums up a book; the hashes take time in proportion to its orders.
     pub(crate) fn of(book: BookView<'_>, with_hashes: bool) -> Self {
@@ -67,6 +93,8 @@ impl BookSummary {
                 .filter(u8::is_ascii_graphic)
                 .map(char::from),
             crossed: book.is_crossed(),
+            tick: book.tick(),
+            spread_ticks: book.spread_ticks(),
             trust: trust.name(),
             suspect_since: trust.doubt().map(|doubt| doubt.since),
             suspect_cause: trust.doubt().map(|doubt| doubt.cause.name()),

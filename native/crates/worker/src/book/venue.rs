@@ -1,6 +1,6 @@
 //! The venues whose books this worker makes, behind one type.
 
-use tickdeck_book::{Books, BooksConfig, Cause, Channel, Itch, Run, Taken, Venue};
+use tickdeck_book::{Books, BooksConfig, Cause, Channel, Crossing, Itch, Run, Taken, Venue};
 use tickdeck_wire::record::SnapshotEvent;
 
 mod cme;
@@ -11,6 +11,10 @@ use cme::CmeVenue;
 pub(crate) type BookChannel = Channel<AnyVenue>;
 
 /// One of the venues.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each channel, and it is called for every message"
+)]
 pub(crate) enum AnyVenue {
     /// TotalView-ITCH 5.0.
     Itch(Itch),
@@ -28,6 +32,15 @@ pub(crate) enum VenueKind {
 }
 
 impl VenueKind {
+    /// Whose books are made of a journal with this schema, see `rx/protocol.rs`.
+    pub(crate) fn of_schema(schema_id: u32) -> Option<Self> {
+        match schema_id {
+            1 => Some(Self::Itch50),
+            2 => Some(Self::CmeMdp3),
+            _ => None,
+        }
+    }
+
     /// Empty books of this venue with the sizes of `config`, before record 1.
     pub(crate) fn channel(self, config: BooksConfig) -> BookChannel {
         Channel::with(self.venue(config))
@@ -94,6 +107,14 @@ impl Venue for AnyVenue {
 
     fn is_loading(&self) -> bool {
         each!(self, venue => venue.is_loading())
+    }
+
+    fn channel_hash(&self) -> u64 {
+        each!(self, venue => venue.channel_hash())
+    }
+
+    fn crossing(&self) -> Crossing {
+        each!(self, venue => venue.crossing())
     }
 
     fn save(&self, out: &mut Vec<u8>) {

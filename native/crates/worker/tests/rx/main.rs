@@ -6,6 +6,7 @@
 mod bad_input;
 mod capture;
 mod channels;
+mod checkpoints;
 mod ladder;
 mod ledger;
 mod losses;

@@ -110,7 +110,8 @@ impl Plant {
                 "capture": {"enabled": false, "ring_bytes": 1_048_576, "before_ms": 1000,
                             "after_ms": 50, "cut_on_gap": true, "max_files": 10,
                             "data_dir": path("captures")},
-                "book": {"enabled": false, "snapshot_interval_ms": 5000, "initial_orders": 16},
+                "book": {"enabled": false, "snapshot_interval_ms": 5000, "initial_orders": 16,
+                         "checkpoint_messages": 0, "check_interval_ms": 0, "ticks": []},
             },
         });
         Self {
@@ -515,12 +516,12 @@ fn answer_to(request: &Request, most: u64) -> Vec<u8> {
     packet(request.session, first, first + count.min(most) - 1)
 }
 
-/// The entry of a record; `None` for those of the ledger.
+/// The entry of a record; `None` for those of the ledger and checkpoints.
 fn decode(record: &tickdeck_journal::Record<'_>) -> Option<Entry> {
     let payload = record.payload;
     let gap = || GapEvent::decode(payload).expect("a gap");
     Some(match record.kind {
-        kind::GAP_ROW | kind::GAP_NOTE => return None,
+        kind::GAP_ROW | kind::GAP_NOTE | kind::SNAPSHOT_ANCHOR => return None,
         kind::DATA => {
             assert_eq!(record.channel, 7);
             let mut next = record.venue_seq;
