@@ -1,6 +1,7 @@
 //! `tickdeck-book` as a process, beside a receiver made of the real ring, journal and stats file.
 
 mod checkpoints;
+mod compare;
 mod flow;
 mod following;
 mod integrity;
@@ -9,4 +10,5 @@ mod offline;
 mod receiver;
 mod restarts;
 mod snapshots;
+mod travel;
 mod worker;
