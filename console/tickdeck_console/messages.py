@@ -91,6 +91,10 @@ class Plant(Protocol):
         """The files of the journal, oldest first."""
         ...
 
+    async def check_books(self, exchange: str) -> CheckReport:
+        """Have the books of an exchange checked against their own rules."""
+        ...
+
     async def books(self, exchange: str) -> tuple[BookRow, ...]:
         """All books in short."""
         ...

@@ -11,6 +11,7 @@ from tickdeck.v1.book_service_pb2 import (
 from tickdeck_console import text
 from tickdeck_console.cli import Options
 from tickdeck_console.client import Client
+from tickdeck_console.commands.book_checks import check, verify
 from tickdeck_console.commands.common import DefaultGroup, exchange_name, json_option, run
 from tickdeck_console.feed import decode
 from tickdeck_console.model.facts import BookRow, Level, Scale
@@ -19,7 +20,7 @@ from tickdeck_console.output import print_json, print_table
 
 @click.group(cls=DefaultGroup)
 def book() -> None:
-    """List order books and show their depth."""
+    """List order books, show their depth, check and verify them."""
 
 
 @book.command("list")
@@ -92,6 +93,11 @@ def depth(
     rows = [("ask", *_cells(level, row.scale, places)) for level in reversed(shown.asks)]
     rows += [("bid", *_cells(level, row.scale, places)) for level in shown.bids]
     print_table(("SIDE", "PRICE", "QUANTITY", "ORDERS"), rows)
+
+
+# The first command is the default one.
+book.add_command(check)
+book.add_command(verify)
 
 
 def _rows(books: tuple[BookRow, ...]) -> list[tuple[str, ...]]:

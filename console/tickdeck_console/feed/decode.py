@@ -261,6 +261,23 @@ def depth(message: book_pb.GetDepthResponse) -> facts.Depth:
     )
 
 
+def book_checks(
+    exchange: str, message: book_pb.CheckBooksResponse, now_ns: int
+) -> facts.CheckReport:
+    """What a check of the books found: one check for each fault, or one that passed."""
+    fail, ok = facts.Verdict.FAIL, facts.Verdict.PASS
+    normal = "every sum, link and index as the orders give them; not crossed while trading"
+    checks = tuple(
+        facts.Check(fault.symbol or "all books", fail, fault.text, normal)
+        for fault in message.faults
+    )
+    if not checks:
+        evidence = f"{message.books} books, {message.orders} orders, cursor {message.cursor_seq}"
+        checks = (facts.Check("books", ok, evidence),)
+    verdict = fail if message.faults_total else ok
+    return facts.CheckReport((facts.ExchangeCheck(exchange, verdict, checks),), now_ns)
+
+
 def level(message: book_pb.Level) -> facts.Level:
     """One price of a book."""
     return facts.Level(message.price, message.quantity, message.orders)

@@ -136,6 +136,15 @@ class FakePlant:
         suspect = SYMBOLS.index(symbol) < self._row(exchange).book.suspect
         return self._depth(exchange, symbol, levels, "SUSPECT" if suspect else "GOOD")
 
+    async def check_books(self, exchange: str) -> facts.CheckReport:
+        """All books of the world are consistent."""
+        book = self._row(exchange).book
+        check = facts.Check(
+            "books", facts.Verdict.PASS, f"{book.books} books, {book.orders} orders"
+        )
+        entry = facts.ExchangeCheck(exchange, facts.Verdict.PASS, (check,))
+        return facts.CheckReport((entry,), self.world.now_ns)
+
     async def workers(self, exchange: str) -> tuple[facts.Worker, ...]:
         """One rx and one book worker per exchange."""
         rows = [self._row(exchange)] if exchange else list(self.world.rows.values())

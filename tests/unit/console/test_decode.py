@@ -77,6 +77,22 @@ def test_each_kind_of_watch_message() -> None:
     assert isinstance(decode.watch(message), frame.Heartbeat)
 
 
+def test_checks_of_books() -> None:
+    """Each fault is a failed check of its book; without one there is a check that passed."""
+    fine = book_service_pb2.CheckBooksResponse(books=2, orders=5)
+    report = decode.book_checks("X", fine, 7)
+    (entry,) = report.exchanges
+    assert (report.verdict, entry.checks[0].evidence) == (
+        facts.Verdict.PASS,
+        "2 books, 5 orders, cursor 0",
+    )
+    fault = book_service_pb2.BookFault(symbol="ES", text="a queue is a circle")
+    broken = book_service_pb2.CheckBooksResponse(faults=[fault], faults_total=1)
+    (entry,) = decode.book_checks("X", broken, 7).exchanges
+    assert entry.verdict is facts.Verdict.FAIL
+    assert (entry.checks[0].name, entry.checks[0].evidence) == ("ES", "a queue is a circle")
+
+
 def test_gap_book_and_replay() -> None:
     """Facts arrive with their resource prefixes cut."""
     partial = recovery_pb2.GAP_STAGE_PARTIAL
