@@ -118,7 +118,7 @@ pub struct Applied {
 
 /// All books of a channel.
 pub struct Books {
-    config: BooksConfig,
+    pub(crate) config: BooksConfig,
     pub(crate) store: Store,
     pub(crate) tick_rules: TickRules,
     /// Ticks by the venue's number, for books by price: looked for once, or named by the venue.

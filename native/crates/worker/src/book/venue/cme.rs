@@ -17,6 +17,9 @@ use tickdeck_wire::record::SnapshotEvent;
 /// MatchEventIndicator of the last message of an event.
 const END_OF_EVENT: u8 = 0x80;
 
+/// Version of the schema since which prices have nine decimals; they had seven.
+const PRICE9_SINCE: u16 = 9;
+
 /// SecurityTradingStatus in which books may not be crossed.
 const READY_TO_TRADE: u8 = 17;
 
@@ -408,6 +411,11 @@ impl Output for Doubter<'_> {
 /// Counts a message, and takes what it says of instruments.
 fn note(books: &mut Books, message: &Message<'_>) {
     books.count_message();
+    books.set_price_decimals(if message.version() < PRICE9_SINCE {
+        7
+    } else {
+        9
+    });
     let view = message.view();
     let counters = books.price_books_mut().counters_mut();
     counters.newer_versions += u64::from(message.version() > SCHEMA_VERSION);
