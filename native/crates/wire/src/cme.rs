@@ -76,6 +76,7 @@ pub struct Packet<'a> {
 pub struct Message<'a> {
     template_id: u16,
     version: u16,
+    bytes: &'a [u8],
     root: &'a [u8],
     /// What follows the root block: groups.
     rest: &'a [u8],
@@ -209,6 +210,11 @@ impl<'a> Message<'a> {
         self.version
     }
 
+    /// The whole message, from its MsgSize on.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// The root block, as long as the wire says.
     pub fn root(&self) -> &'a [u8] {
         self.root
@@ -228,6 +234,7 @@ impl<'a> Iterator for Messages<'a> {
         Some(Message {
             template_id: fields::u16_at(head, 4),
             version: fields::u16_at(head, 8),
+            bytes: message,
             root,
             rest: groups,
         })

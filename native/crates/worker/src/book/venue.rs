@@ -3,6 +3,13 @@
 use tickdeck_book::{Books, BooksConfig, Cause, Channel, Crossing, Itch, Run, Taken, Venue};
 use tickdeck_wire::record::SnapshotEvent;
 
+mod cme;
+mod eobi;
+
+use cme::CmeVenue;
+use eobi::EobiVenue;
+use tickdeck_wire::eobi::Release;
+
 /// A channel of any venue.
 pub(crate) type BookChannel = Channel<AnyVenue>;
 
@@ -10,6 +17,10 @@ pub(crate) type BookChannel = Channel<AnyVenue>;
 pub(crate) enum AnyVenue {
     /// TotalView-ITCH 5.0.
     Itch(Itch),
+    /// CME MDP 3.0.
+    Cme(CmeVenue),
+    /// T7 EOBI.
+    Eobi(Box<EobiVenue>),
 }
 
 /// What a channel carries.
@@ -17,12 +28,22 @@ pub(crate) enum AnyVenue {
 pub(crate) enum VenueKind {
     /// TotalView-ITCH 5.0.
     Itch50,
+    /// CME MDP 3.0.
+    CmeMdp3,
+    /// T7 EOBI of a release.
+    Eobi(Release),
 }
 
 impl VenueKind {
     /// Whose books are made of a journal with this schema, see `rx/protocol.rs`.
     pub(crate) fn of_schema(schema_id: u32) -> Option<Self> {
-        (schema_id == 1).then_some(Self::Itch50)
+        Some(match schema_id {
+            1 => Self::Itch50,
+            2 => Self::CmeMdp3,
+            3 => Self::Eobi(Release::V6_0),
+            4 => Self::Eobi(Release::V14_1),
+            _ => return None,
+        })
     }
 
     /// Empty books of this venue with the sizes of `config`, before record 1.
@@ -34,6 +55,8 @@ impl VenueKind {
     pub(crate) fn venue(self, config: BooksConfig) -> AnyVenue {
         match self {
             Self::Itch50 => AnyVenue::Itch(Itch::new(config)),
+            Self::CmeMdp3 => AnyVenue::Cme(CmeVenue::new(config)),
+            Self::Eobi(release) => AnyVenue::Eobi(Box::new(EobiVenue::new(release, config))),
         }
     }
 }
@@ -43,6 +66,8 @@ macro_rules! each {
     ($any:expr, $venue:ident => $call:expr) => {
         match $any {
             AnyVenue::Itch($venue) => $call,
+            AnyVenue::Cme($venue) => $call,
+            AnyVenue::Eobi($venue) => $call,
         }
     };
 }
