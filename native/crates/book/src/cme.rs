@@ -244,8 +244,10 @@ impl Books {
             book.trading_status = status;
         }
         book.set_depths(depths.0, depths.1);
+        let status = book.trading_status;
         if let Some(id) = self.by_instrument(instrument) {
-            self.listings[id.0 as usize].symbol = symbol;
+            let listing = &mut self.listings[id.0 as usize];
+            (listing.symbol, listing.trading_state) = (symbol, status);
         }
     }
 
@@ -260,8 +262,15 @@ impl Books {
             Some(id) => book.instrument == i64::from(id),
             None => book.is_defined && book.group == group,
         };
-        for book in self.prices.iter_mut().filter(|book| is_meant(book)) {
+        for at in 0..self.prices.len() {
+            let Some(book) = self.prices.at_mut(at).filter(|book| is_meant(book)) else {
+                continue;
+            };
             book.trading_status = code;
+            let (instrument, is_defined) = (book.instrument, book.is_defined);
+            if let Some(id) = self.by_instrument(instrument).filter(|_| is_defined) {
+                self.listings[id.0 as usize].trading_state = code;
+            }
         }
     }
 
@@ -324,10 +333,13 @@ impl Books {
         if let Some(book) = self.by_instrument(instrument) {
             return book;
         }
-        let known = self.prices.get(instrument).map(PriceBook::symbol);
-        self.book_for(instrument, || {
-            known.unwrap_or_else(|| Symbol::from_number(instrument))
-        })
+        let known = self.prices.get(instrument);
+        let symbol = known.map_or_else(|| Symbol::from_number(instrument), PriceBook::symbol);
+        let status = known.filter(|book| book.is_defined);
+        let trading_state = status.map_or(0, |book| book.trading_status);
+        let book = self.book_for(instrument, || symbol);
+        self.listings[book.0 as usize].trading_state = trading_state;
+        book
     }
 
     fn enter_order(

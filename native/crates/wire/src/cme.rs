@@ -200,6 +200,13 @@ impl<'a> Packet<'a> {
 }
 
 impl<'a> Message<'a> {
+    /// The message that these bytes are, from its MsgSize on; `None` when they are not one whole
+    /// message.
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
+        let size = check_message(bytes, 0).ok()?;
+        (size == bytes.len()).then(|| Messages { rest: bytes }.next())?
+    }
+
     /// Which message this is; [`template`] names those that matter here.
     pub fn template_id(&self) -> u16 {
         self.template_id

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::{Kind, PriceBook};
+use crate::hash::mix;
 use crate::trust::Doubt;
 
 /// Trading status in which a venue's books may not be crossed (CME: ready to trade).
@@ -114,6 +115,12 @@ impl PriceBooks {
         })
     }
 
+    /// A hash of every book's levels; the order in which the books were named does not matter.
+    pub fn state_hash(&self) -> u64 {
+        let hash = |book: &PriceBook| mix(mix(book.instrument.cast_unsigned()) ^ book.state_hash());
+        self.books.iter().map(hash).fold(0, u64::wrapping_add)
+    }
+
     /// Checks every book: sorting, positive quantities, nothing below an empty place.
     ///
     /// # Errors
@@ -138,6 +145,11 @@ impl PriceBooks {
             self.books.push(PriceBook::new(instrument, is_empty));
         }
         &mut self.books[at]
+    }
+
+    /// The book with this place in the order in which books were first named.
+    pub(crate) fn at_mut(&mut self, at: usize) -> Option<&mut PriceBook> {
+        self.books.get_mut(at)
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut PriceBook> {

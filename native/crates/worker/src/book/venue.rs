@@ -14,6 +14,10 @@ use tickdeck_wire::eobi::Release;
 pub(crate) type BookChannel = Channel<AnyVenue>;
 
 /// One of the venues.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each channel, and it is called for every message"
+)]
 pub(crate) enum AnyVenue {
     /// TotalView-ITCH 5.0.
     Itch(Itch),

@@ -5,7 +5,9 @@
 //! the stream. So a stream that begins in the middle of a session shows what was said since, and
 //! says that this is all it knows.
 
-use tickdeck_book::{Books, BooksConfig, Cause, CmeOrderChange, Doubt, Run, Taken, Venue};
+use tickdeck_book::{
+    Books, BooksConfig, Cause, CmeOrderChange, Crossing, Doubt, Run, Taken, Venue,
+};
 use tickdeck_recovery::cme::{Book, Cycle, Entry, Output, Replayer, ReplayerConfig, Trust};
 use tickdeck_wire::cme::{
     Block, LinkedOrder, Message, OrderEntry, Packet, PriceEntry, SCHEMA_VERSION, View, template,
@@ -14,6 +16,9 @@ use tickdeck_wire::record::SnapshotEvent;
 
 /// MatchEventIndicator of the last message of an event.
 const END_OF_EVENT: u8 = 0x80;
+
+/// SecurityTradingStatus in which books may not be crossed.
+const READY_TO_TRADE: u8 = 17;
 
 /// The books of an MDP 3.0 channel.
 pub(crate) struct CmeVenue {
@@ -25,6 +30,8 @@ pub(crate) struct CmeVenue {
     is_after_hole: bool,
     /// Books that entries contradicted.
     faulty: Vec<(i32, Book)>,
+    /// The last incremental message ended its event.
+    is_event_over: bool,
 }
 
 /// A snapshot that is being read.
@@ -58,6 +65,7 @@ impl CmeVenue {
             loading: None,
             is_after_hole: false,
             faulty: Vec::new(),
+            is_event_over: false,
         }
     }
 
@@ -117,6 +125,9 @@ impl Venue for CmeVenue {
             after,
         };
         self.replayer.on_packet(&packet, &mut applier);
+        if let Some(root) = packet.messages().filter_map(|m| m.incremental()).last() {
+            self.is_event_over = root.match_event_indicator() & END_OF_EVENT != 0;
+        }
         self.distrust_faulty();
         if std::mem::take(&mut self.is_after_hole) {
             self.books.trust_channel(next_sequence);
@@ -206,6 +217,20 @@ impl Venue for CmeVenue {
 
     fn is_loading(&self) -> bool {
         self.loading.is_some()
+    }
+
+    fn channel_hash(&self) -> u64 {
+        let prices = self.books.price_books().state_hash();
+        self.books.channel_hash().wrapping_add(prices)
+    }
+
+    /// Within an event of the matching engine, which may span packets, books cross for a moment.
+    fn crossing(&self) -> Crossing {
+        if self.is_event_over {
+            Crossing::ForbiddenIn(READY_TO_TRADE)
+        } else {
+            Crossing::Allowed
+        }
     }
 
     fn save(&self, out: &mut Vec<u8>) {
@@ -386,53 +411,25 @@ fn note(books: &mut Books, message: &Message<'_>) {
     let view = message.view();
     let counters = books.price_books_mut().counters_mut();
     counters.newer_versions += u64::from(message.version() > SCHEMA_VERSION);
-    let root = match view {
-        Ok(View::Book { root, .. } | View::OrderBook { root, .. }) => Some(root),
-        Ok(View::Trades { root, trades, .. }) => {
-            counters.trades += trades.len() as u64;
-            Some(root)
-        }
-        Ok(View::OldTrades { root, trades }) => {
-            counters.trades += trades.len() as u64;
-            Some(root)
-        }
-        Ok(View::Volume { root, volumes }) => {
-            counters.volumes += volumes.len() as u64;
-            Some(root)
-        }
-        Ok(View::DailyStatistics { root, statistics }) => {
+    match view {
+        Ok(View::Book { .. } | View::OrderBook { .. }) => {}
+        Ok(View::Trades { trades, .. }) => counters.trades += trades.len() as u64,
+        Ok(View::OldTrades { trades, .. }) => counters.trades += trades.len() as u64,
+        Ok(View::Volume { volumes, .. }) => counters.volumes += volumes.len() as u64,
+        Ok(View::DailyStatistics { statistics, .. }) => {
             counters.statistics += statistics.len() as u64;
-            Some(root)
         }
-        Ok(View::SessionStatistics { root, statistics }) => {
+        Ok(View::SessionStatistics { statistics, .. }) => {
             counters.statistics += statistics.len() as u64;
-            Some(root)
         }
-        Ok(View::Limits { root, limits }) => {
-            counters.statistics += limits.len() as u64;
-            Some(root)
-        }
-        Ok(View::Definition(definition)) => {
-            books.cme_define(&definition);
-            None
-        }
-        Ok(View::SecurityStatus(status)) => {
-            books.cme_status(&status);
-            None
-        }
-        Ok(_) => {
-            counters.other += 1;
-            None
-        }
-        Err(error) if error.reason() == "unknown_template" => {
-            counters.unknown_templates += 1;
-            None
-        }
-        Err(_) => {
-            counters.malformed += 1;
-            None
-        }
-    };
+        Ok(View::Limits { limits, .. }) => counters.statistics += limits.len() as u64,
+        Ok(View::Definition(definition)) => books.cme_define(&definition),
+        Ok(View::SecurityStatus(status)) => books.cme_status(&status),
+        Ok(_) => counters.other += 1,
+        Err(error) if error.reason() == "unknown_template" => counters.unknown_templates += 1,
+        Err(_) => counters.malformed += 1,
+    }
+    let root = message.incremental();
     if root.is_some_and(|root| root.match_event_indicator() & END_OF_EVENT != 0) {
         books.price_books_mut().counters_mut().events += 1;
     }
