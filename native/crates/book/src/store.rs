@@ -41,6 +41,8 @@ pub(crate) struct BookSide(u32);
 /// One price level: its queue and the sums over it.
 #[derive(Clone, Copy)]
 pub(crate) struct Level {
+    /// Sum of the orders, modulo 2^64: what a damaged message claims may exceed that, and the sum is
+    /// right again when its orders are gone.
     pub(crate) quantity: u64,
     pub(crate) price: i64,
     /// First order of the queue; in an unused record the next free one.
@@ -152,7 +154,7 @@ impl Store {
         let level = &mut self.levels[level];
         level.tail = address;
         level.count += 1;
-        level.quantity += new.quantity;
+        level.quantity = level.quantity.wrapping_add(new.quantity);
         let key = self.key_of(&order);
         self.index.insert_new(key, address);
         self.books[new.book.0 as usize].orders += 1;
@@ -212,7 +214,8 @@ impl Store {
         debug_assert!(quantity > 0, "a resting order has shares");
         let order = &mut self.orders[address];
         let level = &mut self.levels[order.level];
-        level.quantity = level.quantity - order.quantity + quantity;
+        let others = level.quantity.wrapping_sub(order.quantity);
+        level.quantity = others.wrapping_add(quantity);
         order.quantity = quantity;
     }
 
@@ -222,7 +225,8 @@ impl Store {
         let order = &mut self.orders[address];
         debug_assert!(by < order.quantity, "a reduced order keeps shares");
         order.quantity -= by;
-        self.levels[order.level].quantity -= by;
+        let level = &mut self.levels[order.level];
+        level.quantity = level.quantity.wrapping_sub(by);
     }
 
     /// Takes the whole order out, and its level when it was the last.
@@ -233,7 +237,7 @@ impl Store {
         self.index.remove(key);
         let level = &mut self.levels[order.level];
         level.count -= 1;
-        level.quantity -= order.quantity;
+        level.quantity = level.quantity.wrapping_sub(order.quantity);
         if order.previous == NONE {
             level.head = order.next;
         }
