@@ -4,6 +4,7 @@ mod against_slow_book;
 mod channel;
 mod common;
 mod eobi_against_slow_book;
+mod eobi_rules;
 mod histories;
 mod real_data;
 mod rules;
