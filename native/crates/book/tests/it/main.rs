@@ -5,6 +5,8 @@ mod channel;
 mod cme_orders;
 mod cme_prices;
 mod common;
+mod eobi_against_slow_book;
+mod histories;
 mod real_data;
 mod rules;
 mod snapshot;
