@@ -29,7 +29,7 @@ pub(crate) struct CmeVenue {
     replayer: Replayer,
     /// A snapshot of one book that is not whole yet.
     loading: Option<Loading>,
-    /// Records are missing and no packet came since to prove the books.
+    /// Records are missing or unreadable, and no packet came since to prove the books.
     is_after_hole: bool,
     /// Books that entries contradicted.
     faulty: Vec<(i32, Book)>,
@@ -141,15 +141,15 @@ impl Venue for CmeVenue {
         }
     }
 
-    /// The numbers of packets and of updates prove each book on its own. Only behind a hole of
-    /// records, before the next packet, nothing is known.
+    /// The numbers of packets and of updates prove each book on its own. Only behind records that
+    /// are missing or unreadable, before the next packet, nothing is known.
     fn doubt_all(&mut self, since: u64, cause: Cause) {
         match cause {
-            Cause::JournalHole => {
+            Cause::JournalHole | Cause::MalformedRecord => {
                 self.books.mark_suspect_all(since, cause);
                 self.is_after_hole = true;
             }
-            Cause::MessagesLost | Cause::SequenceBreak | Cause::MalformedRecord => {
+            Cause::MessagesLost | Cause::SequenceBreak => {
                 // At least this packet is missing; the next one tells how many.
                 let next = u32::try_from(since.saturating_add(1)).unwrap_or(u32::MAX);
                 self.with_replayer(
@@ -454,3 +454,6 @@ fn book_of(scope: i64) -> Option<(i32, Book)> {
     // The low half is the instrument.
     Some((scope as u32 as i32, book))
 }
+
+#[cfg(test)]
+mod tests;
