@@ -99,7 +99,7 @@ class Plant(Protocol):
         """All books in short."""
         ...
 
-    async def depth(self, exchange: str, symbol: str, levels: int) -> Depth:
+    async def depth(self, exchange: str, symbol: str, levels: int, kind: str = "") -> Depth:
         """The top levels of one book."""
         ...
 

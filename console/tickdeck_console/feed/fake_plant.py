@@ -129,7 +129,7 @@ class FakePlant:
             for index, symbol in enumerate(SYMBOLS)
         )
 
-    async def depth(self, exchange: str, symbol: str, levels: int) -> facts.Depth:
+    async def depth(self, exchange: str, symbol: str, levels: int, kind: str = "") -> facts.Depth:
         """A ladder."""
         if symbol not in SYMBOLS:
             raise CommandError(f"no book of {symbol} at {exchange}", "", ExitCode.NOT_FOUND)

@@ -142,11 +142,13 @@ class LivePlant:
     async def books(self, exchange: str) -> tuple[facts.BookRow, ...]:
         """All books in short."""
         response = await self._client.book.ListBooks(ListBooksRequest(exchange=_exchange(exchange)))
-        return decode.books(response)
+        return tuple(map(decode.book, response.books))
 
-    async def depth(self, exchange: str, symbol: str, levels: int) -> facts.Depth:
+    async def depth(self, exchange: str, symbol: str, levels: int, kind: str = "") -> facts.Depth:
         """The top levels of one book."""
-        request = GetDepthRequest(exchange=_exchange(exchange), symbol=symbol, levels=levels)
+        request = GetDepthRequest(
+            exchange=_exchange(exchange), symbol=symbol, levels=levels, kind=kind
+        )
         return decode.depth(await self._client.book.GetDepth(request))
 
     async def check_books(self, exchange: str) -> facts.CheckReport:
