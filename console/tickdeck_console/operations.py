@@ -16,7 +16,12 @@ from tickdeck_console import text
 from tickdeck_console.desk import Desk
 from tickdeck_console.errors import CommandError
 from tickdeck_console.keys import Level
-from tickdeck_console.model.exchange_file import ExchangeForm, FieldError, exchange_toml
+from tickdeck_console.model.exchange_file import (
+    FEEDS,
+    ExchangeForm,
+    FieldError,
+    exchange_toml,
+)
 from tickdeck_console.model.facts import CheckReport, Gap, ReplayOrder, Verdict
 from tickdeck_console.screens.check import CheckBox
 from tickdeck_console.screens.choose import Choice, ChooseBox
@@ -29,10 +34,12 @@ GAPS_OFFERED = 9
 _ADD_FIELDS = (
     Field("file", "file", placeholder="/etc/tickdeck/XNAS.toml", above="From an exchange file:"),
     Field("name", "name", placeholder="XNAS", above="Or from its lines:"),
+    Field("feed", "feed", "moldudp64", placeholder=", ".join(FEEDS)),
     Field("line-a", "line A", placeholder="239.81.0.1:31001"),
     Field("line-b", "line B", placeholder="239.81.0.2:31002"),
     Field("interface", "interface", "127.0.0.1"),
     Field("request", "re-request", placeholder="127.0.0.1:31009, empty when there is none"),
+    Field("snapshot", "snapshots", placeholder="GLIMPSE server, or group:port of their channel"),
 )
 
 
@@ -344,6 +351,8 @@ def _toml(values: Values) -> str:
         line_b=values["line-b"],
         interface=values["interface"],
         request_address=values["request"],
+        feed=values["feed"],
+        snapshot=values["snapshot"],
     )
     return exchange_toml(form)
 

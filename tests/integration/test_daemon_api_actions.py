@@ -401,6 +401,8 @@ async def test_books_are_asked_of_the_worker(served: Served) -> None:
         "cursor": 7,
         "messages": 99,
         "next_sequence": 100,
+        "price_decimals": 8,
+        "quantity_decimals": 4,
     }
     request = book_pb.ListBooksRequest(exchange=NAME, hashes=True)
     response = await served.book.ListBooks(request)
@@ -408,9 +410,14 @@ async def test_books_are_asked_of_the_worker(served: Served) -> None:
     (one,) = response.books
     assert (one.symbol, one.best_bid.price, one.queue_sha256) == ("AAPL", 1000, "ab")
     assert not one.HasField("best_ask")
+    assert (one.tick, one.HasField("spread_ticks")) == (0, False)
+    assert (response.price_decimals, response.quantity_decimals) == (8, 4)
     assert (response.cursor_seq, response.messages, response.next_sequence) == (7, 99, 100)
     served.supervisor.answers["book.depth"] = {
         **BOOK,
+        "tick": 10,
+        "spread_ticks": 0,
+        "price_decimals": 4,
         "bids": [[1000, 5, 1], [990, 2**40, 2]],
         "asks": [],
         "cursor": 8,
@@ -421,6 +428,8 @@ async def test_books_are_asked_of_the_worker(served: Served) -> None:
         (1000, 5, 1),
         (990, 2**40, 2),
     ]
+    assert (depth.summary.tick, depth.summary.spread_ticks, depth.price_decimals) == (10, 0, 4)
+    assert depth.summary.HasField("spread_ticks")
 
 
 async def test_many_books_are_asked_for_in_parts(

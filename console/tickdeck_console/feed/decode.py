@@ -16,6 +16,9 @@ from tickdeck.v1 import worker_pb2 as worker_pb
 from tickdeck_console.model import facts
 from tickdeck_console.model import frame as frames
 
+DECIMALS_MAX = 18
+"""Most decimals of a number of 64 bits."""
+
 
 def nanoseconds(time: Timestamp) -> int:
     """UTC nanoseconds; 0 for a time that was never set."""
@@ -228,8 +231,14 @@ def segment(message: journal_pb.Segment) -> facts.Segment:
     )
 
 
-def book(message: book_pb.BookSummary) -> facts.BookRow:
-    """One book in short."""
+def books(message: book_pb.ListBooksResponse) -> tuple[facts.BookRow, ...]:
+    """All books in short."""
+    scale = _scale(message)
+    return tuple(book(entry, scale) for entry in message.books)
+
+
+def book(message: book_pb.BookSummary, scale: facts.Scale) -> facts.BookRow:
+    """One book in short, in the scale of its answer."""
     return facts.BookRow(
         symbol=message.symbol,
         orders=message.orders,
@@ -239,16 +248,26 @@ def book(message: book_pb.BookSummary) -> facts.BookRow:
         best_ask=level(message.best_ask) if message.HasField("best_ask") else None,
         trust=message.trust,
         suspect_since=message.suspect_since,
+        scale=scale,
+        tick=message.tick,
+        spread_ticks=message.spread_ticks if message.HasField("spread_ticks") else None,
     )
 
 
 def depth(message: book_pb.GetDepthResponse) -> facts.Depth:
     """The top levels of one book."""
     return facts.Depth(
-        book(message.summary),
+        book(message.summary, _scale(message)),
         tuple(map(level, message.bids)),
         tuple(map(level, message.asks)),
         message.cursor_seq,
+    )
+
+
+def _scale(message: book_pb.ListBooksResponse | book_pb.GetDepthResponse) -> facts.Scale:
+    """How the integers of an answer are read."""
+    return facts.Scale(
+        min(message.price_decimals, DECIMALS_MAX), min(message.quantity_decimals, DECIMALS_MAX)
     )
 
 

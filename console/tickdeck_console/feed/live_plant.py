@@ -141,7 +141,7 @@ class LivePlant:
     async def books(self, exchange: str) -> tuple[facts.BookRow, ...]:
         """All books in short."""
         response = await self._client.book.ListBooks(ListBooksRequest(exchange=_exchange(exchange)))
-        return tuple(map(decode.book, response.books))
+        return decode.books(response)
 
     async def depth(self, exchange: str, symbol: str, levels: int) -> facts.Depth:
         """The top levels of one book."""

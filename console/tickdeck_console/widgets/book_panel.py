@@ -6,7 +6,7 @@ from textual.content import Content
 
 from tickdeck_console import text
 from tickdeck_console.desk import Desk
-from tickdeck_console.model.facts import BookRow, Depth, Level
+from tickdeck_console.model.facts import BookRow, Depth, Level, Scale
 from tickdeck_console.model.frame import Exchange
 from tickdeck_console.widgets.block import Block
 from tickdeck_console.widgets.panel import Panel
@@ -89,12 +89,16 @@ class BookPanel(Panel):
         parts: list[Part] = [(f"{titles}\n", "$quiet")]
         if not self._books:
             parts += [(" No book yet." if self._asked else " asking ...", "$quiet")]
+        places = _places(self._books)
         for book in self._books:
             chosen = book.symbol == self._symbol
             line = f" {'>' if chosen else ' '} {text.fit(text.safe(book.symbol), SYMBOL_CELLS)}"
             line += f" {text.count(book.orders):>8}"
             if prices:
-                line += f" {_price(book.best_bid)} {_price(book.best_ask)}"
+                bid, ask = (
+                    _price(level, book.scale, places) for level in (book.best_bid, book.best_ask)
+                )
+                line += f" {bid} {ask}"
             good = book.trust == "GOOD"
             trust: Part = (text.safe(book.trust), "" if good else "bold $degraded")
             parts += [(line, "bold" if chosen else ""), "  ", trust, "\n"]
@@ -105,7 +109,8 @@ class BookPanel(Panel):
         if depth is None:
             return Content.styled(" asking ..." if self._symbol else "", "$quiet")
         head = f" {text.safe(depth.book.symbol)}  {depth.book.bid_levels} bid, "
-        head += f"{depth.book.ask_levels} ask{_spread(depth)}"
+        places = text.price_places(depth.prices, depth.book.scale.price_decimals)
+        head += f"{depth.book.ask_levels} ask{_spread(depth, places)}"
         if depth.book.suspect_since:
             head += f"\n suspect since sequence {depth.book.suspect_since}"
         titles = f" {'':<{BAR_CELLS}} {'ORDERS':>7} {'QTY':>9} {'PRICE':>{PRICE_CELLS}}\n"
@@ -115,24 +120,35 @@ class BookPanel(Panel):
         bids, asks = depth.bids[:fitting], depth.asks[:fitting]
         top = max((level.quantity for level in bids + asks), default=1)
         for level in reversed(asks):
-            parts += _level(level, top, "$degraded")
+            parts += _level(level, top, "$degraded", depth.book.scale, places)
         parts.append((f" {'-' * (BAR_CELLS + 31)}\n", "$rule"))
         for level in bids:
-            parts += _level(level, top, "$good")
+            parts += _level(level, top, "$good", depth.book.scale, places)
         return Content.assemble(*parts)
 
 
-def _level(level: Level, top: int, style: str) -> list[Part]:
+def _level(level: Level, top: int, style: str, scale: Scale, places: int) -> list[Part]:
     bar = "#" * max(round(BAR_CELLS * level.quantity / max(top, 1)), 1)
-    numbers = f" {level.orders:>7} {text.grouped(level.quantity):>9} "
-    return [" ", (f"{bar:>{BAR_CELLS}}", style), numbers, (_price(level), "bold"), "\n"]
+    quantity = text.quantity(level.quantity, scale.quantity_decimals)
+    numbers = f" {level.orders:>7} {quantity:>9} "
+    price = _price(level, scale, places)
+    return [" ", (f"{bar:>{BAR_CELLS}}", style), numbers, (price, "bold"), "\n"]
 
 
-def _price(level: Level | None) -> str:
-    return f"{text.price(level.price) if level else '-':>{PRICE_CELLS}}"
+def _price(level: Level | None, scale: Scale, places: int) -> str:
+    shown = text.price(level.price, scale.price_decimals, places) if level else "-"
+    return f"{shown:>{PRICE_CELLS}}"
 
 
-def _spread(depth: Depth) -> str:
+def _places(books: tuple[BookRow, ...]) -> int:
+    """Digits behind the point of all prices of the list."""
+    decimals = books[0].scale.price_decimals if books else 0
+    return text.price_places((price for book in books for price in book.prices), decimals)
+
+
+def _spread(depth: Depth, places: int) -> str:
     if not depth.bids or not depth.asks:
         return ""
-    return f", spread {text.price(depth.asks[0].price - depth.bids[0].price)}"
+    decimals, ticks = depth.book.scale.price_decimals, depth.book.spread_ticks
+    spread = text.price(depth.asks[0].price - depth.bids[0].price, decimals, places)
+    return f", spread {spread}" + (f" ({ticks} ticks)" if ticks is not None else "")

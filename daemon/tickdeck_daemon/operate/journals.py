@@ -1,15 +1,14 @@
 """Asks the binaries about a journal: its segments, and whether it is whole."""
 
 import asyncio
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from tickdeck_daemon.errors import TickdeckError, TimedOutError
-from tickdeck_daemon.workers import binaries
+from tickdeck_daemon.errors import TickdeckError
+from tickdeck_daemon.operate import tool
 
 INFO_TIMEOUT_S = 20.0
 
@@ -108,7 +107,7 @@ async def verify(directory: str) -> VerifyReport:
 
 
 async def run_tool(
-    tool: str, command: str, directory: str, *, timeout_s: float | None
+    binary: str, command: str, directory: str, *, timeout_s: float | None
 ) -> tuple[int, dict[str, Any]]:
     """Run a command of a binary that prints one JSON object; returns its exit code too.
 
@@ -117,36 +116,18 @@ async def run_tool(
     Raises:
         TickdeckError: it could not be run, did not end in time, or did not answer.
     """
-    process = await asyncio.create_subprocess_exec(
-        binaries.find(tool),
+    answer = await tool.run(
+        binary,
         command,
         directory,
         "--json",
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        timeout_s=timeout_s,
+        timed_out="JOURNAL_TOOL_TIMED_OUT",
     )
-    try:
-        async with asyncio.timeout(timeout_s):
-            output, errors = await process.communicate()
-    except TimeoutError as error:
-        text = f"{tool} {command} {directory} did not end within {timeout_s} s"
-        raise TimedOutError(text, reason="JOURNAL_TOOL_TIMED_OUT") from error
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    code = process.returncode or 0
-    try:
-        answer: Any = json.loads(output)
-        if not isinstance(answer, dict):
-            raise ValueError("no object")
-    except ValueError as error:
-        lines = errors.decode(errors="replace").strip().splitlines()
-        told = lines[-1] if lines else f"exit code {code} and no answer"
-        text = f"{tool} {command} {directory} failed: {told}"
-        raise TickdeckError(text, reason="JOURNAL_UNREADABLE") from error
-    return code, cast("dict[str, Any]", answer)
+    if answer.printed is None:
+        text = f"{binary} {command} {directory} failed: {answer.told}"
+        raise TickdeckError(text, reason="JOURNAL_UNREADABLE")
+    return answer.code, answer.printed
 
 
 def _tables(answer: Mapping[str, Any], key: str) -> list[dict[str, Any]]:

@@ -94,7 +94,11 @@ def test_gap_book_and_replay() -> None:
     assert gap.lost_at == "socket 812"
     assert decode.gap(recovery_pb2.Gap(drop_verdict="upstream")).lost_at == "upstream"
     assert (gap.exchange, gap.stage, gap.messages) == ("X", facts.GapStage.PARTIAL, 5)
-    book = decode.book(book_service_pb2.BookSummary(symbol="ES", best_bid={"price": 1}))  # type: ignore[arg-type]
+    summary = book_service_pb2.BookSummary(symbol="ES", best_bid={"price": 1})  # type: ignore[arg-type]
+    (book,) = decode.books(
+        book_service_pb2.ListBooksResponse(books=[summary], price_decimals=8, quantity_decimals=4)
+    )
+    assert (book.scale, book.tick, book.spread_ticks) == (facts.Scale(8, 4), 0, None)
     assert book.best_bid is not None
     assert book.best_ask is None, "a side without a price is not a price of zero"
     replay = decode.replay(

@@ -71,6 +71,22 @@ impl BooksConfig {
     };
 }
 
+impl BooksConfig {
+    /// T7 EOBI: as for ITCH, with orders named by side and priority, prices in units of 10⁻⁸ and
+    /// quantities of 10⁻⁴.
+    pub const EOBI: Self = Self {
+        scope: KeyScope::BookSide,
+        width: Width::Wide,
+        scale: Scale {
+            price_decimals: 8,
+            quantity_decimals: 4,
+        },
+        // Most instruments are options with few orders.
+        levels_per_side: 16,
+        ..Self::ITCH50
+    };
+}
+
 impl Default for BooksConfig {
     fn default() -> Self {
         Self::ITCH50
@@ -100,6 +116,8 @@ pub struct Books {
     pub(crate) counters: Counters,
     pub(crate) system_event: u8,
     doubted_books: usize,
+    /// Books that are not known yet may be wrong: a product of which nothing could be applied.
+    pub(crate) unnamed_doubt: Option<Doubt>,
 }
 
 /// What is known of an instrument beside its orders.
@@ -126,6 +144,7 @@ impl Books {
             counters: Counters::default(),
             system_event: 0,
             doubted_books: 0,
+            unnamed_doubt: None,
         }
     }
 
@@ -143,6 +162,7 @@ impl Books {
         self.trust.clear();
         self.system_event = 0;
         self.doubted_books = 0;
+        self.unnamed_doubt = None;
     }
 
     /// Empties orders and directory for a snapshot of the venue's. Open gaps stay open.
@@ -237,7 +257,10 @@ impl Books {
         match self.trust.doubt() {
             Some(doubt) => Trust::Suspect(doubt),
             None if self.doubted_books > 0 => of_a_book().map_or(Trust::Good, Trust::Suspect),
-            None => self.phase_trust(),
+            None => match self.unnamed_doubt {
+                Some(doubt) => Trust::Suspect(doubt),
+                None => self.phase_trust(),
+            },
         }
     }
 

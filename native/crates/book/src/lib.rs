@@ -7,6 +7,7 @@
 //! | [`BookView`] | reads one book: touch, depth, queues, hashes, trust |
 //! | [`Channel`] | follows a channel's records (data, gaps, sessions, holes) |
 //! | [`Venue`] | makes books of a protocol's records; [`Itch`] is one |
+//! | [`eobi`] | the books of T7 EOBI and what belongs to them |
 //! | [`snapshot`] | the whole state as bytes, with the place in the stream where it belongs |
 //!
 //! The crate is pure: bytes in, state out. It reads no clock and does no I/O, so the live worker,
@@ -17,6 +18,7 @@
 mod books;
 mod channel;
 mod decimal;
+pub mod eobi;
 mod fault;
 pub mod hash;
 mod index;

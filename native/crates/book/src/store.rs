@@ -181,6 +181,28 @@ impl Store {
         Ok(address)
     }
 
+    /// As [`Self::add`], in front of the orders of its level that have a greater reference, where
+    /// references are priorities (EOBI: TrdRegTSTimePriority).
+    pub(crate) fn add_by_reference(&mut self, new: NewOrder) -> Result<u32, Full> {
+        let address = self.add(new)?;
+        let mut before = self.orders[address].previous;
+        while before != NONE && self.orders[before].reference > new.reference {
+            before = self.orders[before].previous;
+        }
+        if before != self.orders[address].previous {
+            self.unlink(address);
+            self.link_behind(address, before);
+        }
+        Ok(address)
+    }
+
+    /// The level of a price.
+    pub(crate) fn level_of(&self, book: BookId, side: Side, price: i64) -> Option<u32> {
+        let ladder = self.books[book.0 as usize].side(side);
+        let position = ladder.find(side.key(price)).ok()?;
+        Some(ladder.level_at(position))
+    }
+
     /// The priority that an order was added with; 0 for one without.
     pub(crate) fn priority(&self, address: u32) -> u64 {
         let of_all = self.priorities.as_deref().unwrap_or_default();

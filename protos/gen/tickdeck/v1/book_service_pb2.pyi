@@ -29,8 +29,11 @@ class Level(_message.Message):
     QUANTITY_FIELD_NUMBER: _builtins.int
     ORDERS_FIELD_NUMBER: _builtins.int
     price: _builtins.int
-    """Integer of the venue's own scale; ITCH 5.0 has four decimals."""
+    """Integer of the venue's own scale: price_decimals of the answer. ITCH 5.0 has four decimals,
+    EOBI eight, CME seven or nine.
+    """
     quantity: _builtins.int
+    """Integer with quantity_decimals of the answer; EOBI 14.1 has four, the others none."""
     orders: _builtins.int
     def __init__(
         self,
@@ -65,6 +68,8 @@ class BookSummary(_message.Message):
     SUSPECT_CAUSE_FIELD_NUMBER: _builtins.int
     CROSSED_FIELD_NUMBER: _builtins.int
     STATE_HASH_FIELD_NUMBER: _builtins.int
+    TICK_FIELD_NUMBER: _builtins.int
+    SPREAD_TICKS_FIELD_NUMBER: _builtins.int
     symbol: _builtins.str
     orders: _builtins.int
     bid_levels: _builtins.int
@@ -81,6 +86,12 @@ class BookSummary(_message.Message):
     """True when the best bid is not below the best ask."""
     state_hash: _builtins.str
     """Hash of the set of orders; empty unless asked for."""
+    tick: _builtins.int
+    """Step between two prices at the touch, in the venue's own scale; 0 when it is not known."""
+    spread_ticks: _builtins.int
+    """Ticks between best bid and best ask; absent when the tick is not known, a side is empty, the
+    book is crossed, or a price is off the tick.
+    """
     @_builtins.property
     def best_bid(self) -> Global___Level: ...
     @_builtins.property
@@ -100,12 +111,16 @@ class BookSummary(_message.Message):
         suspect_cause: _builtins.str = ...,
         crossed: _builtins.bool = ...,
         state_hash: _builtins.str = ...,
+        tick: _builtins.int = ...,
+        spread_ticks: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["best_ask", b"best_ask", "best_bid", b"best_bid"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_spread_ticks", b"_spread_ticks", "best_ask", b"best_ask", "best_bid", b"best_bid", "spread_ticks", b"spread_ticks"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_levels", b"ask_levels", "best_ask", b"best_ask", "best_bid", b"best_bid", "bid_levels", b"bid_levels", "crossed", b"crossed", "orders", b"orders", "queue_sha256", b"queue_sha256", "state_hash", b"state_hash", "suspect_cause", b"suspect_cause", "suspect_since", b"suspect_since", "symbol", b"symbol", "trust", b"trust"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_spread_ticks", b"_spread_ticks", "ask_levels", b"ask_levels", "best_ask", b"best_ask", "best_bid", b"best_bid", "bid_levels", b"bid_levels", "crossed", b"crossed", "orders", b"orders", "queue_sha256", b"queue_sha256", "spread_ticks", b"spread_ticks", "state_hash", b"state_hash", "suspect_cause", b"suspect_cause", "suspect_since", b"suspect_since", "symbol", b"symbol", "tick", b"tick", "trust", b"trust"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__spread_ticks: _TypeAlias = _typing.Literal["spread_ticks"]  # noqa: Y015
+    _WhichOneofArgType__spread_ticks: _TypeAlias = _typing.Literal["_spread_ticks", b"_spread_ticks"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__spread_ticks) -> _WhichOneofReturnType__spread_ticks | None: ...
 
 Global___BookSummary: _TypeAlias = BookSummary  # noqa: Y015
 
@@ -141,12 +156,18 @@ class ListBooksResponse(_message.Message):
     CURSOR_SEQ_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
     NEXT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    PRICE_DECIMALS_FIELD_NUMBER: _builtins.int
+    QUANTITY_DECIMALS_FIELD_NUMBER: _builtins.int
     cursor_seq: _builtins.int
     """Last journal sequence applied."""
     messages: _builtins.int
     """Messages applied."""
     next_sequence: _builtins.int
     """Next venue sequence expected."""
+    price_decimals: _builtins.int
+    """A price of 1 is 10 to the minus this."""
+    quantity_decimals: _builtins.int
+    """A quantity of 1 is 10 to the minus this."""
     @_builtins.property
     def books(self) -> _containers.RepeatedCompositeFieldContainer[Global___BookSummary]: ...
     def __init__(
@@ -156,10 +177,12 @@ class ListBooksResponse(_message.Message):
         cursor_seq: _builtins.int = ...,
         messages: _builtins.int = ...,
         next_sequence: _builtins.int = ...,
+        price_decimals: _builtins.int = ...,
+        quantity_decimals: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["books", b"books", "cursor_seq", b"cursor_seq", "messages", b"messages", "next_sequence", b"next_sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["books", b"books", "cursor_seq", b"cursor_seq", "messages", b"messages", "next_sequence", b"next_sequence", "price_decimals", b"price_decimals", "quantity_decimals", b"quantity_decimals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -199,7 +222,13 @@ class GetDepthResponse(_message.Message):
     BIDS_FIELD_NUMBER: _builtins.int
     ASKS_FIELD_NUMBER: _builtins.int
     CURSOR_SEQ_FIELD_NUMBER: _builtins.int
+    PRICE_DECIMALS_FIELD_NUMBER: _builtins.int
+    QUANTITY_DECIMALS_FIELD_NUMBER: _builtins.int
     cursor_seq: _builtins.int
+    price_decimals: _builtins.int
+    """A price of 1 is 10 to the minus this."""
+    quantity_decimals: _builtins.int
+    """A quantity of 1 is 10 to the minus this."""
     @_builtins.property
     def summary(self) -> Global___BookSummary: ...
     @_builtins.property
@@ -213,10 +242,12 @@ class GetDepthResponse(_message.Message):
         bids: _abc.Iterable[Global___Level] | None = ...,
         asks: _abc.Iterable[Global___Level] | None = ...,
         cursor_seq: _builtins.int = ...,
+        price_decimals: _builtins.int = ...,
+        quantity_decimals: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asks", b"asks", "bids", b"bids", "cursor_seq", b"cursor_seq", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asks", b"asks", "bids", b"bids", "cursor_seq", b"cursor_seq", "price_decimals", b"price_decimals", "quantity_decimals", b"quantity_decimals", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -481,3 +512,270 @@ class VerifyBooksProgress(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VerifyBooksProgress: _TypeAlias = VerifyBooksProgress  # noqa: Y015
+
+@_typing.final
+class BookPoint(_message.Message):
+    """BookPoint is a point of an exchange's journal: the state after the last message at or before it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    TIME_NS_FIELD_NUMBER: _builtins.int
+    DAY_TIME_NS_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Venue sequence in the newest session."""
+    time_ns: _builtins.int
+    """Receive time, UTC ns."""
+    day_time_ns: _builtins.int
+    """Time of the venue's day, ns since its midnight, in the newest session; ITCH 5.0 only."""
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        time_ns: _builtins.int = ...,
+        day_time_ns: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "day_time_ns", b"day_time_ns", "sequence", b"sequence", "time_ns", b"time_ns"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "day_time_ns", b"day_time_ns", "sequence", b"sequence", "time_ns", b"time_ns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_at: _TypeAlias = _typing.Literal["sequence", "time_ns", "day_time_ns"]  # noqa: Y015
+    _WhichOneofArgType_at: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_at) -> _WhichOneofReturnType_at | None: ...
+
+Global___BookPoint: _TypeAlias = BookPoint  # noqa: Y015
+
+@_typing.final
+class BookPlace(_message.Message):
+    """BookPlace is where in the journal an answer really stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    RECORD_SEQ_FIELD_NUMBER: _builtins.int
+    TIME_NS_FIELD_NUMBER: _builtins.int
+    DAY_TIME_NS_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Venue sequence of the last message applied; 0 when none was."""
+    record_seq: _builtins.int
+    """Journal sequence of its record."""
+    time_ns: _builtins.int
+    """Receive time of its record, UTC ns."""
+    day_time_ns: _builtins.int
+    """The venue's time in the message, ns since its midnight; 0 when it carries none."""
+    messages: _builtins.int
+    """Messages applied from the beginning of the journal."""
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        record_seq: _builtins.int = ...,
+        time_ns: _builtins.int = ...,
+        day_time_ns: _builtins.int = ...,
+        messages: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day_time_ns", b"day_time_ns", "messages", b"messages", "record_seq", b"record_seq", "sequence", b"sequence", "time_ns", b"time_ns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BookPlace: _TypeAlias = BookPlace  # noqa: Y015
+
+@_typing.final
+class GetBookAtRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXCHANGE_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
+    exchange: _builtins.str
+    """exchanges/{exchange}"""
+    symbol: _builtins.str
+    levels: _builtins.int
+    """10 when absent; at most 1000."""
+    @_builtins.property
+    def at(self) -> Global___BookPoint: ...
+    def __init__(
+        self,
+        *,
+        exchange: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+        at: Global___BookPoint | None = ...,
+        levels: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "exchange", b"exchange", "levels", b"levels", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBookAtRequest: _TypeAlias = GetBookAtRequest  # noqa: Y015
+
+@_typing.final
+class GetBookAtResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    BIDS_FIELD_NUMBER: _builtins.int
+    ASKS_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def summary(self) -> Global___BookSummary:
+        """With state_hash."""
+
+    @_builtins.property
+    def bids(self) -> _containers.RepeatedCompositeFieldContainer[Global___Level]: ...
+    @_builtins.property
+    def asks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Level]: ...
+    @_builtins.property
+    def place(self) -> Global___BookPlace: ...
+    def __init__(
+        self,
+        *,
+        summary: Global___BookSummary | None = ...,
+        bids: _abc.Iterable[Global___Level] | None = ...,
+        asks: _abc.Iterable[Global___Level] | None = ...,
+        place: Global___BookPlace | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["place", b"place", "summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asks", b"asks", "bids", b"bids", "place", b"place", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBookAtResponse: _TypeAlias = GetBookAtResponse  # noqa: Y015
+
+@_typing.final
+class DiffBookRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXCHANGE_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    FROM_POINT_FIELD_NUMBER: _builtins.int
+    TO_POINT_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
+    exchange: _builtins.str
+    """exchanges/{exchange}"""
+    symbol: _builtins.str
+    levels: _builtins.int
+    """Changed levels told of each side; 10 when absent, at most 1000."""
+    @_builtins.property
+    def from_point(self) -> Global___BookPoint: ...
+    @_builtins.property
+    def to_point(self) -> Global___BookPoint: ...
+    def __init__(
+        self,
+        *,
+        exchange: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+        from_point: Global___BookPoint | None = ...,
+        to_point: Global___BookPoint | None = ...,
+        levels: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from_point", b"from_point", "to_point", b"to_point"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchange", b"exchange", "from_point", b"from_point", "levels", b"levels", "symbol", b"symbol", "to_point", b"to_point"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffBookRequest: _TypeAlias = DiffBookRequest  # noqa: Y015
+
+@_typing.final
+class LevelChange(_message.Message):
+    """LevelChange is a price whose quantity or orders differ."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIDE_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    side: _builtins.str
+    """"bid" or "ask" """
+    price: _builtins.int
+    @_builtins.property
+    def before(self) -> Global___Level:
+        """Absent when the level was added."""
+
+    @_builtins.property
+    def after(self) -> Global___Level:
+        """Absent when it was removed."""
+
+    def __init__(
+        self,
+        *,
+        side: _builtins.str = ...,
+        price: _builtins.int = ...,
+        before: Global___Level | None = ...,
+        after: Global___Level | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "price", b"price", "side", b"side"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LevelChange: _TypeAlias = LevelChange  # noqa: Y015
+
+@_typing.final
+class DiffBookResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_PLACE_FIELD_NUMBER: _builtins.int
+    TO_PLACE_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
+    LEVELS_ADDED_FIELD_NUMBER: _builtins.int
+    LEVELS_REMOVED_FIELD_NUMBER: _builtins.int
+    LEVELS_CHANGED_FIELD_NUMBER: _builtins.int
+    ORDERS_ENTERED_FIELD_NUMBER: _builtins.int
+    ORDERS_LEFT_FIELD_NUMBER: _builtins.int
+    ORDERS_CHANGED_FIELD_NUMBER: _builtins.int
+    levels_added: _builtins.int
+    """These counts are of all levels and orders."""
+    levels_removed: _builtins.int
+    levels_changed: _builtins.int
+    orders_entered: _builtins.int
+    orders_left: _builtins.int
+    orders_changed: _builtins.int
+    """Another price or quantity under the same reference."""
+    @_builtins.property
+    def from_place(self) -> Global___BookPlace: ...
+    @_builtins.property
+    def to_place(self) -> Global___BookPlace: ...
+    @_builtins.property
+    def before(self) -> Global___BookSummary:
+        """The book at each point; absent when there was none then."""
+
+    @_builtins.property
+    def after(self) -> Global___BookSummary: ...
+    @_builtins.property
+    def levels(self) -> _containers.RepeatedCompositeFieldContainer[Global___LevelChange]:
+        """Nearest the touch first, bids before asks."""
+
+    def __init__(
+        self,
+        *,
+        from_place: Global___BookPlace | None = ...,
+        to_place: Global___BookPlace | None = ...,
+        before: Global___BookSummary | None = ...,
+        after: Global___BookSummary | None = ...,
+        levels: _abc.Iterable[Global___LevelChange] | None = ...,
+        levels_added: _builtins.int = ...,
+        levels_removed: _builtins.int = ...,
+        levels_changed: _builtins.int = ...,
+        orders_entered: _builtins.int = ...,
+        orders_left: _builtins.int = ...,
+        orders_changed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "from_place", b"from_place", "to_place", b"to_place"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "from_place", b"from_place", "levels", b"levels", "levels_added", b"levels_added", "levels_changed", b"levels_changed", "levels_removed", b"levels_removed", "orders_changed", b"orders_changed", "orders_entered", b"orders_entered", "orders_left", b"orders_left", "to_place", b"to_place"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffBookResponse: _TypeAlias = DiffBookResponse  # noqa: Y015

@@ -55,6 +55,16 @@ class BookServiceStub:
                 request_serializer=tickdeck_dot_v1_dot_book__service__pb2.VerifyBooksRequest.SerializeToString,
                 response_deserializer=tickdeck_dot_v1_dot_book__service__pb2.VerifyBooksResponse.FromString,
                 _registered_method=True)
+        self.GetBookAt = channel.unary_unary(
+                '/tickdeck.v1.BookService/GetBookAt',
+                request_serializer=tickdeck_dot_v1_dot_book__service__pb2.GetBookAtRequest.SerializeToString,
+                response_deserializer=tickdeck_dot_v1_dot_book__service__pb2.GetBookAtResponse.FromString,
+                _registered_method=True)
+        self.DiffBook = channel.unary_unary(
+                '/tickdeck.v1.BookService/DiffBook',
+                request_serializer=tickdeck_dot_v1_dot_book__service__pb2.DiffBookRequest.SerializeToString,
+                response_deserializer=tickdeck_dot_v1_dot_book__service__pb2.DiffBookResponse.FromString,
+                _registered_method=True)
 
 
 class BookServiceServicer:
@@ -91,6 +101,20 @@ class BookServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetBookAt(self, request, context):
+        """GetBookAt returns one book as it was at a point of the journal.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiffBook(self, request, context):
+        """DiffBook returns what changed in one book between two points of the journal.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BookServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -113,6 +137,16 @@ def add_BookServiceServicer_to_server(servicer, server):
                     servicer.VerifyBooks,
                     request_deserializer=tickdeck_dot_v1_dot_book__service__pb2.VerifyBooksRequest.FromString,
                     response_serializer=tickdeck_dot_v1_dot_book__service__pb2.VerifyBooksResponse.SerializeToString,
+            ),
+            'GetBookAt': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBookAt,
+                    request_deserializer=tickdeck_dot_v1_dot_book__service__pb2.GetBookAtRequest.FromString,
+                    response_serializer=tickdeck_dot_v1_dot_book__service__pb2.GetBookAtResponse.SerializeToString,
+            ),
+            'DiffBook': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffBook,
+                    request_deserializer=tickdeck_dot_v1_dot_book__service__pb2.DiffBookRequest.FromString,
+                    response_serializer=tickdeck_dot_v1_dot_book__service__pb2.DiffBookResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -224,6 +258,60 @@ class BookService:
             '/tickdeck.v1.BookService/VerifyBooks',
             tickdeck_dot_v1_dot_book__service__pb2.VerifyBooksRequest.SerializeToString,
             tickdeck_dot_v1_dot_book__service__pb2.VerifyBooksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBookAt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickdeck.v1.BookService/GetBookAt',
+            tickdeck_dot_v1_dot_book__service__pb2.GetBookAtRequest.SerializeToString,
+            tickdeck_dot_v1_dot_book__service__pb2.GetBookAtResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffBook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickdeck.v1.BookService/DiffBook',
+            tickdeck_dot_v1_dot_book__service__pb2.DiffBookRequest.SerializeToString,
+            tickdeck_dot_v1_dot_book__service__pb2.DiffBookResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,10 @@ class BookServiceStub:
     """VerifyBooks replays the journal and compares every checkpoint in it; the operation's response
     is VerifyBooksReport.
     """
+    GetBookAt: _grpc.UnaryUnaryMultiCallable[_book_service_pb2.GetBookAtRequest, _book_service_pb2.GetBookAtResponse]
+    """GetBookAt returns one book as it was at a point of the journal."""
+    DiffBook: _grpc.UnaryUnaryMultiCallable[_book_service_pb2.DiffBookRequest, _book_service_pb2.DiffBookResponse]
+    """DiffBook returns what changed in one book between two points of the journal."""
 
 @_typing.type_check_only
 class BookServiceAsyncStub(BookServiceStub):
@@ -63,6 +67,10 @@ class BookServiceAsyncStub(BookServiceStub):
     """VerifyBooks replays the journal and compares every checkpoint in it; the operation's response
     is VerifyBooksReport.
     """
+    GetBookAt: _aio.UnaryUnaryMultiCallable[_book_service_pb2.GetBookAtRequest, _book_service_pb2.GetBookAtResponse]  # type: ignore[assignment]
+    """GetBookAt returns one book as it was at a point of the journal."""
+    DiffBook: _aio.UnaryUnaryMultiCallable[_book_service_pb2.DiffBookRequest, _book_service_pb2.DiffBookResponse]  # type: ignore[assignment]
+    """DiffBook returns what changed in one book between two points of the journal."""
 
 class BookServiceServicer(metaclass=_abc_1.ABCMeta):
     """BookService answers from the book workers."""
@@ -102,5 +110,21 @@ class BookServiceServicer(metaclass=_abc_1.ABCMeta):
         """VerifyBooks replays the journal and compares every checkpoint in it; the operation's response
         is VerifyBooksReport.
         """
+
+    @_abc_1.abstractmethod
+    def GetBookAt(
+        self,
+        request: _book_service_pb2.GetBookAtRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_book_service_pb2.GetBookAtResponse, _abc.Awaitable[_book_service_pb2.GetBookAtResponse]]:
+        """GetBookAt returns one book as it was at a point of the journal."""
+
+    @_abc_1.abstractmethod
+    def DiffBook(
+        self,
+        request: _book_service_pb2.DiffBookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_book_service_pb2.DiffBookResponse, _abc.Awaitable[_book_service_pb2.DiffBookResponse]]:
+        """DiffBook returns what changed in one book between two points of the journal."""
 
 def add_BookServiceServicer_to_server(servicer: BookServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

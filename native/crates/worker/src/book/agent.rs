@@ -216,6 +216,8 @@ impl Duty {
             return Ok(());
         }
         self.is_ready = true;
+        let messages = self.channel.books().counters().messages;
+        self.checkpoint_due = messages.saturating_add(self.agent.settings.checkpoint_messages);
         self.agent
             .header
             .set_sub_state(State::Ready, Stage::Ring as u32);
@@ -354,10 +356,10 @@ impl Duty {
         if every == 0 || messages < self.checkpoint_due || !is_live || !handover.is_idle() {
             return 0;
         }
-        let is_first = std::mem::replace(&mut self.checkpoint_due, messages + every) == 0;
-        let Some(log_id) = feed.log_id().filter(|_| !is_first) else {
+        let Some(log_id) = feed.log_id() else {
             return 0;
         };
+        self.checkpoint_due = messages.saturating_add(every);
         let own = Own::of(&self.channel);
         feed.checkpoints_mut().remember(own);
         handover.give(log_id, own.checkpoint);
