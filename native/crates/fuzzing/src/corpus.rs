@@ -7,7 +7,7 @@ mod eobi;
 mod itch;
 mod tcp;
 
-pub(crate) use books::{itch_blocks, itch_operations, records, snapshots};
+pub(crate) use books::{eobi_books, itch_blocks, itch_operations, records, snapshots};
 pub(crate) use cme::cme_packets;
 pub(crate) use eobi::eobi_packets;
 pub(crate) use itch::{binary_files, itch_messages, mold_packets};

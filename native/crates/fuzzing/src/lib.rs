@@ -99,16 +99,22 @@ pub const TARGETS: &[Target] = &[
         executions: 300,
     },
     Target {
+        name: "book_eobi",
+        run: targets::book_eobi::run,
+        seeds: corpus::eobi_books,
+        executions: 300,
+    },
+    Target {
         name: "channel",
         run: targets::channel::run,
         seeds: corpus::records,
-        executions: 500,
+        executions: 300,
     },
     Target {
         name: "snapshot",
         run: targets::snapshot::run,
         seeds: corpus::snapshots,
-        executions: 1_000,
+        executions: 300,
     },
 ];
 

@@ -1,6 +1,7 @@
 //! One module per target.
 
 pub(crate) mod binaryfile;
+pub(crate) mod book_eobi;
 pub(crate) mod book_itch;
 pub(crate) mod channel;
 pub(crate) mod cme;
