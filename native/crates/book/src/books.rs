@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::fault::{Counters, Fault};
 use crate::hash::{self, Width};
+use crate::price_book::{PriceBook, PriceBooks};
 use crate::slab::NONE;
 use crate::store::Store;
 use crate::ticks::{TickRule, TickRules, TickTable};
@@ -56,6 +57,19 @@ pub enum KeyScope {
 }
 
 impl BooksConfig {
+    /// CME MDP 3.0: the same sizes; orders queue by a priority, prices are in 10⁻⁹ (10⁻⁷ of
+    /// messages before version 9).
+    pub const CME_MDP3: Self = Self {
+        scope: KeyScope::Book,
+        has_priorities: true,
+        width: Width::Wide,
+        scale: Scale {
+            price_decimals: 9,
+            quantity_decimals: 0,
+        },
+        ..Self::ITCH50
+    };
+
     /// ITCH 5.0: 65,536 orders at the start, 67 million at most, 64 levels per side.
     pub const ITCH50: Self = Self {
         initial_orders: 65_536,
@@ -113,6 +127,8 @@ pub struct Books {
     /// Book of each other instrument number.
     by_number: HashMap<i64, BookId>,
     pub(crate) trust: ChannelTrust,
+    /// Books by price, where the venue has them.
+    pub(crate) prices: PriceBooks,
     pub(crate) counters: Counters,
     pub(crate) system_event: u8,
     doubted_books: usize,
@@ -141,6 +157,7 @@ impl Books {
             by_locate: vec![NONE; SMALL_NUMBERS],
             by_number: HashMap::new(),
             trust: ChannelTrust::new(),
+            prices: PriceBooks::default(),
             counters: Counters::default(),
             system_event: 0,
             doubted_books: 0,
@@ -160,6 +177,7 @@ impl Books {
         self.by_locate.fill(NONE);
         self.by_number.clear();
         self.trust.clear();
+        self.prices.clear();
         self.system_event = 0;
         self.doubted_books = 0;
         self.unnamed_doubt = None;
@@ -242,6 +260,30 @@ impl Books {
         }
     }
 
+    /// The books by price beside; none where the venue has orders only.
+    pub fn price_books(&self) -> &PriceBooks {
+        &self.prices
+    }
+
+    /// The same, to save or restore them, and to count what was read.
+    pub fn price_books_mut(&mut self) -> &mut PriceBooks {
+        &mut self.prices
+    }
+
+    /// How far an instrument's book by price can be believed.
+    pub fn price_trust(&self, book: &PriceBook) -> Trust {
+        self.trust
+            .doubt()
+            .or(book.doubt())
+            .map_or_else(|| self.phase_trust(), Trust::Suspect)
+    }
+
+    /// Ends the lasting doubt about the whole channel: the venue's numbers prove its books, each
+    /// on its own.
+    pub fn trust_channel(&mut self, next_sequence: u64) {
+        self.trust.restore(next_sequence);
+    }
+
     /// How many books are suspect.
     pub fn suspect_count(&self) -> usize {
         if self.trust.is_doubtful() {
@@ -253,14 +295,16 @@ impl Books {
 
     /// How far the channel as a whole can be believed: the worst that holds for any of its books.
     pub fn channel_trust(&self) -> Trust {
-        let of_a_book = || self.listings.iter().find_map(|listing| listing.doubt);
+        let of_orders = || self.listings.iter().find_map(|listing| listing.doubt);
+        let of_a_book = || match self.doubted_books {
+            0 => self.prices.first_doubt(),
+            _ => of_orders(),
+        };
         match self.trust.doubt() {
             Some(doubt) => Trust::Suspect(doubt),
-            None if self.doubted_books > 0 => of_a_book().map_or(Trust::Good, Trust::Suspect),
-            None => match self.unnamed_doubt {
-                Some(doubt) => Trust::Suspect(doubt),
-                None => self.phase_trust(),
-            },
+            None => of_a_book()
+                .or(self.unnamed_doubt)
+                .map_or_else(|| self.phase_trust(), Trust::Suspect),
         }
     }
 

@@ -17,6 +17,7 @@
 
 mod books;
 mod channel;
+mod cme;
 mod decimal;
 pub mod eobi;
 mod fault;
@@ -26,6 +27,7 @@ mod invariants;
 mod itch;
 mod itch_venue;
 mod ladder;
+pub mod price_book;
 mod slab;
 pub mod snapshot;
 mod spot_check;
@@ -38,6 +40,7 @@ mod view;
 
 pub use books::{Applied, Books, BooksConfig, KeyScope, Scale};
 pub use channel::{Channel, Record, RecordMark, StreamCounters};
+pub use cme::OrderChange as CmeOrderChange;
 pub use decimal::{Decimal, DecimalError};
 pub use fault::{Counters, Fault};
 pub use invariants::InvariantError;
