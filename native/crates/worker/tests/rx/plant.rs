@@ -33,7 +33,7 @@ pub(crate) struct Plant {
     launcher: Box<dyn Fn(&str) -> Command + Send + Sync>,
     server: UdpSocket,
     pub(crate) session: Session,
-    incarnations: u32,
+    incarnations: AtomicU32,
 }
 
 /// A started worker; killed when dropped.
@@ -122,7 +122,7 @@ impl Plant {
             server,
             launcher: Box::new(|program| Command::new(program)),
             session: SESSION,
-            incarnations: 0,
+            incarnations: AtomicU32::new(0),
         }
     }
 
@@ -176,11 +176,11 @@ impl Plant {
     }
 
     /// Starts a book worker beside it and waits until that is ready.
-    pub(crate) fn start_book(&mut self) -> Worker {
+    pub(crate) fn start_book(&self) -> Worker {
         self.ready("book")
     }
 
-    fn ready(&mut self, kind: &str) -> Worker {
+    fn ready(&self, kind: &str) -> Worker {
         let mut worker = self.spawn(kind);
         let mut ready = [0];
         let mut stdout = worker
@@ -229,11 +229,11 @@ impl Plant {
         (group.expect("a group"), port.expect("a port"))
     }
 
-    fn spawn(&mut self, kind: &str) -> Worker {
-        self.incarnations += 1;
-        let incarnation = format!("00000000-0000-4000-8000-{:012}", self.incarnations);
-        self.spec["incarnation"] = json!(incarnation);
+    fn spawn(&self, kind: &str) -> Worker {
+        let count = self.incarnations.fetch_add(1, Ordering::Relaxed) + 1;
+        let incarnation = format!("00000000-0000-4000-8000-{count:012}");
         let (mut spec, mut home) = (self.spec.clone(), self.directory.path().to_owned());
+        spec["incarnation"] = json!(incarnation);
         let name = format!("TEST-{kind}");
         let mut program = env!("CARGO_BIN_EXE_tickdeck-rx");
         if kind == "book" {
