@@ -111,6 +111,12 @@ pub const TARGETS: &[Target] = &[
         executions: 300,
     },
     Target {
+        name: "channel_cme",
+        run: targets::venue::run_cme,
+        seeds: corpus::cme_records,
+        executions: 200,
+    },
+    Target {
         name: "snapshot",
         run: targets::snapshot::run,
         seeds: corpus::snapshots,

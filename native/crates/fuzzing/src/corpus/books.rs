@@ -160,7 +160,7 @@ fn venue_snapshot() -> Vec<u8> {
 }
 
 /// The next record, its venue number the expected one; a snapshot of the books is taken behind it.
-fn record(kind: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn record(kind: u8, payload: &[u8]) -> Vec<u8> {
     // Payloads of seeds are far below 64 KiB.
     let [low, high] = (payload.len() as u16).to_le_bytes();
     [&[kind - 1, 4, 0, 0, 0, 0, low, high], payload].concat()

@@ -1,0 +1,71 @@
+//! Lives of packet-numbered channels as records: data, losses, and the snapshots that heal them.
+
+use tickdeck_sim::cme::{Channel, ChannelConfig, Snapshots};
+use tickdeck_wire::record::{GapEvent, LossReason, LostEvent, SnapshotEvent, kind};
+
+use super::books::record;
+
+/// A CME channel that loses packets and gets its books back, by price and by order.
+pub(crate) fn cme_records() -> Vec<Vec<u8>> {
+    (1..4).map(cme_life).collect()
+}
+
+fn cme_life(seed: u64) -> Vec<u8> {
+    let mut channel = Channel::new(ChannelConfig {
+        seed,
+        instruments: 3,
+        orders_per_chunk: 4,
+        ..ChannelConfig::default()
+    });
+    let mut records = Vec::new();
+    for step in 0..16_u64 {
+        let packet = channel.next_packet().to_vec();
+        let sequence = u64::from(channel.sequence());
+        match step {
+            6 => records.push(lost(sequence)),
+            10 => records.extend(cme_snapshots(&channel)),
+            _ => {}
+        }
+        if step != 6 {
+            records.push(record(kind::DATA, &packet));
+        }
+    }
+    if seed == 3 {
+        records.push(record(kind::DATA, channel.channel_reset()));
+        records.push(record(kind::DATA, channel.next_packet()));
+    }
+    records.concat()
+}
+
+/// Both books of every instrument, as the recovery puts them into the stream.
+fn cme_snapshots(channel: &Channel) -> Vec<Vec<u8>> {
+    let mut records = Vec::new();
+    for (index, instrument) in channel.instruments().iter().enumerate() {
+        for (snapshots, is_by_order) in [(Snapshots::Prices, false), (Snapshots::Orders, true)] {
+            let packets = channel.snapshot(snapshots, index, 1);
+            let event = SnapshotEvent {
+                gap_id: 1,
+                scope: SnapshotEvent::instrument(instrument.security_id(), is_by_order),
+                resume_sequence: u64::from(channel.sequence()) + 1,
+                records: packets.len() as u64,
+                orders: 0,
+            };
+            records.push(record(kind::SNAPSHOT_BEGIN, &event.encode()));
+            let parts = packets.iter();
+            records.extend(parts.map(|packet| record(kind::SNAPSHOT_DATA, packet)));
+            records.push(record(kind::SNAPSHOT_END, &event.encode()));
+        }
+    }
+    records
+}
+
+fn lost(sequence: u64) -> Vec<u8> {
+    let gap = GapEvent {
+        gap_id: 1,
+        first: sequence,
+        last: sequence,
+        detected_ns: 3,
+    };
+    let reason = LossReason::NoRecoverySource;
+    record(kind::GAP_LOST, &LostEvent { gap, reason }.encode())
+}
