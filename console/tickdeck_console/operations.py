@@ -66,6 +66,10 @@ class OperatorApp(App[None]):
         """Health check of the exchange shown, or of all that the filter leaves."""
         self._begin(self._check(self.checked_keys))
 
+    def action_check_books(self) -> None:
+        """Have the worker of the selected exchange check its books."""
+        self._begin(self._check_books(self.selected_key))
+
     def action_add(self) -> None:
         """Add an exchange."""
         if self._may_change():
@@ -167,6 +171,17 @@ class OperatorApp(App[None]):
             self.bell()
         self.clear_notifications()
         await self.push_screen_wait(CheckBox(report))
+
+    async def _check_books(self, key: str) -> None:
+        if self.desk.freshness.old or not key:
+            self.tell("There is no exchange on screen to be asked.", error=True)
+            return
+        self.tell(f"The books of {key} are checked ...")
+        report = await self.desk.plant.check_books(key)
+        if report.verdict is Verdict.FAIL:
+            self.bell()
+        self.clear_notifications()
+        await self.push_screen_wait(CheckBox(report, "Books"))
 
     async def _add(self) -> None:
         effects: list[str] = []

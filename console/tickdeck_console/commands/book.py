@@ -11,6 +11,7 @@ from tickdeck.v1.book_service_pb2 import (
 from tickdeck_console import text
 from tickdeck_console.cli import Options
 from tickdeck_console.client import Client
+from tickdeck_console.commands.book_checks import check, verify
 from tickdeck_console.commands.common import DefaultGroup, exchange_name, json_option, run
 from tickdeck_console.feed import decode
 from tickdeck_console.model.facts import BookRow, Level, Scale
@@ -19,7 +20,7 @@ from tickdeck_console.output import print_json, print_table
 
 @click.group(cls=DefaultGroup)
 def book() -> None:
-    """List order books and show their depth."""
+    """List order books, show their depth, check and verify them."""
 
 
 @book.command("list")
@@ -42,7 +43,9 @@ def list_books(options: Options, exchange: str, hashes: bool, as_json: bool) -> 
     hash_title = ("QUEUE SHA-256",) if hashes else ()
     rows = [
         (*row, *((entry.queue_sha256,) if hashes else ()))
-        for row, entry in zip(_rows(decode.books(response)), response.books, strict=True)
+        for row, entry in zip(
+            _rows(tuple(map(decode.book, response.books))), response.books, strict=True
+        )
     ]
     print_table((*titles, *hash_title), rows, left=2)
     click.echo(
@@ -55,13 +58,23 @@ def list_books(options: Options, exchange: str, hashes: bool, as_json: bool) -> 
 @click.argument("exchange")
 @click.argument("symbol")
 @click.option("--levels", type=click.IntRange(1, 1000), default=10, show_default=True)
+@click.option(
+    "--kind",
+    type=click.Choice(("order", "price", "implied")),
+    default=None,
+    help="By order, by price, or implied by other instruments; by order where that is known.",
+)
 @json_option
 @click.pass_obj
-def depth(options: Options, exchange: str, symbol: str, levels: int, as_json: bool) -> None:
+def depth(
+    options: Options, exchange: str, symbol: str, levels: int, kind: str | None, as_json: bool
+) -> None:
     """Show the top levels of the book of SYMBOL, the best ask above the best bid."""
 
     async def ask(client: Client) -> GetDepthResponse:
-        request = GetDepthRequest(exchange=exchange_name(exchange), symbol=symbol, levels=levels)
+        request = GetDepthRequest(
+            exchange=exchange_name(exchange), symbol=symbol, levels=levels, kind=kind or ""
+        )
         return await client.book.GetDepth(request)
 
     response = run(options, ask)
@@ -75,12 +88,16 @@ def depth(options: Options, exchange: str, symbol: str, levels: int, as_json: bo
     tick = f"  tick {text.price(row.tick, row.scale.price_decimals, places)}" if row.tick else ""
     spread = f", spread {row.spread_ticks} ticks" if row.spread_ticks is not None else ""
     click.echo(
-        f"{text.safe(row.symbol)}  {text.safe(row.trust)}{suspect}  {row.orders} orders"
-        f"{tick}{spread}"
+        f"{text.safe(row.name)}  {text.safe(row.trust)}{suspect}  {row.orders} orders{tick}{spread}"
     )
     rows = [("ask", *_cells(level, row.scale, places)) for level in reversed(shown.asks)]
     rows += [("bid", *_cells(level, row.scale, places)) for level in shown.bids]
     print_table(("SIDE", "PRICE", "QUANTITY", "ORDERS"), rows)
+
+
+# The first command is the default one.
+book.add_command(check)
+book.add_command(verify)
 
 
 def _rows(books: tuple[BookRow, ...]) -> list[tuple[str, ...]]:
@@ -89,7 +106,7 @@ def _rows(books: tuple[BookRow, ...]) -> list[tuple[str, ...]]:
     places = text.price_places((price for book in books for price in book.prices), decimals)
     return [
         (
-            entry.symbol,
+            entry.name,
             entry.trust,
             str(entry.orders),
             str(entry.bid_levels),

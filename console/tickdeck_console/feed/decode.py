@@ -231,14 +231,8 @@ def segment(message: journal_pb.Segment) -> facts.Segment:
     )
 
 
-def books(message: book_pb.ListBooksResponse) -> tuple[facts.BookRow, ...]:
-    """All books in short."""
-    scale = _scale(message)
-    return tuple(book(entry, scale) for entry in message.books)
-
-
-def book(message: book_pb.BookSummary, scale: facts.Scale) -> facts.BookRow:
-    """One book in short, in the scale of its answer."""
+def book(message: book_pb.BookSummary) -> facts.BookRow:
+    """One book in short."""
     return facts.BookRow(
         symbol=message.symbol,
         orders=message.orders,
@@ -248,7 +242,10 @@ def book(message: book_pb.BookSummary, scale: facts.Scale) -> facts.BookRow:
         best_ask=level(message.best_ask) if message.HasField("best_ask") else None,
         trust=message.trust,
         suspect_since=message.suspect_since,
-        scale=scale,
+        kind=message.kind or "order",
+        scale=facts.Scale(
+            min(message.price_decimals, DECIMALS_MAX), min(message.quantity_decimals, DECIMALS_MAX)
+        ),
         tick=message.tick,
         spread_ticks=message.spread_ticks if message.HasField("spread_ticks") else None,
     )
@@ -257,18 +254,28 @@ def book(message: book_pb.BookSummary, scale: facts.Scale) -> facts.BookRow:
 def depth(message: book_pb.GetDepthResponse) -> facts.Depth:
     """The top levels of one book."""
     return facts.Depth(
-        book(message.summary, _scale(message)),
+        book(message.summary),
         tuple(map(level, message.bids)),
         tuple(map(level, message.asks)),
         message.cursor_seq,
     )
 
 
-def _scale(message: book_pb.ListBooksResponse | book_pb.GetDepthResponse) -> facts.Scale:
-    """How the integers of an answer are read."""
-    return facts.Scale(
-        min(message.price_decimals, DECIMALS_MAX), min(message.quantity_decimals, DECIMALS_MAX)
+def book_checks(
+    exchange: str, message: book_pb.CheckBooksResponse, now_ns: int
+) -> facts.CheckReport:
+    """What a check of the books found: one check for each fault, or one that passed."""
+    fail, ok = facts.Verdict.FAIL, facts.Verdict.PASS
+    normal = "every sum, link and index as the orders give them; not crossed while trading"
+    checks = tuple(
+        facts.Check(fault.symbol or "all books", fail, fault.text, normal)
+        for fault in message.faults
     )
+    if not checks:
+        evidence = f"{message.books} books, {message.orders} orders, cursor {message.cursor_seq}"
+        checks = (facts.Check("books", ok, evidence),)
+    verdict = fail if message.faults_total else ok
+    return facts.CheckReport((facts.ExchangeCheck(exchange, verdict, checks),), now_ns)
 
 
 def level(message: book_pb.Level) -> facts.Level:

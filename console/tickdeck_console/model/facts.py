@@ -194,10 +194,17 @@ class BookRow:
     best_ask: Level | None = None
     trust: str = ""
     suspect_since: int = 0
+    kind: str = "order"
+    """"price" where the venue tells levels, not orders."""
     scale: Scale = Scale()
     tick: int = 0
     """Step between two prices at the touch; 0 when it is not known."""
     spread_ticks: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Symbol, and what kind of book it is where that is not by order."""
+        return self.symbol if self.kind == "order" else f"{self.symbol} by {self.kind}"
 
     @property
     def prices(self) -> tuple[int, ...]:

@@ -28,7 +28,7 @@ class BookPanel(Panel):
         super().__init__(desk, id=id)
         self._books: tuple[BookRow, ...] = ()
         self._depth: Depth | None = None
-        self._symbol = ""
+        self._chosen: BookRow | None = None
         self._asked = False
 
     def compose(self) -> ComposeResult:
@@ -44,26 +44,32 @@ class BookPanel(Panel):
         """Ask for the books, and for the depth of the chosen one."""
         self._books = await self.desk.plant.books(key)
         self._asked = True
-        symbols = [book.symbol for book in self._books]
-        if self._symbol not in symbols:
-            self._symbol = max(self._books, key=lambda b: b.orders).symbol if symbols else ""
-        if self._symbol:
-            self._depth = await self.desk.plant.depth(key, self._symbol, LEVELS)
+        if self._place() is None:
+            self._chosen = max(self._books, key=lambda b: b.orders, default=None)
+        if book := self._chosen:
+            self._depth = await self.desk.plant.depth(key, book.symbol, LEVELS, book.kind)
 
     def forget(self) -> None:
         """Drop the books of another exchange."""
-        self._books, self._depth, self._symbol, self._asked = (), None, "", False
+        self._books, self._depth, self._chosen, self._asked = (), None, None, False
 
     def move(self, rows: int) -> None:
         """Choose another book; its depth comes with the next fetch."""
-        symbols = [book.symbol for book in self._books]
-        if self._symbol in symbols:
-            index = min(max(symbols.index(self._symbol) + rows, 0), len(symbols) - 1)
-            self._symbol = symbols[index]
-            if self._depth and self._depth.book.symbol != self._symbol:
-                self._depth = None
-            # List line 0 is the header.
-            self.query_one("#book-list").scroll_to(y=max(index - 3, 0), animate=False)
+        place = self._place()
+        if place is None:
+            return
+        index = min(max(place + rows, 0), len(self._books) - 1)
+        self._chosen = self._books[index]
+        if self._depth and self._depth.book.name != self._chosen.name:
+            self._depth = None
+        # List line 0 is the header.
+        self.query_one("#book-list").scroll_to(y=max(index - 3, 0), animate=False)
+
+    def _place(self) -> int | None:
+        """Where the chosen book stands in the list."""
+        name = self._chosen.name if self._chosen else ""
+        places = (place for place, book in enumerate(self._books) if book.name == name)
+        return next(places, None)
 
     def content(self, exchange: Exchange) -> Content:
         """The line above; also fills list and ladder."""
@@ -84,15 +90,17 @@ class BookPanel(Panel):
 
     def _rows(self) -> Content:
         prices = self.size.width >= WIDE
-        titles = f"   {'SYMBOL':<{SYMBOL_CELLS}} {'ORDERS':>8}"
+        by_order = all(book.kind == "order" for book in self._books)
+        cells = SYMBOL_CELLS if by_order else SYMBOL_CELLS + len(" by price")
+        titles = f"   {'SYMBOL':<{cells}} {'ORDERS':>8}"
         titles += f" {'BID':>{PRICE_CELLS}} {'ASK':>{PRICE_CELLS}}  TRUST" if prices else "  TRUST"
         parts: list[Part] = [(f"{titles}\n", "$quiet")]
         if not self._books:
             parts += [(" No book yet." if self._asked else " asking ...", "$quiet")]
         places = _places(self._books)
         for book in self._books:
-            chosen = book.symbol == self._symbol
-            line = f" {'>' if chosen else ' '} {text.fit(text.safe(book.symbol), SYMBOL_CELLS)}"
+            chosen = self._chosen is not None and book.name == self._chosen.name
+            line = f" {'>' if chosen else ' '} {text.fit(text.safe(book.name), cells)}"
             line += f" {text.count(book.orders):>8}"
             if prices:
                 bid, ask = (
@@ -107,8 +115,8 @@ class BookPanel(Panel):
     def _ladder(self) -> Content:
         depth = self._depth
         if depth is None:
-            return Content.styled(" asking ..." if self._symbol else "", "$quiet")
-        head = f" {text.safe(depth.book.symbol)}  {depth.book.bid_levels} bid, "
+            return Content.styled(" asking ..." if self._chosen else "", "$quiet")
+        head = f" {text.safe(depth.book.name)}  {depth.book.bid_levels} bid, "
         places = text.price_places(depth.prices, depth.book.scale.price_decimals)
         head += f"{depth.book.ask_levels} ask{_spread(depth, places)}"
         if depth.book.suspect_since:

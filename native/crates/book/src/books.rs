@@ -7,7 +7,7 @@ use crate::hash::{self, Width};
 use crate::price_book::{PriceBook, PriceBooks};
 use crate::slab::NONE;
 use crate::store::Store;
-use crate::ticks::{TickRule, TickRules, TickTable};
+use crate::ticks::{TickRules, TickTable};
 use crate::trust::{Cause, ChannelTrust, Doubt, OpenGap, Phase, Trust};
 use crate::types::{BookId, OrderView, Symbol};
 use crate::view::BookView;
@@ -120,7 +120,9 @@ pub struct Applied {
 pub struct Books {
     config: BooksConfig,
     pub(crate) store: Store,
-    tick_rules: TickRules,
+    pub(crate) tick_rules: TickRules,
+    /// Ticks by the venue's number, for books by price: looked for once, or named by the venue.
+    pub(crate) ticks_by_price: HashMap<i64, Option<TickTable>>,
     pub(crate) listings: Vec<Listing>,
     /// Book of each small instrument number (ITCH: stock locate code), or [`NONE`].
     by_locate: Vec<u32>,
@@ -153,6 +155,7 @@ impl Books {
             config,
             store: Store::new(config),
             tick_rules: TickRules::default(),
+            ticks_by_price: HashMap::new(),
             listings: Vec::new(),
             by_locate: vec![NONE; SMALL_NUMBERS],
             by_number: HashMap::new(),
@@ -178,6 +181,7 @@ impl Books {
         self.by_number.clear();
         self.trust.clear();
         self.prices.clear();
+        self.ticks_by_price.clear();
         self.system_event = 0;
         self.doubted_books = 0;
         self.unnamed_doubt = None;
@@ -284,12 +288,12 @@ impl Books {
         self.trust.restore(next_sequence);
     }
 
-    /// How many books are suspect.
+    /// How many books are suspect, by order and by price.
     pub fn suspect_count(&self) -> usize {
         if self.trust.is_doubtful() {
-            self.listings.len()
+            self.listings.len() + self.prices.len()
         } else {
-            self.doubted_books
+            self.doubted_books + self.prices.suspect_count()
         }
     }
 
@@ -302,9 +306,10 @@ impl Books {
         };
         match self.trust.doubt() {
             Some(doubt) => Trust::Suspect(doubt),
-            None => of_a_book()
-                .or(self.unnamed_doubt)
-                .map_or_else(|| self.phase_trust(), Trust::Suspect),
+            None => {
+                let doubt = of_a_book().or(self.unnamed_doubt);
+                doubt.map_or_else(|| self.phase_trust(), Trust::Suspect)
+            }
         }
     }
 
@@ -348,33 +353,6 @@ impl Books {
         self.store.depth_grows()
     }
 
-    /// Levels made off the tick of their instrument (`book_off_tick_total`), since these books were
-    /// made or restored.
-    pub fn off_tick(&self) -> u64 {
-        self.store.ticks.off()
-    }
-
-    /// Books whose ticks are known.
-    pub fn tick_count(&self) -> usize {
-        self.store.ticks.count()
-    }
-
-    /// Takes the configured ticks, for the books that are and those to come.
-    pub fn configure_ticks(&mut self, rules: TickRules) {
-        self.tick_rules = rules;
-        for id in (0..self.listings.len() as u32).map(BookId) {
-            self.apply_tick_rule(id);
-        }
-    }
-
-    /// Takes the ticks that the venue names for an instrument. Configured ones go before it, and
-    /// it holds until the books are cleared.
-    pub fn set_ticks(&mut self, id: BookId, table: TickTable) {
-        if self.tick_rule(id).is_none() {
-            self.store.ticks.set(id, Some(table));
-        }
-    }
-
     /// How far one book can be believed.
     pub(crate) fn trust_of(&self, id: BookId) -> Trust {
         let own = self.listings[id.0 as usize].doubt;
@@ -407,42 +385,8 @@ impl Books {
         }
         self.doubted_books += usize::from(listing.doubt.is_some());
         self.listings.push(listing);
-        self.apply_tick_rule(id);
+        self.find_ticks(id);
         id
-    }
-
-    /// Gives a book the name that the venue says.
-    pub(crate) fn set_symbol(&mut self, id: BookId, symbol: Symbol) {
-        let listing = &mut self.listings[id.0 as usize];
-        if listing.symbol != symbol {
-            listing.symbol = symbol;
-            self.store.ticks.set(id, None);
-            self.apply_tick_rule(id);
-        }
-    }
-
-    /// Sets the configured ticks of a book, if there are any. Ticks that the venue's scale cannot
-    /// say are those of no price: the book has none.
-    fn apply_tick_rule(&mut self, id: BookId) {
-        if let Some(rule) = self.tick_rule(id) {
-            let table = rule.table(self.config.scale.price_decimals).ok();
-            self.store.ticks.set(id, table);
-        }
-    }
-
-    /// The configured ticks of a book, by its symbol or its number.
-    fn tick_rule(&self, id: BookId) -> Option<&TickRule> {
-        if self.tick_rules.is_empty() {
-            return None;
-        }
-        let listing = &self.listings[id.0 as usize];
-        let by_symbol = self.tick_rules.get(listing.symbol.as_bytes());
-        // Numbers of ITCH are those of one day.
-        let is_lasting = self.config.scope != KeyScope::Channel;
-        by_symbol.or_else(|| {
-            let number = is_lasting.then(|| listing.instrument.to_string());
-            self.tick_rules.get(number?.as_bytes())
-        })
     }
 
     /// Doubts one book until the next session, or until [`Self::trust_book`]. The first cause

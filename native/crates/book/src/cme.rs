@@ -89,6 +89,9 @@ impl Books {
         let wrong = match change_of(entry) {
             Ok(change) => {
                 let applied = book.apply(kind, side, place, change);
+                if let LevelChange::New(level) = change {
+                    self.on_new_price(instrument, level.price);
+                }
                 applied.err().map(|_| Fault::BadLevel)
             }
             Err(fault) => {
@@ -246,9 +249,10 @@ impl Books {
         book.set_depths(depths.0, depths.1);
         let status = book.trading_status;
         if let Some(id) = self.by_instrument(instrument) {
-            let listing = &mut self.listings[id.0 as usize];
-            (listing.symbol, listing.trading_state) = (symbol, status);
+            self.listings[id.0 as usize].trading_state = status;
+            self.set_symbol(id, symbol);
         }
+        self.define_ticks(definition);
     }
 
     /// Takes a trading status of an instrument, or of every instrument of a group.

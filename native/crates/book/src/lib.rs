@@ -15,6 +15,7 @@
 //! with a message is counted and, where it concerns a book, makes that book suspect.
 #![forbid(unsafe_code)]
 
+mod book_ticks;
 mod books;
 mod channel;
 mod cme;

@@ -29,6 +29,7 @@ use crate::exit;
 use crate::lifecycle::RunArgs;
 
 mod agent;
+mod answers;
 mod checkpoints;
 mod commands;
 mod feed;

@@ -29,11 +29,11 @@ class Level(_message.Message):
     QUANTITY_FIELD_NUMBER: _builtins.int
     ORDERS_FIELD_NUMBER: _builtins.int
     price: _builtins.int
-    """Integer of the venue's own scale: price_decimals of the answer. ITCH 5.0 has four decimals,
+    """Integer of the venue's own scale: price_decimals of the book. ITCH 5.0 has four decimals,
     EOBI eight, CME seven or nine.
     """
     quantity: _builtins.int
-    """Integer with quantity_decimals of the answer; EOBI 14.1 has four, the others none."""
+    """Integer with quantity_decimals of the book; EOBI 14.1 has four, the others none."""
     orders: _builtins.int
     def __init__(
         self,
@@ -70,6 +70,9 @@ class BookSummary(_message.Message):
     STATE_HASH_FIELD_NUMBER: _builtins.int
     TICK_FIELD_NUMBER: _builtins.int
     SPREAD_TICKS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PRICE_DECIMALS_FIELD_NUMBER: _builtins.int
+    QUANTITY_DECIMALS_FIELD_NUMBER: _builtins.int
     symbol: _builtins.str
     orders: _builtins.int
     bid_levels: _builtins.int
@@ -92,6 +95,12 @@ class BookSummary(_message.Message):
     """Ticks between best bid and best ask; absent when the tick is not known, a side is empty, the
     book is crossed, or a price is off the tick.
     """
+    kind: _builtins.str
+    """"order", or "price" for a book whose venue tells levels, not orders (CME has both)."""
+    price_decimals: _builtins.int
+    """A price of 1 is 10 to the minus this."""
+    quantity_decimals: _builtins.int
+    """A quantity of 1 is 10 to the minus this."""
     @_builtins.property
     def best_bid(self) -> Global___Level: ...
     @_builtins.property
@@ -113,10 +122,13 @@ class BookSummary(_message.Message):
         state_hash: _builtins.str = ...,
         tick: _builtins.int = ...,
         spread_ticks: _builtins.int | None = ...,
+        kind: _builtins.str = ...,
+        price_decimals: _builtins.int = ...,
+        quantity_decimals: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_spread_ticks", b"_spread_ticks", "best_ask", b"best_ask", "best_bid", b"best_bid", "spread_ticks", b"spread_ticks"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_spread_ticks", b"_spread_ticks", "ask_levels", b"ask_levels", "best_ask", b"best_ask", "best_bid", b"best_bid", "bid_levels", b"bid_levels", "crossed", b"crossed", "orders", b"orders", "queue_sha256", b"queue_sha256", "spread_ticks", b"spread_ticks", "state_hash", b"state_hash", "suspect_cause", b"suspect_cause", "suspect_since", b"suspect_since", "symbol", b"symbol", "tick", b"tick", "trust", b"trust"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_spread_ticks", b"_spread_ticks", "ask_levels", b"ask_levels", "best_ask", b"best_ask", "best_bid", b"best_bid", "bid_levels", b"bid_levels", "crossed", b"crossed", "kind", b"kind", "orders", b"orders", "price_decimals", b"price_decimals", "quantity_decimals", b"quantity_decimals", "queue_sha256", b"queue_sha256", "spread_ticks", b"spread_ticks", "state_hash", b"state_hash", "suspect_cause", b"suspect_cause", "suspect_since", b"suspect_since", "symbol", b"symbol", "tick", b"tick", "trust", b"trust"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__spread_ticks: _TypeAlias = _typing.Literal["spread_ticks"]  # noqa: Y015
     _WhichOneofArgType__spread_ticks: _TypeAlias = _typing.Literal["_spread_ticks", b"_spread_ticks"]  # noqa: Y015
@@ -156,18 +168,12 @@ class ListBooksResponse(_message.Message):
     CURSOR_SEQ_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
     NEXT_SEQUENCE_FIELD_NUMBER: _builtins.int
-    PRICE_DECIMALS_FIELD_NUMBER: _builtins.int
-    QUANTITY_DECIMALS_FIELD_NUMBER: _builtins.int
     cursor_seq: _builtins.int
     """Last journal sequence applied."""
     messages: _builtins.int
     """Messages applied."""
     next_sequence: _builtins.int
     """Next venue sequence expected."""
-    price_decimals: _builtins.int
-    """A price of 1 is 10 to the minus this."""
-    quantity_decimals: _builtins.int
-    """A quantity of 1 is 10 to the minus this."""
     @_builtins.property
     def books(self) -> _containers.RepeatedCompositeFieldContainer[Global___BookSummary]: ...
     def __init__(
@@ -177,12 +183,10 @@ class ListBooksResponse(_message.Message):
         cursor_seq: _builtins.int = ...,
         messages: _builtins.int = ...,
         next_sequence: _builtins.int = ...,
-        price_decimals: _builtins.int = ...,
-        quantity_decimals: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["books", b"books", "cursor_seq", b"cursor_seq", "messages", b"messages", "next_sequence", b"next_sequence", "price_decimals", b"price_decimals", "quantity_decimals", b"quantity_decimals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["books", b"books", "cursor_seq", b"cursor_seq", "messages", b"messages", "next_sequence", b"next_sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -195,20 +199,26 @@ class GetDepthRequest(_message.Message):
     EXCHANGE_FIELD_NUMBER: _builtins.int
     SYMBOL_FIELD_NUMBER: _builtins.int
     LEVELS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     exchange: _builtins.str
     symbol: _builtins.str
     levels: _builtins.int
     """10 when absent; at most 1000."""
+    kind: _builtins.str
+    """"order", "price", or "implied" for the levels implied by other instruments; empty: by order
+    where there is such a book, else by price.
+    """
     def __init__(
         self,
         *,
         exchange: _builtins.str = ...,
         symbol: _builtins.str = ...,
         levels: _builtins.int = ...,
+        kind: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchange", b"exchange", "levels", b"levels", "symbol", b"symbol"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchange", b"exchange", "kind", b"kind", "levels", b"levels", "symbol", b"symbol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -222,13 +232,7 @@ class GetDepthResponse(_message.Message):
     BIDS_FIELD_NUMBER: _builtins.int
     ASKS_FIELD_NUMBER: _builtins.int
     CURSOR_SEQ_FIELD_NUMBER: _builtins.int
-    PRICE_DECIMALS_FIELD_NUMBER: _builtins.int
-    QUANTITY_DECIMALS_FIELD_NUMBER: _builtins.int
     cursor_seq: _builtins.int
-    price_decimals: _builtins.int
-    """A price of 1 is 10 to the minus this."""
-    quantity_decimals: _builtins.int
-    """A quantity of 1 is 10 to the minus this."""
     @_builtins.property
     def summary(self) -> Global___BookSummary: ...
     @_builtins.property
@@ -242,12 +246,10 @@ class GetDepthResponse(_message.Message):
         bids: _abc.Iterable[Global___Level] | None = ...,
         asks: _abc.Iterable[Global___Level] | None = ...,
         cursor_seq: _builtins.int = ...,
-        price_decimals: _builtins.int = ...,
-        quantity_decimals: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asks", b"asks", "bids", b"bids", "cursor_seq", b"cursor_seq", "price_decimals", b"price_decimals", "quantity_decimals", b"quantity_decimals", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asks", b"asks", "bids", b"bids", "cursor_seq", b"cursor_seq", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

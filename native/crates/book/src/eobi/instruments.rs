@@ -47,7 +47,7 @@ impl EobiBooks {
         let fits = symbol.as_bytes() == name.trim_ascii_end();
         let is_free = self.books.by_symbol(symbol.as_bytes()).is_none();
         if !symbol.as_bytes().is_empty() && fits && is_free {
-            self.books.listings[book.0 as usize].symbol = symbol;
+            self.books.set_symbol(book, symbol);
         }
     }
 

@@ -9,15 +9,13 @@ use tickdeck_book::{BooksConfig, Phase, TickRules};
 use tickdeck_net::clock;
 use tickdeck_stats::{Header, State};
 
+use super::answers::{BookDepth, BookList, DepthKind};
 use super::checkpoints::Own;
-use super::commands::{
-    Answer, BookDepth, BookList, DrainDeadline, LIST_LIMIT, Place, Query, Request,
-};
+use super::commands::{Answer, DrainDeadline, LIST_LIMIT, Query, Request};
 use super::feed::{Feed, Stage};
 use super::handover::Handover;
 use super::metrics::Metrics;
 use super::patrol::Patrol;
-use super::report::{BookSummary, Depth};
 use super::snapshots::{Snapshots, Written};
 use super::venue::{BookChannel, VenueKind};
 use crate::control::ControlError;
@@ -240,8 +238,12 @@ impl Duty {
                     let list = self.list(*hashes, *offset);
                     request.answer(Ok(list));
                 }
-                Query::Depth { symbol, levels } => {
-                    let depth = self.depth(symbol, *levels);
+                Query::Depth {
+                    symbol,
+                    kind,
+                    levels,
+                } => {
+                    let depth = self.depth(symbol, *kind, *levels);
                     request.answer(depth);
                 }
                 Query::Snapshot if self.agent.feed.log_id().is_none() => {
@@ -255,36 +257,21 @@ impl Duty {
         count
     }
 
-    fn place(&self) -> Place {
-        Place::of(&self.channel)
-    }
-
     fn list(&self, hashes: bool, offset: usize) -> Answer {
-        let books = self.channel.books();
-        let mut views: Vec<_> = books.iter().collect();
-        views.sort_by_key(|book| book.symbol());
-        let shown = views.into_iter().skip(offset).take(LIST_LIMIT);
-        Answer::List(BookList {
-            books: shown.map(|book| BookSummary::of(book, hashes)).collect(),
-            total: books.len(),
-            place: self.place(),
-        })
+        Answer::List(BookList::of(&self.channel, hashes, offset, LIST_LIMIT))
     }
 
-    fn depth(&self, symbol: &str, levels: usize) -> Result<Answer, ControlError> {
-        let book = self
-            .channel
-            .books()
-            .by_symbol(symbol.as_bytes())
-            .ok_or_else(|| {
-                let text = format!("there is no book of {symbol:?}; book.list names them");
-                ControlError::new("NOT_FOUND", text)
-            })?;
-        Ok(Answer::Depth(Box::new(BookDepth {
-            summary: BookSummary::of(book, false),
-            depth: Depth::of(book, levels),
-            place: self.place(),
-        })))
+    fn depth(
+        &self,
+        symbol: &str,
+        kind: Option<DepthKind>,
+        levels: usize,
+    ) -> Result<Answer, ControlError> {
+        let depth = BookDepth::of(&self.channel, symbol, kind, levels).ok_or_else(|| {
+            let text = format!("there is no such book of {symbol:?}; book.list names them");
+            ControlError::new("NOT_FOUND", text)
+        })?;
+        Ok(Answer::Depth(Box::new(depth)))
     }
 
     fn status(&self) -> Answer {
@@ -304,7 +291,7 @@ impl Duty {
             "sequence_errors": self.channel.counters().sequence_errors,
             "lost_messages": self.channel.counters().lost_messages,
             "faults": books.counters().faults_total(),
-            "books": books.len(),
+            "books": books.len() + books.price_books().len(),
             "orders": books.order_count(),
             "suspect": books.suspect_count(),
             "trust": trust.name(),

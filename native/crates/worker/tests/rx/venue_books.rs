@@ -111,7 +111,7 @@ fn cme_books_come_back_by_price_and_by_order() {
     }
     let kinds = |list: &Value| {
         let suspects: Vec<&Value> = rows(list).filter(|row| row["trust"] == "SUSPECT").collect();
-        ["prices", "orders"].map(|kind| suspects.iter().any(|row| row["kind"] == kind))
+        ["price", "order"].map(|kind| suspects.iter().any(|row| kind_of(row) == kind))
     };
     until(&books, "books of both kinds are suspect", |list| {
         kinds(list) == [true; 2]
@@ -183,7 +183,9 @@ fn simulated_exchanges_are_followed() {
             }
             _ => {
                 let mut channel = CmeChannel::new(ChannelConfig::default());
-                (0..STEPS).for_each(|_| drop(channel.next_packet().len()));
+                for _ in 0..STEPS {
+                    channel.next_packet();
+                }
                 cme_truth(channel.instruments())
             }
         };
@@ -281,6 +283,10 @@ fn suspects(list: &Value) -> Vec<String> {
     suspect.map(|row| text(row, "symbol")).collect()
 }
 
+fn kind_of(row: &Value) -> &str {
+    row["book"].as_str().unwrap_or("order")
+}
+
 fn text(row: &Value, key: &str) -> String {
     row[key].as_str().unwrap_or_default().to_owned()
 }
@@ -338,7 +344,7 @@ fn hashes_in(books: &Value) -> BTreeMap<(String, String), String> {
     let rows = books.as_array().expect("a list").iter();
     rows.map(|row| {
         (
-            (text(row, "symbol"), text(row, "kind")),
+            (text(row, "symbol"), kind_of(row).to_owned()),
             text(row, "state_hash"),
         )
     })
@@ -363,7 +369,7 @@ fn eobi_truth(products: &[Product]) -> Truth {
     for product in products {
         for ((security, side, _), order) in product.orders() {
             let Some(price) = order.price else { continue };
-            let levels = truth.entry((security.to_string(), "orders")).or_default();
+            let levels = truth.entry((security.to_string(), "order")).or_default();
             let side = match side {
                 eobi_wire::Side::Buy => &mut levels[0],
                 eobi_wire::Side::Sell => &mut levels[1],
@@ -379,18 +385,18 @@ fn cme_truth(instruments: &[Instrument]) -> Truth {
     let mut truth = Truth::new();
     for instrument in instruments.iter().filter(|one| one.is_active()) {
         let symbol = instrument.security_id().to_string();
-        let shown = truth.entry((symbol.clone(), "prices")).or_default();
+        let shown = truth.entry((symbol.clone(), "price")).or_default();
         for level in instrument.levels() {
             let side = usize::from(level.kind - b'0');
             let quantity = level.size.try_into().expect("a size");
             shown[side].push((
                 level.price,
                 quantity,
-                level.orders.try_into().expect("orders"),
+                level.orders.try_into().expect("order"),
             ));
         }
         if instrument.has_orders() {
-            let levels = truth.entry((symbol, "orders")).or_default();
+            let levels = truth.entry((symbol, "order")).or_default();
             for order in instrument.orders() {
                 let side = &mut levels[usize::from(order.kind - b'0')];
                 join(
