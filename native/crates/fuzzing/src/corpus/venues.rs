@@ -21,13 +21,12 @@ fn cme_life(seed: u64) -> Vec<u8> {
     for step in 0..16_u64 {
         let packet = channel.next_packet().to_vec();
         let sequence = u64::from(channel.sequence());
-        match step {
-            6 => records.push(lost(sequence)),
-            10 => records.extend(cme_snapshots(&channel)),
-            _ => {}
-        }
-        if step != 6 {
-            records.push(record(kind::DATA, &packet));
+        records.push(match step {
+            6 => lost(sequence),
+            _ => record(kind::DATA, &packet),
+        });
+        if step == 10 {
+            records.extend(cme_snapshots(&channel));
         }
     }
     if seed == 3 {
@@ -43,6 +42,9 @@ fn cme_snapshots(channel: &Channel) -> Vec<Vec<u8>> {
     for (index, instrument) in channel.instruments().iter().enumerate() {
         for (snapshots, is_by_order) in [(Snapshots::Prices, false), (Snapshots::Orders, true)] {
             let packets = channel.snapshot(snapshots, index, 1);
+            if packets.is_empty() {
+                continue;
+            }
             let event = SnapshotEvent {
                 gap_id: 1,
                 scope: SnapshotEvent::instrument(instrument.security_id(), is_by_order),

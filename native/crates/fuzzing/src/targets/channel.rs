@@ -35,8 +35,8 @@ pub(crate) fn run(bytes: &[u8]) {
 }
 
 /// Records, each with a head of 8 bytes: kind, flags, step of the record's number, step of the
-/// venue's number, length of the payload.
-pub(crate) fn follow<V: Venue>(bytes: &[u8], protocol: &Protocol<V>) {
+/// venue's number, length of the payload. Returns the channel behind the last.
+pub(crate) fn follow<V: Venue>(bytes: &[u8], protocol: &Protocol<V>) -> Channel<V> {
     let mut channel = Channel::with((protocol.venue)());
     let mut twin: Option<Channel<V>> = None;
     let mut rest = bytes;
@@ -66,6 +66,7 @@ pub(crate) fn follow<V: Venue>(bytes: &[u8], protocol: &Protocol<V>) {
         Some(twin) => compare_good(channel.books(), twin.books()),
         None => {}
     }
+    channel
 }
 
 fn record<'a, V: Venue>(
@@ -100,7 +101,9 @@ fn check<V: Venue>(channel: &Channel<V>, before: &StreamCounters, cursor: u64) {
     assert_eq!(books.check_invariants(), Ok(()));
     assert!(channel.cursor() >= cursor, "the cursor goes forward");
     assert!(books.order_count() <= SMALL.max_orders);
-    assert!(books.suspect_count() <= books.len());
+    let prices = books.price_books();
+    assert_eq!(prices.check_invariants(), Ok(()));
+    assert!(books.suspect_count() <= books.len() + prices.len());
     let after = channel.counters();
     assert_eq!(
         after.records + after.repeated_records,
@@ -143,6 +146,14 @@ fn compare_good(books: &Books, twin: &Books) {
         };
         assert_eq!(book.queue_sha256(), same.queue_sha256());
         assert_eq!(book.state_hash(), same.state_hash());
+    }
+    let prices = books.price_books().iter();
+    for book in prices.filter(|book| books.price_trust(book) == Trust::Good) {
+        let same = twin.price_books().get(book.instrument());
+        let same = same.filter(|same| twin.price_trust(same) == Trust::Good);
+        if let Some(same) = same {
+            assert_eq!(book.state_hash(), same.state_hash());
+        }
     }
 }
 
