@@ -15,6 +15,19 @@ pub enum Crossing {
     Allowed,
     /// Not while a book is in this trading state.
     ForbiddenIn(u8),
+    /// Not while a book is in one of these.
+    ForbiddenInEither(u8, u8),
+}
+
+impl Crossing {
+    /// Whether a book in this trading state may not be locked or crossed.
+    fn forbids(self, state: u8) -> bool {
+        match self {
+            Self::Allowed => false,
+            Self::ForbiddenIn(forbidden) => state == forbidden,
+            Self::ForbiddenInEither(one, other) => state == one || state == other,
+        }
+    }
 }
 
 /// What was checked of a book.
@@ -47,7 +60,7 @@ impl Books {
         if is_whole {
             same("number of orders", place, u64::from(view.orders()), orders)?;
         }
-        let is_forbidden = crossing == Crossing::ForbiddenIn(view.trading_state());
+        let is_forbidden = crossing.forbids(view.trading_state());
         holds(
             !is_forbidden || self.trust_of(id).doubt().is_some() || !view.is_crossed(),
             "the best bid is not below the best ask while trading",

@@ -4,8 +4,11 @@ use tickdeck_book::{Books, BooksConfig, Cause, Channel, Crossing, Itch, Run, Tak
 use tickdeck_wire::record::SnapshotEvent;
 
 mod cme;
+mod eobi;
 
 use cme::CmeVenue;
+use eobi::EobiVenue;
+use tickdeck_wire::eobi::Release;
 
 /// A channel of any venue.
 pub(crate) type BookChannel = Channel<AnyVenue>;
@@ -20,6 +23,8 @@ pub(crate) enum AnyVenue {
     Itch(Itch),
     /// CME MDP 3.0.
     Cme(CmeVenue),
+    /// T7 EOBI.
+    Eobi(Box<EobiVenue>),
 }
 
 /// What a channel carries.
@@ -29,16 +34,20 @@ pub(crate) enum VenueKind {
     Itch50,
     /// CME MDP 3.0.
     CmeMdp3,
+    /// T7 EOBI of a release.
+    Eobi(Release),
 }
 
 impl VenueKind {
     /// Whose books are made of a journal with this schema, see `rx/protocol.rs`.
     pub(crate) fn of_schema(schema_id: u32) -> Option<Self> {
-        match schema_id {
-            1 => Some(Self::Itch50),
-            2 => Some(Self::CmeMdp3),
-            _ => None,
-        }
+        Some(match schema_id {
+            1 => Self::Itch50,
+            2 => Self::CmeMdp3,
+            3 => Self::Eobi(Release::V6_0),
+            4 => Self::Eobi(Release::V14_1),
+            _ => return None,
+        })
     }
 
     /// Empty books of this venue with the sizes of `config`, before record 1.
@@ -51,6 +60,7 @@ impl VenueKind {
         match self {
             Self::Itch50 => AnyVenue::Itch(Itch::new(config)),
             Self::CmeMdp3 => AnyVenue::Cme(CmeVenue::new(config)),
+            Self::Eobi(release) => AnyVenue::Eobi(Box::new(EobiVenue::new(release, config))),
         }
     }
 }
@@ -61,6 +71,7 @@ macro_rules! each {
         match $any {
             AnyVenue::Itch($venue) => $call,
             AnyVenue::Cme($venue) => $call,
+            AnyVenue::Eobi($venue) => $call,
         }
     };
 }
