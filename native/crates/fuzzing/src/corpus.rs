@@ -13,7 +13,7 @@ pub(crate) use cme::cme_packets;
 pub(crate) use eobi::eobi_packets;
 pub(crate) use itch::{binary_files, itch_messages, mold_packets};
 pub(crate) use tcp::{glimpse_ends, payloads, replay_streams, soup_streams};
-pub(crate) use venues::cme_records;
+pub(crate) use venues::{cme_records, eobi_records};
 
 #[cfg(test)]
 mod tests {

@@ -117,6 +117,12 @@ pub const TARGETS: &[Target] = &[
         executions: 200,
     },
     Target {
+        name: "channel_eobi",
+        run: targets::venue::run_eobi,
+        seeds: corpus::eobi_records,
+        executions: 200,
+    },
+    Target {
         name: "snapshot",
         run: targets::snapshot::run,
         seeds: corpus::snapshots,

@@ -1,9 +1,15 @@
 //! Lives of packet-numbered channels as records: data, losses, and the snapshots that heal them.
 
+use tickdeck_recovery::eobi::{Collector, CollectorConfig, Cycle};
 use tickdeck_sim::cme::{Channel, ChannelConfig, Snapshots};
-use tickdeck_wire::record::{GapEvent, LossReason, LostEvent, SnapshotEvent, kind};
+use tickdeck_sim::eobi;
+use tickdeck_wire::eobi::{Packet, Release};
+use tickdeck_wire::record::{
+    GapEvent, LossReason, LostEvent, SessionEvent, SessionEventKind, SnapshotEvent, kind,
+};
 
 use super::books::record;
+use super::itch::SESSION;
 
 /// A CME channel that loses packets and gets its books back, by price and by order.
 pub(crate) fn cme_records() -> Vec<Vec<u8>> {
@@ -59,6 +65,59 @@ fn cme_snapshots(channel: &Channel) -> Vec<Vec<u8>> {
         }
     }
     records
+}
+
+/// An EOBI channel of each release that loses packets and gets its products back.
+pub(crate) fn eobi_records() -> Vec<Vec<u8>> {
+    let of = |(byte, release)| [&[byte], eobi_life(release).as_slice()].concat();
+    (0..).zip(Release::ALL).map(of).collect()
+}
+
+fn eobi_life(release: Release) -> Vec<u8> {
+    let mut collector = Collector::new(CollectorConfig::default());
+    let mut records = vec![session(1)];
+    for packet in super::eobi::session(release) {
+        // Technical heartbeats come between.
+        let Ok(parsed) = Packet::parse(&packet.bytes, release) else {
+            continue;
+        };
+        match packet.channel {
+            eobi::Channel::Incremental if (12..15).contains(&parsed.sequence()) => {
+                records.push(lost(parsed.sequence().into()));
+            }
+            eobi::Channel::Incremental => records.push(record(kind::DATA, &packet.bytes)),
+            eobi::Channel::Snapshot => {
+                let mut publish = |cycle: Cycle| records.extend(eobi_snapshot(&cycle));
+                collector.on_packet(0, &parsed, &mut publish);
+            }
+        }
+    }
+    records.concat()
+}
+
+/// A product's cycle, as the recovery puts it into the stream.
+fn eobi_snapshot(cycle: &Cycle) -> Vec<Vec<u8>> {
+    let event = SnapshotEvent {
+        gap_id: 1,
+        scope: i64::from(cycle.market_segment_id),
+        resume_sequence: u64::from(cycle.resume_sequence()),
+        records: cycle.packets.len() as u64,
+        orders: cycle.orders,
+    };
+    let parts = cycle.packets.iter();
+    let mut records = vec![record(kind::SNAPSHOT_BEGIN, &event.encode())];
+    records.extend(parts.map(|packet| record(kind::SNAPSHOT_DATA, packet)));
+    records.push(record(kind::SNAPSHOT_END, &event.encode()));
+    records
+}
+
+fn session(next_sequence: u64) -> Vec<u8> {
+    let event = SessionEvent {
+        kind: SessionEventKind::Started,
+        session: SESSION,
+        next_sequence,
+    };
+    record(kind::SESSION, &event.encode())
 }
 
 fn lost(sequence: u64) -> Vec<u8> {

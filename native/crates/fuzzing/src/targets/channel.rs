@@ -12,7 +12,7 @@ const LOG_ID: [u8; 16] = *b"fuzzed journal  ";
 
 /// What differs between the protocols.
 pub(crate) struct Protocol<V> {
-    /// A venue that has seen nothing, with books of [`SMALL`] sizes.
+    /// A venue that has seen nothing, with small books.
     pub(crate) venue: fn() -> V,
     /// The number of a packet, where packets are numbered.
     pub(crate) number: fn(&[u8]) -> Option<u64>,
@@ -100,7 +100,7 @@ fn check<V: Venue>(channel: &Channel<V>, before: &StreamCounters, cursor: u64) {
     let books = channel.books();
     assert_eq!(books.check_invariants(), Ok(()));
     assert!(channel.cursor() >= cursor, "the cursor goes forward");
-    assert!(books.order_count() <= SMALL.max_orders);
+    assert!(books.order_count() <= books.config().max_orders);
     let prices = books.price_books();
     assert_eq!(prices.check_invariants(), Ok(()));
     assert!(books.suspect_count() <= books.len() + prices.len());
