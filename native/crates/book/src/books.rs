@@ -219,6 +219,12 @@ impl Books {
         }
     }
 
+    /// The number of the book of a stock locate code, or [`NONE`].
+    #[inline]
+    pub(crate) fn book_of_locate(&self, locate: u16) -> u32 {
+        self.by_locate[usize::from(locate)]
+    }
+
     /// How many books are suspect.
     pub fn suspect_count(&self) -> usize {
         if self.trust.is_doubtful() {
