@@ -11,15 +11,16 @@ from tickdeck.v1.book_service_pb2 import (
 from tickdeck_console import text
 from tickdeck_console.cli import Options
 from tickdeck_console.client import Client
+from tickdeck_console.commands.book_checks import check, verify
 from tickdeck_console.commands.common import DefaultGroup, exchange_name, json_option, run
 from tickdeck_console.feed import decode
-from tickdeck_console.model.facts import BookRow, Level
+from tickdeck_console.model.facts import BookRow, Level, Scale
 from tickdeck_console.output import print_json, print_table
 
 
 @click.group(cls=DefaultGroup)
 def book() -> None:
-    """List order books and show their depth."""
+    """List order books, show their depth, check and verify them."""
 
 
 @book.command("list")
@@ -41,8 +42,10 @@ def list_books(options: Options, exchange: str, hashes: bool, as_json: bool) -> 
     titles = ("SYMBOL", "TRUST", "ORDERS", "BIDS", "ASKS", "BEST BID", "BEST ASK")
     hash_title = ("QUEUE SHA-256",) if hashes else ()
     rows = [
-        (*_row(decode.book(entry)), *((entry.queue_sha256,) if hashes else ()))
-        for entry in response.books
+        (*row, *((entry.queue_sha256,) if hashes else ()))
+        for row, entry in zip(
+            _rows(tuple(map(decode.book, response.books))), response.books, strict=True
+        )
     ]
     print_table((*titles, *hash_title), rows, left=2)
     click.echo(
@@ -55,13 +58,23 @@ def list_books(options: Options, exchange: str, hashes: bool, as_json: bool) -> 
 @click.argument("exchange")
 @click.argument("symbol")
 @click.option("--levels", type=click.IntRange(1, 1000), default=10, show_default=True)
+@click.option(
+    "--kind",
+    type=click.Choice(("order", "price", "implied")),
+    default=None,
+    help="By order, by price, or implied by other instruments; by order where that is known.",
+)
 @json_option
 @click.pass_obj
-def depth(options: Options, exchange: str, symbol: str, levels: int, as_json: bool) -> None:
+def depth(
+    options: Options, exchange: str, symbol: str, levels: int, kind: str | None, as_json: bool
+) -> None:
     """Show the top levels of the book of SYMBOL, the best ask above the best bid."""
 
     async def ask(client: Client) -> GetDepthResponse:
-        request = GetDepthRequest(exchange=exchange_name(exchange), symbol=symbol, levels=levels)
+        request = GetDepthRequest(
+            exchange=exchange_name(exchange), symbol=symbol, levels=levels, kind=kind or ""
+        )
         return await client.book.GetDepth(request)
 
     response = run(options, ask)
@@ -71,23 +84,43 @@ def depth(options: Options, exchange: str, symbol: str, levels: int, as_json: bo
     shown = decode.depth(response)
     row = shown.book
     suspect = f" since sequence {row.suspect_since}" if row.suspect_since else ""
-    click.echo(f"{text.safe(row.symbol)}  {text.safe(row.trust)}{suspect}  {row.orders} orders")
-    rows = [("ask", *_cells(level)) for level in reversed(shown.asks)]
-    rows += [("bid", *_cells(level)) for level in shown.bids]
+    places = text.price_places(shown.prices, row.scale.price_decimals)
+    tick = f"  tick {text.price(row.tick, row.scale.price_decimals, places)}" if row.tick else ""
+    spread = f", spread {row.spread_ticks} ticks" if row.spread_ticks is not None else ""
+    click.echo(
+        f"{text.safe(row.name)}  {text.safe(row.trust)}{suspect}  {row.orders} orders{tick}{spread}"
+    )
+    rows = [("ask", *_cells(level, row.scale, places)) for level in reversed(shown.asks)]
+    rows += [("bid", *_cells(level, row.scale, places)) for level in shown.bids]
     print_table(("SIDE", "PRICE", "QUANTITY", "ORDERS"), rows)
 
 
-def _row(entry: BookRow) -> tuple[str, ...]:
+# The first command is the default one.
+book.add_command(check)
+book.add_command(verify)
+
+
+def _rows(books: tuple[BookRow, ...]) -> list[tuple[str, ...]]:
+    """The cells of each book; all prices have the same digits behind the point."""
+    decimals = books[0].scale.price_decimals if books else 0
+    places = text.price_places((price for book in books for price in book.prices), decimals)
+    return [
+        (
+            entry.name,
+            entry.trust,
+            str(entry.orders),
+            str(entry.bid_levels),
+            str(entry.ask_levels),
+            text.price(entry.best_bid.price, decimals, places) if entry.best_bid else "-",
+            text.price(entry.best_ask.price, decimals, places) if entry.best_ask else "-",
+        )
+        for entry in books
+    ]
+
+
+def _cells(level: Level, scale: Scale, places: int) -> tuple[str, ...]:
     return (
-        entry.symbol,
-        entry.trust,
-        str(entry.orders),
-        str(entry.bid_levels),
-        str(entry.ask_levels),
-        text.price(entry.best_bid.price) if entry.best_bid else "-",
-        text.price(entry.best_ask.price) if entry.best_ask else "-",
+        text.price(level.price, scale.price_decimals, places),
+        text.quantity(level.quantity, scale.quantity_decimals),
+        str(level.orders),
     )
-
-
-def _cells(level: Level) -> tuple[str, ...]:
-    return text.price(level.price), text.grouped(level.quantity), str(level.orders)

@@ -224,6 +224,11 @@ impl<V: Venue> Channel<V> {
         &self.venue
     }
 
+    /// A hash of everything that the books hold, as a checkpoint in the journal carries it.
+    pub fn channel_hash(&self) -> u64 {
+        self.venue.channel_hash()
+    }
+
     /// Whether a snapshot of the venue's is half read. The books are not worth keeping then.
     pub fn is_loading(&self) -> bool {
         self.venue.is_loading()

@@ -67,6 +67,20 @@ pub(crate) fn order_hash(order: OrderView) -> u64 {
     mix(mix(mix(order.reference) ^ terms) ^ u64::from(order.side.wire()))
 }
 
+/// 64-bit hash of the orders of several instruments.
+///
+/// As [`state_hash`], with `mix(hash of the order ^ mix(instrument))` for each order, so that an
+/// order counts as another one in another book. Empty books leave no trace.
+pub(crate) fn channel_hash(orders: impl Iterator<Item = (i64, OrderView)>) -> u64 {
+    let (mut sum, mut count) = (0_u64, 0_u64);
+    for (instrument, order) in orders {
+        let place = mix(instrument.cast_unsigned());
+        sum = sum.wrapping_add(mix(order_hash(order) ^ place));
+        count += 1;
+    }
+    mix(sum ^ count)
+}
+
 /// The bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -155,5 +169,18 @@ mod tests {
                       \x00\x00\x01\x00\x00\x00\x00\x00";
         let expected: [u8; 32] = Sha256::digest(bytes).into();
         assert_eq!(queue_sha256(std::iter::once(wide), Width::Wide), expected);
+        let asked = OrderView {
+            side: Side::Ask,
+            ..wide
+        };
+        assert_eq!(channel_hash(std::iter::empty()), 0xE220_A839_7B1D_CDAF);
+        assert_eq!(
+            channel_hash([(1, ORDER)].into_iter()),
+            0x2417_C19B_169E_0509
+        );
+        assert_eq!(
+            channel_hash([(-2, asked)].into_iter()),
+            0xE797_1C6E_4B8C_0E23
+        );
     }
 }

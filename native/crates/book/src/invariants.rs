@@ -47,7 +47,7 @@ impl Books {
         for id in (0..self.listings.len() as u32).map(BookId) {
             let mut in_book = 0;
             for side in Side::BOTH {
-                in_book += self.check_side(id, side)?;
+                in_book += self.check_side(id, side, u64::MAX)?.0;
                 levels += self.store.books[id.0 as usize].side(side).len() as u64;
             }
             let place = || self.view(id).symbol().to_string();
@@ -83,8 +83,14 @@ impl Books {
         )
     }
 
-    /// Checks one side and returns its number of orders.
-    fn check_side(&self, id: BookId, side: Side) -> Result<u64, InvariantError> {
+    /// Checks one side from its best level on while at most `most_orders` are walked; returns how
+    /// many were, and whether that was all.
+    pub(crate) fn check_side(
+        &self,
+        id: BookId,
+        side: Side,
+        most_orders: u64,
+    ) -> Result<(u64, bool), InvariantError> {
         let ladder = self.store.books[id.0 as usize].side(side);
         let symbol = self.view(id).symbol();
         holds(ladder.is_sorted(), "levels are not sorted", || {
@@ -100,12 +106,15 @@ impl Books {
                 place,
             )?;
             holds(level.count > 0, "an empty level is listed", place)?;
+            if u64::from(level.count) > most_orders - orders {
+                return Ok((orders, false));
+            }
             let (count, quantity) = self.check_queue(id, side, rung.level)?;
             same("order count", place, u64::from(level.count), count)?;
             same("quantity", place, level.quantity, quantity)?;
             orders += count;
         }
-        Ok(orders)
+        Ok((orders, true))
     }
 
     /// Walks the queue of one level and returns its order count and quantity.
@@ -140,7 +149,7 @@ impl Books {
                 "a queue is a circle",
                 place,
             )?;
-            quantity += order.quantity;
+            quantity = order.quantity.wrapping_add(quantity);
             (previous, address) = (address, order.next);
         }
         holds(
@@ -152,7 +161,7 @@ impl Books {
     }
 }
 
-fn holds(
+pub(crate) fn holds(
     rule: bool,
     what: &'static str,
     place: impl FnOnce() -> String,
@@ -167,7 +176,7 @@ fn holds(
     }
 }
 
-fn same(
+pub(crate) fn same(
     what: &'static str,
     place: impl FnOnce() -> String,
     kept: u64,

@@ -14,7 +14,7 @@
 //! The order's own book counts, not the locate code of a message that names the order.
 
 use tickdeck_wire::itch50::{
-    self, AddOrder, AddOrderMpid, ItchError, Message, OrderCancel, OrderDelete, OrderExecuted,
+    self, AddOrder, ItchError, Message, OrderCancel, OrderDelete, OrderExecuted,
     OrderExecutedWithPrice, OrderReplace, Side as WireSide, Stock,
 };
 
@@ -76,7 +76,7 @@ impl Books {
             Message::StockDirectory(m) => {
                 self.counters.directory += 1;
                 let book = self.book_for(i64::from(m.stock_locate()), || symbol_of(m.stock()));
-                self.listings[book.0 as usize].symbol = symbol_of(m.stock());
+                self.set_symbol(book, symbol_of(m.stock()));
             }
             Message::TradingAction(m) => {
                 self.counters.other += 1;

@@ -5,6 +5,9 @@ use tickdeck_wire::moldudp64::Blocks;
 use crate::books::Books;
 use crate::lookahead::{BATCH, LookAhead, Prefetch};
 
+/// Shorter runs are done before a look ahead would help: some 16 messages.
+const WORTH_LOOKING_BYTES: usize = 512;
+
 /// How far a run of message blocks was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TakenBlocks {
@@ -31,30 +34,40 @@ impl Books {
     /// As [`Self::apply_blocks`]; passes over messages below `expected`, and calls
     /// `after(books, sequence, message)` after each other one.
     #[inline]
-    pub fn apply_blocks_with(
+    pub fn apply_blocks_with<P: Prefetch>(
         &mut self,
         first_sequence: u64,
         expected: u64,
         blocks: &[u8],
-        prefetch: &impl Prefetch,
+        prefetch: &P,
         mut after: impl FnMut(&Books, u64, &[u8]),
     ) -> TakenBlocks {
-        let mut ahead = LookAhead::new(blocks, self, prefetch);
         let mut sequence = first_sequence;
         let mut messages = Blocks::new(blocks);
-        let mut is_over = false;
-        while !is_over {
-            ahead.step(self);
-            for _ in 0..BATCH {
-                let Some(message) = messages.next() else {
-                    is_over = true;
-                    break;
-                };
+        if !P::IS_ACTIVE || blocks.len() < WORTH_LOOKING_BYTES {
+            for message in messages.by_ref() {
                 if sequence >= expected {
-                    self.apply_here(sequence, message);
+                    self.apply(sequence, message);
                     after(self, sequence, message);
                 }
                 sequence = sequence.saturating_add(1);
+            }
+        } else {
+            let mut ahead = LookAhead::new(blocks, self, prefetch);
+            let mut is_over = false;
+            while !is_over {
+                ahead.step(self);
+                for _ in 0..BATCH {
+                    let Some(message) = messages.next() else {
+                        is_over = true;
+                        break;
+                    };
+                    if sequence >= expected {
+                        self.apply_here(sequence, message);
+                        after(self, sequence, message);
+                    }
+                    sequence = sequence.saturating_add(1);
+                }
             }
         }
         TakenBlocks {

@@ -123,10 +123,8 @@ impl<'a, P: Prefetch> LookAhead<'a, P> {
             batches: [EMPTY; DEPTH],
             now: 0,
         };
-        if P::IS_ACTIVE {
-            for _ in 1..DEPTH {
-                ahead.step(books);
-            }
+        for _ in 1..DEPTH {
+            ahead.step(books);
         }
         ahead
     }
@@ -134,9 +132,6 @@ impl<'a, P: Prefetch> LookAhead<'a, P> {
     /// Goes one batch further. To be called before each [`BATCH`] messages are applied.
     #[inline(always)]
     pub(crate) fn step(&mut self, books: &Books) {
-        if !P::IS_ACTIVE {
-            return;
-        }
         let at = |ahead: usize| (self.now + ahead) % DEPTH;
         let (third, second, next, this) = (at(0), at(3), at(2), at(1));
         self.read_batch(third, books);

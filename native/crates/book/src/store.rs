@@ -18,6 +18,7 @@ use crate::books::{BooksConfig, KeyScope};
 use crate::index::{OrderIndex, OrderKey};
 use crate::ladder::Sides;
 use crate::slab::{NONE, Pooled, Slab};
+use crate::ticks::Ticks;
 use crate::types::{BookId, LevelView, OrderView, Side};
 
 /// One resting order.
@@ -42,6 +43,8 @@ pub(crate) struct BookSide(u32);
 #[derive(Clone, Copy)]
 #[repr(align(32))]
 pub(crate) struct Level {
+    /// Sum of the orders, modulo 2^64: what a damaged message claims may exceed that, and the sum is
+    /// right again when its orders are gone.
     pub(crate) quantity: u64,
     pub(crate) price: i64,
     /// First order of the queue; in an unused record the next free one.
@@ -82,6 +85,7 @@ pub(crate) struct Store {
     pub(crate) books: Vec<Sides>,
     /// Orders of each book; apart, as every message changes one of them.
     pub(crate) order_counts: Vec<u32>,
+    pub(crate) ticks: Ticks,
     scope: KeyScope,
     /// Of each order by its address, where the venue tells priorities apart from arrival.
     priorities: Option<Vec<u64>>,
@@ -106,6 +110,7 @@ impl Store {
             index: OrderIndex::new(reserve, scope == KeyScope::Channel),
             books: Vec::new(),
             order_counts: Vec::new(),
+            ticks: Ticks::default(),
             levels_per_side,
             depth_grows: 0,
         }
@@ -137,9 +142,12 @@ impl Store {
     /// its quantity be > 0.
     #[inline]
     pub(crate) fn add(&mut self, new: NewOrder) -> Result<u32, Full> {
-        self.add_unless_twin(new).map_err(|refused| match refused {
-            NotAdded::Full => Full,
-            NotAdded::Twin(_) => unreachable!("the caller has looked for the key"),
+        self.add_unless_twin(new).map_err(|refused| {
+            debug_assert!(
+                refused == NotAdded::Full,
+                "the caller has looked for the key"
+            );
+            Full
         })
     }
 
@@ -161,7 +169,7 @@ impl Store {
         let level = &mut self.levels[at];
         let tail = std::mem::replace(&mut level.tail, address);
         level.count += 1;
-        level.quantity += new.quantity;
+        level.quantity = level.quantity.wrapping_add(new.quantity);
         if tail == NONE {
             level.head = address;
         } else {
@@ -200,6 +208,28 @@ impl Store {
         Ok(address)
     }
 
+    /// As [`Self::add`], in front of the orders of its level that have a greater reference, where
+    /// references are priorities (EOBI: TrdRegTSTimePriority).
+    pub(crate) fn add_by_reference(&mut self, new: NewOrder) -> Result<u32, Full> {
+        let address = self.add(new)?;
+        let mut before = self.orders[address].previous;
+        while before != NONE && self.orders[before].reference > new.reference {
+            before = self.orders[before].previous;
+        }
+        if before != self.orders[address].previous {
+            self.unlink(address);
+            self.link_behind(address, before);
+        }
+        Ok(address)
+    }
+
+    /// The level of a price.
+    pub(crate) fn level_of(&self, book: BookId, side: Side, price: i64) -> Option<u32> {
+        let ladder = self.books[book.0 as usize].side(side);
+        let position = ladder.find(side.key(price)).ok()?;
+        Some(ladder.level_at(position))
+    }
+
     /// The priority that an order was added with; 0 for one without.
     pub(crate) fn priority(&self, address: u32) -> u64 {
         let of_all = self.priorities.as_deref().unwrap_or_default();
@@ -211,7 +241,8 @@ impl Store {
         debug_assert!(quantity > 0, "a resting order has shares");
         let order = &mut self.orders[address];
         let level = &mut self.levels[order.level];
-        level.quantity = level.quantity - order.quantity + quantity;
+        let others = level.quantity.wrapping_sub(order.quantity);
+        level.quantity = others.wrapping_add(quantity);
         order.quantity = quantity;
     }
 
@@ -221,7 +252,8 @@ impl Store {
         let order = &mut self.orders[address];
         debug_assert!(by < order.quantity, "a reduced order keeps shares");
         order.quantity -= by;
-        self.levels[order.level].quantity -= by;
+        let level = &mut self.levels[order.level];
+        level.quantity = level.quantity.wrapping_sub(by);
     }
 
     /// Takes the whole order out, and its level when it was the last.
@@ -248,7 +280,7 @@ impl Store {
         let order = self.orders[address];
         let level = &mut self.levels[order.level];
         level.count -= 1;
-        level.quantity -= order.quantity;
+        level.quantity = level.quantity.wrapping_sub(order.quantity);
         if order.previous == NONE {
             level.head = order.next;
         }
@@ -300,6 +332,7 @@ impl Store {
         self.index.clear();
         self.books.clear();
         self.order_counts.clear();
+        self.ticks.clear();
     }
 
     /// The level's sums.
@@ -404,6 +437,7 @@ impl Store {
                     .insert(empty)
                     .expect("a level per order is below the limit");
                 self.depth_grows += u64::from(ladder.insert(position, key, level));
+                self.ticks.on_new_level(new.book, new.price);
                 level
             }
         }
@@ -498,3 +532,6 @@ impl Pooled for Level {
 
 /// Two orders per cache line is what the pools are for.
 const _: () = assert!(size_of::<Order>() == 32 && size_of::<Level>() == 32);
+
+#[cfg(test)]
+mod tests;

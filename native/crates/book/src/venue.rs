@@ -3,6 +3,7 @@
 use tickdeck_wire::record::SnapshotEvent;
 
 use crate::books::Books;
+use crate::spot_check::Crossing;
 use crate::trust::Cause;
 
 /// The payload of a DATA record.
@@ -66,6 +67,17 @@ pub trait Venue {
 
     /// Whether a snapshot is half read. The books are not worth keeping then.
     fn is_loading(&self) -> bool;
+
+    /// A hash of everything that its books hold: [`Books::channel_hash`], mixed with what a venue
+    /// keeps beside them.
+    fn channel_hash(&self) -> u64 {
+        self.books().channel_hash()
+    }
+
+    /// When its books may not be locked or crossed.
+    fn crossing(&self) -> Crossing {
+        Crossing::Allowed
+    }
 
     /// Appends what the venue knows beside its books, for the worker's own snapshot.
     fn save(&self, out: &mut Vec<u8>) {

@@ -1,8 +1,9 @@
 //! Reading one book: touch, depth, queues, hashes, trust.
 
-use crate::books::{Books, Listing};
+use crate::books::{Books, Listing, Scale};
 use crate::hash;
 use crate::ladder::Ladder;
+use crate::ticks::TickTable;
 use crate::trust::Trust;
 use crate::types::{BookId, LevelView, OrderView, Side, Symbol};
 
@@ -73,6 +74,30 @@ impl<'a> BookView<'a> {
     pub fn queue(&self, side: Side) -> impl Iterator<Item = OrderView> + use<'a> {
         let orders = self.books.store.queue(self.id, side);
         orders.map(|(_, order)| order)
+    }
+
+    /// How its prices and quantities are read.
+    pub fn scale(&self) -> Scale {
+        self.books.config().scale
+    }
+
+    /// The steps in which it is priced, where they are known.
+    pub fn ticks(&self) -> Option<&'a TickTable> {
+        self.books.store.ticks.of(self.id)
+    }
+
+    /// The tick at the best bid, or else at the best ask; at a price of 0 in an empty book.
+    pub fn tick(&self) -> Option<i64> {
+        let best = Side::BOTH.into_iter().find_map(|side| self.best(side));
+        let price = best.map_or(0, |level| level.price);
+        Some(self.ticks()?.at(price))
+    }
+
+    /// Ticks from the best bid up to the best ask; `None` when a side is empty, the book crossed,
+    /// or one of them off the tick.
+    pub fn spread_ticks(&self) -> Option<u64> {
+        let (bid, ask) = (self.best(Side::Bid)?, self.best(Side::Ask)?);
+        self.ticks()?.steps(bid.price, ask.price)
     }
 
     /// Whether the best bid is at or above the best ask: locked or crossed.

@@ -233,7 +233,8 @@ fn write(dir: &Path, cursor: u64, sealed: &[u8]) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-fn list(dir: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
+/// Snapshots of a directory by falling cursor.
+pub(crate) fn list(dir: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();

@@ -1,15 +1,39 @@
 //! The venues whose books this worker makes, behind one type.
 
-use tickdeck_book::{Books, BooksConfig, Cause, Channel, Itch, Run, Taken, Venue};
+use tickdeck_book::{
+    Books, BooksConfig, Cause, Channel, Crossing, Itch, Prefetch, Run, Taken, Venue,
+};
 use tickdeck_wire::record::SnapshotEvent;
+
+mod cme;
+
+use cme::CmeVenue;
 
 /// A channel of any venue.
 pub(crate) type BookChannel = Channel<AnyVenue>;
 
 /// One of the venues.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each channel, and it is called for every message"
+)]
 pub(crate) enum AnyVenue {
     /// TotalView-ITCH 5.0.
-    Itch(Itch),
+    Itch(Itch<Near>),
+    /// CME MDP 3.0.
+    Cme(CmeVenue),
+}
+
+/// Asks the processor for memory ahead.
+pub(crate) struct Near;
+
+impl Prefetch for Near {
+    const IS_ACTIVE: bool = true;
+
+    #[inline(always)]
+    fn read<T>(&self, target: &T) {
+        tickdeck_net::prefetch_read(target);
+    }
 }
 
 /// What a channel carries.
@@ -17,9 +41,20 @@ pub(crate) enum AnyVenue {
 pub(crate) enum VenueKind {
     /// TotalView-ITCH 5.0.
     Itch50,
+    /// CME MDP 3.0.
+    CmeMdp3,
 }
 
 impl VenueKind {
+    /// Whose books are made of a journal with this schema, see `rx/protocol.rs`.
+    pub(crate) fn of_schema(schema_id: u32) -> Option<Self> {
+        match schema_id {
+            1 => Some(Self::Itch50),
+            2 => Some(Self::CmeMdp3),
+            _ => None,
+        }
+    }
+
     /// Empty books of this venue with the sizes of `config`, before record 1.
     pub(crate) fn channel(self, config: BooksConfig) -> BookChannel {
         Channel::with(self.venue(config))
@@ -28,7 +63,8 @@ impl VenueKind {
     /// A venue that has seen nothing.
     pub(crate) fn venue(self, config: BooksConfig) -> AnyVenue {
         match self {
-            Self::Itch50 => AnyVenue::Itch(Itch::new(config)),
+            Self::Itch50 => AnyVenue::Itch(Itch::with_prefetch(config, Near)),
+            Self::CmeMdp3 => AnyVenue::Cme(CmeVenue::new(config)),
         }
     }
 }
@@ -38,6 +74,7 @@ macro_rules! each {
     ($any:expr, $venue:ident => $call:expr) => {
         match $any {
             AnyVenue::Itch($venue) => $call,
+            AnyVenue::Cme($venue) => $call,
         }
     };
 }
@@ -84,6 +121,14 @@ impl Venue for AnyVenue {
 
     fn is_loading(&self) -> bool {
         each!(self, venue => venue.is_loading())
+    }
+
+    fn channel_hash(&self) -> u64 {
+        each!(self, venue => venue.channel_hash())
+    }
+
+    fn crossing(&self) -> Crossing {
+        each!(self, venue => venue.crossing())
     }
 
     fn save(&self, out: &mut Vec<u8>) {

@@ -1,0 +1,117 @@
+use super::*;
+
+fn checkpoint(cursor: u64, state_hash: u64) -> Checkpoint {
+    Checkpoint {
+        cursor,
+        messages: cursor,
+        next_sequence: cursor,
+        state_hash,
+        books: 1,
+        trust: 0,
+    }
+}
+
+fn own(cursor: u64, state_hash: u64) -> Own {
+    Own {
+        checkpoint: checkpoint(cursor, state_hash),
+        is_excused: false,
+    }
+}
+
+/// The place that a checkpoint names is wanted once, whenever it was announced; one that was passed
+/// in a hole is not.
+#[test]
+fn places_are_wanted_once() {
+    let mut checkpoints = Checkpoints::default();
+    for cursor in [9, 4, 7, 4] {
+        checkpoints.expect(cursor);
+    }
+    let wanted: Vec<u64> = (1..7).filter(|at| checkpoints.is_wanted(*at)).collect();
+    assert_eq!(wanted, [4]);
+    assert!(!checkpoints.is_wanted(8), "7 was passed");
+    assert!(checkpoints.is_wanted(9));
+    assert!(!checkpoints.is_wanted(9));
+}
+
+/// Equal, different and unknown places are told apart, whatever of the three facts differs; the
+/// messages that the writer had applied are not compared.
+#[test]
+fn each_fact_is_compared() {
+    let mut checkpoints = Checkpoints::default();
+    checkpoints.remember(own(5, 1));
+    let other_count = Checkpoint {
+        messages: 99,
+        ..checkpoint(5, 1)
+    };
+    assert_eq!(checkpoints.compare(other_count), Verdict::Equal);
+    assert_eq!(checkpoints.compare(checkpoint(6, 1)), Verdict::Incomparable);
+    let changes = [
+        checkpoint(5, 2),
+        Checkpoint {
+            books: 2,
+            ..checkpoint(5, 1)
+        },
+        Checkpoint {
+            next_sequence: 9,
+            ..checkpoint(5, 1)
+        },
+    ];
+    for changed in changes {
+        let difference = Difference {
+            expected: changed,
+            found: checkpoint(5, 1),
+        };
+        assert_eq!(checkpoints.compare(changed), Verdict::Different(difference));
+        assert_eq!(checkpoints.compare(checkpoint(5, 1)), Verdict::Equal);
+    }
+    let (equal, different, incomparable) = (4, 3, 1);
+    let tally = Tally {
+        equal,
+        different,
+        incomparable,
+    };
+    assert_eq!(checkpoints.tally(), tally);
+}
+
+/// A difference is told once until the books are equal again, and not at all where either side had
+/// an excuse; an equality counts even then.
+#[test]
+fn excuses_and_followers_are_no_differences() {
+    let mut checkpoints = Checkpoints::default();
+    for cursor in 1..=6 {
+        checkpoints.remember(Own {
+            is_excused: cursor == 1,
+            ..own(cursor, cursor)
+        });
+    }
+    let mut different = |cursor, hash, trust| {
+        let found = Checkpoint {
+            trust,
+            ..checkpoint(cursor, hash)
+        };
+        matches!(checkpoints.compare(found), Verdict::Different(_))
+    };
+    assert!(!different(1, 0, 0), "records were missing here");
+    assert!(!different(2, 0, SUSPECT), "it was suspect itself");
+    assert!(different(3, 0, 0));
+    assert!(!different(4, 0, 0), "behind the first");
+    assert!(!different(5, 5, SUSPECT));
+    assert!(different(6, 0, 0));
+    assert_eq!(checkpoints.tally().equal, 1);
+}
+
+/// More own states than are remembered push out the oldest.
+#[test]
+fn the_memory_is_bounded() {
+    let mut checkpoints = Checkpoints::default();
+    for cursor in 1..=OWN_KEPT as u64 + 1 {
+        checkpoints.remember(own(cursor, 0));
+        checkpoints.expect(1_000_000 + cursor);
+    }
+    assert_eq!(checkpoints.compare(checkpoint(1, 0)), Verdict::Incomparable);
+    assert_eq!(checkpoints.compare(checkpoint(2, 0)), Verdict::Equal);
+    for place in 0..2 * PLACES_KEPT as u64 {
+        checkpoints.expect(place);
+    }
+    assert_eq!(checkpoints.places.len(), PLACES_KEPT);
+}

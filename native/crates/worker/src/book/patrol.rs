@@ -1,0 +1,237 @@
+//! Checks the books against their own rules while they are at work.
+//!
+//! One book in turn every so often, for ever, and all or one of them when somebody asks. Both take
+//! place between two batches of records and walk a bounded number of orders at a time: asked for
+//! all, the check goes on in the next pass, so that records never wait for more than a slice. A
+//! book that breaks a rule is suspect from then on.
+
+use serde_json::json;
+use tickdeck_book::{BookId, Cause, Crossing, InvariantError, Venue};
+
+use super::commands::{Answer, Place, Query, Request};
+use super::venue::BookChannel;
+use crate::control::ControlError;
+
+/// Orders of one book that a check in turn walks at most, from the best level on.
+const SAMPLE_ORDERS: u64 = 4_096;
+
+/// Orders after which a check that was asked for waits for the next pass. One book is walked as a
+/// whole, whatever its size.
+const SLICE_ORDERS: u64 = 16_384;
+
+/// Checks that wait for an answer.
+const ASKED_MOST: usize = 4;
+
+/// Faults that are told; all are counted.
+const FAULTS_TOLD: usize = 16;
+
+/// Checks books in turn, and what is asked for.
+pub(crate) struct Patrol {
+    /// Time between two books in turn; 0: none is checked in turn.
+    interval_ns: u64,
+    due_ns: u64,
+    /// Index of the book whose turn is next.
+    next: usize,
+    asked: Vec<Asked>,
+    checks: u64,
+    errors: u64,
+}
+
+/// A check that somebody waits for.
+struct Asked {
+    request: Request,
+    /// Index of the next book, and the one after the last.
+    next: usize,
+    end: usize,
+    checked: u64,
+    orders: u64,
+    faults: Vec<(String, String)>,
+    faults_total: u64,
+}
+
+impl Patrol {
+    /// Checks a book every `interval_ns`; 0: only when asked.
+    pub(crate) fn new(interval_ns: u64) -> Self {
+        Self {
+            interval_ns,
+            due_ns: 0,
+            next: 0,
+            asked: Vec::new(),
+            checks: 0,
+            errors: 0,
+        }
+    }
+
+    /// Books that were checked (`book_integrity_checks_total`).
+    pub(crate) fn checks(&self) -> u64 {
+        self.checks
+    }
+
+    /// Rules that were found broken (`book_integrity_errors_total`).
+    pub(crate) fn errors(&self) -> u64 {
+        self.errors
+    }
+
+    /// Takes a check that somebody asks for; answers at once what cannot be checked.
+    pub(crate) fn ask(&mut self, channel: &BookChannel, request: Request) {
+        let Query::Check { symbol } = &request.query else {
+            return;
+        };
+        let books = channel.books();
+        let (next, end) = match symbol {
+            None => (0, books.len()),
+            Some(symbol) => {
+                let is_it = |book: &tickdeck_book::BookView<'_>| {
+                    book.symbol().as_bytes() == symbol.as_bytes()
+                };
+                let Some(at) = books.iter().position(|book| is_it(&book)) else {
+                    let text = format!("there is no book of {symbol:?}; book.list names them");
+                    return request.answer(Err(ControlError::new("NOT_FOUND", text)));
+                };
+                (at, at + 1)
+            }
+        };
+        if self.asked.len() == ASKED_MOST {
+            let text = format!("{ASKED_MOST} checks are running already; try again later");
+            return request.answer(Err(ControlError::new("RESOURCE_EXHAUSTED", text)));
+        }
+        self.asked.push(Asked {
+            request,
+            next,
+            end,
+            checked: 0,
+            orders: 0,
+            faults: Vec::new(),
+            faults_total: 0,
+        });
+    }
+
+    /// Does a slice of what is asked for, and the book whose turn it is; `has_changed`: records
+    /// were applied in this pass. Returns how much was done.
+    pub(crate) fn walk(
+        &mut self,
+        channel: &mut BookChannel,
+        now_ns: u64,
+        has_changed: bool,
+    ) -> usize {
+        let mut count = 0;
+        if has_changed && self.interval_ns != 0 && now_ns >= self.due_ns {
+            self.due_ns = now_ns + self.interval_ns;
+            self.check_next(channel);
+            count += 1;
+        }
+        if let Some(asked) = self.asked.pop() {
+            self.go_on(asked, channel);
+            count += 1;
+        }
+        count
+    }
+
+    /// The book whose turn it is; after the last one the sums over all.
+    fn check_next(&mut self, channel: &mut BookChannel) {
+        if self.next < channel.books().len() {
+            let index = self.next;
+            self.next += 1;
+            drop(self.check(channel, index, SAMPLE_ORDERS));
+        } else {
+            self.next = 0;
+            drop(self.check_totals(channel));
+        }
+    }
+
+    fn go_on(&mut self, mut asked: Asked, channel: &mut BookChannel) {
+        let goal = asked.orders + SLICE_ORDERS;
+        // A session that took over may have left fewer books.
+        asked.end = asked.end.min(channel.books().len());
+        while asked.next < asked.end && asked.orders < goal {
+            match self.check(channel, asked.next, u64::MAX) {
+                Ok(orders) => asked.orders += orders,
+                Err((symbol, error)) => asked.found(symbol, &error),
+            }
+            asked.checked += 1;
+            asked.next += 1;
+        }
+        if asked.next < asked.end {
+            return self.asked.push(asked);
+        }
+        if matches!(asked.request.query, Query::Check { symbol: None })
+            && let Err(error) = self.check_totals(channel)
+        {
+            asked.found(String::new(), &error);
+        }
+        asked.answer(Place::of(channel));
+    }
+
+    /// Checks one book, and doubts it when it breaks a rule; the orders walked.
+    fn check(
+        &mut self,
+        channel: &mut BookChannel,
+        index: usize,
+        most_orders: u64,
+    ) -> Result<u64, (String, InvariantError)> {
+        let (books, crossing): (_, Crossing) = (channel.books(), channel.venue().crossing());
+        let Some(view) = books.at(index) else {
+            return Ok(0);
+        };
+        let id: BookId = view.id();
+        self.checks += 1;
+        match books.check_book(id, crossing, most_orders) {
+            Ok(checked) => Ok(checked.orders),
+            Err(error) => {
+                let symbol = view.symbol().to_string();
+                let is_known = books.doubt_of(id).map(|doubt| doubt.cause) == DOUBT;
+                let since = channel.next_sequence().unwrap_or(1);
+                self.errors += 1;
+                if !is_known {
+                    tracing::error!(symbol, %error, since, "a book breaks its own rules");
+                }
+                channel
+                    .books_mut()
+                    .suspect_book(id, since, Cause::Inconsistent);
+                Err((symbol, error))
+            }
+        }
+    }
+
+    fn check_totals(&mut self, channel: &mut BookChannel) -> Result<(), InvariantError> {
+        let checked = channel.books().check_totals();
+        if let Err(error) = &checked {
+            let since = channel.next_sequence().unwrap_or(1);
+            self.errors += 1;
+            tracing::error!(%error, since, "the books together break their own rules");
+            channel
+                .books_mut()
+                .mark_suspect_all(since, Cause::Inconsistent);
+        }
+        checked
+    }
+}
+
+/// What a book is under that was found to break a rule before.
+const DOUBT: Option<Cause> = Some(Cause::Inconsistent);
+
+impl Asked {
+    fn found(&mut self, symbol: String, error: &InvariantError) {
+        self.faults_total += 1;
+        if self.faults.len() < FAULTS_TOLD {
+            self.faults.push((symbol, error.to_string()));
+        }
+    }
+
+    fn answer(self, place: Place) {
+        let faults: Vec<_> = self
+            .faults
+            .iter()
+            .map(|(symbol, text)| json!({"symbol": symbol, "text": text}))
+            .collect();
+        self.request.answer(Ok(Answer::Facts(json!({
+            "checked": self.checked,
+            "orders": self.orders,
+            "faults": faults,
+            "faults_total": self.faults_total,
+            "cursor": place.cursor,
+            "messages": place.messages,
+            "next_sequence": place.next_sequence,
+        }))));
+    }
+}
