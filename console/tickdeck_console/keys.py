@@ -137,6 +137,8 @@ KEYS = (
     Key("save", "S", "S", "save", "save", "Save the screen as SVG", "Look"),
     Key("check", "h", "h", "check", "health", "Health check with evidence", "Act", _E, footer=5,
         level=Level.REVERSIBLE),
+    Key("check-books", "", "", "check_books", "check books",
+        "Check the books against their own rules", "Act", _E, level=Level.REVERSIBLE),
     Key("add", "A", "A", "add", "add", "Add an exchange", "Act", _E, level=Level.CHANGE),
     Key("remove", "D", "D", "remove", "remove", "Remove the exchange", "Act", _E,
         level=Level.DESTROY),

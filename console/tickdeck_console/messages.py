@@ -92,11 +92,15 @@ class Plant(Protocol):
         """The files of the journal, oldest first."""
         ...
 
+    async def check_books(self, exchange: str) -> CheckReport:
+        """Have the books of an exchange checked against their own rules."""
+        ...
+
     async def books(self, exchange: str) -> tuple[BookRow, ...]:
         """All books in short."""
         ...
 
-    async def depth(self, exchange: str, symbol: str, levels: int) -> Depth:
+    async def depth(self, exchange: str, symbol: str, levels: int, kind: str = "") -> Depth:
         """The top levels of one book."""
         ...
 

@@ -44,7 +44,8 @@ async def test_it_opens_on_the_chosen_book_as_it_is_now() -> None:
     async with bench.app.run_test(size=(80, 24)) as pilot:
         screen = await travelled(bench, pilot)
         assert screen.symbol == "NVDA"
-        assert screen.past and screen.past.place.sequence == LAST
+        assert screen.past
+        assert screen.past.place.sequence == LAST
         shown = bench.text()
         for words in ("NVDA", "at now", "sequence 200,000", "TRUST", "SUSPECT", "levels +0 -0 ~0"):
             assert words in shown, words
@@ -77,7 +78,8 @@ async def test_keys_step_through_the_stream() -> None:
         assert "orders 33 entered, 25 left, 10 changed   100 behind" in shown
         assert "gone" not in shown.splitlines()[-1]
         changed = screen.difference
-        assert changed and any(change.before is None for change in changed.levels)
+        assert changed
+        assert any(change.before is None for change in changed.levels)
 
 
 async def test_a_point_and_a_book_are_asked_for() -> None:
@@ -103,8 +105,10 @@ async def test_a_point_and_a_book_are_asked_for() -> None:
         await bench.settle(pilot)
         assert bench.app.screen is screen
         shown = bench.text()
-        assert "AAPL" in shown and "at 09:31:02.500000000" in shown
-        assert screen.past and screen.past.place.day_time_ns == 34_262_500_000_000
+        assert "AAPL" in shown
+        assert "at 09:31:02.500000000" in shown
+        assert screen.past
+        assert screen.past.place.day_time_ns == 34_262_500_000_000
 
 
 async def test_what_cannot_be_answered_is_said_and_the_last_book_stays() -> None:
@@ -121,7 +125,8 @@ async def test_what_cannot_be_answered_is_said_and_the_last_book_stays() -> None
         bench.plant.book_at = refuse  # type: ignore[method-assign, assignment]
         await travelled(bench, pilot, "right")
         shown = bench.text()
-        assert "ERROR" in shown and "gives no books there (look at it)" in shown
+        assert "ERROR" in shown
+        assert "gives no books there (look at it)" in shown
         assert "sequence 500" in shown, "the last answer stays"
         bench.app.receive(LinkChange(Link.REFUSED, "connection refused", 5, 1.7))
         bench.wait(12.0)
@@ -156,7 +161,8 @@ async def test_only_the_last_step_counts() -> None:
         await screen.answered()
         assert cancelled == asked[:2]
         assert [point.sequence for point in asked[:3]] == [LAST - 99, LAST - 98, LAST - 97]
-        assert screen.past and screen.past.place.sequence == LAST - 97
+        assert screen.past
+        assert screen.past.place.sequence == LAST - 97
 
 
 async def test_a_step_out_of_a_lost_range_goes_on() -> None:

@@ -16,6 +16,9 @@ from tickdeck.v1 import worker_pb2 as worker_pb
 from tickdeck_console.model import facts, travel
 from tickdeck_console.model import frame as frames
 
+DECIMALS_MAX = 18
+"""Most decimals of a number of 64 bits."""
+
 
 def nanoseconds(time: Timestamp) -> int:
     """UTC nanoseconds; 0 for a time that was never set."""
@@ -239,6 +242,12 @@ def book(message: book_pb.BookSummary) -> facts.BookRow:
         best_ask=level(message.best_ask) if message.HasField("best_ask") else None,
         trust=message.trust,
         suspect_since=message.suspect_since,
+        kind=message.kind or "order",
+        scale=facts.Scale(
+            min(message.price_decimals, DECIMALS_MAX), min(message.quantity_decimals, DECIMALS_MAX)
+        ),
+        tick=message.tick,
+        spread_ticks=message.spread_ticks if message.HasField("spread_ticks") else None,
     )
 
 
@@ -305,6 +314,23 @@ def depth(message: book_pb.GetDepthResponse) -> facts.Depth:
         tuple(map(level, message.asks)),
         message.cursor_seq,
     )
+
+
+def book_checks(
+    exchange: str, message: book_pb.CheckBooksResponse, now_ns: int
+) -> facts.CheckReport:
+    """What a check of the books found: one check for each fault, or one that passed."""
+    fail, ok = facts.Verdict.FAIL, facts.Verdict.PASS
+    normal = "every sum, link and index as the orders give them; not crossed while trading"
+    checks = tuple(
+        facts.Check(fault.symbol or "all books", fail, fault.text, normal)
+        for fault in message.faults
+    )
+    if not checks:
+        evidence = f"{message.books} books, {message.orders} orders, cursor {message.cursor_seq}"
+        checks = (facts.Check("books", ok, evidence),)
+    verdict = fail if message.faults_total else ok
+    return facts.CheckReport((facts.ExchangeCheck(exchange, verdict, checks),), now_ns)
 
 
 def level(message: book_pb.Level) -> facts.Level:

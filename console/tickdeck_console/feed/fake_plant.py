@@ -129,12 +129,21 @@ class FakePlant:
             for index, symbol in enumerate(SYMBOLS)
         )
 
-    async def depth(self, exchange: str, symbol: str, levels: int) -> facts.Depth:
+    async def depth(self, exchange: str, symbol: str, levels: int, kind: str = "") -> facts.Depth:
         """A ladder."""
         if symbol not in SYMBOLS:
             raise CommandError(f"no book of {symbol} at {exchange}", "", ExitCode.NOT_FOUND)
         suspect = SYMBOLS.index(symbol) < self._row(exchange).book.suspect
         return self._depth(exchange, symbol, levels, "SUSPECT" if suspect else "GOOD")
+
+    async def check_books(self, exchange: str) -> facts.CheckReport:
+        """All books of the world are consistent."""
+        book = self._row(exchange).book
+        check = facts.Check(
+            "books", facts.Verdict.PASS, f"{book.books} books, {book.orders} orders"
+        )
+        entry = facts.ExchangeCheck(exchange, facts.Verdict.PASS, (check,))
+        return facts.CheckReport((entry,), self.world.now_ns)
 
     async def book_at(
         self, exchange: str, symbol: str, point: travel.Point, levels: int

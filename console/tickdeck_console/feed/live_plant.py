@@ -1,8 +1,10 @@
 """The running daemon as the `Plant` of the screens: one call of `tickdeck.v1` per method."""
 
+import time
 from collections.abc import AsyncIterator
 
 from tickdeck.v1.book_service_pb2 import (
+    CheckBooksRequest,
     DiffBookRequest,
     GetBookAtRequest,
     GetDepthRequest,
@@ -148,10 +150,18 @@ class LivePlant:
         response = await self._client.book.ListBooks(ListBooksRequest(exchange=_exchange(exchange)))
         return tuple(map(decode.book, response.books))
 
-    async def depth(self, exchange: str, symbol: str, levels: int) -> facts.Depth:
+    async def depth(self, exchange: str, symbol: str, levels: int, kind: str = "") -> facts.Depth:
         """The top levels of one book."""
-        request = GetDepthRequest(exchange=_exchange(exchange), symbol=symbol, levels=levels)
+        request = GetDepthRequest(
+            exchange=_exchange(exchange), symbol=symbol, levels=levels, kind=kind
+        )
         return decode.depth(await self._client.book.GetDepth(request))
+
+    async def check_books(self, exchange: str) -> facts.CheckReport:
+        """Have the books checked against their own rules."""
+        request = CheckBooksRequest(exchange=_exchange(exchange))
+        response = await self._client.book.CheckBooks(request)
+        return decode.book_checks(exchange, response, time.time_ns())
 
     async def book_at(
         self, exchange: str, symbol: str, point: travel.Point, levels: int

@@ -45,21 +45,19 @@ def past_book(travel: Travel, lines: int) -> Content:
         return Content.assemble(*parts)
     parts += [heading("PLACE"), *_place(past), "\n", heading("TRUST"), *_trust(past), "\n"]
     parts += [heading("TO NOW"), *_to_now(travel.difference), "\n"]
-    parts += [(f" {_TITLES} | {_titles_of_asks()}\n", "$quiet")]
+    parts += [(f" {_BID_TITLES} | {_ASK_TITLES}\n", "$quiet")]
     room = max(lines - HEAD_LINES - bool(travel.error), 1)
-    depth, changes = past.depth, _changes(travel.difference)
+    depth, ladder = past.depth, _Ladder(past, travel.difference)
     for index in range(min(max(len(depth.bids), len(depth.asks)), room)):
         bid = depth.bids[index] if index < len(depth.bids) else None
         ask = depth.asks[index] if index < len(depth.asks) else None
-        parts += [" ", *_bid(bid, changes), (" | ", "$rule"), *_ask(ask, changes), "\n"]
+        parts += [" ", *ladder.bid(bid), (" | ", "$rule"), *ladder.ask(ask), "\n"]
     return Content.assemble(*parts)
 
 
-_TITLES = f"{'NOW':>9} {'ORDERS':>6} {'QTY':>9} {'BID':>11}"
-
-
-def _titles_of_asks() -> str:
-    return f"{'ASK':<11} {'QTY':>9} {'ORDERS':>6} {'NOW':>9}"
+_QUANTITY_CELLS = 9
+_BID_TITLES = f"{'NOW':>9} {'ORDERS':>6} {'QTY':>9} {'BID':>11}"
+_ASK_TITLES = f"{'ASK':<11} {'QTY':>9} {'ORDERS':>6} {'NOW':>9}"
 
 
 def _place(past: PastBook) -> list[Part]:
@@ -92,29 +90,41 @@ def _to_now(difference: BookDiff | None) -> list[Part]:
     return [f"{levels}   {orders}{diff.orders_changed} changed   {text.grouped(behind)} behind"]
 
 
-Changes = dict[tuple[str, int], str]
+class _Ladder:
+    """Writes the levels of one book, each beside what it is now."""
 
+    def __init__(self, past: PastBook, difference: BookDiff | None) -> None:
+        self._scale = past.depth.book.scale
+        self._places = text.price_places(past.depth.prices, self._scale.price_decimals)
+        changes = difference.levels if difference else ()
+        self._now = {(change.side, change.price): change for change in changes}
 
-def _changes(difference: BookDiff | None) -> Changes:
-    """What each level is now, where that is something else."""
-    changes = difference.levels if difference else ()
-    return {
-        (change.side, change.price): text.count(change.after.quantity) if change.after else "gone"
-        for change in changes
-    }
+    def bid(self, level: Level | None) -> list[Part]:
+        """Price at the right."""
+        if level is None:
+            return [" " * len(_BID_TITLES)]
+        numbers = f" {level.orders:>6} {self._quantity(level):>9} "
+        now, price = self._changed("bid", level), self._price(level)
+        return [(f"{now:>9}", "$recovering"), numbers, (f"{price:>11}", "bold")]
 
+    def ask(self, level: Level | None) -> list[Part]:
+        """Price at the left."""
+        if level is None:
+            return []
+        numbers = f" {self._quantity(level):>9} {level.orders:>6} "
+        now, price = self._changed("ask", level), self._price(level)
+        return [(f"{price:<11}", "bold"), numbers, (f"{now:>9}", "$recovering")]
 
-def _bid(level: Level | None, changes: Changes) -> list[Part]:
-    if level is None:
-        return [" " * len(_TITLES)]
-    now = changes.get(("bid", level.price), "")
-    numbers = f" {level.orders:>6} {text.grouped(level.quantity):>9} "
-    return [(f"{now:>9}", "$recovering"), numbers, (f"{text.price(level.price):>11}", "bold")]
+    def _changed(self, side: str, level: Level) -> str:
+        change = self._now.get((side, level.price))
+        if change is None:
+            return ""
+        return self._quantity(change.after) if change.after else "gone"
 
+    def _quantity(self, level: Level) -> str:
+        exact = text.quantity(level.quantity, self._scale.quantity_decimals)
+        whole = level.quantity / 10**self._scale.quantity_decimals
+        return exact if len(exact) <= _QUANTITY_CELLS else text.count(whole)
 
-def _ask(level: Level | None, changes: Changes) -> list[Part]:
-    if level is None:
-        return []
-    now = changes.get(("ask", level.price), "")
-    numbers = f" {text.grouped(level.quantity):>9} {level.orders:>6} "
-    return [(f"{text.price(level.price):<11}", "bold"), numbers, (f"{now:>9}", "$recovering")]
+    def _price(self, level: Level) -> str:
+        return text.price(level.price, self._scale.price_decimals, self._places)

@@ -56,9 +56,7 @@ async def verify_books(directory: str) -> BooksReport:
     Raises:
         TickdeckError: the journal could not be read, or the binary not be run.
     """
-    code, answer = await run_tool(
-        "tickdeck-book", "verify", directory, timeout_s=VERIFY_TIMEOUT_S
-    )
+    code, answer = await run_tool("tickdeck-book", "verify", directory, timeout_s=VERIFY_TIMEOUT_S)
     checkpoints = _table(answer, "checkpoints")
     return BooksReport(
         records=_integer(answer, "records"),

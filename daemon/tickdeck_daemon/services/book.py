@@ -20,6 +20,8 @@ from tickdeck_daemon.services.once import once
 
 LEVELS = 10
 LEVELS_MAX = 1000
+KINDS = ("order", "price", "implied")
+"""Kinds of depth that a venue may have."""
 CALL_TIMEOUT_S = 10.0
 
 
@@ -61,9 +63,14 @@ class BookService(book_service_pb2_grpc.BookServiceServicer):
             faults.append(("levels", f"levels is {levels}; the most is {LEVELS_MAX}"))
         if not request.symbol.strip():
             faults.append(("symbol", "a symbol is required"))
+        if request.kind not in ("", *KINDS):
+            known = ", ".join(KINDS)
+            faults.append(("kind", f'there is no book by "{request.kind}"; known are {known}'))
         if faults:
             raise InvalidError(violations=faults, reason="INVALID_DEPTH")
-        args = {"symbol": request.symbol, "levels": levels}
+        args: dict[str, Any] = {"symbol": request.symbol, "levels": levels}
+        if request.kind:
+            args["kind"] = request.kind
         answer = await self._ask(request.exchange, "book.depth", args)
         return pb.GetDepthResponse(
             summary=summary(answer),

@@ -21,6 +21,11 @@ def summary(book: dict[str, Any]) -> pb.BookSummary:
         suspect_cause=str(book.get("suspect_cause") or ""),
         crossed=bool(book.get("crossed")),
         state_hash=str(book.get("state_hash") or ""),
+        kind=str(book.get("book") or "order"),
+        price_decimals=count(book, "price_decimals"),
+        quantity_decimals=count(book, "quantity_decimals"),
+        tick=count(book, "tick"),
+        spread_ticks=count(book, "spread_ticks") if "spread_ticks" in book else None,
     )
 
 

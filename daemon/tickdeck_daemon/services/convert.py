@@ -7,8 +7,8 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tickdeck.v1 import (
-    exchange_pb2,
     book_service_pb2,
+    exchange_pb2,
     journal_service_pb2,
     observe_pb2,
     observe_service_pb2,
@@ -32,7 +32,7 @@ from tickdeck_daemon.observe.facts import (
 from tickdeck_daemon.observe.gaps import STAGES, Gap
 from tickdeck_daemon.observe.health import Data, ExchangeHealth, Finding, State, Transport
 from tickdeck_daemon.observe.sampler import Sample
-from tickdeck_daemon.operate.book_replays import BooksReport, BooksRun
+from tickdeck_daemon.operate.book_replays import BooksReport, BooksRun, CheckpointDifference
 from tickdeck_daemon.operate.journals import JournalProblem, VerifyReport, VerifyRun
 from tickdeck_daemon.operate.operations import Operation
 from tickdeck_daemon.operate.recoveries import RecoveryProgress
@@ -433,14 +433,7 @@ def _books_report(report: BooksReport) -> book_service_pb2.VerifyBooksReport:
         equal=report.equal,
         different=report.different,
         not_comparable=report.not_comparable,
-        first_difference=first
-        and book_service_pb2.CheckpointDifference(
-            seq=first.seq,
-            cursor_seq=first.cursor_seq,
-            next_sequence=first.next_sequence,
-            expected_hash=first.expected_hash,
-            found_hash=first.found_hash,
-        ),
+        first_difference=_difference(first) if first else None,
         sequence_errors=report.sequence_errors,
         missing_records=report.missing_records,
         malformed_records=report.malformed_records,
@@ -448,6 +441,16 @@ def _books_report(report: BooksReport) -> book_service_pb2.VerifyBooksReport:
         state_hash=report.state_hash,
         problem=report.problem,
         whole=report.whole,
+    )
+
+
+def _difference(first: CheckpointDifference) -> book_service_pb2.CheckpointDifference:
+    return book_service_pb2.CheckpointDifference(
+        seq=first.seq,
+        cursor_seq=first.cursor_seq,
+        next_sequence=first.next_sequence,
+        expected_hash=first.expected_hash,
+        found_hash=first.found_hash,
     )
 
 

@@ -455,16 +455,85 @@ def test_replay_of_a_capture_and_its_stop(fake_daemon: FakeDaemon, run: Run) -> 
 def test_books(fake_daemon: FakeDaemon, run: Run) -> None:
     """Prices have their point, and a side without orders is a dash."""
     summary = books.BookSummary(
-        symbol="ES", orders=3, trust="GOOD", best_bid=books.Level(price=48_100_000)
+        symbol="ES",
+        orders=3,
+        trust="GOOD",
+        best_bid=books.Level(price=48_100_000),
+        price_decimals=4,
     )
     fake_daemon.answers["ListBooks"] = books.ListBooksResponse(books=[summary], messages=9)
     fake_daemon.answers["GetDepth"] = books.GetDepthResponse(
-        summary=summary, bids=[books.Level(price=48_100_000, quantity=1200, orders=2)]
+        summary=summary,
+        bids=[books.Level(price=48_100_000, quantity=1200, orders=2)],
     )
     assert "4810.0000         -" in run("book", "X").stdout
     assert "bid   4810.0000     1,200       2" in run("book", "depth", "X", "ES").stdout
     assert json.loads(run("book", "depth", "X", "ES", "--json").stdout)["bids"][0]["orders"] == 2
     assert fake_daemon.asked("GetDepth")[0].levels == 10
+
+
+@pytest.mark.parametrize("fault", ["", "a queue is a circle"])
+def test_book_check(fake_daemon: FakeDaemon, run: Run, fault: str) -> None:
+    """A book that breaks a rule is a failure that names it; one book can be asked for."""
+    faults = [books.BookFault(symbol="ES", text=fault)] if fault else []
+    fake_daemon.answers["CheckBooks"] = books.CheckBooksResponse(
+        books=2, orders=70, faults=faults, faults_total=len(faults)
+    )
+    result = run("book", "check", "X", "--symbol", "ES")
+    assert result.exit_code == len(faults)
+    assert "2 books with 70 orders" in result.stdout
+    assert ("ES: a queue is a circle" in result.stdout) is bool(fault)
+    assert fake_daemon.asked("CheckBooks")[0].symbol == "ES"
+    assert json.loads(run("book", "check", "X", "--json").stdout)["orders"] == 70
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_book_verify(fake_daemon: FakeDaemon, run: Run, whole: bool) -> None:
+    """A checkpoint that is not met is a failure that names the place and both hashes."""
+    report = books.VerifyBooksReport(checkpoints=3, equal=3, records=9, whole=whole)
+    if not whole:
+        report.equal, report.different, report.sequence_errors = 2, 1, 4
+        report.first_difference.seq = 77
+        report.first_difference.expected_hash = "aa"
+        report.first_difference.found_hash = "bb"
+    fake_daemon.answers["VerifyBooks"] = books.VerifyBooksResponse(operation=done(report))
+    result = run("book", "verify", "X")
+    assert result.exit_code == (0 if whole else 1)
+    assert f"3 found, {report.equal} equal" in result.stdout
+    assert ("record 77" in result.stdout) is not whole
+    assert ("aa expected, bb found" in result.stdout) is not whole
+    assert ("4 unexplained breaks" in result.stdout) is not whole
+    assert json.loads(run("book", "verify", "X", "--json").stdout)["whole"] is whole
+
+
+def test_books_of_another_scale(fake_daemon: FakeDaemon, run: Run) -> None:
+    """Eight decimals of a price are four on screen unless one needs more; parts of a quantity,
+    tick and spread are shown."""
+    bid, ask = (books.Level(price=price * 1000, quantity=15_000, orders=1)
+                for price in (10_425_000, 10_425_500))  # fmt: skip
+    scale = {"price_decimals": 8, "quantity_decimals": 4}
+    summary = books.BookSummary(
+        symbol="4128839", best_bid=bid, best_ask=ask, tick=500_000, spread_ticks=1, **scale
+    )
+    fake_daemon.answers["ListBooks"] = books.ListBooksResponse(books=[summary])
+    fake_daemon.answers["GetDepth"] = books.GetDepthResponse(
+        summary=summary, bids=[bid], asks=[ask]
+    )
+    assert "104.2500  104.2550" in run("book", "X").stdout
+    shown = run("book", "depth", "X", "4128839").stdout
+    assert "0 orders  tick 0.0050, spread 1 ticks" in shown
+    assert "ask   104.2550       1.5       1" in shown
+    run("book", "depth", "X", "4128839", "--kind", "price")
+    assert [asked.kind for asked in fake_daemon.asked("GetDepth")] == ["", "price"]
+    ask.price += 1
+    fake_daemon.answers["ListBooks"] = books.ListBooksResponse(
+        books=[
+            books.BookSummary(symbol="4128839", best_bid=bid, best_ask=ask, kind="price", **scale)
+        ]
+    )
+    shown = run("book", "X").stdout
+    assert "4128839 by price" in shown
+    assert "104.25000000  104.25500001" in shown
 
 
 def test_workers(fake_daemon: FakeDaemon, run: Run) -> None:

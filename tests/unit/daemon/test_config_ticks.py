@@ -63,6 +63,8 @@ def test_ticks_go_into_the_spec_of_the_books(tmp_path: Path) -> None:
         "enabled": True,
         "snapshot_interval_ms": 5000,
         "initial_orders": 65536,
+        "checkpoint_messages": 1_000_000,
+        "check_interval_ms": 100,
         "ticks": [
             {
                 "instrument": "AAPL",

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use crate::fault::{Counters, Fault};
 use crate::hash::{self, Width};
+use crate::price_book::{PriceBook, PriceBooks};
 use crate::slab::NONE;
 use crate::store::Store;
-use crate::ticks::{TickRule, TickRules, TickTable};
+use crate::ticks::{TickRules, TickTable};
 use crate::trust::{Cause, ChannelTrust, Doubt, OpenGap, Phase, Trust};
 use crate::types::{BookId, OrderView, Symbol};
 use crate::view::BookView;
@@ -56,6 +57,19 @@ pub enum KeyScope {
 }
 
 impl BooksConfig {
+    /// CME MDP 3.0: the same sizes; orders queue by a priority, prices are in 10⁻⁹ (10⁻⁷ of
+    /// messages before version 9).
+    pub const CME_MDP3: Self = Self {
+        scope: KeyScope::Book,
+        has_priorities: true,
+        width: Width::Wide,
+        scale: Scale {
+            price_decimals: 9,
+            quantity_decimals: 0,
+        },
+        ..Self::ITCH50
+    };
+
     /// ITCH 5.0: 65,536 orders at the start, 67 million at most, 64 levels per side.
     pub const ITCH50: Self = Self {
         initial_orders: 65_536,
@@ -68,6 +82,22 @@ impl BooksConfig {
             price_decimals: 4,
             quantity_decimals: 0,
         },
+    };
+}
+
+impl BooksConfig {
+    /// T7 EOBI: as for ITCH, with orders named by side and priority, prices in units of 10⁻⁸ and
+    /// quantities of 10⁻⁴.
+    pub const EOBI: Self = Self {
+        scope: KeyScope::BookSide,
+        width: Width::Wide,
+        scale: Scale {
+            price_decimals: 8,
+            quantity_decimals: 4,
+        },
+        // Most instruments are options with few orders.
+        levels_per_side: 16,
+        ..Self::ITCH50
     };
 }
 
@@ -90,16 +120,22 @@ pub struct Applied {
 pub struct Books {
     config: BooksConfig,
     pub(crate) store: Store,
-    tick_rules: TickRules,
+    pub(crate) tick_rules: TickRules,
+    /// Ticks by the venue's number, for books by price: looked for once, or named by the venue.
+    pub(crate) ticks_by_price: HashMap<i64, Option<TickTable>>,
     pub(crate) listings: Vec<Listing>,
     /// Book of each small instrument number (ITCH: stock locate code), or [`NONE`].
     by_locate: Vec<u32>,
     /// Book of each other instrument number.
     by_number: HashMap<i64, BookId>,
     pub(crate) trust: ChannelTrust,
+    /// Books by price, where the venue has them.
+    pub(crate) prices: PriceBooks,
     pub(crate) counters: Counters,
     pub(crate) system_event: u8,
     doubted_books: usize,
+    /// Books that are not known yet may be wrong: a product of which nothing could be applied.
+    pub(crate) unnamed_doubt: Option<Doubt>,
 }
 
 /// What is known of an instrument beside its orders.
@@ -119,13 +155,16 @@ impl Books {
             config,
             store: Store::new(config),
             tick_rules: TickRules::default(),
+            ticks_by_price: HashMap::new(),
             listings: Vec::new(),
             by_locate: vec![NONE; SMALL_NUMBERS],
             by_number: HashMap::new(),
             trust: ChannelTrust::new(),
+            prices: PriceBooks::default(),
             counters: Counters::default(),
             system_event: 0,
             doubted_books: 0,
+            unnamed_doubt: None,
         }
     }
 
@@ -141,8 +180,11 @@ impl Books {
         self.by_locate.fill(NONE);
         self.by_number.clear();
         self.trust.clear();
+        self.prices.clear();
+        self.ticks_by_price.clear();
         self.system_event = 0;
         self.doubted_books = 0;
+        self.unnamed_doubt = None;
     }
 
     /// Empties orders and directory for a snapshot of the venue's. Open gaps stay open.
@@ -222,22 +264,52 @@ impl Books {
         }
     }
 
-    /// How many books are suspect.
+    /// The books by price beside; none where the venue has orders only.
+    pub fn price_books(&self) -> &PriceBooks {
+        &self.prices
+    }
+
+    /// The same, to save or restore them, and to count what was read.
+    pub fn price_books_mut(&mut self) -> &mut PriceBooks {
+        &mut self.prices
+    }
+
+    /// How far an instrument's book by price can be believed.
+    pub fn price_trust(&self, book: &PriceBook) -> Trust {
+        self.trust
+            .doubt()
+            .or(book.doubt())
+            .map_or_else(|| self.phase_trust(), Trust::Suspect)
+    }
+
+    /// Ends the lasting doubt about the whole channel: the venue's numbers prove its books, each
+    /// on its own.
+    pub fn trust_channel(&mut self, next_sequence: u64) {
+        self.trust.restore(next_sequence);
+    }
+
+    /// How many books are suspect, by order and by price.
     pub fn suspect_count(&self) -> usize {
         if self.trust.is_doubtful() {
-            self.listings.len()
+            self.listings.len() + self.prices.len()
         } else {
-            self.doubted_books
+            self.doubted_books + self.prices.suspect_count()
         }
     }
 
     /// How far the channel as a whole can be believed: the worst that holds for any of its books.
     pub fn channel_trust(&self) -> Trust {
-        let of_a_book = || self.listings.iter().find_map(|listing| listing.doubt);
+        let of_orders = || self.listings.iter().find_map(|listing| listing.doubt);
+        let of_a_book = || match self.doubted_books {
+            0 => self.prices.first_doubt(),
+            _ => of_orders(),
+        };
         match self.trust.doubt() {
             Some(doubt) => Trust::Suspect(doubt),
-            None if self.doubted_books > 0 => of_a_book().map_or(Trust::Good, Trust::Suspect),
-            None => self.phase_trust(),
+            None => {
+                let doubt = of_a_book().or(self.unnamed_doubt);
+                doubt.map_or_else(|| self.phase_trust(), Trust::Suspect)
+            }
         }
     }
 
@@ -281,33 +353,6 @@ impl Books {
         self.store.depth_grows()
     }
 
-    /// Levels made off the tick of their instrument (`book_off_tick_total`), since these books were
-    /// made or restored.
-    pub fn off_tick(&self) -> u64 {
-        self.store.ticks.off()
-    }
-
-    /// Books whose ticks are known.
-    pub fn tick_count(&self) -> usize {
-        self.store.ticks.count()
-    }
-
-    /// Takes the configured ticks, for the books that are and those to come.
-    pub fn configure_ticks(&mut self, rules: TickRules) {
-        self.tick_rules = rules;
-        for id in (0..self.listings.len() as u32).map(BookId) {
-            self.apply_tick_rule(id);
-        }
-    }
-
-    /// Takes the ticks that the venue names for an instrument. Configured ones go before it, and
-    /// it holds until the books are cleared.
-    pub fn set_ticks(&mut self, id: BookId, table: TickTable) {
-        if self.tick_rule(id).is_none() {
-            self.store.ticks.set(id, Some(table));
-        }
-    }
-
     /// How far one book can be believed.
     pub(crate) fn trust_of(&self, id: BookId) -> Trust {
         let own = self.listings[id.0 as usize].doubt;
@@ -340,42 +385,8 @@ impl Books {
         }
         self.doubted_books += usize::from(listing.doubt.is_some());
         self.listings.push(listing);
-        self.apply_tick_rule(id);
+        self.find_ticks(id);
         id
-    }
-
-    /// Gives a book the name that the venue says.
-    pub(crate) fn set_symbol(&mut self, id: BookId, symbol: Symbol) {
-        let listing = &mut self.listings[id.0 as usize];
-        if listing.symbol != symbol {
-            listing.symbol = symbol;
-            self.store.ticks.set(id, None);
-            self.apply_tick_rule(id);
-        }
-    }
-
-    /// Sets the configured ticks of a book, if there are any. Ticks that the venue's scale cannot
-    /// say are those of no price: the book has none.
-    fn apply_tick_rule(&mut self, id: BookId) {
-        if let Some(rule) = self.tick_rule(id) {
-            let table = rule.table(self.config.scale.price_decimals).ok();
-            self.store.ticks.set(id, table);
-        }
-    }
-
-    /// The configured ticks of a book, by its symbol or its number.
-    fn tick_rule(&self, id: BookId) -> Option<&TickRule> {
-        if self.tick_rules.is_empty() {
-            return None;
-        }
-        let listing = &self.listings[id.0 as usize];
-        let by_symbol = self.tick_rules.get(listing.symbol.as_bytes());
-        // Numbers of ITCH are those of one day.
-        let is_lasting = self.config.scope != KeyScope::Channel;
-        by_symbol.or_else(|| {
-            let number = is_lasting.then(|| listing.instrument.to_string());
-            self.tick_rules.get(number?.as_bytes())
-        })
     }
 
     /// Doubts one book until the next session, or until [`Self::trust_book`]. The first cause

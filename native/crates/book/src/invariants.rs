@@ -149,7 +149,7 @@ impl Books {
                 "a queue is a circle",
                 place,
             )?;
-            quantity += order.quantity;
+            quantity = order.quantity.wrapping_add(quantity);
             (previous, address) = (address, order.next);
         }
         holds(

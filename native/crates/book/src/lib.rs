@@ -7,6 +7,7 @@
 //! | [`BookView`] | reads one book: touch, depth, queues, hashes, trust |
 //! | [`Channel`] | follows a channel's records (data, gaps, sessions, holes) |
 //! | [`Venue`] | makes books of a protocol's records; [`Itch`] is one |
+//! | [`eobi`] | the books of T7 EOBI and what belongs to them |
 //! | [`snapshot`] | the whole state as bytes, with the place in the stream where it belongs |
 //!
 //! The crate is pure: bytes in, state out. It reads no clock and does no I/O, so the live worker,
@@ -14,9 +15,12 @@
 //! with a message is counted and, where it concerns a book, makes that book suspect.
 #![forbid(unsafe_code)]
 
+mod book_ticks;
 mod books;
 mod channel;
+mod cme;
 mod decimal;
+pub mod eobi;
 mod fault;
 pub mod hash;
 mod index;
@@ -24,6 +28,7 @@ mod invariants;
 mod itch;
 mod itch_venue;
 mod ladder;
+pub mod price_book;
 mod slab;
 pub mod snapshot;
 mod spot_check;
@@ -36,6 +41,7 @@ mod view;
 
 pub use books::{Applied, Books, BooksConfig, KeyScope, Scale};
 pub use channel::{Channel, Record, RecordMark, StreamCounters};
+pub use cme::OrderChange as CmeOrderChange;
 pub use decimal::{Decimal, DecimalError};
 pub use fault::{Counters, Fault};
 pub use invariants::InvariantError;

@@ -41,6 +41,8 @@ pub(crate) struct BookSide(u32);
 /// One price level: its queue and the sums over it.
 #[derive(Clone, Copy)]
 pub(crate) struct Level {
+    /// Sum of the orders, modulo 2^64: what a damaged message claims may exceed that, and the sum is
+    /// right again when its orders are gone.
     pub(crate) quantity: u64,
     pub(crate) price: i64,
     /// First order of the queue; in an unused record the next free one.
@@ -152,7 +154,7 @@ impl Store {
         let level = &mut self.levels[level];
         level.tail = address;
         level.count += 1;
-        level.quantity += new.quantity;
+        level.quantity = level.quantity.wrapping_add(new.quantity);
         let key = self.key_of(&order);
         self.index.insert_new(key, address);
         self.books[new.book.0 as usize].orders += 1;
@@ -179,6 +181,28 @@ impl Store {
         Ok(address)
     }
 
+    /// As [`Self::add`], in front of the orders of its level that have a greater reference, where
+    /// references are priorities (EOBI: TrdRegTSTimePriority).
+    pub(crate) fn add_by_reference(&mut self, new: NewOrder) -> Result<u32, Full> {
+        let address = self.add(new)?;
+        let mut before = self.orders[address].previous;
+        while before != NONE && self.orders[before].reference > new.reference {
+            before = self.orders[before].previous;
+        }
+        if before != self.orders[address].previous {
+            self.unlink(address);
+            self.link_behind(address, before);
+        }
+        Ok(address)
+    }
+
+    /// The level of a price.
+    pub(crate) fn level_of(&self, book: BookId, side: Side, price: i64) -> Option<u32> {
+        let ladder = self.books[book.0 as usize].side(side);
+        let position = ladder.find(side.key(price)).ok()?;
+        Some(ladder.level_at(position))
+    }
+
     /// The priority that an order was added with; 0 for one without.
     pub(crate) fn priority(&self, address: u32) -> u64 {
         let of_all = self.priorities.as_deref().unwrap_or_default();
@@ -190,7 +214,8 @@ impl Store {
         debug_assert!(quantity > 0, "a resting order has shares");
         let order = &mut self.orders[address];
         let level = &mut self.levels[order.level];
-        level.quantity = level.quantity - order.quantity + quantity;
+        let others = level.quantity.wrapping_sub(order.quantity);
+        level.quantity = others.wrapping_add(quantity);
         order.quantity = quantity;
     }
 
@@ -200,7 +225,8 @@ impl Store {
         let order = &mut self.orders[address];
         debug_assert!(by < order.quantity, "a reduced order keeps shares");
         order.quantity -= by;
-        self.levels[order.level].quantity -= by;
+        let level = &mut self.levels[order.level];
+        level.quantity = level.quantity.wrapping_sub(by);
     }
 
     /// Takes the whole order out, and its level when it was the last.
@@ -211,7 +237,7 @@ impl Store {
         self.index.remove(key);
         let level = &mut self.levels[order.level];
         level.count -= 1;
-        level.quantity -= order.quantity;
+        level.quantity = level.quantity.wrapping_sub(order.quantity);
         if order.previous == NONE {
             level.head = order.next;
         }

@@ -192,6 +192,10 @@ impl Ticks {
         }
     }
 
+    pub(crate) fn count_off(&mut self) {
+        self.off += 1;
+    }
+
     pub(crate) fn set(&mut self, book: BookId, table: Option<TickTable>) {
         let at = book.0 as usize;
         if at >= self.tables.len() {

@@ -85,6 +85,8 @@ pub enum Cause {
     MalformedRecord = 11,
     /// A snapshot of the venue's is being read, or was not whole.
     SnapshotIncomplete = 12,
+    /// An entry contradicts the book or cannot be applied.
+    BadEntry = 13,
     /// A checkpoint in the journal says that the books were others.
     CheckpointMismatch = 30,
     /// A book breaks its own rules: memory was damaged, or the code is wrong.
@@ -93,7 +95,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 14] = [
+    pub const ALL: [Cause; 15] = [
         Cause::GapOpen,
         Cause::MessagesLost,
         Cause::JournalHole,
@@ -106,6 +108,7 @@ impl Cause {
         Cause::OrderLimit,
         Cause::MalformedRecord,
         Cause::SnapshotIncomplete,
+        Cause::BadEntry,
         Cause::CheckpointMismatch,
         Cause::Inconsistent,
     ];
@@ -125,6 +128,7 @@ impl Cause {
             Cause::OrderLimit => "order_limit",
             Cause::MalformedRecord => "malformed_record",
             Cause::SnapshotIncomplete => "snapshot_incomplete",
+            Cause::BadEntry => "bad_entry",
             Cause::CheckpointMismatch => "checkpoint_mismatch",
             Cause::Inconsistent => "inconsistent",
         }

@@ -1,6 +1,6 @@
 //! Reading one book: touch, depth, queues, hashes, trust.
 
-use crate::books::{Books, Listing};
+use crate::books::{Books, Listing, Scale};
 use crate::hash;
 use crate::ladder::Ladder;
 use crate::ticks::TickTable;
@@ -74,6 +74,11 @@ impl<'a> BookView<'a> {
     pub fn queue(&self, side: Side) -> impl Iterator<Item = OrderView> + use<'a> {
         let orders = self.books.store.queue(self.id, side);
         orders.map(|(_, order)| order)
+    }
+
+    /// How its prices and quantities are read.
+    pub fn scale(&self) -> Scale {
+        self.books.config().scale
     }
 
     /// The steps in which it is priced, where they are known.

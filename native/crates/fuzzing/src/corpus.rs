@@ -21,6 +21,7 @@ mod tests {
 
     use super::*;
     use crate::targets::book_itch::SMALL;
+    use crate::targets::snapshot::{RANKED, WIDE};
 
     /// Seeds are what they claim to be: otherwise every run would start in the first error branch.
     #[test]
@@ -50,13 +51,15 @@ mod tests {
         }
     }
 
-    /// The seed of a snapshot has orders in it once its digest is made.
+    /// The seeds of snapshots have orders in them once their digest is made, the hostile one too.
     #[test]
-    fn a_snapshot_seed_is_restored() {
-        let mut bytes = snapshots().swap_remove(0);
-        snapshot::seal(&mut bytes);
-        let restored = snapshot::decode(&bytes, Itch::new(SMALL)).expect("a snapshot");
-        assert!(restored.channel.books().order_count() > 3);
+    fn snapshot_seeds_are_restored() {
+        let (configs, orders) = ([SMALL, WIDE, WIDE, RANKED], [12, 12, 3, 0]);
+        for ((mut bytes, config), least) in snapshots().into_iter().zip(configs).zip(orders) {
+            snapshot::seal(&mut bytes);
+            let restored = snapshot::decode(&bytes, Itch::new(config)).expect("a snapshot");
+            assert!(restored.channel.books().order_count() >= least);
+        }
     }
 
     /// The middle of the generated day has every kind of change in it.

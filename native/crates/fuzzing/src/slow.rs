@@ -1,6 +1,6 @@
 //! ITCH books that are slow and obviously right: a list of orders in the order of their arrival.
 
-use tickdeck_book::{BookId, Books, LevelView, OrderView, Side, hash};
+use tickdeck_book::{BookView, Books, LevelView, OrderView, Side, hash};
 use tickdeck_wire::itch50::{self, Message};
 
 /// Orders of all instruments, oldest first, at most `limit`.
@@ -49,20 +49,31 @@ impl SlowBooks {
         }
     }
 
-    /// Every queue, level, count and hash of the books is what these orders give.
+    /// Every queue, level and count of the books is what these orders give.
     pub(crate) fn compare(&self, books: &Books) {
         assert_eq!(books.order_count(), self.resting.len());
         for view in books.iter() {
             assert_eq!(books.by_instrument(view.instrument()), Some(view.id()));
-            self.compare_book(books, view.id());
+            self.compare_book(view);
         }
         for (locate, _) in &self.resting {
             assert!(books.by_instrument(i64::from(*locate)).is_some());
         }
     }
 
-    fn compare_book(&self, books: &Books, id: BookId) {
-        let view = books.view(id);
+    /// Both hashes of every book are those of these orders.
+    pub(crate) fn compare_hashes(&self, books: &Books) {
+        for view in books.iter() {
+            let orders = self.compare_book(view);
+            let state_hash = hash::state_hash(orders.iter().copied());
+            assert_eq!(view.state_hash(), state_hash);
+            let queue_sha256 = hash::queue_sha256(orders.into_iter(), books.config().width);
+            assert_eq!(view.queue_sha256(), queue_sha256);
+        }
+    }
+
+    /// The orders of the book, bids before asks, in price-time order.
+    fn compare_book(&self, view: BookView<'_>) -> Vec<OrderView> {
         let mut all = Vec::new();
         for side in Side::BOTH {
             let queue = self.queue(view.instrument(), side);
@@ -79,10 +90,7 @@ impl SlowBooks {
             all.extend(queue);
         }
         assert_eq!(view.orders() as usize, all.len());
-        assert_eq!(view.state_hash(), hash::state_hash(all.iter().copied()));
-        let width = books.config().width;
-        let queue_sha256 = hash::queue_sha256(all.into_iter(), width);
-        assert_eq!(view.queue_sha256(), queue_sha256);
+        all
     }
 
     /// A stable sort of the arrivals by price.

@@ -76,6 +76,7 @@ pub struct Packet<'a> {
 pub struct Message<'a> {
     template_id: u16,
     version: u16,
+    bytes: &'a [u8],
     root: &'a [u8],
     /// What follows the root block: groups.
     rest: &'a [u8],
@@ -199,6 +200,13 @@ impl<'a> Packet<'a> {
 }
 
 impl<'a> Message<'a> {
+    /// The message that these bytes are, from its MsgSize on; `None` when they are not one whole
+    /// message.
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
+        let size = check_message(bytes, 0).ok()?;
+        (size == bytes.len()).then(|| Messages { rest: bytes }.next())?
+    }
+
     /// Which message this is; [`template`] names those that matter here.
     pub fn template_id(&self) -> u16 {
         self.template_id
@@ -207,6 +215,11 @@ impl<'a> Message<'a> {
     /// The version of the schema it was written with.
     pub fn version(&self) -> u16 {
         self.version
+    }
+
+    /// The whole message, from its MsgSize on.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// The root block, as long as the wire says.
@@ -228,6 +241,7 @@ impl<'a> Iterator for Messages<'a> {
         Some(Message {
             template_id: fields::u16_at(head, 4),
             version: fields::u16_at(head, 8),
+            bytes: message,
             root,
             rest: groups,
         })

@@ -18,7 +18,7 @@
 //! | `snapshots` | the snapshot directory: choose, write, prune |
 //! | `commands` | control ops and their answers |
 //! | `metrics` | the stats file |
-//! | `report` | books as JSON |
+//! | `report`, `price_report` | books by order and by price as JSON |
 //! | `venue` | the venues behind one type |
 
 use std::process::ExitCode;
@@ -29,6 +29,7 @@ use crate::exit;
 use crate::lifecycle::RunArgs;
 
 mod agent;
+mod answers;
 mod checkpoints;
 mod commands;
 mod feed;
@@ -36,6 +37,7 @@ mod handover;
 mod metrics;
 mod offline;
 mod patrol;
+mod price_report;
 mod pulse;
 mod report;
 mod run;
@@ -56,7 +58,7 @@ enum Command {
     /// Follow a channel: snapshot, journal, then the receiver's ring.
     Run(RunArgs),
     /// Build books from an ITCH file or a journal directory and print them.
-    Offline(offline::OfflineArgs),
+    Offline(Box<offline::OfflineArgs>),
     /// Replay a journal and compare the books with every checkpoint in it.
     Verify(verify::VerifyArgs),
 }

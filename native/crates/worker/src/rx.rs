@@ -40,7 +40,7 @@ mod link;
 mod merge;
 mod merge_orders;
 mod metrics;
-mod offline;
+pub(crate) mod offline;
 mod probe;
 mod protocol;
 mod publisher;
@@ -59,6 +59,7 @@ use control::{OPS, Ops};
 use failure::net_failure;
 use ladder::watch::HostMetrics;
 use metrics::{CaptureMetrics, JournalMetrics, ReceiveMetrics, RecoveryMetrics};
+pub(crate) use protocol::Wire;
 use recovery::ReadinessMetrics;
 
 /// Runs the command line and returns the exit code.

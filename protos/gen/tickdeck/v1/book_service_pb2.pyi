@@ -29,8 +29,11 @@ class Level(_message.Message):
     QUANTITY_FIELD_NUMBER: _builtins.int
     ORDERS_FIELD_NUMBER: _builtins.int
     price: _builtins.int
-    """Integer of the venue's own scale; ITCH 5.0 has four decimals."""
+    """Integer of the venue's own scale: price_decimals of the book. ITCH 5.0 has four decimals,
+    EOBI eight, CME seven or nine.
+    """
     quantity: _builtins.int
+    """Integer with quantity_decimals of the book; EOBI 14.1 has four, the others none."""
     orders: _builtins.int
     def __init__(
         self,
@@ -65,6 +68,11 @@ class BookSummary(_message.Message):
     SUSPECT_CAUSE_FIELD_NUMBER: _builtins.int
     CROSSED_FIELD_NUMBER: _builtins.int
     STATE_HASH_FIELD_NUMBER: _builtins.int
+    TICK_FIELD_NUMBER: _builtins.int
+    SPREAD_TICKS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PRICE_DECIMALS_FIELD_NUMBER: _builtins.int
+    QUANTITY_DECIMALS_FIELD_NUMBER: _builtins.int
     symbol: _builtins.str
     orders: _builtins.int
     bid_levels: _builtins.int
@@ -81,6 +89,18 @@ class BookSummary(_message.Message):
     """True when the best bid is not below the best ask."""
     state_hash: _builtins.str
     """Hash of the set of orders; empty unless asked for."""
+    tick: _builtins.int
+    """Step between two prices at the touch, in the venue's own scale; 0 when it is not known."""
+    spread_ticks: _builtins.int
+    """Ticks between best bid and best ask; absent when the tick is not known, a side is empty, the
+    book is crossed, or a price is off the tick.
+    """
+    kind: _builtins.str
+    """"order", or "price" for a book whose venue tells levels, not orders (CME has both)."""
+    price_decimals: _builtins.int
+    """A price of 1 is 10 to the minus this."""
+    quantity_decimals: _builtins.int
+    """A quantity of 1 is 10 to the minus this."""
     @_builtins.property
     def best_bid(self) -> Global___Level: ...
     @_builtins.property
@@ -100,12 +120,19 @@ class BookSummary(_message.Message):
         suspect_cause: _builtins.str = ...,
         crossed: _builtins.bool = ...,
         state_hash: _builtins.str = ...,
+        tick: _builtins.int = ...,
+        spread_ticks: _builtins.int | None = ...,
+        kind: _builtins.str = ...,
+        price_decimals: _builtins.int = ...,
+        quantity_decimals: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["best_ask", b"best_ask", "best_bid", b"best_bid"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_spread_ticks", b"_spread_ticks", "best_ask", b"best_ask", "best_bid", b"best_bid", "spread_ticks", b"spread_ticks"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_levels", b"ask_levels", "best_ask", b"best_ask", "best_bid", b"best_bid", "bid_levels", b"bid_levels", "crossed", b"crossed", "orders", b"orders", "queue_sha256", b"queue_sha256", "state_hash", b"state_hash", "suspect_cause", b"suspect_cause", "suspect_since", b"suspect_since", "symbol", b"symbol", "trust", b"trust"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_spread_ticks", b"_spread_ticks", "ask_levels", b"ask_levels", "best_ask", b"best_ask", "best_bid", b"best_bid", "bid_levels", b"bid_levels", "crossed", b"crossed", "kind", b"kind", "orders", b"orders", "price_decimals", b"price_decimals", "quantity_decimals", b"quantity_decimals", "queue_sha256", b"queue_sha256", "spread_ticks", b"spread_ticks", "state_hash", b"state_hash", "suspect_cause", b"suspect_cause", "suspect_since", b"suspect_since", "symbol", b"symbol", "tick", b"tick", "trust", b"trust"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__spread_ticks: _TypeAlias = _typing.Literal["spread_ticks"]  # noqa: Y015
+    _WhichOneofArgType__spread_ticks: _TypeAlias = _typing.Literal["_spread_ticks", b"_spread_ticks"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__spread_ticks) -> _WhichOneofReturnType__spread_ticks | None: ...
 
 Global___BookSummary: _TypeAlias = BookSummary  # noqa: Y015
 
@@ -172,20 +199,26 @@ class GetDepthRequest(_message.Message):
     EXCHANGE_FIELD_NUMBER: _builtins.int
     SYMBOL_FIELD_NUMBER: _builtins.int
     LEVELS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     exchange: _builtins.str
     symbol: _builtins.str
     levels: _builtins.int
     """10 when absent; at most 1000."""
+    kind: _builtins.str
+    """"order", "price", or "implied" for the levels implied by other instruments; empty: by order
+    where there is such a book, else by price.
+    """
     def __init__(
         self,
         *,
         exchange: _builtins.str = ...,
         symbol: _builtins.str = ...,
         levels: _builtins.int = ...,
+        kind: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchange", b"exchange", "levels", b"levels", "symbol", b"symbol"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchange", b"exchange", "kind", b"kind", "levels", b"levels", "symbol", b"symbol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

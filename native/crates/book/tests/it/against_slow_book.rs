@@ -1,9 +1,8 @@
 //! Any sequence of events leaves the same orders, queues and counts as the slow book.
 
 use crate::common::messages::{Event, event};
-use crate::common::slow::SlowBooks;
+use crate::common::slow::{self, SlowBooks};
 use proptest::prelude::*;
-use tickdeck_book::hash::Width;
 use tickdeck_book::{Books, BooksConfig, Fault, LevelView, OrderView, Side};
 
 /// Small reserves, so that every pool has to grow on the way.
@@ -85,18 +84,17 @@ proptest! {
     }
 }
 
-fn compare(books: &Books, slow: &SlowBooks) -> Result<(), TestCaseError> {
-    let mut total = 0;
-    for locate in 1..4 {
+/// Every queue, level, count, sum and hash of the books is what the slow orders give.
+pub(crate) fn compare(books: &Books, slow: &SlowBooks) -> Result<(), TestCaseError> {
+    for locate in slow.locates() {
+        prop_assert!(books.by_instrument(i64::from(locate)).is_some());
+    }
+    for view in books.iter() {
+        let locate = u16::try_from(view.instrument()).expect("a locate code");
+        prop_assert_eq!(books.by_instrument(view.instrument()), Some(view.id()));
         let sides = Side::BOTH.map(|side| slow.queue(locate, side));
-        let expected: usize = sides.iter().map(Vec::len).sum();
-        total += expected;
-        let Some(id) = books.by_instrument(i64::from(locate)) else {
-            prop_assert_eq!(expected, 0);
-            continue;
-        };
-        let view = books.view(id);
-        prop_assert_eq!(view.orders() as usize, expected);
+        let all = sides.concat();
+        prop_assert_eq!(view.orders() as usize, all.len());
         for (side, orders) in Side::BOTH.into_iter().zip(&sides) {
             let levels = levels_of(orders);
             prop_assert_eq!(&view.queue(side).collect::<Vec<_>>(), orders);
@@ -106,18 +104,15 @@ fn compare(books: &Books, slow: &SlowBooks) -> Result<(), TestCaseError> {
             prop_assert_eq!(view.best(side), levels.first().copied());
             prop_assert_eq!(view.levels(side), levels.len());
         }
-        let all = sides.iter().flatten().copied();
-        prop_assert_eq!(
-            view.queue_sha256(),
-            tickdeck_book::hash::queue_sha256(all.clone(), Width::Narrow)
-        );
-        prop_assert_eq!(view.state_hash(), tickdeck_book::hash::state_hash(all));
+        prop_assert_eq!(view.queue_sha256(), slow::queue_sha256(&all));
+        prop_assert_eq!(view.state_hash(), slow::state_hash(&all));
     }
-    prop_assert_eq!(books.order_count(), total);
+    prop_assert_eq!(books.order_count(), slow.len());
+    prop_assert_eq!(books.channel_hash(), slow.channel_hash());
     Ok(())
 }
 
-fn compare_faults(books: &Books, slow: &SlowBooks) -> Result<(), TestCaseError> {
+pub(crate) fn compare_faults(books: &Books, slow: &SlowBooks) -> Result<(), TestCaseError> {
     for fault in Fault::ALL {
         let mut counted = books.counters().fault(fault);
         if fault == Fault::UnknownReference {

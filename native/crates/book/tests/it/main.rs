@@ -3,6 +3,8 @@
 mod against_slow_book;
 mod channel;
 mod common;
+mod eobi_against_slow_book;
+mod histories;
 mod real_data;
 mod rules;
 mod snapshot;

@@ -96,8 +96,8 @@ fn configured_ticks_go_before_the_venues() {
     let mut books = books();
     for locate in [1, 2] {
         books.apply(u64::from(locate), &directory(locate));
-        let id = books.by_instrument(i64::from(locate)).expect("a book");
-        books.set_ticks(id, TickTable::new(7, &[]).expect("a table"));
+        let table = TickTable::new(7, &[]).expect("a table");
+        books.set_ticks(i64::from(locate), table);
     }
     let tick = |locate| {
         books

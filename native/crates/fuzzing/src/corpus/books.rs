@@ -1,7 +1,7 @@
 //! What books are fed with: blocks, operations, records of a channel's life, snapshots.
 
-use tickdeck_book::hash::Width;
-use tickdeck_book::{BooksConfig, Channel, Itch, KeyScope, Record};
+use tickdeck_book::{Channel, Record};
+use tickdeck_wire::itch50::{AddOrderFields, Side, Stock};
 use tickdeck_wire::record::{
     GapEvent, JournalHole, LossReason, LostEvent, SessionEvent, SessionEventKind, SnapshotEvent,
     kind,
@@ -9,6 +9,7 @@ use tickdeck_wire::record::{
 
 use super::itch::{SESSION, day, file};
 use crate::targets::book_itch::SMALL;
+use crate::targets::snapshot::{RANKED, WIDE};
 
 /// Runs of a generated day, from its opening and from its middle.
 pub(crate) fn itch_blocks() -> Vec<Vec<u8>> {
@@ -82,32 +83,55 @@ pub(crate) fn records() -> Vec<Vec<u8>> {
     vec![plain, filled.concat(), lost.concat()]
 }
 
-/// Snapshots without their digest, which the target makes: of a channel with orders, and of books
-/// with wide numbers and priorities.
+/// Snapshots without their digest, which the target makes: of books with orders, narrow and wide;
+/// with quantities whose sum exceeds 64 bits; of books with priorities, empty.
 pub(crate) fn snapshots() -> Vec<Vec<u8>> {
-    let wide = BooksConfig {
-        scope: KeyScope::Book,
-        has_priorities: true,
-        width: Width::Wide,
-        ..SMALL
+    let filled = |config, messages: Vec<Vec<u8>>| {
+        let mut channel = Channel::new(config);
+        channel.apply(Record {
+            seq: 1,
+            kind: kind::DATA,
+            venue_seq: 1,
+            rx_ns: 5,
+            payload: &file(messages),
+        });
+        encoded(&channel)
     };
-    let mut narrow = Channel::new(SMALL);
-    narrow.apply(Record {
-        seq: 1,
-        kind: kind::DATA,
-        venue_seq: 1,
-        rx_ns: 5,
-        payload: &file(orders(40)),
-    });
-    let empty = Channel::with(Itch::new(wide));
-    [narrow, empty]
-        .iter()
-        .map(|channel| {
-            let mut bytes = Vec::new();
-            channel.encode_snapshot(b"fuzzed journal  ", 7, &mut bytes);
-            bytes
-        })
-        .collect()
+    let mut sums = filled(WIDE, (1..4).map(marked).collect());
+    let mark = u64::from(MARK).to_le_bytes();
+    let places: Vec<usize> = (0..sums.len() - 8)
+        .filter(|at| sums[*at..at + 8] == mark)
+        .collect();
+    for at in places {
+        sums[at..at + 8].fill(0xFF);
+    }
+    let (narrow, wide) = (filled(SMALL, orders(40)), filled(WIDE, orders(40)));
+    vec![narrow, wide, sums, encoded(&Channel::new(RANKED))]
+}
+
+/// Shares that are found again in a snapshot.
+const MARK: u32 = 0x00AB_CDEF;
+
+/// An add with those shares, all at one price.
+fn marked(order_reference: u64) -> Vec<u8> {
+    AddOrderFields {
+        stock_locate: 1,
+        tracking_number: 0,
+        timestamp_ns: 0,
+        order_reference,
+        side: Side::Buy,
+        shares: MARK,
+        stock: Stock(*b"FUZZ    "),
+        price: 100,
+    }
+    .encode()
+    .to_vec()
+}
+
+fn encoded(channel: &Channel) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    channel.encode_snapshot(b"fuzzed journal  ", 7, &mut bytes);
+    bytes
 }
 
 /// The first messages of a day that concern orders, a directory before them.

@@ -3,7 +3,8 @@
 use tickdeck_wire::glimpse::SnapshotEnd;
 use tickdeck_wire::ledger::{LedgerNote, LedgerRow, WORDS};
 use tickdeck_wire::record::{
-    GapEvent, JournalHole, LossReason, LostEvent, SessionEvent, SessionEventKind, SnapshotEvent,
+    Checkpoint, GapEvent, JournalHole, LossReason, LostEvent, SessionEvent, SessionEventKind,
+    SnapshotEvent,
 };
 use tickdeck_wire::replay::{Frame, Refusal, Request};
 use tickdeck_wire::soupbintcp::{
@@ -109,6 +110,14 @@ pub(crate) fn payloads() -> Vec<Vec<u8>> {
         to: 6,
         reason: 1,
     };
+    let checkpoint = Checkpoint {
+        cursor: 9,
+        messages: 1_000_000,
+        next_sequence: 1_000_001,
+        state_hash: 0x1234_5678_9ABC_DEF0,
+        books: 500,
+        trust: Checkpoint::GOOD,
+    };
     let words = std::array::from_fn::<u64, WORDS, _>(|index| index as u64);
     let row = LedgerRow::from_words([7; 16], SESSION, &words);
     let note = LedgerNote {
@@ -124,6 +133,7 @@ pub(crate) fn payloads() -> Vec<Vec<u8>> {
         session.encode().to_vec(),
         snapshot.encode().to_vec(),
         hole.encode().to_vec(),
+        checkpoint.encode().to_vec(),
         row.encode().to_vec(),
         note.encode(&mut out).to_vec(),
     ]

@@ -43,11 +43,15 @@ fn check(messages: impl Iterator<Item = Vec<u8>>) {
         slow.apply(&message);
         assert_eq!(books.check_invariants(), Ok(()));
         slow.compare(&books);
+        if sequence % 16 == 0 {
+            slow.compare_hashes(&books);
+        }
         assert_eq!(books.counters().messages, sequence);
         if let Some(fault) = applied.fault {
             assert!(books.counters().fault(fault) > 0);
         }
     }
+    slow.compare_hashes(&books);
 }
 
 /// Kind, two references, price, shares, and where it is.

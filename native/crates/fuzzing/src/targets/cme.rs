@@ -49,8 +49,20 @@ fn check(bytes: &[u8], message: &Message<'_>) {
         return;
     };
     check_groups(layout, behind, message);
+    check_view(message);
     check_entries(layout, message);
     check_snapshots(message);
+}
+
+/// A message whose groups were accepted has a view, and all of it can be read.
+fn check_view(message: &Message<'_>) {
+    let (groups, view) = (message.groups(), message.view());
+    assert_eq!(groups.err(), view.as_ref().err().copied());
+    let Ok(view) = view else {
+        return;
+    };
+    assert!(!format!("{view:?}").is_empty());
+    assert!(matches!(message.price_exponent(), -7 | -9));
 }
 
 /// Groups that were accepted account for every byte behind the root, unless the version is newer.
@@ -60,7 +72,8 @@ fn check_groups(layout: &Layout, behind: &[u8], message: &Message<'_>) {
     };
     assert!(message.root().len() >= layout.root_len);
     let mut used = 0;
-    for (group, layout) in [groups.first(), groups.second()].iter().zip(layout.groups) {
+    for (index, layout) in layout.groups.iter().enumerate() {
+        let group = groups.get(index);
         assert_eq!(group.len(), group.entries().count());
         assert_eq!(group.is_empty(), group.len() == 0);
         for (index, entry) in group.entries().enumerate() {

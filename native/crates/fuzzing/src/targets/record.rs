@@ -1,7 +1,9 @@
 //! Payloads of our own records: what was read is written to the same bytes, but for padding.
 
 use tickdeck_wire::ledger::{LedgerNote, LedgerRow};
-use tickdeck_wire::record::{GapEvent, JournalHole, LostEvent, SessionEvent, SnapshotEvent};
+use tickdeck_wire::record::{
+    Checkpoint, GapEvent, JournalHole, LostEvent, SessionEvent, SnapshotEvent,
+};
 
 pub(crate) fn run(bytes: &[u8]) {
     if let Ok(event) = GapEvent::decode(bytes) {
@@ -22,6 +24,10 @@ pub(crate) fn run(bytes: &[u8]) {
     if let Ok(hole) = JournalHole::decode(bytes) {
         assert_eq!(hole.encode()[..17], bytes[..17]);
         assert_eq!(JournalHole::decode(&hole.encode()), Ok(hole));
+    }
+    if let Ok(checkpoint) = Checkpoint::decode(bytes) {
+        assert_eq!(checkpoint.encode()[..37], bytes[..37]);
+        assert_eq!(Checkpoint::decode(&checkpoint.encode()), Ok(checkpoint));
     }
     if let Ok(row) = LedgerRow::decode(bytes) {
         assert_eq!(LedgerRow::decode(&row.encode()), Ok(row));

@@ -10,16 +10,21 @@ use super::book_itch::SMALL;
 /// Where the file's length stands.
 const LENGTH_AT: usize = 72;
 
-/// Prices and quantities of 64 bits, and priorities.
-const WIDE: BooksConfig = BooksConfig {
-    scope: KeyScope::Book,
-    has_priorities: true,
+/// Prices and quantities of 64 bits.
+pub(crate) const WIDE: BooksConfig = BooksConfig {
     width: Width::Wide,
     ..SMALL
 };
 
+/// Priorities as well, and references that are unique within an instrument.
+pub(crate) const RANKED: BooksConfig = BooksConfig {
+    scope: KeyScope::Book,
+    has_priorities: true,
+    ..WIDE
+};
+
 pub(crate) fn run(bytes: &[u8]) {
-    for config in [SMALL, WIDE] {
+    for config in [SMALL, WIDE, RANKED] {
         check(bytes, config);
         let mut whole = bytes.to_vec();
         if let Some(field) = whole.get_mut(LENGTH_AT..LENGTH_AT + 8) {

@@ -72,6 +72,11 @@ impl Instruments {
         self.orders.iter_mut().map(|(id, orders)| (*id, orders))
     }
 
+    /// Every book by price, then every book by order.
+    pub(super) fn all(&self) -> (&BTreeMap<i32, Prices>, &BTreeMap<i32, Orders>) {
+        (&self.prices, &self.orders)
+    }
+
     pub(super) fn trust(&self, security_id: i32, book: Book) -> Option<Trust> {
         match book {
             Book::Prices => self.prices.get(&security_id).map(|prices| prices.trust),

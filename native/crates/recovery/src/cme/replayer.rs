@@ -6,6 +6,8 @@ use super::instruments::{Instruments, Orders, Prices};
 use super::queue::Queue;
 use super::{Book, Cycle, Trust};
 
+mod saved;
+
 /// Limits of a [`Replayer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplayerConfig {
@@ -77,6 +79,15 @@ pub trait Output {
     fn load(&mut self, cycle: &Cycle);
     /// The book's next update.
     fn apply(&mut self, entry: Entry<'_>);
+    /// An update of a book that is suspect. It will be applied when a cycle has come; until then it
+    /// may be shown, but nothing proves it.
+    fn show(&mut self, entry: Entry<'_>) {
+        let _ = entry;
+    }
+    /// All entries of the message have been put out, or it has none.
+    fn after(&mut self, message: &Message<'_>) {
+        let _ = message;
+    }
     /// The book is trusted like this from here on.
     fn trust(&mut self, security_id: i32, book: Book, trust: Trust);
 }
@@ -150,6 +161,7 @@ impl Replayer {
         self.last = sequence;
         for message in packet.messages() {
             self.on_message(&message, out);
+            out.after(&message);
         }
         if self.suspects > 0 {
             self.counters.dropped_packets += self.queue.push(sequence, packet.bytes());
@@ -179,6 +191,30 @@ impl Replayer {
             self.queue.clear();
         }
         true
+    }
+
+    /// No packet before this one will come: what is missing is lost, although none behind it came
+    /// yet.
+    pub fn skip_to(&mut self, sequence: u32, out: &mut impl Output) {
+        if self.last > 0 && sequence > self.last + 1 {
+            self.on_gap(sequence, out);
+            self.last = sequence - 1;
+        }
+    }
+
+    /// What was applied to the book contradicts it: its next cycle is waited for.
+    pub fn distrust(&mut self, security_id: i32, book: Book, out: &mut impl Output) {
+        let since = self.last.saturating_add(1);
+        let trust = match book {
+            Book::Prices => self.instruments.prices(security_id).map(|b| &mut b.trust),
+            Book::Orders => self.instruments.orders(security_id).map(|b| &mut b.trust),
+        };
+        if let Some(trust) = trust.filter(|trust| **trust == Trust::Good) {
+            *trust = Trust::Suspect { since };
+            let trust = *trust;
+            self.suspects += 1;
+            out.trust(security_id, book, trust);
+        }
     }
 
     /// The numbers of the channel begin again, as each week: everything is forgotten.
@@ -277,9 +313,12 @@ impl Replayer {
                 }
                 self.suspects += 1;
                 out.trust(security_id, Book::Prices, trust);
+                out.show(entry_of(update, message, sequence));
             }
             // It stays in the queue until a cycle comes.
-            Trust::Suspect { .. } | Trust::Rebuilding => {}
+            Trust::Suspect { .. } | Trust::Rebuilding => {
+                out.show(entry_of(update, message, sequence));
+            }
         }
     }
 
@@ -310,6 +349,7 @@ impl Replayer {
             out.apply(entry_of(update, message, sequence));
         } else {
             self.suspects += 1;
+            out.show(entry_of(update, message, sequence));
         }
     }
 
@@ -335,6 +375,7 @@ impl Replayer {
             }
         };
         if orders.trust != Trust::Good {
+            out.show(order_entry_of(order, message, sequence));
             return;
         }
         if sequence <= orders.includes {

@@ -286,6 +286,21 @@ impl<'a> Message<'a> {
         })
     }
 
+    /// Time and place in the event of an incremental message; `None` of others.
+    pub fn incremental(&self) -> Option<IncrementalRoot<'a>> {
+        let is_incremental = matches!(
+            self.template_id,
+            template::CHANNEL_RESET
+                | template::BOOK..=template::VOLUME
+                | template::TRADE_SUMMARY
+                | template::ORDER_BOOK
+                | template::BOOK_9..=template::SESSION_STATISTICS_9
+        );
+        is_incremental
+            .then(|| IncrementalRoot::read(self.root))
+            .flatten()
+    }
+
     /// Power of ten of the message's prices: −7, or −9 since version 9.
     pub fn price_exponent(&self) -> i8 {
         price_exponent(self.template_id)

@@ -9,15 +9,13 @@ use tickdeck_book::{BooksConfig, Phase, TickRules};
 use tickdeck_net::clock;
 use tickdeck_stats::{Header, State};
 
+use super::answers::{BookDepth, BookList, DepthKind};
 use super::checkpoints::Own;
-use super::commands::{
-    Answer, BookDepth, BookList, DrainDeadline, LIST_LIMIT, Place, Query, Request,
-};
+use super::commands::{Answer, DrainDeadline, LIST_LIMIT, Query, Request};
 use super::feed::{Feed, Stage};
 use super::handover::Handover;
 use super::metrics::Metrics;
 use super::patrol::Patrol;
-use super::report::{BookSummary, Depth};
 use super::snapshots::{Snapshots, Written};
 use super::venue::{BookChannel, VenueKind};
 use crate::control::ControlError;
@@ -216,6 +214,8 @@ impl Duty {
             return Ok(());
         }
         self.is_ready = true;
+        let messages = self.channel.books().counters().messages;
+        self.checkpoint_due = messages.saturating_add(self.agent.settings.checkpoint_messages);
         self.agent
             .header
             .set_sub_state(State::Ready, Stage::Ring as u32);
@@ -238,8 +238,12 @@ impl Duty {
                     let list = self.list(*hashes, *offset);
                     request.answer(Ok(list));
                 }
-                Query::Depth { symbol, levels } => {
-                    let depth = self.depth(symbol, *levels);
+                Query::Depth {
+                    symbol,
+                    kind,
+                    levels,
+                } => {
+                    let depth = self.depth(symbol, *kind, *levels);
                     request.answer(depth);
                 }
                 Query::Snapshot if self.agent.feed.log_id().is_none() => {
@@ -253,36 +257,21 @@ impl Duty {
         count
     }
 
-    fn place(&self) -> Place {
-        Place::of(&self.channel)
-    }
-
     fn list(&self, hashes: bool, offset: usize) -> Answer {
-        let books = self.channel.books();
-        let mut views: Vec<_> = books.iter().collect();
-        views.sort_by_key(|book| book.symbol());
-        let shown = views.into_iter().skip(offset).take(LIST_LIMIT);
-        Answer::List(BookList {
-            books: shown.map(|book| BookSummary::of(book, hashes)).collect(),
-            total: books.len(),
-            place: self.place(),
-        })
+        Answer::List(BookList::of(&self.channel, hashes, offset, LIST_LIMIT))
     }
 
-    fn depth(&self, symbol: &str, levels: usize) -> Result<Answer, ControlError> {
-        let book = self
-            .channel
-            .books()
-            .by_symbol(symbol.as_bytes())
-            .ok_or_else(|| {
-                let text = format!("there is no book of {symbol:?}; book.list names them");
-                ControlError::new("NOT_FOUND", text)
-            })?;
-        Ok(Answer::Depth(Box::new(BookDepth {
-            summary: BookSummary::of(book, false),
-            depth: Depth::of(book, levels),
-            place: self.place(),
-        })))
+    fn depth(
+        &self,
+        symbol: &str,
+        kind: Option<DepthKind>,
+        levels: usize,
+    ) -> Result<Answer, ControlError> {
+        let depth = BookDepth::of(&self.channel, symbol, kind, levels).ok_or_else(|| {
+            let text = format!("there is no such book of {symbol:?}; book.list names them");
+            ControlError::new("NOT_FOUND", text)
+        })?;
+        Ok(Answer::Depth(Box::new(depth)))
     }
 
     fn status(&self) -> Answer {
@@ -302,7 +291,7 @@ impl Duty {
             "sequence_errors": self.channel.counters().sequence_errors,
             "lost_messages": self.channel.counters().lost_messages,
             "faults": books.counters().faults_total(),
-            "books": books.len(),
+            "books": books.len() + books.price_books().len(),
             "orders": books.order_count(),
             "suspect": books.suspect_count(),
             "trust": trust.name(),
@@ -354,10 +343,10 @@ impl Duty {
         if every == 0 || messages < self.checkpoint_due || !is_live || !handover.is_idle() {
             return 0;
         }
-        let is_first = std::mem::replace(&mut self.checkpoint_due, messages + every) == 0;
-        let Some(log_id) = feed.log_id().filter(|_| !is_first) else {
+        let Some(log_id) = feed.log_id() else {
             return 0;
         };
+        self.checkpoint_due = messages.saturating_add(every);
         let own = Own::of(&self.channel);
         feed.checkpoints_mut().remember(own);
         handover.give(log_id, own.checkpoint);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::report::{BookSummary, Depth, ScaleView};
+use super::answers::{BookDepth, BookList, DepthKind};
 use super::venue::BookChannel;
 use crate::control::{Call, ControlError};
 use crate::lifecycle::StopFlag;
@@ -27,7 +27,7 @@ pub(crate) const OPS: [&str; 6] = [
 ];
 
 /// Books in one answer, so that it stays below 1 MiB; `offset` asks for the others.
-pub(crate) const LIST_LIMIT: usize = 2_000;
+pub(crate) const LIST_LIMIT: usize = 1_500;
 
 /// Levels per side in one answer.
 const LEVELS_LIMIT: u64 = 5_000;
@@ -54,6 +54,8 @@ pub(crate) enum Query {
     Depth {
         /// The instrument.
         symbol: String,
+        /// By order, by price, or implied; by order first when it was not said.
+        kind: Option<DepthKind>,
         /// Levels per side.
         levels: usize,
     },
@@ -78,32 +80,6 @@ pub(crate) enum Answer {
     Depth(Box<BookDepth>),
 }
 
-/// Some of the books.
-#[derive(Debug, Serialize)]
-pub(crate) struct BookList {
-    /// Books in the order of their symbols.
-    pub(crate) books: Vec<BookSummary>,
-    /// How many there are in all.
-    pub(crate) total: usize,
-    /// Where in the stream this holds.
-    #[serde(flatten)]
-    pub(crate) place: Place,
-}
-
-/// One book with its best levels.
-#[derive(Debug, Serialize)]
-pub(crate) struct BookDepth {
-    /// The book in numbers.
-    #[serde(flatten)]
-    pub(crate) summary: BookSummary,
-    /// Its best levels.
-    #[serde(flatten)]
-    pub(crate) depth: Depth,
-    /// Where in the stream this holds.
-    #[serde(flatten)]
-    pub(crate) place: Place,
-}
-
 /// Where in the stream an answer holds.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Place {
@@ -113,9 +89,6 @@ pub(crate) struct Place {
     pub(crate) messages: u64,
     /// Venue sequence number of the next message.
     pub(crate) next_sequence: Option<u64>,
-    /// How its prices and quantities are read.
-    #[serde(flatten)]
-    pub(crate) scale: ScaleView,
 }
 
 impl Place {
@@ -125,7 +98,6 @@ impl Place {
             cursor: channel.cursor(),
             messages: channel.books().counters().messages,
             next_sequence: channel.next_sequence(),
-            scale: ScaleView::of(channel.books()),
         }
     }
 }
@@ -212,8 +184,17 @@ fn depth_query(call: &Call<'_>) -> Result<Query, ControlError> {
         let text = format!("book.depth: argument levels is {levels}, wanted 1 to {LEVELS_LIMIT}");
         return Err(ControlError::invalid_args(text));
     }
+    let kind = match call.str("kind")? {
+        None => None,
+        Some(name) => Some(DepthKind::named(name).ok_or_else(|| {
+            let text =
+                format!("book.depth: argument kind is {name:?}, wanted order, price or implied");
+            ControlError::invalid_args(text)
+        })?),
+    };
     Ok(Query::Depth {
         symbol: symbol.to_owned(),
+        kind,
         levels: levels as usize,
     })
 }

@@ -181,7 +181,8 @@ impl Metrics {
         self.next_sequence.set(channel.next_sequence().unwrap_or(0));
         self.lag.set(feed.lag(channel.cursor()));
         self.suspect.set(books.suspect_count() as u64);
-        self.books.set(books.len() as u64);
+        self.books
+            .set((books.len() + books.price_books().len()) as u64);
         self.orders.set(books.order_count() as u64);
         self.trust.set(books.channel_trust().code());
     }

@@ -29,7 +29,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tickdeck_book::{BookView, BooksConfig};
+use tickdeck_book::{BookView, BooksConfig, Symbol};
 
 use super::venue::BookChannel;
 use crate::exit::{Code, Failure};
@@ -64,6 +64,10 @@ pub(crate) struct OfflineArgs {
     /// that gets MoldUDP64 messages.
     #[arg(long, value_name = "GROUP:PORT")]
     destination: Option<SocketAddr>,
+    /// Of a capture of CME or EOBI packets, the lines of the channel; they are merged as
+    /// `tickdeck-rx offline` does.
+    #[arg(long, value_name = "A=GROUP:PORT,B=GROUP:PORT")]
+    lines: Vec<String>,
     /// Print a checkpoint after every N-th message.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     every: Option<u64>,
@@ -103,7 +107,11 @@ pub(crate) struct OfflineArgs {
 
 impl OfflineArgs {
     fn wants(&self, book: BookView<'_>) -> bool {
-        let wants = |symbol: &String| symbol.as_bytes() == book.symbol().as_bytes();
+        self.wants_symbol(book.symbol())
+    }
+
+    fn wants_symbol(&self, name: Symbol) -> bool {
+        let wants = |symbol: &String| symbol.as_bytes() == name.as_bytes();
         self.symbol.is_empty() || self.symbol.iter().any(wants)
     }
 }
@@ -137,7 +145,7 @@ pub(crate) fn run(args: &OfflineArgs) -> Result<Code, Failure> {
 
 /// Opens the input where a walk to these points may begin.
 fn begin(args: &OfflineArgs, wanted: &[Wanted]) -> Result<(Input, BookChannel, Points), Failure> {
-    let mut input = Input::open(&args.input, args.destination)?;
+    let mut input = Input::open(&args.input, args)?;
     check(args, &mut input, wanted)?;
     let on_journal = |error: &dyn std::fmt::Display| cannot_read(&args.input, error);
     let (mut session_from, mut restored) = (0, None);

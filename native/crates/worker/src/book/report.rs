@@ -1,7 +1,7 @@
 //! Books as JSON, the same shapes offline and on the control socket.
 
 use serde::Serialize;
-use tickdeck_book::{BookView, Books, Fault, LevelView, Side, hash};
+use tickdeck_book::{BookView, Books, Fault, LevelView, Scale, Side, hash};
 
 /// One book in a few numbers.
 #[derive(Clone, Debug, Serialize)]
@@ -28,6 +28,9 @@ pub(crate) struct BookSummary {
     /// Ticks between best bid and best ask.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) spread_ticks: Option<u64>,
+    /// How its prices and quantities are read.
+    #[serde(flatten)]
+    pub(crate) scale: ScaleView,
     /// GOOD, SUSPECT, REBUILDING or STALE.
     pub(crate) trust: &'static str,
     /// Venue sequence number from which on the book may be wrong.
@@ -57,7 +60,7 @@ pub(crate) struct Depth {
     pub(crate) asks: Vec<LevelView>,
 }
 
-/// Decimals of the integers in an answer.
+/// Decimals of the integers of a book.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct ScaleView {
     /// A price of 1 is 10 to the minus this.
@@ -68,8 +71,7 @@ pub(crate) struct ScaleView {
 
 impl ScaleView {
     /// Those of a channel's books.
-    pub(crate) fn of(books: &Books) -> Self {
-        let scale = books.config().scale;
+    pub(crate) fn of(scale: Scale) -> Self {
         Self {
             price_decimals: scale.price_decimals,
             quantity_decimals: scale.quantity_decimals,
@@ -95,6 +97,7 @@ impl BookSummary {
             crossed: book.is_crossed(),
             tick: book.tick(),
             spread_ticks: book.spread_ticks(),
+            scale: ScaleView::of(book.scale()),
             trust: trust.name(),
             suspect_since: trust.doubt().map(|doubt| doubt.since),
             suspect_cause: trust.doubt().map(|doubt| doubt.cause.name()),

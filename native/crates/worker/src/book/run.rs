@@ -118,6 +118,7 @@ fn supervise(
 fn venue_of(exchange: &Exchange) -> Result<VenueKind, Failure> {
     match exchange.decoder {
         Decoder::Itch50 => Ok(VenueKind::Itch50),
+        Decoder::CmeMdp3 => Ok(VenueKind::CmeMdp3),
         other => Err(Failure::new(
             Code::Config,
             format!("decoder {other:?} makes no books; set book.enabled to false"),

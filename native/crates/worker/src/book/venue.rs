@@ -3,13 +3,23 @@
 use tickdeck_book::{Books, BooksConfig, Cause, Channel, Crossing, Itch, Run, Taken, Venue};
 use tickdeck_wire::record::SnapshotEvent;
 
+mod cme;
+
+use cme::CmeVenue;
+
 /// A channel of any venue.
 pub(crate) type BookChannel = Channel<AnyVenue>;
 
 /// One of the venues.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each channel, and it is called for every message"
+)]
 pub(crate) enum AnyVenue {
     /// TotalView-ITCH 5.0.
     Itch(Itch),
+    /// CME MDP 3.0.
+    Cme(CmeVenue),
 }
 
 /// What a channel carries.
@@ -17,12 +27,18 @@ pub(crate) enum AnyVenue {
 pub(crate) enum VenueKind {
     /// TotalView-ITCH 5.0.
     Itch50,
+    /// CME MDP 3.0.
+    CmeMdp3,
 }
 
 impl VenueKind {
     /// Whose books are made of a journal with this schema, see `rx/protocol.rs`.
     pub(crate) fn of_schema(schema_id: u32) -> Option<Self> {
-        (schema_id == 1).then_some(Self::Itch50)
+        match schema_id {
+            1 => Some(Self::Itch50),
+            2 => Some(Self::CmeMdp3),
+            _ => None,
+        }
     }
 
     /// Empty books of this venue with the sizes of `config`, before record 1.
@@ -34,6 +50,7 @@ impl VenueKind {
     pub(crate) fn venue(self, config: BooksConfig) -> AnyVenue {
         match self {
             Self::Itch50 => AnyVenue::Itch(Itch::new(config)),
+            Self::CmeMdp3 => AnyVenue::Cme(CmeVenue::new(config)),
         }
     }
 }
@@ -43,6 +60,7 @@ macro_rules! each {
     ($any:expr, $venue:ident => $call:expr) => {
         match $any {
             AnyVenue::Itch($venue) => $call,
+            AnyVenue::Cme($venue) => $call,
         }
     };
 }

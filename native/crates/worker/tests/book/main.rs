@@ -1,8 +1,11 @@
 //! `tickdeck-book` as a process, beside a receiver made of the real ring, journal and stats file.
 
+mod checkpoints;
 mod compare;
 mod flow;
 mod following;
+mod integrity;
+mod live;
 mod offline;
 mod receiver;
 mod restarts;

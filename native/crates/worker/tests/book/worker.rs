@@ -227,7 +227,8 @@ pub(crate) fn snapshot_dir(root: &Path) -> PathBuf {
     root.join("snapshots")
 }
 
-fn spec(root: &Path, dir: &Path, incarnation: &str) -> Value {
+/// A spec of this worker; one of its receiver differs in kind and lines.
+pub(crate) fn spec(root: &Path, dir: &Path, incarnation: &str) -> Value {
     let line = |name: &str, group: &str| {
         json!({"name": name, "group": group, "port": 31001, "interface": "127.0.0.1",
                "source": null, "receive": "recvmmsg"})

@@ -18,3 +18,4 @@ mod sources;
 mod steady;
 mod stream;
 mod venue;
+mod venue_books;

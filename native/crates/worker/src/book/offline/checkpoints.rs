@@ -11,6 +11,7 @@ use tickdeck_book::{BookView, Books, Record, StreamCounters};
 use super::point::Points;
 use super::walk::{Place, Visitor, Walked};
 use super::{OfflineArgs, text};
+use crate::book::price_report::{self, PriceSummary};
 use crate::book::report::{self, BookSummary, Depth};
 
 /// Prints checkpoints as they are reached, then the end.
@@ -105,6 +106,7 @@ impl<'a> Checkpoints<'a> {
         }
         let wanted = books.iter().filter(|book| self.args.wants(*book));
         let summaries: Vec<BookSummary> = wanted.map(|book| BookSummary::of(book, true)).collect();
+        let by_price = price_books(self.args, books);
         let faults = report::faults(books);
         let messages = books.counters().messages;
         if self.args.json {
@@ -112,15 +114,18 @@ impl<'a> Checkpoints<'a> {
                 .into_iter()
                 .map(|(reason, count)| (reason.to_owned(), count.into()))
                 .collect();
-            let last = json!({
+            let mut last = json!({
                 "messages": messages,
-                "books": summaries,
+                "books": all_books(&summaries, &by_price, books)?,
                 "faults": faults,
                 "narrowed": end.narrowed,
                 "stream": end.stream.as_ref().map(stream_json),
                 "place": end.walked.place,
                 "stopped": end.walked.stopped,
             });
+            if let Some(counters) = price_report::counters(books) {
+                last["entries"] = serde_json::to_value(counters)?;
+            }
             let opening = if self.separator == OPENING {
                 OPENING
             } else {
@@ -133,10 +138,13 @@ impl<'a> Checkpoints<'a> {
             } else {
                 ""
             };
-            let books = summaries.len();
-            writeln!(self.out, "{messages} messages, {books} books{stopped}")?;
+            let count = summaries.len() + by_price.len();
+            writeln!(self.out, "{messages} messages, {count} books{stopped}")?;
             for summary in &summaries {
                 writeln!(self.out, "{}", text::line(summary))?;
+            }
+            for summary in &by_price {
+                writeln!(self.out, "{}", summary.line())?;
             }
             for (reason, count) in faults {
                 writeln!(self.out, "fault {reason}: {count}")?;
@@ -190,6 +198,11 @@ impl<'a> Checkpoints<'a> {
                 text::depth(&mut self.out, &point.depth, "  ")?;
             }
         }
+        for summary in price_books(args, books) {
+            let mut value = serde_json::to_value(place)?;
+            value["wanted"] = args.at[index].text.clone().into();
+            self.price_book(value, &summary, &args.at[index].text)?;
+        }
         Ok(())
     }
 
@@ -203,7 +216,29 @@ impl<'a> Checkpoints<'a> {
                 writeln!(self.out, "message {message}: {}", text::line(&summary))?;
             }
         }
+        for summary in price_books(args, books) {
+            let value = json!({ "message": message });
+            self.price_book(value, &summary, &format!("message {message}"))?;
+        }
         Ok(())
+    }
+
+    /// Prints a book by price behind what says where: an object in JSON, or a text.
+    fn price_book(
+        &mut self,
+        mut value: Value,
+        summary: &PriceSummary,
+        place: &str,
+    ) -> io::Result<()> {
+        if !self.args.json {
+            return writeln!(self.out, "{place}: {}", summary.line());
+        }
+        if let (Value::Object(value), Value::Object(summary)) =
+            (&mut value, serde_json::to_value(summary)?)
+        {
+            value.extend(summary);
+        }
+        self.json(&value)
     }
 
     fn json(&mut self, value: &Value) -> io::Result<()> {
@@ -211,6 +246,35 @@ impl<'a> Checkpoints<'a> {
         self.separator = ",";
         Ok(())
     }
+}
+
+/// The books by price that are wanted; none of a venue that has orders only.
+fn price_books(args: &OfflineArgs, books: &Books) -> Vec<PriceSummary> {
+    let wanted = books.price_books().iter();
+    let wanted = wanted.filter(|book| args.wants_symbol(book.symbol()));
+    wanted
+        .map(|book| PriceSummary::of(books, book, args.levels))
+        .collect()
+}
+
+/// Books by order, then books by price, each with which it is where there are both.
+fn all_books(
+    by_order: &[BookSummary],
+    by_price: &[PriceSummary],
+    books: &Books,
+) -> io::Result<Vec<Value>> {
+    let mut all = Vec::new();
+    for book in by_order {
+        let mut value = serde_json::to_value(book)?;
+        if price_report::counters(books).is_some() {
+            value["book"] = "order".into();
+        }
+        all.push(value);
+    }
+    for book in by_price {
+        all.push(serde_json::to_value(book)?);
+    }
+    Ok(all)
 }
 
 fn checkpoint(message: u64, book: BookView<'_>, levels: usize) -> Value {

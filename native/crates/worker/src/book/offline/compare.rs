@@ -174,7 +174,7 @@ fn pass(
     path: &Path,
     visitor: &mut impl events::Watcher,
 ) -> Result<(), Failure> {
-    let mut input = Input::open(path, args.destination)?;
+    let mut input = Input::open(path, args)?;
     let mut channel = empty(args.protocol, &input);
     let mut counting = events::Counting::new(visitor);
     let walked = walk(&mut input, &mut channel, args.protocol, &mut counting);

@@ -14,10 +14,12 @@ use tickdeck_journal::Reader as Journal;
 use tickdeck_wire::binaryfile::Messages;
 use tickdeck_wire::record::kind;
 
-use super::cannot_read;
 use super::mender::Mender;
+use super::{OfflineArgs, cannot_read};
 use crate::capture::{self, is_capture};
 use crate::exit::{Code, Failure};
+use crate::rx::Wire;
+use crate::rx::offline::Merged;
 
 /// Read at a time; any message (at most 64 KiB) fits.
 const PIECE_BYTES: usize = 1 << 20;
@@ -30,11 +32,27 @@ pub(super) enum Input {
     Journal(Box<Journal>),
     /// Messages without records of their own.
     Messages(Box<Pieces>),
+    /// The packets of a capture's lines, merged.
+    Packets(Box<Merged>),
 }
 
 impl Input {
     /// Opens what lies at `path`, told by its content and not by its name.
-    pub(super) fn open(path: &Path, destination: Option<SocketAddr>) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// What cannot be read, or a choice of packets that the input or the protocol does not allow.
+    pub(super) fn open(path: &Path, args: &OfflineArgs) -> Result<Self, Failure> {
+        let destination = args.destination;
+        if let Some(wire) = args.protocol.packets()
+            && !path.is_dir()
+        {
+            return Ok(Self::Packets(Box::new(packets(path, args, wire)?)));
+        }
+        if !args.lines.is_empty() {
+            let text = "--lines merges the packets of a capture; here are none of a protocol that \
+                        numbers packets";
+            return Err(Failure::new(Code::Config, text));
+        }
         if path.is_dir() {
             refuse_destination(path, destination)?;
             let journal = Journal::open(path).map_err(|error| cannot_read(path, error))?;
@@ -72,6 +90,13 @@ impl Input {
                 }))
             }
             Self::Messages(pieces) => pieces.next(),
+            Self::Packets(packets) => Ok(packets.next().map(|record| Record {
+                seq: record.seq,
+                kind: record.kind,
+                venue_seq: record.venue_seq,
+                rx_ns: record.rx_ns,
+                payload: record.payload,
+            })),
         }
     }
 
@@ -79,7 +104,7 @@ impl Input {
     pub(super) fn journal(&mut self) -> Option<&mut Journal> {
         match self {
             Self::Journal(journal) => Some(journal),
-            Self::Messages(_) => None,
+            Self::Messages(_) | Self::Packets(_) => None,
         }
     }
 
@@ -87,17 +112,33 @@ impl Input {
     pub(super) fn first_record(&self) -> u64 {
         match self {
             Self::Journal(journal) => journal.first_seq(),
-            Self::Messages(_) => 1,
+            Self::Messages(_) | Self::Packets(_) => 1,
         }
     }
 
     /// Messages whose stock field was wider than the specification's and was cut.
     pub(super) fn narrowed(&self) -> u64 {
         match self {
-            Self::Journal(_) => 0,
+            Self::Journal(_) | Self::Packets(_) => 0,
             Self::Messages(pieces) => pieces.mender.narrowed(),
         }
     }
+}
+
+/// The merged packets of a capture.
+fn packets(path: &Path, args: &OfflineArgs, wire: Wire) -> Result<Merged, Failure> {
+    let is_capture = is_capture(path).map_err(|error| cannot_read(path, error))?;
+    if !is_capture || args.lines.is_empty() {
+        let text = format!(
+            "books of {} are made of a journal, or of a capture with --lines \
+             A=GROUP:PORT,B=GROUP:PORT: {}",
+            args.protocol.name(),
+            path.display()
+        );
+        return Err(Failure::new(Code::Config, text));
+    }
+    refuse_destination(path, args.destination)?;
+    Merged::read(path, &args.lines, wire)
 }
 
 /// A file of message blocks, given in pieces of whole messages.

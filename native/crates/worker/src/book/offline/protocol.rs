@@ -1,15 +1,19 @@
 //! What the offline tools must know of a protocol beside its books.
 
 use clap::ValueEnum;
-use tickdeck_wire::itch50;
+use tickdeck_wire::{cme, itch50};
 
 use crate::book::venue::VenueKind;
+use crate::rx::Wire;
 
 /// Formats that books can be built from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Protocol {
     /// TotalView-ITCH 5.0.
     Itch50,
+    /// CME MDP 3.0.
+    #[value(name = "cme_mdp3")]
+    CmeMdp3,
 }
 
 impl Protocol {
@@ -17,21 +21,35 @@ impl Protocol {
     pub(super) fn venue(self) -> VenueKind {
         match self {
             Self::Itch50 => VenueKind::Itch50,
+            Self::CmeMdp3 => VenueKind::CmeMdp3,
+        }
+    }
+
+    /// What it is called in configurations.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Itch50 => "itch50",
+            Self::CmeMdp3 => "cme_mdp3",
+        }
+    }
+
+    /// How the packets of a capture are merged, where packets are numbered; `None` where messages
+    /// are.
+    pub(super) fn packets(self) -> Option<Wire> {
+        match self {
+            Self::Itch50 => None,
+            Self::CmeMdp3 => Some(Wire::CmeMdp3),
         }
     }
 
     /// Whether each message has a sequence number; else each packet has.
     pub(super) fn numbers_messages(self) -> bool {
-        match self {
-            Self::Itch50 => true,
-        }
+        self == Self::Itch50
     }
 
     /// Whether messages carry the time of the venue's day.
     pub(super) fn has_day_time(self) -> bool {
-        match self {
-            Self::Itch50 => true,
-        }
+        self == Self::Itch50
     }
 
     /// The time of day that a message carries, ns since midnight at the venue.
@@ -44,6 +62,7 @@ impl Protocol {
                 let [a, b, c, d, e, f] = *bytes;
                 Some(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
             }
+            Self::CmeMdp3 => None,
         }
     }
 
@@ -53,6 +72,12 @@ impl Protocol {
             Self::Itch50 => {
                 let kind = message.first().copied().unwrap_or(b'?');
                 (kind.escape_ascii().to_string(), itch_name(kind))
+            }
+            Self::CmeMdp3 => {
+                let template_id = cme_template(message).unwrap_or(0);
+                let layout = cme::layout::layout_of(template_id);
+                let name = layout.map_or("unknown", |layout| layout.name);
+                (template_id.to_string(), name)
             }
         }
     }
@@ -65,8 +90,26 @@ impl Protocol {
                 let locate: &[u8; 2] = message.get(1..3)?.try_into().ok()?;
                 Some(i64::from(u16::from_be_bytes(*locate))).filter(|locate| *locate != 0)
             }
+            Self::CmeMdp3 => cme_instrument(message),
         }
     }
+}
+
+fn cme_template(message: &[u8]) -> Option<u16> {
+    let bytes: &[u8; 2] = message.get(4..6)?.try_into().ok()?;
+    Some(u16::from_le_bytes(*bytes))
+}
+
+/// The instrument of the message's first entry.
+fn cme_instrument(message: &[u8]) -> Option<i64> {
+    let message = cme::Message::read(message)?;
+    let by_price = message.rpt_seqs().ok()?.next();
+    let by_order = || message.order_updates().ok()?.next();
+    let id = match by_price {
+        Some(update) => update.security_id,
+        None => by_order()?.security_id,
+    };
+    Some(i64::from(id))
 }
 
 fn itch_name(kind: u8) -> &'static str {
