@@ -72,7 +72,8 @@ async def test_keys_step_through_the_stream() -> None:
         ]
         for key, sequence in steps:
             await travelled(bench, pilot, key)
-            assert screen.past and screen.past.place.sequence == sequence, key
+            assert screen.past
+            assert screen.past.place.sequence == sequence, key
         await travelled(bench, pilot, "up")
         shown = bench.text()
         assert "orders 33 entered, 25 left, 10 changed   100 behind" in shown

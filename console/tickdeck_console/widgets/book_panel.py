@@ -34,7 +34,7 @@ class BookPanel(Panel):
     @property
     def symbol(self) -> str:
         """The chosen book; empty before there is one."""
-        return self._symbol
+        return self._chosen.symbol if self._chosen else ""
 
     def compose(self) -> ComposeResult:
         """A line, then list and ladder side by side."""
