@@ -27,10 +27,7 @@ impl Protocol {
 
     /// What it is called in configurations.
     pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Itch50 => "itch50",
-            Self::CmeMdp3 => "cme_mdp3",
-        }
+        self.venue().name()
     }
 
     /// How the packets of a capture are merged, where packets are numbered; `None` where messages
