@@ -1,6 +1,7 @@
 //! `tickdeck-book` as a process, beside a receiver made of the real ring, journal and stats file.
 
 mod checkpoints;
+mod cme;
 mod compare;
 mod flow;
 mod following;
