@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod compare;
+mod eobi;
 mod flow;
 mod following;
 mod integrity;
