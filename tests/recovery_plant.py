@@ -39,7 +39,7 @@ class RecoveryPlant:
         self.client = Client(self.target)
         self.venue: Simulator
         self.servers: dict[str, str] = {}
-        self._lines = dict(zip("AB", _free_ports(2), strict=True))
+        self._lines = dict(zip("AB", free_ports(2), strict=True))
         self._daemon: Child | None = None
 
     async def open_venue(self) -> None:
@@ -115,13 +115,13 @@ class RecoveryPlant:
     async def tickdeck(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run a `tickdeck` command on the plant's daemon."""
         command = [str(program("tickdeck")), "--target", self.target, *arguments]
-        return await asyncio.to_thread(_run, command)
+        return await asyncio.to_thread(run_quiet, command)
 
     async def journalled_gaps(self) -> dict[int, dict[str, Any]]:
         """What `tickdeck-journal gaps` tells of the journal, by the gap's first message."""
         journal = self.base / "state" / "journal" / NAME
         command = [str(program("tickdeck-journal")), "gaps", str(journal), "--json"]
-        result = await asyncio.to_thread(_run, command)
+        result = await asyncio.to_thread(run_quiet, command)
         assert result.returncode == 0, result.stderr
         return {gap["first"]: gap for gap in map(json.loads, result.stdout.splitlines())}
 
@@ -183,13 +183,14 @@ async def until(
         await asyncio.sleep(LOOK_S)
 
 
-def _run(command: list[str]) -> "subprocess.CompletedProcess[str]":
+def run_quiet(command: list[str]) -> "subprocess.CompletedProcess[str]":
+    """Run a program of ours and keep what it prints."""
     return subprocess.run(
         command, capture_output=True, text=True, timeout=30, cwd=ROOT, env=os.environ
     )
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """UDP ports that nobody uses now."""
     sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
     try:

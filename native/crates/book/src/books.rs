@@ -118,7 +118,7 @@ pub struct Applied {
 
 /// All books of a channel.
 pub struct Books {
-    config: BooksConfig,
+    pub(crate) config: BooksConfig,
     pub(crate) store: Store,
     pub(crate) tick_rules: TickRules,
     /// Ticks by the venue's number, for books by price: looked for once, or named by the venue.
@@ -317,7 +317,8 @@ impl Books {
     /// [`BookView::state_hash`] it depends neither on the way to the orders nor on where they lie;
     /// it is what a checkpoint in the journal carries.
     ///
-    /// Walks the pool from end to end, not the queues: about 5 ns an order.
+    /// Walks the pool from end to end, not the queues: 10 to 40 ns an order, which is the look at
+    /// its level's price.
     pub fn channel_hash(&self) -> u64 {
         hash::channel_hash(self.store.orders.iter().map(|(_, order)| {
             let (book, side) = (order.place.book(), order.place.side());

@@ -99,16 +99,34 @@ pub const TARGETS: &[Target] = &[
         executions: 300,
     },
     Target {
+        name: "book_eobi",
+        run: targets::book_eobi::run,
+        seeds: corpus::eobi_books,
+        executions: 300,
+    },
+    Target {
         name: "channel",
         run: targets::channel::run,
         seeds: corpus::records,
-        executions: 500,
+        executions: 300,
+    },
+    Target {
+        name: "channel_cme",
+        run: targets::venue::run_cme,
+        seeds: corpus::cme_records,
+        executions: 200,
+    },
+    Target {
+        name: "channel_eobi",
+        run: targets::venue::run_eobi,
+        seeds: corpus::eobi_records,
+        executions: 200,
     },
     Target {
         name: "snapshot",
         run: targets::snapshot::run,
         seeds: corpus::snapshots,
-        executions: 1_000,
+        executions: 300,
     },
 ];
 

@@ -2,6 +2,8 @@
 
 mod against_slow_book;
 mod channel;
+mod cme_orders;
+mod cme_prices;
 mod common;
 mod eobi_against_slow_book;
 mod eobi_rules;

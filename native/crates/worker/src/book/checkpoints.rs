@@ -227,16 +227,19 @@ impl Checkpoints {
 /// The trust code of suspect books.
 const SUSPECT: u8 = 1;
 
-/// Whether books with this doubt may lack something that others have. What the stream itself says,
-/// such as a loss or a contradiction, everybody reads alike.
+/// Whether books with this doubt may lack something that others have, such as what a worker before
+/// them had healed. A contradiction is no excuse: everybody reads the same stream, so others would
+/// have met it too.
 fn is_excuse(cause: Cause) -> bool {
-    matches!(
+    !matches!(
         cause,
-        Cause::JournalHole
-            | Cause::MidSession
-            | Cause::SnapshotIncomplete
-            | Cause::OrderLimit
-            | Cause::CheckpointMismatch
+        Cause::SequenceBreak
+            | Cause::UnknownReference
+            | Cause::DuplicateReference
+            | Cause::TooManyShares
+            | Cause::ZeroShares
+            | Cause::MalformedRecord
+            | Cause::Inconsistent
     )
 }
 

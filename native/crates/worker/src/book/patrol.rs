@@ -12,12 +12,13 @@ use super::commands::{Answer, Place, Query, Request};
 use super::venue::BookChannel;
 use crate::control::ControlError;
 
-/// Orders of one book that a check in turn walks at most, from the best level on.
-const SAMPLE_ORDERS: u64 = 4_096;
+/// Orders of one book that a check in turn walks at most, from the best level on: at up to half a
+/// microsecond an order, which is where the index is looked into, a quarter of a millisecond.
+const SAMPLE_ORDERS: u64 = 512;
 
 /// Orders after which a check that was asked for waits for the next pass. One book is walked as a
 /// whole, whatever its size.
-const SLICE_ORDERS: u64 = 16_384;
+const SLICE_ORDERS: u64 = 2_048;
 
 /// Checks that wait for an answer.
 const ASKED_MOST: usize = 4;

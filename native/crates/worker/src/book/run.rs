@@ -124,9 +124,9 @@ fn venue_of(exchange: &Exchange) -> Result<VenueKind, Failure> {
             EobiRelease::V6_0 => Release::V6_0,
             EobiRelease::V14_1 => Release::V14_1,
         })),
-        other => Err(Failure::new(
+        Decoder::None => Err(Failure::new(
             Code::Config,
-            format!("decoder {other:?} makes no books; set book.enabled to false"),
+            "decoder \"none\" makes no books; set book.enabled to false",
         )),
     }
 }

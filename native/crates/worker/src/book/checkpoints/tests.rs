@@ -115,3 +115,19 @@ fn the_memory_is_bounded() {
     }
     assert_eq!(checkpoints.places.len(), PLACES_KEPT);
 }
+
+/// What contradicts the stream is no excuse, since whoever took the checkpoint read the same one;
+/// what is missing is.
+#[test]
+fn contradictions_are_no_excuse() {
+    let excuses = |cause: &Cause| is_excuse(*cause);
+    let kept: Vec<Cause> = Cause::ALL.into_iter().filter(excuses).collect();
+    assert!(kept.contains(&Cause::JournalHole) && kept.contains(&Cause::CheckpointMismatch));
+    for cause in [
+        Cause::UnknownReference,
+        Cause::Inconsistent,
+        Cause::SequenceBreak,
+    ] {
+        assert!(!kept.contains(&cause), "{cause:?}");
+    }
+}
