@@ -3,6 +3,7 @@
 mod checkpoints;
 mod cme;
 mod compare;
+mod eobi;
 mod flow;
 mod following;
 mod integrity;
