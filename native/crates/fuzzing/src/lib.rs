@@ -17,6 +17,14 @@ mod targets;
 
 pub use mutate::Mutator;
 
+/// What the tests of the seeds look at.
+#[doc(hidden)]
+pub mod inside {
+    pub use crate::targets::book_itch::SMALL;
+    pub use crate::targets::snapshot::{RANKED, WIDE};
+    pub use crate::targets::venue::{follow_cme, follow_eobi};
+}
+
 /// A property of any bytes.
 #[derive(Clone, Copy)]
 pub struct Target {
