@@ -472,6 +472,53 @@ def test_books(fake_daemon: FakeDaemon, run: Run) -> None:
     assert fake_daemon.asked("GetDepth")[0].levels == 10
 
 
+def test_a_book_of_the_past(fake_daemon: FakeDaemon, run: Run) -> None:
+    """Each way of writing a point is asked as it is; the answer says where it stands."""
+    summary = books.BookSummary(
+        symbol="ES", orders=3, trust="SUSPECT", suspect_since=7, price_decimals=4, state_hash="ab"
+    )
+    fake_daemon.answers["GetBookAt"] = books.GetBookAtResponse(
+        summary=summary,
+        bids=[books.Level(price=48_100_000, quantity=1200, orders=2)],
+        place=books.BookPlace(sequence=12, record_seq=4, day_time_ns=34_262_500_000_000),
+    )
+    shown = run("book", "at", "X", "ES", "@12", "--levels", "2").stdout
+    assert "ES  SUSPECT since sequence 7  3 orders" in shown
+    assert "bid   4810.0000     1,200       2" in shown
+    assert "sequence 12, 09:31:02.500000000, record 4" in shown
+    run("book", "at", "X", "ES", "@09:31:02.5")
+    run("book", "at", "X", "ES", "2026-01-02T14:31:02.500000001Z", "--json")
+    asked = fake_daemon.asked("GetBookAt")
+    assert (asked[0].exchange, asked[0].levels, asked[0].at.sequence) == ("exchanges/X", 2, 12)
+    assert asked[1].at.day_time_ns == 34_262_500_000_000
+    assert asked[2].at.time_ns == 1_767_364_262_500_000_001
+    assert run("book", "at", "X", "ES", "@noon").exit_code == 2
+    assert len(fake_daemon.asked("GetBookAt")) == 3
+
+
+def test_a_difference_of_books(fake_daemon: FakeDaemon, run: Run) -> None:
+    """Levels by their prices before and after, and the counts of all."""
+    fake_daemon.answers["DiffBook"] = books.DiffBookResponse(
+        from_place=books.BookPlace(sequence=5),
+        to_place=books.BookPlace(sequence=9),
+        after=books.BookSummary(symbol="ES", trust="GOOD", orders=3, price_decimals=4),
+        levels=[
+            books.LevelChange(
+                side="bid", price=48_100_000, after=books.Level(price=48_100_000, quantity=1200)
+            )
+        ],
+        levels_added=1,
+        orders_entered=2,
+    )
+    shown = run("book", "diff", "X", "ES", "@5", "@9").stdout
+    assert "from sequence 5, record 0, received -: no such book" in shown
+    assert "to   sequence 9, record 0, received -: GOOD, 3 orders" in shown
+    assert "bid   4810.0000       -  1,200" in shown
+    assert "levels: 1 added, 0 removed, 0 changed; orders: 2 entered" in shown
+    asked = fake_daemon.asked("DiffBook")[0]
+    assert (asked.from_point.sequence, asked.to_point.sequence) == (5, 9)
+
+
 @pytest.mark.parametrize("fault", ["", "a queue is a circle"])
 def test_book_check(fake_daemon: FakeDaemon, run: Run, fault: str) -> None:
     """A book that breaks a rule is a failure that names it; one book can be asked for."""
@@ -511,10 +558,9 @@ def test_books_of_another_scale(fake_daemon: FakeDaemon, run: Run) -> None:
     tick and spread are shown."""
     bid, ask = (books.Level(price=price * 1000, quantity=15_000, orders=1)
                 for price in (10_425_000, 10_425_500))  # fmt: skip
-    scale = {"price_decimals": 8, "quantity_decimals": 4}
-    summary = books.BookSummary(
-        symbol="4128839", best_bid=bid, best_ask=ask, tick=500_000, spread_ticks=1, **scale
-    )
+    summary = books.BookSummary(symbol="4128839", best_bid=bid, best_ask=ask)
+    summary.tick, summary.spread_ticks = 500_000, 1
+    summary.price_decimals, summary.quantity_decimals = 8, 4
     fake_daemon.answers["ListBooks"] = books.ListBooksResponse(books=[summary])
     fake_daemon.answers["GetDepth"] = books.GetDepthResponse(
         summary=summary, bids=[bid], asks=[ask]
@@ -525,12 +571,9 @@ def test_books_of_another_scale(fake_daemon: FakeDaemon, run: Run) -> None:
     assert "ask   104.2550       1.5       1" in shown
     run("book", "depth", "X", "4128839", "--kind", "price")
     assert [asked.kind for asked in fake_daemon.asked("GetDepth")] == ["", "price"]
-    ask.price += 1
-    fake_daemon.answers["ListBooks"] = books.ListBooksResponse(
-        books=[
-            books.BookSummary(symbol="4128839", best_bid=bid, best_ask=ask, kind="price", **scale)
-        ]
-    )
+    summary.best_ask.price += 1
+    summary.kind = "price"
+    fake_daemon.answers["ListBooks"] = books.ListBooksResponse(books=[summary])
     shown = run("book", "X").stdout
     assert "4128839 by price" in shown
     assert "104.25000000  104.25500001" in shown

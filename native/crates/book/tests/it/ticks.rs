@@ -125,10 +125,7 @@ fn restored_books_have_ticks() {
     books.encode_snapshot(&[1; 16], 1, &mut bytes);
     snapshot::seal(&mut bytes);
     let restored = snapshot::decode(&bytes, Itch::new(BooksConfig::default()));
-    let Ok(restored) = restored else {
-        panic!("a snapshot just written");
-    };
-    let mut channel = restored.channel;
+    let mut channel = restored.expect("a snapshot just written").channel;
     channel
         .books_mut()
         .configure_ticks(rules(&[("T1", "0.01")]));
