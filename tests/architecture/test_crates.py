@@ -18,6 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     **{crate: {"wire"} for crate in ENGINES},
     "worker": LEAVES | ENGINES,
     "testbed": set(),
+    "fuzzing": {"wire", "book", "recovery", "sim"},
     "bench": LEAVES | ENGINES | {"testbed"},
 }
 TEST_ONLY = {"sim", "arbiter", "recovery"}  # what a simulation test may use as dev-dependency
@@ -84,6 +85,12 @@ def test_only_the_benchmark_uses_the_bare_loops() -> None:
         if dependency["name"] == "tickdeck-net" and "bare" in dependency["features"]
     }
     assert users == {"bench"}
+
+
+def test_nobody_uses_the_fuzz_targets() -> None:
+    """What asserts over hostile bytes is run by its own tests and by libFuzzer alone."""
+    crates = packages().keys() - {"fuzzing"}
+    assert not [crate for crate in crates if "fuzzing" in uses(crate, None, "build", "dev")]
 
 
 def test_only_the_simulator_uses_sim() -> None:

@@ -477,10 +477,9 @@ def test_books_of_another_scale(fake_daemon: FakeDaemon, run: Run) -> None:
     tick and spread are shown."""
     bid, ask = (books.Level(price=price * 1000, quantity=15_000, orders=1)
                 for price in (10_425_000, 10_425_500))  # fmt: skip
-    scale = {"price_decimals": 8, "quantity_decimals": 4}
-    summary = books.BookSummary(
-        symbol="4128839", best_bid=bid, best_ask=ask, tick=500_000, spread_ticks=1, **scale
-    )
+    summary = books.BookSummary(symbol="4128839", best_bid=bid, best_ask=ask)
+    summary.tick, summary.spread_ticks = 500_000, 1
+    summary.price_decimals, summary.quantity_decimals = 8, 4
     fake_daemon.answers["ListBooks"] = books.ListBooksResponse(books=[summary])
     fake_daemon.answers["GetDepth"] = books.GetDepthResponse(
         summary=summary, bids=[bid], asks=[ask]
@@ -491,12 +490,9 @@ def test_books_of_another_scale(fake_daemon: FakeDaemon, run: Run) -> None:
     assert "ask   104.2550       1.5       1" in shown
     run("book", "depth", "X", "4128839", "--kind", "price")
     assert [asked.kind for asked in fake_daemon.asked("GetDepth")] == ["", "price"]
-    ask.price += 1
-    fake_daemon.answers["ListBooks"] = books.ListBooksResponse(
-        books=[
-            books.BookSummary(symbol="4128839", best_bid=bid, best_ask=ask, kind="price", **scale)
-        ]
-    )
+    summary.best_ask.price += 1
+    summary.kind = "price"
+    fake_daemon.answers["ListBooks"] = books.ListBooksResponse(books=[summary])
     shown = run("book", "X").stdout
     assert "4128839 by price" in shown
     assert "104.25000000  104.25500001" in shown

@@ -60,6 +60,17 @@ impl Books {
         }
     }
 
+    /// Says that prices have another scale, as the messages' version tells; ticks are found anew.
+    pub fn set_price_decimals(&mut self, decimals: u8) {
+        if self.config().scale.price_decimals != decimals {
+            self.config.scale.price_decimals = decimals;
+            self.ticks_by_price.clear();
+            for id in (0..self.listings.len() as u32).map(BookId) {
+                self.find_ticks(id);
+            }
+        }
+    }
+
     /// What a definition says of the instrument's ticks.
     pub(crate) fn define_ticks(&mut self, definition: &Definition<'_>) {
         let instrument = i64::from(definition.security_id());

@@ -118,7 +118,7 @@ pub struct Applied {
 
 /// All books of a channel.
 pub struct Books {
-    config: BooksConfig,
+    pub(crate) config: BooksConfig,
     pub(crate) store: Store,
     pub(crate) tick_rules: TickRules,
     /// Ticks by the venue's number, for books by price: looked for once, or named by the venue.
@@ -262,6 +262,12 @@ impl Books {
             }
             _ => self.by_number.get(&instrument).copied(),
         }
+    }
+
+    /// The number of the book of a stock locate code, or [`NONE`].
+    #[inline]
+    pub(crate) fn book_of_locate(&self, locate: u16) -> u32 {
+        self.by_locate[usize::from(locate)]
     }
 
     /// The books by price beside; none where the venue has orders only.

@@ -27,8 +27,9 @@ use tickdeck_wire::eobi::{
 
 use crate::books::{Applied, Books, BooksConfig};
 use crate::fault::Fault;
+use crate::hash;
 use crate::trust::{Cause, Doubt};
-use crate::types::BookId;
+use crate::types::{BookId, OrderView};
 
 mod counters;
 mod instruments;
@@ -57,6 +58,8 @@ pub struct EobiBooks {
     loading_at: u64,
     /// Number of the next order, where orders have no priority.
     next_serial: u64,
+    /// Products within a unit of work.
+    open_products: usize,
     counters: EobiCounters,
 }
 
@@ -88,8 +91,8 @@ pub struct Product {
     pub sub_session: u8,
     /// TradSesStatus, 0 when unknown.
     pub session_status: u8,
-    /// Its last packet ended a unit of work: the touch may be shown.
-    pub is_complete: bool,
+    /// Its last packet did not end its unit of work: the touch is not to be shown yet.
+    pub is_open: bool,
     /// What may be missing of it.
     pub doubt: Option<Doubt>,
 }
@@ -121,6 +124,7 @@ impl EobiBooks {
             loading: None,
             loading_at: 0,
             next_serial: 1,
+            open_products: 0,
             counters: EobiCounters::default(),
         }
     }
@@ -139,7 +143,10 @@ impl EobiBooks {
 
     /// A packet of a product came, and it ended a unit of work or did not.
     pub fn on_packet(&mut self, product: i32, completes: bool) {
-        self.product_mut(product).is_complete = completes;
+        let known = self.product_mut(product);
+        let was_open = std::mem::replace(&mut known.is_open, !completes);
+        self.open_products += usize::from(!completes);
+        self.open_products -= usize::from(was_open);
     }
 
     /// The product's orders are from here on what its snapshot says, message by message, by
@@ -219,6 +226,7 @@ impl EobiBooks {
         self.products.clear();
         self.loading = None;
         self.next_serial = 1;
+        self.open_products = 0;
     }
 
     /// The books.
@@ -247,7 +255,32 @@ impl EobiBooks {
     /// the venue's was at some time.
     pub fn is_complete(&self, book: BookId) -> bool {
         let product = self.instruments[book.0 as usize].product;
-        self.products.get(&product).is_some_and(|it| it.is_complete)
+        self.products.get(&product).is_none_or(|it| !it.is_open)
+    }
+
+    /// Whether no product is within a unit of work.
+    pub fn is_all_complete(&self) -> bool {
+        self.open_products == 0
+    }
+
+    /// A hash of all orders, those without a price too: see [`Books::channel_hash`].
+    pub fn channel_hash(&self) -> u64 {
+        let of_prices = self.books.channel_hash();
+        if self.market.all().is_empty() {
+            return of_prices;
+        }
+        let view = |order: &market::MarketOrder| {
+            let instrument = self.books.listings[order.book.0 as usize].instrument;
+            let view = OrderView {
+                side: order.side,
+                price: 0,
+                reference: order.reference,
+                quantity: order.quantity,
+            };
+            (instrument, view)
+        };
+        let of_market = hash::channel_hash(self.market.all().iter().map(view));
+        hash::mix(of_prices ^ hash::mix(of_market))
     }
 
     /// Market orders that rest in a book: how many, and their quantity.

@@ -17,6 +17,15 @@ mod targets;
 
 pub use mutate::Mutator;
 
+/// What the tests of the seeds look at.
+#[doc(hidden)]
+pub mod inside {
+    pub use crate::targets::book_itch::SMALL;
+    pub use crate::targets::snapshot::{RANKED, WIDE};
+    #[cfg(not(test))]
+    pub use crate::targets::venue::{follow_cme, follow_eobi};
+}
+
 /// A property of any bytes.
 #[derive(Clone, Copy)]
 pub struct Target {
@@ -99,16 +108,36 @@ pub const TARGETS: &[Target] = &[
         executions: 300,
     },
     Target {
+        name: "book_eobi",
+        run: targets::book_eobi::run,
+        seeds: corpus::eobi_books,
+        executions: 300,
+    },
+    Target {
         name: "channel",
         run: targets::channel::run,
         seeds: corpus::records,
-        executions: 500,
+        executions: 300,
+    },
+    #[cfg(not(test))]
+    Target {
+        name: "channel_cme",
+        run: targets::venue::run_cme,
+        seeds: corpus::cme_records,
+        executions: 200,
+    },
+    #[cfg(not(test))]
+    Target {
+        name: "channel_eobi",
+        run: targets::venue::run_eobi,
+        seeds: corpus::eobi_records,
+        executions: 200,
     },
     Target {
         name: "snapshot",
         run: targets::snapshot::run,
         seeds: corpus::snapshots,
-        executions: 1_000,
+        executions: 300,
     },
 ];
 

@@ -1,6 +1,7 @@
 //! One module per target.
 
 pub(crate) mod binaryfile;
+pub(crate) mod book_eobi;
 pub(crate) mod book_itch;
 pub(crate) mod channel;
 pub(crate) mod cme;
@@ -12,6 +13,8 @@ pub(crate) mod record;
 pub(crate) mod replay;
 pub(crate) mod snapshot;
 pub(crate) mod soupbintcp;
+#[cfg(not(test))]
+pub(crate) mod venue;
 
 /// Splits blocks of a `u16` big-endian length and that many bytes, the slow way; what is left when
 /// the last one is not whole.

@@ -3,7 +3,7 @@
 //! | Part | Fields |
 //! |---|---|
 //! | head | u64 next serial, u32 number of counters, u64 each |
-//! | products | u32 count, by id: i32 id, session, sub-session and status u8 each, u8 complete, doubt |
+//! | products | u32 count, by id: i32 id, session, sub-session and status u8 each, u8 within a unit of work, doubt |
 //! | instruments | u32 count, by book: i32 product, status and kind u8 each, three touches |
 //! | market orders | u32 count, by name: u32 book, u8 side, u64 reference, u64 quantity |
 //!
@@ -37,7 +37,7 @@ impl EobiBooks {
         for (id, product) in products {
             out.extend_from_slice(&id.to_le_bytes());
             out.extend_from_slice(&[product.session, product.sub_session, product.session_status]);
-            out.push(product.is_complete.into());
+            out.push(product.is_open.into());
             let doubt = product.doubt;
             out.push(doubt.map_or(0, |doubt| doubt.cause as u8));
             put_u64(out, doubt.map_or(0, |doubt| doubt.since));
@@ -59,11 +59,12 @@ impl EobiBooks {
         }
     }
 
-    /// Takes back what [`Self::save`] wrote, behind the books, and returns what follows it.
+    /// Takes back what [`Self::save`] wrote, when the books are restored: from the front of the
+    /// bytes, which then begin behind it.
     ///
     /// # Errors
     /// What is wrong with the bytes.
-    pub fn restore<'a>(&mut self, saved: &'a [u8]) -> Result<&'a [u8], &'static str> {
+    pub fn restore(&mut self, saved: &mut &[u8]) -> Result<(), &'static str> {
         let mut bytes = Bytes(saved);
         self.next_serial = bytes.u64()?;
         if bytes.u32()? as usize != EobiCounters::WORDS {
@@ -98,12 +99,13 @@ impl EobiBooks {
             self.restore_market_order(&mut bytes)?;
         }
         self.note_unnamed();
-        Ok(bytes.0)
+        *saved = bytes.0;
+        Ok(())
     }
 
     fn restore_product(&mut self, bytes: &mut Bytes<'_>) -> Result<(), &'static str> {
         let id = i32::from_le_bytes(bytes.take()?);
-        let [session, sub_session, session_status, is_complete] = bytes.take()?;
+        let [session, sub_session, session_status, is_open] = bytes.take()?;
         let (code, since) = (bytes.u8()?, bytes.u64()?);
         let doubt = match code {
             0 => None,
@@ -117,9 +119,10 @@ impl EobiBooks {
             session,
             sub_session,
             session_status,
-            is_complete: is_complete != 0,
+            is_open: is_open != 0,
             doubt,
         };
+        self.open_products += usize::from(product.is_open);
         match self.products.insert(id, product) {
             None => Ok(()),
             Some(_) => Err("EOBI: a product stands twice"),

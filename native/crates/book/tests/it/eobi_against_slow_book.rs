@@ -12,7 +12,7 @@ use tickdeck_wire::eobi::{
 
 use crate::common::slow_eobi::SlowEobi;
 
-const PRODUCT: i32 = 7;
+pub(crate) const PRODUCT: i32 = 7;
 const LOT: i64 = 10_000;
 
 /// One message, and what the reader gives of it.

@@ -2,8 +2,11 @@
 
 mod against_slow_book;
 mod channel;
+mod cme_orders;
+mod cme_prices;
 mod common;
 mod eobi_against_slow_book;
+mod eobi_rules;
 mod histories;
 mod real_data;
 mod rules;

@@ -125,7 +125,7 @@ fn restored_books_have_ticks() {
     books.encode_snapshot(&[1; 16], 1, &mut bytes);
     snapshot::seal(&mut bytes);
     let restored = snapshot::decode(&bytes, Itch::new(BooksConfig::default()));
-    let mut channel = restored.ok().expect("a snapshot just written").channel;
+    let mut channel = restored.expect("a snapshot just written").channel;
     channel
         .books_mut()
         .configure_ticks(rules(&[("T1", "0.01")]));

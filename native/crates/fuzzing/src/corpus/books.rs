@@ -1,6 +1,7 @@
 //! What books are fed with: blocks, operations, records of a channel's life, snapshots.
 
 use tickdeck_book::{Channel, Record};
+use tickdeck_wire::eobi::{Packet, Release};
 use tickdeck_wire::itch50::{AddOrderFields, Side, Stock};
 use tickdeck_wire::record::{
     GapEvent, JournalHole, LossReason, LostEvent, SessionEvent, SessionEventKind, SnapshotEvent,
@@ -159,8 +160,29 @@ fn venue_snapshot() -> Vec<u8> {
 }
 
 /// The next record, its venue number the expected one; a snapshot of the books is taken behind it.
-fn record(kind: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn record(kind: u8, payload: &[u8]) -> Vec<u8> {
     // Payloads of seeds are far below 64 KiB.
     let [low, high] = (payload.len() as u16).to_le_bytes();
     [&[kind - 1, 4, 0, 0, 0, 0, low, high], payload].concat()
+}
+
+/// Packets of EOBI sessions, incremental and snapshot, as the target of EOBI books reads them.
+pub(crate) fn eobi_books() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for (rules, release) in (0..).zip(Release::ALL) {
+        let packets = super::eobi::channel(release);
+        for (part, some) in (0_u8..).zip(packets.chunks(12)) {
+            let blocks = some.iter().map(|packet| {
+                let begins = Packet::parse(packet, release).ok();
+                let first = begins.and_then(|packet| packet.messages().next());
+                let template_id = first.map_or(0, |message| message.template_id());
+                let action = if template_id / 100 == 136 { 2 } else { 7 };
+                [&[action], packet.as_slice()].concat()
+            });
+            // The releases in the lowest bit, the rules in the next two.
+            let rules = rules | (part % 4) << 1;
+            seeds.push([&[rules], file(blocks).as_slice()].concat());
+        }
+    }
+    seeds
 }

@@ -1,6 +1,6 @@
 //! EOBI packets of both releases: a generated channel, and every template once.
 
-use tickdeck_sim::eobi::{Session, SessionConfig};
+use tickdeck_sim::eobi::{Session, SessionConfig, Timed};
 use tickdeck_wire::eobi::layout::{Layout, v6_0, v14_1};
 use tickdeck_wire::eobi::{HEADER_LEN, Header, PacketBuilder, Release, TECHNICAL_HEARTBEAT};
 
@@ -14,22 +14,38 @@ pub(crate) fn eobi_packets() -> Vec<Vec<u8>> {
 
 /// The packets of a short session, incremental and snapshot in the order of their sending.
 pub(crate) fn channel(release: Release) -> Vec<Vec<u8>> {
+    packets(release, 2, 60, Some(40))
+        .map(|packet| packet.bytes)
+        .collect()
+}
+
+/// The same of fewer instruments, shorter and without a restart, on their channels.
+#[cfg(not(test))]
+pub(crate) fn session(release: Release) -> impl Iterator<Item = Timed> {
+    packets(release, 1, 32, None)
+}
+
+fn packets(
+    release: Release,
+    instruments: usize,
+    steps: u64,
+    restart_at: Option<u64>,
+) -> impl Iterator<Item = Timed> {
     let session = Session::new(SessionConfig {
         seed: 3,
         release,
         products: 2,
-        instruments: 2,
+        instruments,
         partition_id: 0,
         step_ns: 1_000,
-        steps: 60,
+        steps,
         auction_steps: 10,
-        restart_at: Some(40),
+        restart_at,
         heartbeat_ns: 20_000,
         snapshot_messages: 8,
         start_ns: 1_700_000_000_000_000_000,
     });
-    let of_line_a = session.filter(|packet| packet.line == 0);
-    of_line_a.map(|packet| packet.bytes).collect()
+    session.filter(|packet| packet.line == 0)
 }
 
 /// A packet for each template of the release, its bytes small numbers.

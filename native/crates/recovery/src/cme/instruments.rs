@@ -8,7 +8,7 @@ use super::{Book, Trust};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Prices {
     pub(super) trust: Trust,
-    /// RptSeq of the last update that is in the book.
+    /// RptSeq of the last update that is in the book; of a suspect one, of the last that came.
     pub(super) rpt_seq: u32,
     /// Number of the packet that touched the instrument last.
     pub(super) touched: u32,

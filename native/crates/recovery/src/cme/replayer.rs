@@ -80,7 +80,8 @@ pub trait Output {
     /// The book's next update.
     fn apply(&mut self, entry: Entry<'_>);
     /// An update of a book that is suspect. It will be applied when a cycle has come; until then it
-    /// may be shown, but nothing proves it.
+    /// may be shown, but nothing proves it. By price it follows the one before, unless `trust` says
+    /// once more that the book is suspect.
     fn show(&mut self, entry: Entry<'_>) {
         let _ = entry;
     }
@@ -311,12 +312,18 @@ impl Replayer {
                 } else {
                     self.counters.unexplained_jumps += 1;
                 }
+                prices.rpt_seq = rpt_seq;
                 self.suspects += 1;
                 out.trust(security_id, Book::Prices, trust);
                 out.show(entry_of(update, message, sequence));
             }
-            // It stays in the queue until a cycle comes.
-            Trust::Suspect { .. } | Trust::Rebuilding => {
+            // It stays in the queue until a cycle comes. What was shown before a jump is of no use.
+            trust @ (Trust::Suspect { .. } | Trust::Rebuilding) => {
+                let goes_on = rpt_seq == prices.rpt_seq.wrapping_add(1);
+                prices.rpt_seq = rpt_seq;
+                if !goes_on {
+                    out.trust(security_id, Book::Prices, trust);
+                }
                 out.show(entry_of(update, message, sequence));
             }
         }

@@ -220,6 +220,34 @@ impl<'a> Message<'a> {
 }
 
 impl<'a> Content<'a> {
+    /// The instrument that the message is about; `None` for one about a product, and for a snapshot
+    /// order, which stands behind its instrument.
+    pub fn security_id(&self) -> Option<i64> {
+        Some(match self {
+            Self::OrderAdd { security_id, .. }
+            | Self::OrderModify { security_id, .. }
+            | Self::OrderModifySamePriority { security_id, .. }
+            | Self::OrderDelete { security_id, .. }
+            | Self::OrderMassDelete { security_id } => *security_id,
+            Self::FullOrderExecution(it) | Self::PartialOrderExecution(it) => it.security_id,
+            Self::TradeReversal(it) => it.security_id,
+            Self::TradeReport(it) => it.security_id,
+            Self::ExecutionSummary(it) => it.security_id,
+            Self::TesTradeReport(it) => it.security_id,
+            Self::InstrumentStateChange(it) => it.security_id,
+            Self::AddComplexInstrument(it) => it.security_id,
+            Self::AddFlexibleInstrument(it) => it.security_id,
+            Self::AddScaledSimpleInstrument(it) => it.security_id,
+            Self::AuctionBbo(it) => it.security_id,
+            Self::AuctionClearingPrice(it) => it.security_id,
+            Self::CrossRequest(it) => it.security_id,
+            Self::QuoteRequest(it) => it.security_id,
+            Self::TopOfBook(it) => it.security_id,
+            Self::InstrumentSummary(it) => it.security_id,
+            _ => return None,
+        })
+    }
+
     /// Messages beside those of orders; `None` for one that is not decoded.
     fn of_others(
         release: Release,

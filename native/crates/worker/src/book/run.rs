@@ -6,6 +6,7 @@ use std::time::Duration;
 use tickdeck_book::BooksConfig;
 use tickdeck_net::clock;
 use tickdeck_stats::{ExitReason, Header, State};
+use tickdeck_wire::eobi::Release;
 
 use super::agent::{Agent, Settings};
 use super::commands::{self, DrainDeadline};
@@ -18,7 +19,7 @@ use super::venue::VenueKind;
 use crate::control::{ControlServer, Hello};
 use crate::exit::{Code, Failure};
 use crate::lifecycle::{self, Lock, RunArgs, StopFlag};
-use crate::spec::{self, Decoder, Exchange, Kind, Spec};
+use crate::spec::{self, Decoder, EobiRelease, Exchange, Kind, Spec};
 
 /// Time between two heartbeats; the daemon expects one a second.
 const HEARTBEAT: Duration = Duration::from_millis(100);
@@ -119,9 +120,13 @@ fn venue_of(exchange: &Exchange) -> Result<VenueKind, Failure> {
     match exchange.decoder {
         Decoder::Itch50 => Ok(VenueKind::Itch50),
         Decoder::CmeMdp3 => Ok(VenueKind::CmeMdp3),
-        other => Err(Failure::new(
+        Decoder::Eobi => Ok(VenueKind::Eobi(match exchange.eobi_release {
+            EobiRelease::V6_0 => Release::V6_0,
+            EobiRelease::V14_1 => Release::V14_1,
+        })),
+        Decoder::None => Err(Failure::new(
             Code::Config,
-            format!("decoder {other:?} makes no books; set book.enabled to false"),
+            "decoder \"none\" makes no books; set book.enabled to false",
         )),
     }
 }

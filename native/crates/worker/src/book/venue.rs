@@ -1,11 +1,16 @@
 //! The venues whose books this worker makes, behind one type.
 
-use tickdeck_book::{Books, BooksConfig, Cause, Channel, Crossing, Itch, Run, Taken, Venue};
+use tickdeck_book::{
+    Books, BooksConfig, Cause, Channel, Crossing, Itch, Prefetch, Run, Taken, Venue,
+};
 use tickdeck_wire::record::SnapshotEvent;
 
 mod cme;
+mod eobi;
 
 use cme::CmeVenue;
+use eobi::EobiVenue;
+use tickdeck_wire::eobi::Release;
 
 /// A channel of any venue.
 pub(crate) type BookChannel = Channel<AnyVenue>;
@@ -17,9 +22,23 @@ pub(crate) type BookChannel = Channel<AnyVenue>;
 )]
 pub(crate) enum AnyVenue {
     /// TotalView-ITCH 5.0.
-    Itch(Itch),
+    Itch(Itch<Near>),
     /// CME MDP 3.0.
     Cme(CmeVenue),
+    /// T7 EOBI.
+    Eobi(Box<EobiVenue>),
+}
+
+/// Asks the processor for memory ahead.
+pub(crate) struct Near;
+
+impl Prefetch for Near {
+    const IS_ACTIVE: bool = true;
+
+    #[inline(always)]
+    fn read<T>(&self, target: &T) {
+        tickdeck_net::prefetch_read(target);
+    }
 }
 
 /// What a channel carries.
@@ -29,15 +48,28 @@ pub(crate) enum VenueKind {
     Itch50,
     /// CME MDP 3.0.
     CmeMdp3,
+    /// T7 EOBI of a release.
+    Eobi(Release),
 }
 
 impl VenueKind {
     /// Whose books are made of a journal with this schema, see `rx/protocol.rs`.
     pub(crate) fn of_schema(schema_id: u32) -> Option<Self> {
-        match schema_id {
-            1 => Some(Self::Itch50),
-            2 => Some(Self::CmeMdp3),
-            _ => None,
+        Some(match schema_id {
+            1 => Self::Itch50,
+            2 => Self::CmeMdp3,
+            3 => Self::Eobi(Release::V6_0),
+            4 => Self::Eobi(Release::V14_1),
+            _ => return None,
+        })
+    }
+
+    /// What its protocol is called in configurations.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Itch50 => "itch50",
+            Self::CmeMdp3 => "cme_mdp3",
+            Self::Eobi(_) => "eobi",
         }
     }
 
@@ -49,8 +81,9 @@ impl VenueKind {
     /// A venue that has seen nothing.
     pub(crate) fn venue(self, config: BooksConfig) -> AnyVenue {
         match self {
-            Self::Itch50 => AnyVenue::Itch(Itch::new(config)),
+            Self::Itch50 => AnyVenue::Itch(Itch::with_prefetch(config, Near)),
             Self::CmeMdp3 => AnyVenue::Cme(CmeVenue::new(config)),
+            Self::Eobi(release) => AnyVenue::Eobi(Box::new(EobiVenue::new(release, config))),
         }
     }
 }
@@ -61,6 +94,7 @@ macro_rules! each {
         match $any {
             AnyVenue::Itch($venue) => $call,
             AnyVenue::Cme($venue) => $call,
+            AnyVenue::Eobi($venue) => $call,
         }
     };
 }

@@ -67,11 +67,10 @@ fn eobi_books_of_one_product_come_back() {
         "the product's books are suspect",
         only_victim_is_suspect,
     );
-    let before = list(&books);
-    assert_eq!(
-        (&before["price_decimals"], &before["quantity_decimals"]),
-        (&json!(8), &json!(4))
-    );
+    for row in rows(&list(&books)) {
+        let decimals = (&row["price_decimals"], &row["quantity_decimals"]);
+        assert_eq!(decimals, (&json!(8), &json!(4)));
+    }
     books.call("book.snapshot", &json!({}));
     books.kill();
     let books = plant.start_book();
@@ -149,58 +148,62 @@ fn cme_books_come_back_by_price_and_by_order() {
     assert_eq!(hashes_of_journal(&plant, "cme_mdp3"), live);
 }
 
-/// The simulator as a process, with packets lost on both lines, while the book worker is killed: at
-/// the end every book is good and the simulator's, and the journal gives the same.
+/// The EOBI simulator as a process, see [`follow`].
 #[test]
-fn simulated_exchanges_are_followed() {
-    for (protocol, play) in [("eobi", "play-eobi"), ("cme_mdp3", "play-cme")] {
-        let (mut plant, sender) = plant_with_books(protocol);
-        let receiver = plant.start();
-        let books = plant.start_book();
-        drop(sender);
-        let mut simulator = simulate(&plant, play);
-        until(&books, "books come", |list| {
-            list["messages"].as_u64() > Some(1_000)
+fn a_simulated_eobi_exchange_is_followed() {
+    follow("eobi", "play-eobi", || {
+        let mut session = Session::new(SessionConfig {
+            steps: STEPS,
+            step_ns: 1_000_000_000 / RATE,
+            heartbeat_ns: 100_000_000,
+            snapshot_messages: usize::MAX,
+            ..SessionConfig::default()
         });
-        books.call("book.snapshot", &json!({}));
-        until(&books, "more messages come", |list| {
-            list["messages"].as_u64() > Some(1_500)
-        });
-        books.kill();
-        let books = plant.start_book();
-        assert!(simulator.wait().expect("it ends").success(), "{protocol}");
-        let truth = match protocol {
-            "eobi" => {
-                let mut session = Session::new(SessionConfig {
-                    steps: STEPS,
-                    step_ns: 1_000_000_000 / RATE,
-                    heartbeat_ns: 100_000_000,
-                    snapshot_messages: usize::MAX,
-                    ..SessionConfig::default()
-                });
-                session.by_ref().for_each(drop);
-                eobi_truth(session.products())
-            }
-            _ => {
-                let mut channel = CmeChannel::new(ChannelConfig::default());
-                for _ in 0..STEPS {
-                    channel.next_packet();
-                }
-                cme_truth(channel.instruments())
-            }
-        };
-        until_equal(&books, &truth);
-        assert!(suspects(&list(&books)).is_empty(), "{protocol}");
-        let filled = receiver.stats().gaps();
-        assert!(
-            filled.iter().any(|row| row.by_snapshot > 0),
-            "{protocol}: {filled:?}"
-        );
-        let live = hashes(&books);
-        books.stop();
-        receiver.stop();
-        assert_eq!(hashes_of_journal(&plant, protocol), live, "{protocol}");
-    }
+        session.by_ref().for_each(drop);
+        eobi_truth(session.products())
+    });
+}
+
+/// The CME simulator as a process, see [`follow`].
+#[test]
+fn a_simulated_cme_exchange_is_followed() {
+    follow("cme_mdp3", "play-cme", || {
+        let mut channel = CmeChannel::new(ChannelConfig::default());
+        for _ in 0..STEPS {
+            channel.next_packet();
+        }
+        cme_truth(channel.instruments())
+    });
+}
+
+/// Packets are lost on both lines while the book worker is killed: at the end every book is good
+/// and the simulator's, and the journal alone gives the same.
+fn follow(protocol: &str, play: &str, truth: impl FnOnce() -> Truth) {
+    let (mut plant, sender) = plant_with_books(protocol);
+    let receiver = plant.start();
+    let books = plant.start_book();
+    drop(sender);
+    let mut simulator = simulate(&plant, play);
+    until(&books, "books come", |list| {
+        list["messages"].as_u64() > Some(1_000)
+    });
+    books.call("book.snapshot", &json!({}));
+    until(&books, "more messages come", |list| {
+        list["messages"].as_u64() > Some(1_500)
+    });
+    books.kill();
+    let books = plant.start_book();
+    assert!(simulator.wait().expect("it ends").success());
+    until_equal(&books, &truth());
+    until(&books, "every book is good", |list| {
+        suspects(list).is_empty()
+    });
+    let rows = receiver.stats().gaps();
+    assert!(rows.iter().any(|row| row.by_snapshot > 0), "{rows:?}");
+    let live = hashes(&books);
+    books.stop();
+    receiver.stop();
+    assert_eq!(hashes_of_journal(&plant, protocol), live);
 }
 
 /// What the simulator plays: units of work, and how many a second.

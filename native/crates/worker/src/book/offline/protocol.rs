@@ -1,6 +1,7 @@
 //! What the offline tools must know of a protocol beside its books.
 
 use clap::ValueEnum;
+use tickdeck_wire::eobi::{self, Release};
 use tickdeck_wire::{cme, itch50};
 
 use crate::book::venue::VenueKind;
@@ -14,6 +15,12 @@ pub(super) enum Protocol {
     /// CME MDP 3.0.
     #[value(name = "cme_mdp3")]
     CmeMdp3,
+    /// T7 EOBI of release 14.1.
+    #[value(name = "eobi")]
+    Eobi,
+    /// T7 EOBI of release 6.0.
+    #[value(name = "eobi-6.0")]
+    Eobi6,
 }
 
 impl Protocol {
@@ -22,6 +29,8 @@ impl Protocol {
         match self {
             Self::Itch50 => VenueKind::Itch50,
             Self::CmeMdp3 => VenueKind::CmeMdp3,
+            Self::Eobi => VenueKind::Eobi(Release::V14_1),
+            Self::Eobi6 => VenueKind::Eobi(Release::V6_0),
         }
     }
 
@@ -30,6 +39,8 @@ impl Protocol {
         match self {
             Self::Itch50 => "itch50",
             Self::CmeMdp3 => "cme_mdp3",
+            Self::Eobi => "eobi",
+            Self::Eobi6 => "eobi-6.0",
         }
     }
 
@@ -39,6 +50,8 @@ impl Protocol {
         match self {
             Self::Itch50 => None,
             Self::CmeMdp3 => Some(Wire::CmeMdp3),
+            Self::Eobi => Some(Wire::Eobi(Release::V14_1)),
+            Self::Eobi6 => Some(Wire::Eobi(Release::V6_0)),
         }
     }
 
@@ -62,7 +75,7 @@ impl Protocol {
                 let [a, b, c, d, e, f] = *bytes;
                 Some(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
             }
-            Self::CmeMdp3 => None,
+            Self::CmeMdp3 | Self::Eobi | Self::Eobi6 => None,
         }
     }
 
@@ -79,6 +92,12 @@ impl Protocol {
                 let name = layout.map_or("unknown", |layout| layout.name);
                 (template_id.to_string(), name)
             }
+            Self::Eobi | Self::Eobi6 => {
+                let template_id = eobi::Message::read(message).map_or(0, |it| it.template_id());
+                let layout = self.eobi_release().layout(template_id);
+                let name = layout.map_or("unknown", |layout| layout.name);
+                (template_id.to_string(), name)
+            }
         }
     }
 
@@ -91,6 +110,18 @@ impl Protocol {
                 Some(i64::from(u16::from_be_bytes(*locate))).filter(|locate| *locate != 0)
             }
             Self::CmeMdp3 => cme_instrument(message),
+            Self::Eobi | Self::Eobi6 => {
+                let content = eobi::Message::read(message)?.content(self.eobi_release());
+                content.ok()?.security_id()
+            }
+        }
+    }
+
+    /// The release by which EOBI messages are read.
+    fn eobi_release(self) -> Release {
+        match self {
+            Self::Eobi6 => Release::V6_0,
+            _ => Release::V14_1,
         }
     }
 }

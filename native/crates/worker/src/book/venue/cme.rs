@@ -14,8 +14,13 @@ use tickdeck_wire::cme::{
 };
 use tickdeck_wire::record::SnapshotEvent;
 
+/// Bytes of one book's snapshot at most.
+const MAX_CYCLE_BYTES: usize = 64 << 20;
 /// MatchEventIndicator of the last message of an event.
 const END_OF_EVENT: u8 = 0x80;
+
+/// Version of the schema since which prices have nine decimals; they had seven.
+const PRICE9_SINCE: u16 = 9;
 
 /// SecurityTradingStatus in which books may not be crossed.
 const READY_TO_TRADE: u8 = 17;
@@ -26,7 +31,7 @@ pub(crate) struct CmeVenue {
     replayer: Replayer,
     /// A snapshot of one book that is not whole yet.
     loading: Option<Loading>,
-    /// Records are missing and no packet came since to prove the books.
+    /// Records are missing or unreadable, and no packet came since to prove the books.
     is_after_hole: bool,
     /// Books that entries contradicted.
     faulty: Vec<(i32, Book)>,
@@ -40,6 +45,7 @@ struct Loading {
     security_id: i32,
     book: Book,
     packets: Vec<Vec<u8>>,
+    bytes: usize,
 }
 
 /// Takes what the replayer puts out.
@@ -138,15 +144,15 @@ impl Venue for CmeVenue {
         }
     }
 
-    /// The numbers of packets and of updates prove each book on its own. Only behind a hole of
-    /// records, before the next packet, nothing is known.
+    /// The numbers of packets and of updates prove each book on its own. Only behind records that
+    /// are missing or unreadable, before the next packet, nothing is known.
     fn doubt_all(&mut self, since: u64, cause: Cause) {
         match cause {
-            Cause::JournalHole => {
+            Cause::JournalHole | Cause::MalformedRecord => {
                 self.books.mark_suspect_all(since, cause);
                 self.is_after_hole = true;
             }
-            Cause::MessagesLost | Cause::SequenceBreak | Cause::MalformedRecord => {
+            Cause::MessagesLost | Cause::SequenceBreak => {
                 // At least this packet is missing; the next one tells how many.
                 let next = u32::try_from(since.saturating_add(1)).unwrap_or(u32::MAX);
                 self.with_replayer(
@@ -177,14 +183,22 @@ impl Venue for CmeVenue {
             security_id,
             book,
             packets: Vec::new(),
+            bytes: 0,
         });
         Some(())
     }
 
     fn take_snapshot(&mut self, payload: &[u8]) -> Option<()> {
-        if let Some(loading) = &mut self.loading {
-            loading.packets.push(payload.to_vec());
+        let Some(loading) = &mut self.loading else {
+            return Some(());
+        };
+        loading.bytes += payload.len();
+        let is_whole = loading.packets.len() as u64 == loading.event.records;
+        if is_whole || loading.bytes > MAX_CYCLE_BYTES {
+            self.loading = None;
+            return None;
         }
+        loading.packets.push(payload.to_vec());
         Some(())
     }
 
@@ -408,6 +422,11 @@ impl Output for Doubter<'_> {
 /// Counts a message, and takes what it says of instruments.
 fn note(books: &mut Books, message: &Message<'_>) {
     books.count_message();
+    books.set_price_decimals(if message.version() < PRICE9_SINCE {
+        7
+    } else {
+        9
+    });
     let view = message.view();
     let counters = books.price_books_mut().counters_mut();
     counters.newer_versions += u64::from(message.version() > SCHEMA_VERSION);
@@ -446,3 +465,6 @@ fn book_of(scope: i64) -> Option<(i32, Book)> {
     // The low half is the instrument.
     Some((scope as u32 as i32, book))
 }
+
+#[cfg(test)]
+mod tests;
