@@ -6,7 +6,6 @@ mod cme;
 mod eobi;
 mod itch;
 mod tcp;
-#[cfg(not(test))]
 mod venues;
 
 pub(crate) use books::{eobi_books, itch_blocks, itch_operations, records, snapshots};
@@ -14,5 +13,4 @@ pub(crate) use cme::cme_packets;
 pub(crate) use eobi::eobi_packets;
 pub(crate) use itch::{binary_files, itch_messages, mold_packets};
 pub(crate) use tcp::{glimpse_ends, payloads, replay_streams, soup_streams};
-#[cfg(not(test))]
 pub(crate) use venues::{cme_records, eobi_records};

@@ -22,7 +22,6 @@ pub use mutate::Mutator;
 pub mod inside {
     pub use crate::targets::book_itch::SMALL;
     pub use crate::targets::snapshot::{RANKED, WIDE};
-    #[cfg(not(test))]
     pub use crate::targets::venue::{follow_cme, follow_eobi};
 }
 
@@ -119,14 +118,12 @@ pub const TARGETS: &[Target] = &[
         seeds: corpus::records,
         executions: 300,
     },
-    #[cfg(not(test))]
     Target {
         name: "channel_cme",
         run: targets::venue::run_cme,
         seeds: corpus::cme_records,
         executions: 200,
     },
-    #[cfg(not(test))]
     Target {
         name: "channel_eobi",
         run: targets::venue::run_eobi,

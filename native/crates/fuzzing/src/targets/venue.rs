@@ -1,20 +1,12 @@
-//! The venues of the book worker, which are private there: their sources are compiled here again.
-
-#[allow(dead_code, reason = "the worker uses more of them than the targets do")]
-#[path = "../../../worker/src/book/venue"]
-mod sources {
-    pub(super) mod cme;
-    pub(super) mod eobi;
-}
+//! Channels of the venues that are proved piece by piece.
 
 use tickdeck_book::{BooksConfig, Channel, Venue};
+use tickdeck_venue::{CmeVenue, EobiVenue};
 use tickdeck_wire::cme;
 use tickdeck_wire::eobi::{self, Release};
 
 use super::book_itch::SMALL;
 use super::channel::{Protocol, follow};
-use sources::cme::CmeVenue;
-use sources::eobi::EobiVenue;
 
 /// Room for the orders of a short session.
 const MEDIUM: BooksConfig = BooksConfig {

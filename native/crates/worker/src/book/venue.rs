@@ -3,14 +3,12 @@
 use tickdeck_book::{
     Books, BooksConfig, Cause, Channel, Crossing, Itch, Prefetch, Run, Taken, Venue,
 };
+use tickdeck_venue::{CmeVenue, EobiVenue};
+use tickdeck_wire::eobi::Release;
 use tickdeck_wire::record::SnapshotEvent;
 
-mod cme;
-mod eobi;
-
-use cme::CmeVenue;
-use eobi::EobiVenue;
-use tickdeck_wire::eobi::Release;
+#[cfg(test)]
+mod real_cme;
 
 /// A channel of any venue.
 pub(crate) type BookChannel = Channel<AnyVenue>;

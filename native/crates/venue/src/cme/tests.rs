@@ -1,23 +1,16 @@
-//! Generated channels with losses, and real captures.
-
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+//! Generated channels with losses.
 
 use tickdeck_book::price_book::Kind;
 use tickdeck_book::{Channel, LevelView, OrderView, Record, Side, Trust as BookTrust, snapshot};
 use tickdeck_sim::Random;
 use tickdeck_sim::cme::{Channel as SimChannel, ChannelConfig, Instrument, Snapshots};
-use tickdeck_wire::cme::{PacketBuilder, SnapshotHead};
+use tickdeck_wire::cme::PacketBuilder;
 use tickdeck_wire::moldudp64::Session;
 use tickdeck_wire::record::{
     GapEvent, LossReason, LostEvent, SessionEvent, SessionEventKind, kind,
 };
 
 use super::*;
-use crate::rx::Wire;
-use crate::rx::offline::Merged;
-
-mod real;
 
 /// A generated channel, its stream of records, and a reader.
 struct World {

@@ -1,6 +1,20 @@
 //! Real captures, when the folder with them lies beside the repository.
 
-use super::*;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use tickdeck_book::price_book::Kind;
+use tickdeck_book::{Books, BooksConfig, Channel, Record, Side};
+use tickdeck_recovery::cme::{Book, Cycle, Entry, Output, Replayer, ReplayerConfig, Trust};
+use tickdeck_venue::CmeVenue;
+use tickdeck_wire::cme::{Message, Packet, PacketBuilder, SnapshotHead};
+use tickdeck_wire::record::kind;
+
+use crate::rx::Wire;
+use crate::rx::offline::Merged;
+
+/// MatchEventIndicator of the last message of an event.
+const END_OF_EVENT: u8 = 0x80;
 
 /// The merged records of a capture's lines, applied; `each` is called after every message.
 fn read(
@@ -9,7 +23,7 @@ fn read(
     mut each: impl FnMut(&Books, &Message<'_>),
 ) -> Option<Channel<CmeVenue>> {
     let mut merged = merged(name, lines)?;
-    let mut reader = reader();
+    let mut reader = Channel::with(CmeVenue::new(BooksConfig::default()));
     while let Some(record) = merged.next() {
         let record = Record {
             seq: record.seq,
@@ -199,7 +213,7 @@ fn real_books_by_price_and_by_order_agree() {
         let counters = *reader.books().price_books().counters();
         assert_eq!(reader.books().counters().faults_total(), 0, "{lines}");
         assert_eq!((counters.unknown_templates, counters.malformed), (0, 0));
-        assert_eq!(reader.venue().replayer.counters().gaps, 0, "{lines}");
+        assert_eq!(reader.venue().judged().gaps, 0, "{lines}");
         orders += counters.orders;
         levels += counters.levels;
         instruments += reader.books().price_books().len();

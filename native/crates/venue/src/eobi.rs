@@ -19,7 +19,7 @@ mod tests;
 const MAX_CYCLE_BYTES: usize = 256 << 20;
 
 /// The books of an EOBI channel.
-pub(crate) struct EobiVenue {
+pub struct EobiVenue {
     release: Release,
     books: EobiBooks,
     replayer: Replayer,
@@ -48,7 +48,7 @@ struct Applier<'a, F> {
 
 impl EobiVenue {
     /// Empty books of a release, by the rules that hold without reference data.
-    pub(crate) fn new(release: Release, config: BooksConfig) -> Self {
+    pub fn new(release: Release, config: BooksConfig) -> Self {
         Self {
             release,
             books: EobiBooks::new(EobiConfig::default(), config),
@@ -60,7 +60,7 @@ impl EobiVenue {
 
     /// The books with what the venue says beside orders.
     #[cfg(test)]
-    pub(crate) fn eobi(&self) -> &EobiBooks {
+    pub fn eobi(&self) -> &EobiBooks {
         &self.books
     }
 }

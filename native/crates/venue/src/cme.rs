@@ -8,7 +8,9 @@
 use tickdeck_book::{
     Books, BooksConfig, Cause, CmeOrderChange, Crossing, Doubt, Run, Taken, Venue,
 };
-use tickdeck_recovery::cme::{Book, Cycle, Entry, Output, Replayer, ReplayerConfig, Trust};
+use tickdeck_recovery::cme::{
+    Book, Cycle, Entry, Output, Replayer, ReplayerConfig, ReplayerCounters, Trust,
+};
 use tickdeck_wire::cme::{
     Block, LinkedOrder, Message, OrderEntry, Packet, PriceEntry, SCHEMA_VERSION, View, template,
 };
@@ -26,7 +28,7 @@ const PRICE9_SINCE: u16 = 9;
 const READY_TO_TRADE: u8 = 17;
 
 /// The books of an MDP 3.0 channel.
-pub(crate) struct CmeVenue {
+pub struct CmeVenue {
     books: Books,
     replayer: Replayer,
     /// A snapshot of one book that is not whole yet.
@@ -59,7 +61,7 @@ struct Applier<'a, F> {
 
 impl CmeVenue {
     /// Empty books.
-    pub(crate) fn new(config: BooksConfig) -> Self {
+    pub fn new(config: BooksConfig) -> Self {
         Self {
             books: Books::new(BooksConfig {
                 initial_orders: config.initial_orders,
@@ -73,6 +75,11 @@ impl CmeVenue {
             faulty: Vec::new(),
             is_event_over: false,
         }
+    }
+
+    /// What the judgement of packets counted.
+    pub fn judged(&self) -> &ReplayerCounters {
+        self.replayer.counters()
     }
 
     /// Runs the replayer with these books, then tells it what they found wrong.
