@@ -76,7 +76,8 @@ async def test_keys_step_through_the_stream() -> None:
             assert screen.past.place.sequence == sequence, key
         await travelled(bench, pilot, "up")
         shown = bench.text()
-        assert "orders 33 entered, 25 left, 10 changed   100 behind" in shown
+        assert "TO NOW   100 messages" in shown
+        assert "orders +33 -25 ~10" in shown
         assert "gone" not in shown.splitlines()[-1]
         changed = screen.difference
         assert changed

@@ -65,7 +65,7 @@ def _place(past: PastBook) -> list[Part]:
     parts: list[Part] = [f"sequence {text.grouped(place.sequence)}"]
     if place.day_time_ns:
         parts.append(f"   {day_time(place.day_time_ns)}")
-    parts.append((f"   record {place.record_seq}   {text.iso_time(place.time_ns)}", "$quiet"))
+    parts.append((f"   {text.iso_time(place.time_ns)}   record {place.record_seq}", "$quiet"))
     return parts
 
 
@@ -85,9 +85,9 @@ def _to_now(difference: BookDiff | None) -> list[Part]:
         return [("...", "$quiet")]
     diff = difference
     levels = f"levels +{diff.levels_added} -{diff.levels_removed} ~{diff.levels_changed}"
-    orders = f"orders {diff.orders_entered} entered, {diff.orders_left} left, "
-    behind = diff.second.sequence - diff.first.sequence
-    return [f"{levels}   {orders}{diff.orders_changed} changed   {text.grouped(behind)} behind"]
+    orders = f"orders +{diff.orders_entered} -{diff.orders_left} ~{diff.orders_changed}"
+    back = diff.second.sequence - diff.first.sequence
+    return [f"{text.grouped(back)} messages   {levels}   {orders}"]
 
 
 class _Ladder:

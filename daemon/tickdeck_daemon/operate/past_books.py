@@ -130,7 +130,9 @@ class PastBooks:
         if not os.path.isdir(journal):
             text = f"{name} has no journal yet: {journal} is not there"
             raise WrongStateError(text, reason="NO_JOURNAL", metadata=metadata)
-        arguments = ["--input", journal, "--protocol", config.decoder]
+        old_eobi = config.decoder == "eobi" and config.eobi_release == "6.0"
+        protocol = "eobi-6.0" if old_eobi else config.decoder
+        arguments = ["--input", journal, "--protocol", protocol]
         snapshots = self._settings.snapshot_dir(name)
         if snapshots.is_dir():
             arguments += ["--snapshots", str(snapshots)]

@@ -52,3 +52,50 @@ def test_book_verify(fake_daemon: FakeDaemon, run: Run, whole: bool) -> None:
     assert ("aa expected, bb found" in result.stdout) is not whole
     assert ("4 unexplained breaks" in result.stdout) is not whole
     assert json.loads(run("book", "verify", "X", "--json").stdout)["whole"] is whole
+
+
+def test_a_book_of_the_past(fake_daemon: FakeDaemon, run: Run) -> None:
+    """Each way of writing a point is asked as it is; the answer says where it stands."""
+    summary = books.BookSummary(
+        symbol="ES", orders=3, trust="SUSPECT", suspect_since=7, price_decimals=4, state_hash="ab"
+    )
+    fake_daemon.answers["GetBookAt"] = books.GetBookAtResponse(
+        summary=summary,
+        bids=[books.Level(price=48_100_000, quantity=1200, orders=2)],
+        place=books.BookPlace(sequence=12, record_seq=4, day_time_ns=34_262_500_000_000),
+    )
+    shown = run("book", "at", "X", "ES", "@12", "--levels", "2").stdout
+    assert "ES  SUSPECT since sequence 7  3 orders" in shown
+    assert "bid   4810.0000     1,200       2" in shown
+    assert "sequence 12, 09:31:02.500000000, record 4" in shown
+    run("book", "at", "X", "ES", "@09:31:02.5")
+    run("book", "at", "X", "ES", "2026-01-02T14:31:02.500000001Z", "--json")
+    asked = fake_daemon.asked("GetBookAt")
+    assert (asked[0].exchange, asked[0].levels, asked[0].at.sequence) == ("exchanges/X", 2, 12)
+    assert asked[1].at.day_time_ns == 34_262_500_000_000
+    assert asked[2].at.time_ns == 1_767_364_262_500_000_001
+    assert run("book", "at", "X", "ES", "@noon").exit_code == 2
+    assert len(fake_daemon.asked("GetBookAt")) == 3
+
+
+def test_a_difference_of_books(fake_daemon: FakeDaemon, run: Run) -> None:
+    """Levels by their prices before and after, and the counts of all."""
+    fake_daemon.answers["DiffBook"] = books.DiffBookResponse(
+        from_place=books.BookPlace(sequence=5),
+        to_place=books.BookPlace(sequence=9),
+        after=books.BookSummary(symbol="ES", trust="GOOD", orders=3, price_decimals=4),
+        levels=[
+            books.LevelChange(
+                side="bid", price=48_100_000, after=books.Level(price=48_100_000, quantity=1200)
+            )
+        ],
+        levels_added=1,
+        orders_entered=2,
+    )
+    shown = run("book", "diff", "X", "ES", "@5", "@9").stdout
+    assert "from sequence 5, record 0, received -: no such book" in shown
+    assert "to   sequence 9, record 0, received -: GOOD, 3 orders" in shown
+    assert "bid   4810.0000       -  1,200" in shown
+    assert "levels: 1 added, 0 removed, 0 changed; orders: 2 entered" in shown
+    asked = fake_daemon.asked("DiffBook")[0]
+    assert (asked.from_point.sequence, asked.to_point.sequence) == (5, 9)
