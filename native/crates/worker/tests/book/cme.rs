@@ -79,7 +79,8 @@ fn levels(instrument: &Instrument, kind: u8) -> Value {
 
 fn row<'a>(of: &'a Value, book: &str, id: i32) -> Option<&'a Value> {
     let rows = of["final"]["books"].as_array().expect("a list");
-    let is_it = |row: &&Value| row["book"] == book && row["symbol"] == id.to_string();
+    let name = id.to_string();
+    let is_it = |row: &&Value| row["book"] == book && row["symbol"] == name.as_str();
     rows.iter().find(is_it)
 }
 
