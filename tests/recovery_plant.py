@@ -30,11 +30,12 @@ Seen = TypeVar("Seen")
 
 
 class RecoveryPlant:
-    """Simulator, daemon and one exchange without books; made by `recovery_plant`."""
+    """Simulator, daemon and one exchange; made by `recovery_plant`."""
 
-    def __init__(self, base: Path) -> None:
-        """Nothing is started yet."""
+    def __init__(self, base: Path, *, books: bool = False) -> None:
+        """Nothing is started yet; `books` gives the exchange a book worker."""
         self.base = base
+        self._books = books
         self.target = f"unix:{base / 'run' / 'tickdeckd.sock'}"
         self.client = Client(self.target)
         self.venue: Simulator
@@ -144,7 +145,12 @@ class RecoveryPlant:
         for name, port in self._lines.items():
             parts += ["[[line]]", f'name = "{name}"', f'group = "239.81.4.{ord(name)}"']
             parts += [f"port = {port}", 'interface = "127.0.0.1"']
-        parts += ["[receive]", "rcvbuf_bytes = 65536", "[book]", "enabled = false"]
+        parts += [
+            "[receive]",
+            "rcvbuf_bytes = 65536",
+            "[book]",
+            f"enabled = {str(self._books).lower()}",
+        ]
         # So many attempts that a gap stays open until somebody acts.
         parts += ["[recovery]", 'replay_protocol = "moldudp64"', "retry_attempts = 1000"]
         parts += [f'request_address = "{self.servers["request"]}"', "request_timeout_ms = 100"]
@@ -155,10 +161,10 @@ class RecoveryPlant:
 
 
 @asynccontextmanager
-async def recovery_plant() -> AsyncGenerator[RecoveryPlant]:
+async def recovery_plant(*, books: bool = False) -> AsyncGenerator[RecoveryPlant]:
     """A plant whose exchange runs and whose venue waits; nothing of it is left behind."""
     base = Path(tempfile.mkdtemp(prefix="tickdeck-rcv-"))
-    plant = RecoveryPlant(base)
+    plant = RecoveryPlant(base, books=books)
     try:
         await plant.open_venue()
         await plant.start()

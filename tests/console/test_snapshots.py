@@ -14,6 +14,7 @@ from console_harness import Bench
 from tickdeck_console.feed.fake import START, Step
 from tickdeck_console.model.frame import Link, LinkChange
 from tickdeck_console.screens.exchange import ExchangeScreen
+from tickdeck_console.screens.travel import TravelScreen
 
 Compare = Callable[..., bool]
 SIZES = [(60, 18), (80, 24), (120, 40), (200, 60)]
@@ -51,6 +52,8 @@ async def _answered(bench: Bench, pilot: Pilot[None]) -> None:
 
 async def _fetched(bench: Bench, pilot: Pilot[None]) -> None:
     screen = bench.app.screen
+    if isinstance(screen, TravelScreen):
+        await screen.answered()
     if isinstance(screen, ExchangeScreen):
         await screen.fetched()  # may join the fetch of the tab before
         await pilot.pause()
@@ -162,6 +165,12 @@ def test_gaps_of_a_storm_at_60(compare: Compare) -> None:
 def test_exchange_at_80(compare: Compare, tab: str) -> None:
     """Tabs whose layout depends on the width."""
     assert compare(Bench(), (80, 24), "enter", tab)
+
+
+@pytest.mark.parametrize("size", SIZES[:3], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_time_travel(compare: Compare, size: tuple[int, int]) -> None:
+    """A book of the past: both sides, and what is different now."""
+    assert compare(Bench(), size, "enter", "b", "t", "pageup")
 
 
 def test_exchange_lost(compare: Compare) -> None:

@@ -3,6 +3,11 @@
 import click
 
 from tickdeck.v1.book_service_pb2 import (
+    BookPoint,
+    DiffBookRequest,
+    DiffBookResponse,
+    GetBookAtRequest,
+    GetBookAtResponse,
     GetDepthRequest,
     GetDepthResponse,
     ListBooksRequest,
@@ -10,11 +15,13 @@ from tickdeck.v1.book_service_pb2 import (
 )
 from tickdeck_console import text
 from tickdeck_console.cli import Options
-from tickdeck_console.client import Client
+from tickdeck_console.client import PAST_TIMEOUT_S, Client
 from tickdeck_console.commands.book_checks import check, verify
 from tickdeck_console.commands.common import DefaultGroup, exchange_name, json_option, run
+from tickdeck_console.errors import CommandError, ExitCode
 from tickdeck_console.feed import decode
-from tickdeck_console.model.facts import BookRow, Level, Scale
+from tickdeck_console.model.facts import BookRow, Depth, Level, Scale
+from tickdeck_console.model.travel import BookDiff, Place, PointError, day_time, parse_point
 from tickdeck_console.output import print_json, print_table
 
 
@@ -81,7 +88,125 @@ def depth(
     if as_json:
         print_json(response)
         return
-    shown = decode.depth(response)
+    _print_depth(decode.depth(response))
+
+
+@book.command()
+@click.argument("exchange")
+@click.argument("symbol")
+@click.argument("point")
+@click.option("--levels", type=click.IntRange(1, 1000), default=10, show_default=True)
+@json_option
+@click.pass_obj
+def at(
+    options: Options, exchange: str, symbol: str, point: str, levels: int, as_json: bool
+) -> None:
+    """Show the book of SYMBOL as it was at POINT.
+
+    POINT is a venue sequence (@123456), a time of the venue's day (@09:31:02.5) or a receive time
+    (@2026-01-02T14:31:02.5Z): the state after the last message at or before it.
+    """
+    wanted = _point(point)
+
+    async def ask(client: Client) -> GetBookAtResponse:
+        request = GetBookAtRequest(
+            exchange=exchange_name(exchange), symbol=symbol, at=wanted, levels=levels
+        )
+        return await client.book.GetBookAt(request, timeout=PAST_TIMEOUT_S)
+
+    response = run(options, ask)
+    if as_json:
+        print_json(response)
+        return
+    past = decode.past_book(response)
+    _print_depth(past.depth)
+    click.echo(f"{_place(past.place)}, state hash {text.safe(past.state_hash)}")
+
+
+@book.command()
+@click.argument("exchange")
+@click.argument("symbol")
+@click.argument("first")
+@click.argument("second")
+@click.option("--levels", type=click.IntRange(1, 1000), default=10, show_default=True)
+@json_option
+@click.pass_obj
+def diff(
+    options: Options,
+    exchange: str,
+    symbol: str,
+    first: str,
+    second: str,
+    levels: int,
+    as_json: bool,
+) -> None:
+    """Show what differs in the book of SYMBOL between two points, written as for `book at`."""
+    points = _point(first), _point(second)
+
+    async def ask(client: Client) -> DiffBookResponse:
+        request = DiffBookRequest(
+            exchange=exchange_name(exchange),
+            symbol=symbol,
+            from_point=points[0],
+            to_point=points[1],
+            levels=levels,
+        )
+        return await client.book.DiffBook(request, timeout=PAST_TIMEOUT_S)
+
+    response = run(options, ask)
+    if as_json:
+        print_json(response)
+        return
+    found = decode.book_diff(response)
+    for word, place, row in (
+        ("from", found.first, found.before),
+        ("to", found.second, found.after),
+    ):
+        book = f"{text.safe(row.trust)}, {row.orders} orders" if row else "no such book"
+        click.echo(f"{word:<5}{_place(place)}: {book}")
+    rows = _changes(found)
+    if rows:
+        print_table(("SIDE", "PRICE", "BEFORE", "AFTER"), rows)
+    click.echo(
+        f"levels: {found.levels_added} added, {found.levels_removed} removed, "
+        f"{found.levels_changed} changed; orders: {found.orders_entered} entered, "
+        f"{found.orders_left} left, {found.orders_changed} changed"
+    )
+
+
+def _changes(found: BookDiff) -> list[tuple[str, ...]]:
+    book = found.before or found.after
+    scale = book.scale if book else Scale()
+    places = text.price_places((change.price for change in found.levels), scale.price_decimals)
+
+    def quantity(level: Level | None) -> str:
+        return text.quantity(level.quantity, scale.quantity_decimals) if level else "-"
+
+    return [
+        (
+            text.safe(change.side),
+            text.price(change.price, scale.price_decimals, places),
+            quantity(change.before),
+            quantity(change.after),
+        )
+        for change in found.levels
+    ]
+
+
+def _point(point: str) -> BookPoint:
+    try:
+        return decode.point(parse_point(point))
+    except PointError as error:
+        raise CommandError(str(error), "", ExitCode.USAGE) from error
+
+
+def _place(place: Place) -> str:
+    moment = f", {day_time(place.day_time_ns)}" if place.day_time_ns else ""
+    received = text.iso_time(place.time_ns)
+    return f"sequence {place.sequence}{moment}, record {place.record_seq}, received {received}"
+
+
+def _print_depth(shown: Depth) -> None:
     row = shown.book
     suspect = f" since sequence {row.suspect_since}" if row.suspect_since else ""
     places = text.price_places(shown.prices, row.scale.price_decimals)

@@ -13,7 +13,7 @@ from tickdeck.v1 import recovery_pb2 as recovery_pb
 from tickdeck.v1 import replay_service_pb2 as replay_pb
 from tickdeck.v1 import system_service_pb2 as system_pb
 from tickdeck.v1 import worker_pb2 as worker_pb
-from tickdeck_console.model import facts
+from tickdeck_console.model import facts, travel
 from tickdeck_console.model import frame as frames
 
 DECIMALS_MAX = 18
@@ -249,6 +249,61 @@ def book(message: book_pb.BookSummary) -> facts.BookRow:
         tick=message.tick,
         spread_ticks=message.spread_ticks if message.HasField("spread_ticks") else None,
     )
+
+
+def past_book(message: book_pb.GetBookAtResponse) -> travel.PastBook:
+    """A book as it was."""
+    shown = facts.Depth(
+        book=book(message.summary),
+        bids=tuple(level(entry) for entry in message.bids),
+        asks=tuple(level(entry) for entry in message.asks),
+    )
+    return travel.PastBook(shown, place(message.place), message.summary.state_hash)
+
+
+def book_diff(message: book_pb.DiffBookResponse) -> travel.BookDiff:
+    """What differs between two points."""
+    return travel.BookDiff(
+        first=place(message.from_place),
+        second=place(message.to_place),
+        before=book(message.before) if message.HasField("before") else None,
+        after=book(message.after) if message.HasField("after") else None,
+        levels=tuple(
+            travel.LevelChange(
+                change.side,
+                change.price,
+                level(change.before) if change.HasField("before") else None,
+                level(change.after) if change.HasField("after") else None,
+            )
+            for change in message.levels
+        ),
+        levels_added=message.levels_added,
+        levels_removed=message.levels_removed,
+        levels_changed=message.levels_changed,
+        orders_entered=message.orders_entered,
+        orders_left=message.orders_left,
+        orders_changed=message.orders_changed,
+    )
+
+
+def place(message: book_pb.BookPlace) -> travel.Place:
+    """Where an answer stands."""
+    return travel.Place(
+        sequence=message.sequence,
+        record_seq=message.record_seq,
+        time_ns=message.time_ns,
+        day_time_ns=message.day_time_ns,
+        messages=message.messages,
+    )
+
+
+def point(wanted: travel.Point) -> book_pb.BookPoint:
+    """A point as it is asked for."""
+    if wanted.sequence is not None:
+        return book_pb.BookPoint(sequence=wanted.sequence)
+    if wanted.day_time_ns is not None:
+        return book_pb.BookPoint(day_time_ns=wanted.day_time_ns)
+    return book_pb.BookPoint(time_ns=wanted.time_ns or 0)
 
 
 def depth(message: book_pb.GetDepthResponse) -> facts.Depth:

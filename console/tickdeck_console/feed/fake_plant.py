@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from tickdeck_console import text
 from tickdeck_console.errors import CommandError, ExitCode
-from tickdeck_console.feed import fake_gaps
+from tickdeck_console.feed import fake_gaps, fake_past
 from tickdeck_console.feed.world import World
-from tickdeck_console.model import facts
+from tickdeck_console.model import facts, travel
 from tickdeck_console.model.chain import Node, Verdict, chain, journal_node
 from tickdeck_console.model.frame import Exchange
 
@@ -144,6 +144,24 @@ class FakePlant:
         )
         entry = facts.ExchangeCheck(exchange, facts.Verdict.PASS, (check,))
         return facts.CheckReport((entry,), self.world.now_ns)
+
+    async def book_at(
+        self, exchange: str, symbol: str, point: travel.Point, levels: int
+    ) -> travel.PastBook:
+        """The ladder with quantities of its own at each sequence."""
+        if symbol not in SYMBOLS:
+            text = f"{exchange} had no book of {symbol!r} at {point}"
+            raise CommandError(text, "", ExitCode.NOT_FOUND)
+        now = await self.depth(exchange, symbol, levels)
+        return fake_past.book_at(now, point)
+
+    async def book_diff(
+        self, exchange: str, symbol: str, points: tuple[travel.Point, travel.Point], levels: int
+    ) -> travel.BookDiff:
+        """What differs between two such ladders."""
+        first, second = points
+        before = await self.book_at(exchange, symbol, first, levels)
+        return fake_past.difference(before, await self.book_at(exchange, symbol, second, levels))
 
     async def workers(self, exchange: str) -> tuple[facts.Worker, ...]:
         """One rx and one book worker per exchange."""

@@ -31,6 +31,11 @@ class BookPanel(Panel):
         self._chosen: BookRow | None = None
         self._asked = False
 
+    @property
+    def symbol(self) -> str:
+        """The chosen book; empty before there is one."""
+        return self._chosen.symbol if self._chosen else ""
+
     def compose(self) -> ComposeResult:
         """A line, then list and ladder side by side."""
         yield Block(classes="panel-text")

@@ -264,6 +264,12 @@ impl Books {
         }
     }
 
+    /// The number of the book of a stock locate code, or [`NONE`].
+    #[inline]
+    pub(crate) fn book_of_locate(&self, locate: u16) -> u32 {
+        self.by_locate[usize::from(locate)]
+    }
+
     /// The books by price beside; none where the venue has orders only.
     pub fn price_books(&self) -> &PriceBooks {
         &self.prices

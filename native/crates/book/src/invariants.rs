@@ -51,7 +51,7 @@ impl Books {
                 levels += self.store.books[id.0 as usize].side(side).len() as u64;
             }
             let place = || self.view(id).symbol().to_string();
-            let kept = self.store.books[id.0 as usize].orders;
+            let kept = self.store.order_counts[id.0 as usize];
             same("number of orders", place, u64::from(kept), in_book)?;
             orders += in_book;
         }
@@ -229,7 +229,7 @@ mod tests {
         let damages: [(&str, Damage); 10] = [
             ("quantity", |b| b.store.levels[0].quantity += 1),
             ("order count", |b| b.store.levels[0].count += 1),
-            ("number of orders", |b| b.store.books[0].orders += 1),
+            ("number of orders", |b| b.store.order_counts[0] += 1),
             ("a queue link", |b| b.store.orders[1].previous = NONE),
             ("tail", |b| b.store.levels[0].tail = 0),
             ("another level", |b| b.store.orders[0].level = 1),

@@ -9,13 +9,15 @@ use tickdeck_wire::moldudp64::Blocks;
 use tickdeck_wire::record::SnapshotEvent;
 
 use crate::books::{Books, BooksConfig};
+use crate::lookahead::{NoPrefetch, Prefetch};
 use crate::spot_check::Crossing;
 use crate::trust::Cause;
 use crate::venue::{Run, Taken, Venue};
 
-/// The books of an ITCH 5.0 channel.
-pub struct Itch {
+/// The books of an ITCH 5.0 channel. `P` asks for memory ahead: see [`Prefetch`].
+pub struct Itch<P = NoPrefetch> {
     books: Books,
+    prefetch: P,
     /// A snapshot of the venue's that is not whole yet.
     loading: Option<Loading>,
 }
@@ -30,8 +32,16 @@ struct Loading {
 impl Itch {
     /// Empty books.
     pub fn new(config: BooksConfig) -> Self {
+        Self::with_prefetch(config, NoPrefetch)
+    }
+}
+
+impl<P: Prefetch> Itch<P> {
+    /// Empty books that ask for memory ahead.
+    pub fn with_prefetch(config: BooksConfig, prefetch: P) -> Self {
         Self {
             books: Books::new(config),
+            prefetch,
             loading: None,
         }
     }
@@ -42,7 +52,7 @@ impl Itch {
     }
 }
 
-impl Venue for Itch {
+impl<P: Prefetch> Venue for Itch<P> {
     #[inline]
     fn books(&self) -> &Books {
         &self.books
@@ -54,20 +64,15 @@ impl Venue for Itch {
     }
 
     #[inline]
-    fn apply(&mut self, run: Run<'_>, mut after: impl FnMut(&Books, u64, &[u8])) -> Taken {
-        let mut sequence = run.first_sequence;
-        let mut blocks = Blocks::new(run.payload);
-        for message in blocks.by_ref() {
-            // Only after a counted break is a message older than expected: it was applied before.
-            if sequence >= run.expected {
-                self.books.apply(sequence, message);
-                after(&self.books, sequence, message);
-            }
-            sequence = sequence.saturating_add(1);
-        }
+    fn apply(&mut self, run: Run<'_>, after: impl FnMut(&Books, u64, &[u8])) -> Taken {
+        // Only after a counted break is a message older than expected: it was applied before.
+        let (first, expected) = (run.first_sequence, run.expected);
+        let taken =
+            self.books
+                .apply_blocks_with(first, expected, run.payload, &self.prefetch, after);
         Taken {
-            next_sequence: sequence,
-            is_whole: blocks.rest().is_empty(),
+            next_sequence: taken.next_sequence,
+            is_whole: taken.taken_bytes == run.payload.len(),
         }
     }
 

@@ -23,6 +23,7 @@ use crate::types::{BookId, LevelView, OrderView, Side};
 
 /// One resting order.
 #[derive(Clone, Copy)]
+#[repr(align(32))]
 pub(crate) struct Order {
     pub(crate) reference: u64,
     /// Shares left; 0 marks an unused record.
@@ -40,6 +41,7 @@ pub(crate) struct BookSide(u32);
 
 /// One price level: its queue and the sums over it.
 #[derive(Clone, Copy)]
+#[repr(align(32))]
 pub(crate) struct Level {
     /// Sum of the orders, modulo 2^64: what a damaged message claims may exceed that, and the sum is
     /// right again when its orders are gone.
@@ -62,6 +64,15 @@ pub(crate) struct NewOrder {
     pub(crate) reference: u64,
 }
 
+/// Why an order was not added; nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotAdded {
+    /// The limit on resting orders is reached.
+    Full,
+    /// This order has its key.
+    Twin(u32),
+}
+
 /// The limit on resting orders is reached; nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
@@ -72,6 +83,8 @@ pub(crate) struct Store {
     pub(crate) levels: Slab<Level>,
     pub(crate) index: OrderIndex,
     pub(crate) books: Vec<Sides>,
+    /// Orders of each book; apart, as every message changes one of them.
+    pub(crate) order_counts: Vec<u32>,
     pub(crate) ticks: Ticks,
     scope: KeyScope,
     /// Of each order by its address, where the venue tells priorities apart from arrival.
@@ -94,8 +107,9 @@ impl Store {
             levels: Slab::new(reserve / 4, limit),
             scope,
             priorities: config.has_priorities.then(|| Vec::with_capacity(reserve)),
-            index: OrderIndex::new(reserve),
+            index: OrderIndex::new(reserve, scope == KeyScope::Channel),
             books: Vec::new(),
+            order_counts: Vec::new(),
             ticks: Ticks::default(),
             levels_per_side,
             depth_grows: 0,
@@ -106,6 +120,7 @@ impl Store {
     pub(crate) fn add_book(&mut self) -> BookId {
         let id = u32::try_from(self.books.len()).expect("books are fewer than orders");
         self.books.push(Sides::new(self.levels_per_side));
+        self.order_counts.push(0);
         BookId(id)
     }
 
@@ -127,37 +142,49 @@ impl Store {
     /// its quantity be > 0.
     #[inline]
     pub(crate) fn add(&mut self, new: NewOrder) -> Result<u32, Full> {
+        self.add_unless_twin(new).map_err(|refused| {
+            debug_assert!(
+                refused == NotAdded::Full,
+                "the caller has looked for the key"
+            );
+            Full
+        })
+    }
+
+    /// As [`Self::add`], for a key that may rest.
+    #[inline(always)]
+    pub(crate) fn add_unless_twin(&mut self, new: NewOrder) -> Result<u32, NotAdded> {
         debug_assert!(new.quantity > 0, "a resting order has shares");
-        // Live levels never exceed live orders and have the same limit: one check covers both.
-        if !self.orders.has_room() {
-            return Err(Full);
-        }
-        let level = self.level_for(new);
-        let tail = self.levels[level].tail;
-        let order = Order {
+        let place = BookSide::new(new.book, new.side);
+        let key = OrderKey {
             reference: new.reference,
-            quantity: new.quantity,
-            level,
-            previous: tail,
-            next: NONE,
-            place: BookSide::new(new.book, new.side),
+            tag: self.scope.tag(place),
         };
-        let address = self
-            .orders
-            .insert(order)
-            .expect("there is room for one more order");
+        // Live levels never exceed live orders and have the same limit: one check covers both.
+        let Some(address) = self.orders.next_address() else {
+            return Err(self.index.get(key).map_or(NotAdded::Full, NotAdded::Twin));
+        };
+        self.index.insert(key, address).map_err(NotAdded::Twin)?;
+        let at = self.level_for(new);
+        let level = &mut self.levels[at];
+        let tail = std::mem::replace(&mut level.tail, address);
+        level.count += 1;
+        level.quantity = level.quantity.wrapping_add(new.quantity);
         if tail == NONE {
-            self.levels[level].head = address;
+            level.head = address;
         } else {
             self.orders[tail].next = address;
         }
-        let level = &mut self.levels[level];
-        level.tail = address;
-        level.count += 1;
-        level.quantity = level.quantity.wrapping_add(new.quantity);
-        let key = self.key_of(&order);
-        self.index.insert_new(key, address);
-        self.books[new.book.0 as usize].orders += 1;
+        let order = Order {
+            reference: new.reference,
+            quantity: new.quantity,
+            level: at,
+            previous: tail,
+            next: NONE,
+            place,
+        };
+        self.orders.insert_at(address, order);
+        self.order_counts[new.book.0 as usize] += 1;
         Ok(address)
     }
 
@@ -235,6 +262,22 @@ impl Store {
         let order = self.orders[address];
         let key = self.key_of(&order);
         self.index.remove(key);
+        self.take_out(address);
+    }
+
+    /// Takes out the order with this reference and returns where it was, of a venue whose
+    /// references are unique in the channel.
+    #[inline(always)]
+    pub(crate) fn remove_by_reference(&mut self, reference: u64) -> Option<BookSide> {
+        debug_assert!(self.scope == KeyScope::Channel, "{:?}", self.scope);
+        let address = self.index.remove(OrderKey { reference, tag: 0 })?;
+        Some(self.take_out(address))
+    }
+
+    /// Takes an order out that the index does not know any more; returns where it was.
+    #[inline]
+    fn take_out(&mut self, address: u32) -> BookSide {
+        let order = self.orders[address];
         let level = &mut self.levels[order.level];
         level.count -= 1;
         level.quantity = level.quantity.wrapping_sub(order.quantity);
@@ -252,13 +295,14 @@ impl Store {
             self.orders[order.next].previous = order.previous;
         }
         let (book, side) = (order.place.book(), order.place.side());
-        let sides = &mut self.books[book.0 as usize];
-        sides.orders -= 1;
+        self.order_counts[book.0 as usize] -= 1;
         if count == 0 {
-            sides.side_mut(side).remove(side.key(price));
+            let ladder = self.books[book.0 as usize].side_mut(side);
+            ladder.remove(side.key(price));
             self.levels.remove(order.level);
         }
         self.orders.remove(address);
+        order.place
     }
 
     /// Takes every order of a book out and returns how many there were.
@@ -278,7 +322,7 @@ impl Store {
                 self.levels.remove(rung.level);
             }
         }
-        std::mem::take(&mut self.books[book.0 as usize].orders)
+        std::mem::take(&mut self.order_counts[book.0 as usize])
     }
 
     /// Removes every order and book and keeps the memory of the pools.
@@ -287,6 +331,7 @@ impl Store {
         self.levels.clear();
         self.index.clear();
         self.books.clear();
+        self.order_counts.clear();
         self.ticks.clear();
     }
 
@@ -433,6 +478,15 @@ impl KeyScope {
 }
 
 impl Pooled for Order {
+    const UNUSED: Self = Self {
+        reference: 0,
+        quantity: 0,
+        level: NONE,
+        previous: NONE,
+        next: NONE,
+        place: BookSide(0),
+    };
+
     #[inline]
     fn vacate(&mut self, next_free: u32) {
         self.quantity = 0;
@@ -440,12 +494,25 @@ impl Pooled for Order {
     }
 
     #[inline]
-    fn next_free(&self) -> Option<u32> {
-        (self.quantity == 0).then_some(self.previous)
+    fn link(&self) -> u32 {
+        self.previous
+    }
+
+    #[inline]
+    fn is_unused(&self) -> bool {
+        self.quantity == 0
     }
 }
 
 impl Pooled for Level {
+    const UNUSED: Self = Self {
+        quantity: 0,
+        price: 0,
+        head: NONE,
+        tail: NONE,
+        count: 0,
+    };
+
     #[inline]
     fn vacate(&mut self, next_free: u32) {
         self.count = 0;
@@ -453,8 +520,13 @@ impl Pooled for Level {
     }
 
     #[inline]
-    fn next_free(&self) -> Option<u32> {
-        (self.count == 0).then_some(self.head)
+    fn link(&self) -> u32 {
+        self.head
+    }
+
+    #[inline]
+    fn is_unused(&self) -> bool {
+        self.count == 0
     }
 }
 

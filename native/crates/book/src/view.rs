@@ -46,7 +46,7 @@ impl<'a> BookView<'a> {
 
     /// Resting orders on both sides.
     pub fn orders(&self) -> u32 {
-        self.books.store.books[self.id.0 as usize].orders
+        self.books.store.order_counts[self.id.0 as usize]
     }
 
     /// Price levels of one side.

@@ -1,6 +1,8 @@
 //! The venues whose books this worker makes, behind one type.
 
-use tickdeck_book::{Books, BooksConfig, Cause, Channel, Crossing, Itch, Run, Taken, Venue};
+use tickdeck_book::{
+    Books, BooksConfig, Cause, Channel, Crossing, Itch, Prefetch, Run, Taken, Venue,
+};
 use tickdeck_wire::record::SnapshotEvent;
 
 mod cme;
@@ -20,11 +22,23 @@ pub(crate) type BookChannel = Channel<AnyVenue>;
 )]
 pub(crate) enum AnyVenue {
     /// TotalView-ITCH 5.0.
-    Itch(Itch),
+    Itch(Itch<Near>),
     /// CME MDP 3.0.
     Cme(CmeVenue),
     /// T7 EOBI.
     Eobi(Box<EobiVenue>),
+}
+
+/// Asks the processor for memory ahead.
+pub(crate) struct Near;
+
+impl Prefetch for Near {
+    const IS_ACTIVE: bool = true;
+
+    #[inline(always)]
+    fn read<T>(&self, target: &T) {
+        tickdeck_net::prefetch_read(target);
+    }
 }
 
 /// What a channel carries.
@@ -50,6 +64,15 @@ impl VenueKind {
         })
     }
 
+    /// What its protocol is called in configurations.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Itch50 => "itch50",
+            Self::CmeMdp3 => "cme_mdp3",
+            Self::Eobi(_) => "eobi",
+        }
+    }
+
     /// Empty books of this venue with the sizes of `config`, before record 1.
     pub(crate) fn channel(self, config: BooksConfig) -> BookChannel {
         Channel::with(self.venue(config))
@@ -58,7 +81,7 @@ impl VenueKind {
     /// A venue that has seen nothing.
     pub(crate) fn venue(self, config: BooksConfig) -> AnyVenue {
         match self {
-            Self::Itch50 => AnyVenue::Itch(Itch::new(config)),
+            Self::Itch50 => AnyVenue::Itch(Itch::with_prefetch(config, Near)),
             Self::CmeMdp3 => AnyVenue::Cme(CmeVenue::new(config)),
             Self::Eobi(release) => AnyVenue::Eobi(Box::new(EobiVenue::new(release, config))),
         }

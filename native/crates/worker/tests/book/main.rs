@@ -1,7 +1,9 @@
 //! `tickdeck-book` as a process, beside a receiver made of the real ring, journal and stats file.
 
 mod checkpoints;
+mod cme;
 mod compare;
+mod eobi;
 mod flow;
 mod following;
 mod integrity;

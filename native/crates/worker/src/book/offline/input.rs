@@ -16,6 +16,7 @@ use tickdeck_wire::record::kind;
 
 use super::mender::Mender;
 use super::{OfflineArgs, cannot_read};
+use crate::book::venue::VenueKind;
 use crate::capture::{self, is_capture};
 use crate::exit::{Code, Failure};
 use crate::rx::Wire;
@@ -56,6 +57,7 @@ impl Input {
         if path.is_dir() {
             refuse_destination(path, destination)?;
             let journal = Journal::open(path).map_err(|error| cannot_read(path, error))?;
+            check_schema(path, &journal, args)?;
             return Ok(Self::Journal(Box::new(journal)));
         }
         let file: Box<dyn Read + Send> =
@@ -122,6 +124,22 @@ impl Input {
             Self::Journal(_) | Self::Packets(_) => 0,
             Self::Messages(pieces) => pieces.mender.narrowed(),
         }
+    }
+}
+
+/// Refuses a journal of another protocol than the one that was named.
+fn check_schema(path: &Path, journal: &Journal, args: &OfflineArgs) -> Result<(), Failure> {
+    match VenueKind::of_schema(journal.schema_id()) {
+        Some(kind) if kind != args.protocol.venue() => {
+            let text = format!(
+                "{} is a journal of {}; say so with --protocol {}",
+                path.display(),
+                kind.name(),
+                kind.name()
+            );
+            Err(Failure::new(Code::Config, text))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,0 +1,130 @@
+"""A book of the past as text: place and trust, both sides, and what is different now."""
+
+from typing import Protocol
+
+from textual.content import Content
+
+from tickdeck_console import text
+from tickdeck_console.model.facts import Level
+from tickdeck_console.model.travel import BookDiff, PastBook, Point, day_time
+from tickdeck_console.widgets.texts import Part, heading
+
+HEAD_LINES = 6
+"""Lines above and below the levels."""
+
+
+class Travel(Protocol):
+    """What there is to show."""
+
+    symbol: str
+    wanted: Point
+    past: PastBook | None
+    difference: BookDiff | None
+
+    @property
+    def error(self) -> str:
+        """Why the daemon did not answer."""
+        ...
+
+    @property
+    def is_asking(self) -> bool:
+        """An answer is being waited for."""
+        ...
+
+
+def past_book(travel: Travel, lines: int) -> Content:
+    """The book in at most so many lines, the best levels on top."""
+    parts: list[Part] = [heading("BOOK"), (text.safe(travel.symbol) or "-", "bold")]
+    parts += [f"   at {travel.wanted}"]
+    parts.append((" asking ..." if travel.is_asking else "", "$quiet"))
+    parts.append("\n")
+    if travel.error:
+        parts += [heading("ERROR"), (text.safe(travel.error), "bold $degraded"), "\n"]
+    past = travel.past
+    if past is None:
+        return Content.assemble(*parts)
+    parts += [heading("PLACE"), *_place(past), "\n", heading("TRUST"), *_trust(past), "\n"]
+    parts += [heading("TO NOW"), *_to_now(travel.difference), "\n"]
+    parts += [(f" {_BID_TITLES} | {_ASK_TITLES}\n", "$quiet")]
+    room = max(lines - HEAD_LINES - bool(travel.error), 1)
+    depth, ladder = past.depth, _Ladder(past, travel.difference)
+    for index in range(min(max(len(depth.bids), len(depth.asks)), room)):
+        bid = depth.bids[index] if index < len(depth.bids) else None
+        ask = depth.asks[index] if index < len(depth.asks) else None
+        parts += [" ", *ladder.bid(bid), (" | ", "$rule"), *ladder.ask(ask), "\n"]
+    return Content.assemble(*parts)
+
+
+_QUANTITY_CELLS = 9
+_BID_TITLES = f"{'NOW':>9} {'ORDERS':>6} {'QTY':>9} {'BID':>11}"
+_ASK_TITLES = f"{'ASK':<11} {'QTY':>9} {'ORDERS':>6} {'NOW':>9}"
+
+
+def _place(past: PastBook) -> list[Part]:
+    place = past.place
+    parts: list[Part] = [f"sequence {text.grouped(place.sequence)}"]
+    if place.day_time_ns:
+        parts.append(f"   {day_time(place.day_time_ns)}")
+    parts.append((f"   record {place.record_seq}   {text.iso_time(place.time_ns)}", "$quiet"))
+    return parts
+
+
+def _trust(past: PastBook) -> list[Part]:
+    book = past.depth.book
+    good = book.trust == "GOOD"
+    parts: list[Part] = [(text.safe(book.trust), "$good" if good else "bold $degraded")]
+    if book.suspect_since:
+        parts.append(f" since sequence {book.suspect_since}")
+    parts.append(f"   {text.grouped(book.orders)} orders")
+    parts.append((f"   {book.bid_levels} bid, {book.ask_levels} ask levels", "$quiet"))
+    return parts
+
+
+def _to_now(difference: BookDiff | None) -> list[Part]:
+    if difference is None:
+        return [("...", "$quiet")]
+    diff = difference
+    levels = f"levels +{diff.levels_added} -{diff.levels_removed} ~{diff.levels_changed}"
+    orders = f"orders {diff.orders_entered} entered, {diff.orders_left} left, "
+    behind = diff.second.sequence - diff.first.sequence
+    return [f"{levels}   {orders}{diff.orders_changed} changed   {text.grouped(behind)} behind"]
+
+
+class _Ladder:
+    """Writes the levels of one book, each beside what it is now."""
+
+    def __init__(self, past: PastBook, difference: BookDiff | None) -> None:
+        self._scale = past.depth.book.scale
+        self._places = text.price_places(past.depth.prices, self._scale.price_decimals)
+        changes = difference.levels if difference else ()
+        self._now = {(change.side, change.price): change for change in changes}
+
+    def bid(self, level: Level | None) -> list[Part]:
+        """Price at the right."""
+        if level is None:
+            return [" " * len(_BID_TITLES)]
+        numbers = f" {level.orders:>6} {self._quantity(level):>9} "
+        now, price = self._changed("bid", level), self._price(level)
+        return [(f"{now:>9}", "$recovering"), numbers, (f"{price:>11}", "bold")]
+
+    def ask(self, level: Level | None) -> list[Part]:
+        """Price at the left."""
+        if level is None:
+            return []
+        numbers = f" {self._quantity(level):>9} {level.orders:>6} "
+        now, price = self._changed("ask", level), self._price(level)
+        return [(f"{price:<11}", "bold"), numbers, (f"{now:>9}", "$recovering")]
+
+    def _changed(self, side: str, level: Level) -> str:
+        change = self._now.get((side, level.price))
+        if change is None:
+            return ""
+        return self._quantity(change.after) if change.after else "gone"
+
+    def _quantity(self, level: Level) -> str:
+        exact = text.quantity(level.quantity, self._scale.quantity_decimals)
+        whole = level.quantity / 10**self._scale.quantity_decimals
+        return exact if len(exact) <= _QUANTITY_CELLS else text.count(whole)
+
+    def _price(self, level: Level) -> str:
+        return text.price(level.price, self._scale.price_decimals, self._places)
