@@ -205,6 +205,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert load_reference(str(file), "itch50").faults == [
         f"{file}:2: byte 0xff is not UTF-8; save it as UTF-8"
     ]
+    marked = tmp_path / "marked.csv"
+    marked.write_text("\ufeffsymbol,tick\nA,1\n", encoding="utf-8")
+    assert load_reference(str(marked), "itch50") == Reference(ticks={"A": "1"})
     (fault,) = load_reference(str(tmp_path), "itch50").faults
     assert "no such file" in fault
     config = parse_exchange(exchange_toml() + f'[book]\nreference_csv = "{file}"\n' + TICK)

@@ -52,6 +52,33 @@ impl Queue {
         self.packets.range(first..).map(|(_, packet)| &packet[..])
     }
 
+    /// Appends the packets: u32 count, u32 number of the first, then u32 length and bytes of each.
+    pub(super) fn save(&self, out: &mut Vec<u8>) {
+        // Limited by `max_bytes` to far less than 2^32.
+        out.extend_from_slice(&(self.packets.len() as u32).to_le_bytes());
+        out.extend_from_slice(&self.first().unwrap_or(0).to_le_bytes());
+        for (_, packet) in &self.packets {
+            out.extend_from_slice(&(packet.len() as u32).to_le_bytes());
+            out.extend_from_slice(packet);
+        }
+    }
+
+    /// Reads what [`Self::save`] wrote from the front of the bytes; `None` when they are cut, or do
+    /// not end with packet `last`.
+    pub(super) fn restore(max_bytes: usize, saved: &mut &[u8], last: u32) -> Option<Self> {
+        let count = number(saved)?;
+        let first = number(saved)?;
+        let mut queue = Self::new(max_bytes);
+        for place in 0..count {
+            let length = usize::try_from(number(saved)?).ok()?;
+            let (packet, rest) = saved.split_at_checked(length)?;
+            *saved = rest;
+            queue.push(first.checked_add(place)?, packet);
+        }
+        let ends = queue.packets.back().map(|(sequence, _)| *sequence);
+        ends.is_none_or(|end| end == last).then_some(queue)
+    }
+
     pub(super) fn clear(&mut self) {
         self.packets.clear();
         self.bytes = 0;
@@ -64,4 +91,10 @@ impl Queue {
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
+}
+
+fn number(saved: &mut &[u8]) -> Option<u32> {
+    let (bytes, rest) = saved.split_first_chunk()?;
+    *saved = rest;
+    Some(u32::from_le_bytes(*bytes))
 }

@@ -159,8 +159,15 @@ fn a_simulated_eobi_exchange_is_followed() {
             snapshot_messages: usize::MAX,
             ..SessionConfig::default()
         });
-        session.by_ref().for_each(drop);
-        eobi_truth(session.products())
+        let lines = session
+            .by_ref()
+            .filter(|one| one.channel == Channel::Incremental);
+        let packets = lines.map(|one| {
+            let packet = eobi_wire::Packet::parse(&one.bytes, Release::V14_1);
+            packet.map_or(0, |packet| packet.sequence())
+        });
+        let last = packets.max().expect("a session");
+        (eobi_truth(session.products()), last)
     });
 }
 
@@ -172,13 +179,13 @@ fn a_simulated_cme_exchange_is_followed() {
         for _ in 0..STEPS {
             channel.next_packet();
         }
-        cme_truth(channel.instruments())
+        (cme_truth(channel.instruments()), channel.sequence())
     });
 }
 
 /// Packets are lost on both lines while the book worker is killed: at the end every book is good
 /// and the simulator's, and the journal alone gives the same.
-fn follow(protocol: &str, play: &str, truth: impl FnOnce() -> Truth) {
+fn follow(protocol: &str, play: &str, venue: impl FnOnce() -> (Truth, u32)) {
     let (mut plant, sender) = plant_with_books(protocol);
     let receiver = plant.start();
     let books = plant.start_book();
@@ -194,10 +201,12 @@ fn follow(protocol: &str, play: &str, truth: impl FnOnce() -> Truth) {
     books.kill();
     let books = plant.start_book();
     assert!(simulator.wait().expect("it ends").success());
-    until_equal(&books, &truth());
+    let (truth, last) = venue();
+    receiver.wait_for("arbiter_next_sequence", "", u64::from(last) + 1);
     until(&books, "every book is good", |list| {
         suspects(list).is_empty()
     });
+    until_equal(&books, &truth);
     let rows = receiver.stats().gaps();
     assert!(rows.iter().any(|row| row.by_snapshot > 0), "{rows:?}");
     let live = hashes(&books);

@@ -2,12 +2,12 @@
 //!
 //! u32 last packet, u32 whole from, u8 flags (1 whole, 2 restarted), u64 began; u32 books by price,
 //! each i32 instrument, u8 suspect, u32 since, u32 RptSeq, u32 touched, u32 includes; u32 books by
-//! order, each i32 instrument, u8 suspect, u32 since, u32 includes.
-//!
-//! The packets kept for suspect books are not written: such a book needs a cycle that is newer than
-//! the last packet.
+//! order, each i32 instrument, u8 suspect, u32 since, u32 includes; the packets kept for suspect
+//! books, see [`Queue::save`]. Without them a reader would refuse the cycle that its receiver, who
+//! still has them, puts into the stream.
 
 use super::super::instruments::{Instruments, Orders, Prices};
+use super::super::queue::Queue;
 use super::super::{Book, Trust};
 use super::{Replayer, ReplayerConfig};
 
@@ -38,6 +38,7 @@ impl Replayer {
             put_trust(out, book.trust);
             put(out, book.includes);
         }
+        self.queue.save(out);
     }
 
     /// A replayer that knows what was written, read from the front of the bytes, which then begin
@@ -62,6 +63,8 @@ impl Replayer {
             }
         }
         replayer.suspects = replayer.instruments.suspects().count();
+        replayer.queue = Queue::restore(config.max_bytes, saved, replayer.last)
+            .ok_or("the packets kept for suspect books are cut, or others")?;
         Ok(replayer)
     }
 }
