@@ -17,6 +17,15 @@ mod targets;
 
 pub use mutate::Mutator;
 
+/// What the tests of the seeds look at.
+#[doc(hidden)]
+pub mod inside {
+    pub use crate::targets::book_itch::SMALL;
+    pub use crate::targets::snapshot::{RANKED, WIDE};
+    #[cfg(not(test))]
+    pub use crate::targets::venue::{follow_cme, follow_eobi};
+}
+
 /// A property of any bytes.
 #[derive(Clone, Copy)]
 pub struct Target {
@@ -110,12 +119,14 @@ pub const TARGETS: &[Target] = &[
         seeds: corpus::records,
         executions: 300,
     },
+    #[cfg(not(test))]
     Target {
         name: "channel_cme",
         run: targets::venue::run_cme,
         seeds: corpus::cme_records,
         executions: 200,
     },
+    #[cfg(not(test))]
     Target {
         name: "channel_eobi",
         run: targets::venue::run_eobi,

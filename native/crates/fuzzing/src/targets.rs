@@ -13,6 +13,7 @@ pub(crate) mod record;
 pub(crate) mod replay;
 pub(crate) mod snapshot;
 pub(crate) mod soupbintcp;
+#[cfg(not(test))]
 pub(crate) mod venue;
 
 /// Splits blocks of a `u16` big-endian length and that many bytes, the slow way; what is left when

@@ -1,6 +1,7 @@
 //! Tests of the book crate through its public interface.
 
 mod against_slow_book;
+mod blocks;
 mod channel;
 mod cme_orders;
 mod cme_prices;

@@ -13,7 +13,7 @@ use super::split_blocks;
 use crate::slow::SlowBooks;
 
 /// Books so small that every pool grows and the limit is met.
-pub(crate) const SMALL: BooksConfig = BooksConfig {
+pub const SMALL: BooksConfig = BooksConfig {
     initial_orders: 1,
     max_orders: 24,
     levels_per_side: 1,

@@ -75,7 +75,7 @@ fn check_groups(layout: &Layout, behind: &[u8], message: &Message<'_>) {
     for (index, layout) in layout.groups.iter().enumerate() {
         let group = groups.get(index);
         assert_eq!(group.len(), group.entries().count());
-        assert_eq!(group.is_empty(), group.len() == 0);
+        assert_eq!(group.is_empty(), group.entries().next().is_none());
         for (index, entry) in group.entries().enumerate() {
             assert!(entry.len() >= layout.entry_len);
             assert_eq!(group.get(index), Some(entry));

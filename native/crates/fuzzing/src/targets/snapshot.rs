@@ -11,13 +11,13 @@ use super::book_itch::SMALL;
 const LENGTH_AT: usize = 72;
 
 /// Prices and quantities of 64 bits.
-pub(crate) const WIDE: BooksConfig = BooksConfig {
+pub const WIDE: BooksConfig = BooksConfig {
     width: Width::Wide,
     ..SMALL
 };
 
 /// Priorities as well, and references that are unique within an instrument.
-pub(crate) const RANKED: BooksConfig = BooksConfig {
+pub const RANKED: BooksConfig = BooksConfig {
     scope: KeyScope::Book,
     has_priorities: true,
     ..WIDE

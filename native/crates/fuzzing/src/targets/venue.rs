@@ -7,7 +7,7 @@ mod sources {
     pub(super) mod eobi;
 }
 
-use tickdeck_book::BooksConfig;
+use tickdeck_book::{BooksConfig, Channel, Venue};
 use tickdeck_wire::cme;
 use tickdeck_wire::eobi::{self, Release};
 
@@ -24,7 +24,12 @@ const MEDIUM: BooksConfig = BooksConfig {
 
 /// Records of a CME channel.
 pub(crate) fn run_cme(bytes: &[u8]) {
-    follow(bytes, &CME);
+    follow_cme(bytes);
+}
+
+/// The channel behind the last record.
+pub fn follow_cme(records: &[u8]) -> Channel<impl Venue> {
+    follow(records, &CME)
 }
 
 const CME: Protocol<CmeVenue> = Protocol {
@@ -35,15 +40,14 @@ const CME: Protocol<CmeVenue> = Protocol {
 
 /// Records of an EOBI channel; the first byte names the release.
 pub(crate) fn run_eobi(bytes: &[u8]) {
-    match bytes.split_first() {
-        Some((byte, records)) if byte & 1 == 0 => {
-            follow(records, &EOBI_6_0);
-        }
-        Some((_, records)) => {
-            follow(records, &EOBI_14_1);
-        }
-        None => {}
-    }
+    follow_eobi(bytes);
+}
+
+/// The channel behind the last record; `None` when there is no first byte.
+pub fn follow_eobi(bytes: &[u8]) -> Option<Channel<impl Venue>> {
+    let (release, records) = bytes.split_first()?;
+    let protocol = [&EOBI_6_0, &EOBI_14_1][usize::from(release & 1)];
+    Some(follow(records, protocol))
 }
 
 const EOBI_6_0: Protocol<EobiVenue> = eobi_of(
@@ -70,39 +74,4 @@ const fn eobi_of(
 fn number_of(packet: &[u8], release: Release) -> Option<u64> {
     let packet = eobi::Packet::parse(packet, release).ok()?;
     Some(packet.sequence().into())
-}
-
-#[cfg(test)]
-mod tests {
-    use tickdeck_book::Trust;
-
-    use super::*;
-    use crate::corpus;
-
-    /// The seeds reach what is to be tested: books by order and by price that are good again after
-    /// a loss, with orders in them, and nothing malformed.
-    #[test]
-    fn cme_seeds_heal() {
-        for bytes in corpus::cme_records() {
-            let channel = follow(&bytes, &CME);
-            assert_eq!(channel.counters().malformed_records, 0);
-            assert!(channel.counters().lost_messages > 0);
-            let books = channel.books();
-            assert_eq!(books.channel_trust(), Trust::Good);
-            assert!(books.order_count() > 0 && !books.price_books().is_empty());
-        }
-    }
-
-    /// The same for EOBI: every product is good again.
-    #[test]
-    fn eobi_seeds_heal() {
-        for bytes in corpus::eobi_records() {
-            let protocol = [&EOBI_6_0, &EOBI_14_1][usize::from(bytes[0] & 1)];
-            let channel = follow(&bytes[1..], protocol);
-            assert_eq!(channel.counters().malformed_records, 0);
-            assert!(channel.counters().lost_messages > 0);
-            assert_eq!(channel.books().channel_trust(), Trust::Good);
-            assert!(channel.books().order_count() > 0);
-        }
-    }
 }

@@ -91,7 +91,7 @@ impl Own {
                 messages: books.counters().messages,
                 next_sequence: channel.next_sequence().unwrap_or(0),
                 state_hash: channel.channel_hash(),
-                books: books.len() as u32,
+                books: (books.len() + books.price_books().len()) as u32,
                 trust: trust.code() as u8,
             },
             is_excused: cause.is_some_and(is_excuse),

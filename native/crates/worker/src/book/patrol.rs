@@ -147,7 +147,7 @@ impl Patrol {
         while asked.next < asked.end && asked.orders < goal {
             match self.check(channel, asked.next, u64::MAX) {
                 Ok(orders) => asked.orders += orders,
-                Err((symbol, error)) => asked.found(symbol, &error),
+                Err((symbol, error)) => asked.found(symbol, error.to_string()),
             }
             asked.checked += 1;
             asked.next += 1;
@@ -158,7 +158,7 @@ impl Patrol {
         if matches!(asked.request.query, Query::Check { symbol: None })
             && let Err(error) = self.check_totals(channel)
         {
-            asked.found(String::new(), &error);
+            asked.found(String::new(), error);
         }
         asked.answer(Place::of(channel));
     }
@@ -194,12 +194,16 @@ impl Patrol {
         }
     }
 
-    fn check_totals(&mut self, channel: &mut BookChannel) -> Result<(), InvariantError> {
-        let checked = channel.books().check_totals();
+    /// The sums over all books, and the books by price, which are small.
+    fn check_totals(&mut self, channel: &mut BookChannel) -> Result<(), String> {
+        let totals = channel.books().check_totals();
+        let checked = totals
+            .map_err(|error| error.to_string())
+            .and_then(|()| channel.books().price_books().check_invariants());
         if let Err(error) = &checked {
             let since = channel.next_sequence().unwrap_or(1);
             self.errors += 1;
-            tracing::error!(%error, since, "the books together break their own rules");
+            tracing::error!(error, since, "the books together break their own rules");
             channel
                 .books_mut()
                 .mark_suspect_all(since, Cause::Inconsistent);
@@ -212,10 +216,10 @@ impl Patrol {
 const DOUBT: Option<Cause> = Some(Cause::Inconsistent);
 
 impl Asked {
-    fn found(&mut self, symbol: String, error: &InvariantError) {
+    fn found(&mut self, symbol: String, error: String) {
         self.faults_total += 1;
         if self.faults.len() < FAULTS_TOLD {
-            self.faults.push((symbol, error.to_string()));
+            self.faults.push((symbol, error));
         }
     }
 

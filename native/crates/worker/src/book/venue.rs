@@ -69,6 +69,7 @@ impl VenueKind {
         match self {
             Self::Itch50 => "itch50",
             Self::CmeMdp3 => "cme_mdp3",
+            Self::Eobi(_) => "eobi",
         }
     }
 

@@ -195,6 +195,10 @@ fn real_files_end_as_published() {
             "message {}",
             found["message"]
         );
+        for (best, side) in [("bid", "bids"), ("ask", "asks")] {
+            let touch = json!([found[side][0][0], found[side][0][1]]);
+            assert_eq!(touch, expected[best], "message {}", found["message"]);
+        }
     }
 
     let names = ("goog_lobster.itch.gz", "goog_lobster.expected.json.gz");

@@ -1,3 +1,7 @@
+use tickdeck_book::BooksConfig;
+use tickdeck_wire::binaryfile;
+use tickdeck_wire::itch50::{AddOrderFields, Side, Stock};
+
 use super::*;
 
 fn checkpoint(cursor: u64, state_hash: u64) -> Checkpoint {
@@ -130,4 +134,69 @@ fn contradictions_are_no_excuse() {
     ] {
         assert!(!kept.contains(&cause), "{cause:?}");
     }
+}
+
+/// A checkpoint that stands records behind its place is compared with the books of that place;
+/// one that nobody announced, or that cannot be read, with nothing.
+#[test]
+fn a_checkpoint_stands_later_than_its_place() {
+    let records: Vec<Vec<u8>> = (1..=6).map(add).collect();
+    let apply = |checkpoints: &mut Checkpoints, channel: &mut Channel, seq: u64| {
+        let at = seq as usize - 1;
+        checkpoints.follow(channel, data(seq, &records[at]))
+    };
+    let (mut first, mut writer) = (Channel::new(BooksConfig::default()), Checkpoints::default());
+    for seq in 1..=3 {
+        assert_eq!(apply(&mut writer, &mut first, seq), None);
+    }
+    let taken = Own::of(&first).checkpoint;
+    assert_eq!((taken.cursor, taken.next_sequence, taken.books), (4, 4, 1));
+
+    let (mut channel, mut reader) = (Channel::new(BooksConfig::default()), Checkpoints::default());
+    reader.expect(taken.cursor);
+    for seq in 1..=6 {
+        assert_eq!(apply(&mut reader, &mut channel, seq), None);
+    }
+    let anchor = |seq, payload| Record {
+        kind: kind::SNAPSHOT_ANCHOR,
+        ..data(seq, payload)
+    };
+    let payload = taken.encode();
+    let met = reader.follow(&mut channel, anchor(7, &payload));
+    assert_eq!(met, Some(Verdict::Equal));
+    assert_eq!(reader.equal_until(), 4);
+    let unknown = Checkpoint { cursor: 5, ..taken };
+    let payload = unknown.encode();
+    let met = reader.follow(&mut channel, anchor(8, &payload));
+    assert_eq!(met, Some(Verdict::Incomparable));
+    let met = reader.follow(&mut channel, anchor(9, b"nonsense"));
+    assert_eq!(met, Some(Verdict::Incomparable));
+    assert_eq!(reader.tally().incomparable, 2);
+}
+
+fn data(seq: u64, payload: &[u8]) -> Record<'_> {
+    Record {
+        seq,
+        kind: kind::DATA,
+        venue_seq: seq,
+        rx_ns: 1,
+        payload,
+    }
+}
+
+/// A run of one message, which adds an order.
+fn add(order_reference: u64) -> Vec<u8> {
+    let order = AddOrderFields {
+        stock_locate: 1,
+        tracking_number: 0,
+        timestamp_ns: 1,
+        order_reference,
+        side: Side::Buy,
+        shares: 10,
+        stock: Stock(*b"TEST    "),
+        price: 100,
+    };
+    let mut blocks = Vec::new();
+    binaryfile::push(&mut blocks, &order.encode()).expect("messages are short");
+    blocks
 }

@@ -14,6 +14,8 @@ use tickdeck_wire::cme::{
 };
 use tickdeck_wire::record::SnapshotEvent;
 
+/// Bytes of one book's snapshot at most.
+const MAX_CYCLE_BYTES: usize = 64 << 20;
 /// MatchEventIndicator of the last message of an event.
 const END_OF_EVENT: u8 = 0x80;
 
@@ -43,6 +45,7 @@ struct Loading {
     security_id: i32,
     book: Book,
     packets: Vec<Vec<u8>>,
+    bytes: usize,
 }
 
 /// Takes what the replayer puts out.
@@ -180,14 +183,22 @@ impl Venue for CmeVenue {
             security_id,
             book,
             packets: Vec::new(),
+            bytes: 0,
         });
         Some(())
     }
 
     fn take_snapshot(&mut self, payload: &[u8]) -> Option<()> {
-        if let Some(loading) = &mut self.loading {
-            loading.packets.push(payload.to_vec());
+        let Some(loading) = &mut self.loading else {
+            return Some(());
+        };
+        loading.bytes += payload.len();
+        let is_whole = loading.packets.len() as u64 == loading.event.records;
+        if is_whole || loading.bytes > MAX_CYCLE_BYTES {
+            self.loading = None;
+            return None;
         }
+        loading.packets.push(payload.to_vec());
         Some(())
     }
 

@@ -70,19 +70,25 @@ impl World {
             self.lost_from.get_or_insert(sequence);
             return;
         }
-        if let Some(first) = self.lost_from.take() {
-            let lost = LostEvent {
-                gap: GapEvent {
-                    gap_id: 1,
-                    first: u64::from(first),
-                    last: u64::from(sequence - 1),
-                    detected_ns: 0,
-                },
-                reason: LossReason::Snapshot,
-            };
-            self.record(kind::GAP_LOST, u64::from(first), &lost.encode());
-        }
+        self.give_up(sequence - 1);
         self.record(kind::DATA, u64::from(sequence), &packet);
+    }
+
+    /// Says that what was lost up to this packet will not come.
+    fn give_up(&mut self, last: u32) {
+        let Some(first) = self.lost_from.take() else {
+            return;
+        };
+        let lost = LostEvent {
+            gap: GapEvent {
+                gap_id: 1,
+                first: u64::from(first),
+                last: u64::from(last),
+                detected_ns: 0,
+            },
+            reason: LossReason::Snapshot,
+        };
+        self.record(kind::GAP_LOST, u64::from(first), &lost.encode());
     }
 
     /// The next instrument's part of both snapshot loops, as the receiver puts it into the stream.
@@ -170,6 +176,9 @@ fn assert_prices(books: &Books, instrument: &Instrument) {
         });
         let ours: Vec<_> = book.levels(Kind::Real, side).collect();
         assert_eq!(ours, levels.collect::<Vec<_>>(), "{id} {side:?}");
+        for kind in [Kind::Real, Kind::Implied] {
+            assert_eq!(book.unknown(kind, side), 0, "{id} {side:?}");
+        }
     }
 }
 
@@ -264,13 +273,13 @@ fn a_loss_makes_suspect_what_it_concerns() {
         world.record(kind::DATA, sequence, &packet);
     };
     world.lost_from = Some(world.sim.sequence());
-    world.packet(false);
+    world.give_up(world.sim.sequence());
     let is_suspect = world
         .reader
         .books()
         .iter()
         .all(|book| book.trust().doubt().is_some());
-    assert!(is_suspect, "all books by order");
+    assert!(is_suspect, "all books by order, before the next packet");
     (0..300).for_each(|_| world.packet(false));
     for (index, instrument) in world.sim.instruments().iter().enumerate() {
         let id = i64::from(instrument.security_id());
