@@ -105,6 +105,11 @@ impl Books {
                 "a level has another price",
                 place,
             )?;
+            holds(
+                level.side == BookSide::new(id, side),
+                "a level belongs elsewhere",
+                place,
+            )?;
             holds(level.count > 0, "an empty level is listed", place)?;
             if u64::from(level.count) > most_orders - orders {
                 return Ok((orders, false));
@@ -226,7 +231,7 @@ mod tests {
     #[test]
     fn every_kind_of_damage_is_found() {
         type Damage = fn(&mut Books);
-        let damages: [(&str, Damage); 10] = [
+        let damages: [(&str, Damage); 11] = [
             ("quantity", |b| b.store.levels[0].quantity += 1),
             ("order count", |b| b.store.levels[0].count += 1),
             ("number of orders", |b| b.store.order_counts[0] += 1),
@@ -243,6 +248,9 @@ mod tests {
                 });
             }),
             ("another price", |b| b.store.levels[1].price = 98),
+            ("a level's side", |b| {
+                b.store.levels[1].side = BookSide::new(BookId(0), Side::Ask);
+            }),
             ("circle", |b| {
                 b.store.orders[1].next = 1;
                 b.store.orders[1].previous = 1;

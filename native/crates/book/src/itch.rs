@@ -20,6 +20,7 @@ use tickdeck_wire::itch50::{
 
 use crate::books::{Applied, Books};
 use crate::fault::Fault;
+use crate::slab::NONE;
 use crate::store::{NewOrder, NotAdded};
 use crate::trust::{Cause, Doubt};
 use crate::types::{BookId, Side, Symbol};
@@ -30,18 +31,19 @@ impl Books {
     /// Never fails and never panics: what is wrong with a message is counted and told in the
     /// answer.
     pub fn apply(&mut self, sequence: u64, message: &[u8]) -> Applied {
-        self.apply_here(sequence, message)
+        self.apply_here(sequence, message, NONE)
     }
 
     /// As [`Self::apply`], made part of the caller: a loop over messages must not wait for what
-    /// each of them did, which an answer through memory would mean.
+    /// each of them did, which an answer through memory would mean. `level` is where an order that
+    /// the message adds probably belongs, or [`NONE`].
     #[inline(always)]
-    pub(crate) fn apply_here(&mut self, sequence: u64, message: &[u8]) -> Applied {
+    pub(crate) fn apply_here(&mut self, sequence: u64, message: &[u8], level: u32) -> Applied {
         self.counters.messages += 1;
         let applied = match message.first().copied() {
             Some(AddOrder::KIND) => AddOrder::parse(message).map(|m| {
                 let order = (m.order_reference(), m.side(), m.shares(), m.price());
-                self.on_add(sequence, m.stock_locate(), m.stock(), order)
+                self.on_add(sequence, m.stock_locate(), m.stock(), order, level)
             }),
             Some(OrderDelete::KIND) => {
                 OrderDelete::parse(message).map(|m| self.on_delete(sequence, m))
@@ -63,7 +65,7 @@ impl Books {
         match itch50::parse(message) {
             Ok(Message::AddOrderMpid(m)) => {
                 let order = (m.order_reference(), m.side(), m.shares(), m.price());
-                self.on_add(sequence, m.stock_locate(), m.stock(), order)
+                self.on_add(sequence, m.stock_locate(), m.stock(), order, NONE)
             }
             Ok(other) => self.apply_bookless(other),
             Err(error) => self.refuse(error),
@@ -100,6 +102,7 @@ impl Books {
         locate: u16,
         stock: Stock,
         (reference, side, shares, price): (u64, WireSide, u32, u32),
+        level: u32,
     ) -> Applied {
         self.counters.adds += 1;
         let book = self.book_for(i64::from(locate), || symbol_of(stock));
@@ -120,6 +123,7 @@ impl Books {
                 quantity: u64::from(shares),
                 reference,
             },
+            level,
         )
     }
 
@@ -161,13 +165,14 @@ impl Books {
                 quantity,
                 reference,
             },
+            NONE,
         )
     }
 
     /// Puts an order at the back of its queue, in place of one with the same reference.
     #[inline(always)]
-    fn enter(&mut self, sequence: u64, new: NewOrder) -> Applied {
-        match self.store.add_unless_twin(new) {
+    fn enter(&mut self, sequence: u64, new: NewOrder, level: u32) -> Applied {
+        match self.store.add_unless_twin(new, level) {
             Ok(_) => Applied {
                 book: Some(new.book),
                 fault: None,

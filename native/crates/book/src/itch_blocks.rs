@@ -57,13 +57,13 @@ impl Books {
             let mut is_over = false;
             while !is_over {
                 ahead.step(self);
-                for _ in 0..BATCH {
+                for at in 0..BATCH {
                     let Some(message) = messages.next() else {
                         is_over = true;
                         break;
                     };
                     if sequence >= expected {
-                        self.apply_here(sequence, message);
+                        self.apply_here(sequence, message, ahead.level(at));
                         after(self, sequence, message);
                     }
                     sequence = sequence.saturating_add(1);

@@ -58,6 +58,8 @@ pub(crate) struct LookAhead<'a, P> {
     batches: [Batch; DEPTH],
     /// Which of them is applied now.
     now: usize,
+    /// Where new orders of that batch will probably join a level, by the message's place in it.
+    levels: [u32; BATCH],
 }
 
 /// What is known of some messages that come soon.
@@ -77,6 +79,8 @@ struct New {
     place: u32,
     price: u32,
     side: Side,
+    /// Which message of the batch it is.
+    message: u8,
 }
 
 /// What a kind of message means for orders.
@@ -109,6 +113,7 @@ const EMPTY: Batch = Batch {
         place: 0,
         price: 0,
         side: Side::Bid,
+        message: 0,
     }; BATCH],
     new_len: 0,
 };
@@ -122,6 +127,7 @@ impl<'a, P: Prefetch> LookAhead<'a, P> {
             prefetch,
             batches: [EMPTY; DEPTH],
             now: 0,
+            levels: [NONE; BATCH],
         };
         for _ in 1..DEPTH {
             ahead.step(books);
@@ -141,13 +147,20 @@ impl<'a, P: Prefetch> LookAhead<'a, P> {
         self.now = this;
     }
 
+    /// The level that this message of the batch probably adds an order to; anything, when it adds
+    /// none or was not looked at.
+    #[inline(always)]
+    pub(crate) fn level(&self, message: usize) -> u32 {
+        self.levels[message % BATCH]
+    }
+
     /// First link: reads messages.
     #[inline(always)]
     fn read_batch(&mut self, at: usize, books: &Books) {
         let batch = &mut self.batches[at];
         batch.resting_len = 0;
         batch.new_len = 0;
-        for _ in 0..BATCH {
+        for message in 0..BATCH as u8 {
             let Some((length, behind)) = self.rest.split_first_chunk::<BLOCK_LEN>() else {
                 break;
             };
@@ -175,6 +188,7 @@ impl<'a, P: Prefetch> LookAhead<'a, P> {
                 place,
                 price: u32::from_be_bytes([m[32], m[33], m[34], m[35]]),
                 side: if m[19] == b'S' { Side::Ask } else { Side::Bid },
+                message,
             };
             batch.new_len += usize::from(CLASSES[usize::from(m[0])] == Class::New);
         }
@@ -238,6 +252,7 @@ impl<'a, P: Prefetch> LookAhead<'a, P> {
         let store = &books.store;
         let batch = &self.batches[at];
         for new in batch.new.iter().take(batch.new_len) {
+            self.levels[usize::from(new.message) % BATCH] = new.place;
             let tail = store
                 .levels
                 .near(new.place)

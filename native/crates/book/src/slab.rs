@@ -134,6 +134,13 @@ impl<T: Pooled> Slab<T> {
         Some(&chunk[address as usize % CHUNK])
     }
 
+    /// The record at an address, in use or not; `None` where no memory is.
+    #[inline]
+    pub(crate) fn peek(&self, address: u32) -> Option<&T> {
+        let chunk = self.chunks.get(address as usize >> CHUNK_BITS)?;
+        Some(&chunk[address as usize % CHUNK])
+    }
+
     /// Every record in use with its address.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         (0..)

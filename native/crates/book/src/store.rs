@@ -52,6 +52,7 @@ pub(crate) struct Level {
     pub(crate) tail: u32,
     /// Orders in the queue; 0 marks an unused record.
     pub(crate) count: u32,
+    pub(crate) side: BookSide,
 }
 
 /// An order about to join the back of its queue.
@@ -142,7 +143,7 @@ impl Store {
     /// its quantity be > 0.
     #[inline]
     pub(crate) fn add(&mut self, new: NewOrder) -> Result<u32, Full> {
-        self.add_unless_twin(new).map_err(|refused| {
+        self.add_unless_twin(new, NONE).map_err(|refused| {
             debug_assert!(
                 refused == NotAdded::Full,
                 "the caller has looked for the key"
@@ -151,9 +152,10 @@ impl Store {
         })
     }
 
-    /// As [`Self::add`], for a key that may rest.
+    /// As [`Self::add`], for a key that may rest. `level` is where the order probably belongs, or
+    /// [`NONE`]: it saves the search when it is right.
     #[inline(always)]
-    pub(crate) fn add_unless_twin(&mut self, new: NewOrder) -> Result<u32, NotAdded> {
+    pub(crate) fn add_unless_twin(&mut self, new: NewOrder, level: u32) -> Result<u32, NotAdded> {
         debug_assert!(new.quantity > 0, "a resting order has shares");
         let place = BookSide::new(new.book, new.side);
         let key = OrderKey {
@@ -165,7 +167,11 @@ impl Store {
             return Err(self.index.get(key).map_or(NotAdded::Full, NotAdded::Twin));
         };
         self.index.insert(key, address).map_err(NotAdded::Twin)?;
-        let at = self.level_for(new);
+        let guess = self.levels.peek(level);
+        let is_right = guess.is_some_and(|guess| {
+            guess.count > 0 && guess.price == new.price && guess.side == place
+        });
+        let at = if is_right { level } else { self.level_for(new) };
         let level = &mut self.levels[at];
         let tail = std::mem::replace(&mut level.tail, address);
         level.count += 1;
@@ -431,6 +437,7 @@ impl Store {
                     tail: NONE,
                     count: 0,
                     price: new.price,
+                    side: BookSide::new(new.book, new.side),
                 };
                 let level = self
                     .levels
@@ -511,6 +518,7 @@ impl Pooled for Level {
         head: NONE,
         tail: NONE,
         count: 0,
+        side: BookSide(0),
     };
 
     #[inline]
