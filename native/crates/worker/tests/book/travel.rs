@@ -198,9 +198,8 @@ fn points_may_be_times() {
 }
 
 fn date(mut days: u64) -> String {
-    let is_leap = |year: u64| {
-        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-    };
+    let is = |year: u64, every: u64| year.is_multiple_of(every);
+    let is_leap = |year| is(year, 4) && (!is(year, 100) || is(year, 400));
     let mut year = 1970;
     while days >= 365 + u64::from(is_leap(year)) {
         days -= 365 + u64::from(is_leap(year));

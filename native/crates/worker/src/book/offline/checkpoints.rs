@@ -200,7 +200,10 @@ impl<'a> Checkpoints<'a> {
         }
         for summary in price_books(args, books) {
             let mut value = serde_json::to_value(place)?;
+            let scale = books.config().scale;
             value["wanted"] = args.at[index].text.clone().into();
+            value["price_decimals"] = scale.price_decimals.into();
+            value["quantity_decimals"] = scale.quantity_decimals.into();
             self.price_book(value, &summary, &args.at[index].text)?;
         }
         Ok(())
