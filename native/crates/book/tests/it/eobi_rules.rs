@@ -12,30 +12,36 @@ use tickdeck_wire::eobi::{
 use crate::eobi_against_slow_book::{PRODUCT, apply};
 
 const LOT: i64 = 10_000;
-const SECURITY: i64 = 5;
-const R: Release = Release::V14_1;
+pub(crate) const SECURITY: i64 = 5;
+pub(crate) const R: Release = Release::V14_1;
 
 /// Books to which contents are given one by one.
-struct Given {
-    books: EobiBooks,
+pub(crate) struct Given {
+    pub(crate) books: EobiBooks,
     number: u32,
 }
 
 impl Given {
-    fn new(config: EobiConfig) -> Self {
+    pub(crate) fn new(config: EobiConfig) -> Self {
         Self {
             books: EobiBooks::new(config, BooksConfig::EOBI),
             number: 0,
         }
     }
 
-    fn give(&mut self, content: &Content<'_>) -> &mut Self {
+    pub(crate) fn give(&mut self, content: &Content<'_>) -> &mut Self {
         self.number += 1;
         apply(&mut self.books, R, self.number, content);
         self
     }
 
-    fn add(&mut self, side: WireSide, priority: u64, price: i64, lots: i64) -> &mut Self {
+    pub(crate) fn add(
+        &mut self,
+        side: WireSide,
+        priority: u64,
+        price: i64,
+        lots: i64,
+    ) -> &mut Self {
         let order = order(side, priority, Some(price), lots);
         self.give(&Content::OrderAdd {
             security_id: SECURITY,
@@ -51,7 +57,7 @@ impl Given {
         }))
     }
 
-    fn id(&self) -> BookId {
+    pub(crate) fn id(&self) -> BookId {
         self.books.books().by_instrument(SECURITY).expect("a book")
     }
 
@@ -63,16 +69,16 @@ impl Given {
             .collect()
     }
 
-    fn trust(&self) -> Trust {
+    pub(crate) fn trust(&self) -> Trust {
         self.books.books().view(self.id()).trust()
     }
 
-    fn cause(&self) -> Option<Cause> {
+    pub(crate) fn cause(&self) -> Option<Cause> {
         self.trust().doubt().map(|doubt| doubt.cause)
     }
 }
 
-fn order(side: WireSide, priority: u64, price: Option<i64>, lots: i64) -> Order {
+pub(crate) fn order(side: WireSide, priority: u64, price: Option<i64>, lots: i64) -> Order {
     Order {
         priority_ns: Some(priority),
         quantity: lots * LOT,
@@ -92,7 +98,7 @@ fn modify(previous: (u64, i64, i64), order: Order) -> Content<'static> {
     }
 }
 
-fn execution(priority: Option<u64>, price: Option<i64>, lots: i64) -> Execution {
+pub(crate) fn execution(priority: Option<u64>, price: Option<i64>, lots: i64) -> Execution {
     Execution {
         security_id: SECURITY,
         side: WireSide::Buy,
