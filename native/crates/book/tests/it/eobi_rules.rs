@@ -13,7 +13,7 @@ use crate::eobi_against_slow_book::{PRODUCT, apply};
 
 const LOT: i64 = 10_000;
 pub(crate) const SECURITY: i64 = 5;
-pub(crate) const R: Release = Release::V14_1;
+const R: Release = Release::V14_1;
 
 /// Books to which contents are given one by one.
 pub(crate) struct Given {
@@ -350,10 +350,18 @@ fn touches_are_tracked() {
     assert_eq!(of(&given).top_of_book, None);
 }
 
-/// Proves which unreadable messages make books suspect: those of orders, and no others.
+/// Proves which unreadable messages make books suspect: those of orders and of the state of
+/// instruments, which may begin an auction, and no others.
 #[test]
 fn unreadable_messages_are_counted() {
-    for (template_id, is_doubted) in [(13_202_u16, false), (13_999, false), (13_102, true)] {
+    for (template_id, is_doubted) in [
+        (13_202_u16, false),
+        (13_300, false),
+        (13_999, false),
+        (13_102, true),
+        (13_301, true),
+        (13_302, true),
+    ] {
         let mut given = Given::new(EobiConfig::default());
         given.add(WireSide::Buy, 1, 100, 1);
         let mut builder = PacketBuilder::new(R);
@@ -366,8 +374,8 @@ fn unreadable_messages_are_counted() {
             transact_time_ns: 0,
         });
         let mut bytes = builder.finish().to_vec();
-        let mut body = [0_u8; 56];
-        body[0] = 56;
+        let mut body = [0_u8; 816];
+        body[..2].copy_from_slice(&816_u16.to_le_bytes());
         body[2..4].copy_from_slice(&template_id.to_le_bytes());
         body[4] = 2;
         bytes.extend_from_slice(&body);
