@@ -95,6 +95,9 @@ pub struct Product {
     pub is_open: bool,
     /// What may be missing of it.
     pub doubt: Option<Doubt>,
+    /// A message that could not be read or not be applied: any of its books may be wrong, those
+    /// that are not known yet too, until it is loaded.
+    pub broken: Option<Doubt>,
 }
 
 impl EobiBooks {
@@ -154,7 +157,7 @@ impl EobiBooks {
     pub fn begin_load(&mut self, product: i32) {
         self.loading = None;
         let known = self.product_mut(product);
-        known.doubt = None;
+        (known.doubt, known.broken) = (None, None);
         for book in known.books.clone() {
             self.empty(book);
             self.books.trust_book(book);
@@ -172,6 +175,9 @@ impl EobiBooks {
             }
             Ok(Content::InstrumentSummary(summary)) => {
                 self.loading = self.on_instrument_summary(product, &summary);
+                if self.loading.is_none() {
+                    self.no_book(product, self.loading_at);
+                }
             }
             Ok(Content::SnapshotOrder(order)) => {
                 if let Some(book) = self.loading {
@@ -202,7 +208,8 @@ impl EobiBooks {
         }
     }
 
-    /// Nothing is missing of a product; what a book contradicted stays a doubt about that book.
+    /// Nothing is missing of a product; what a book contradicted stays a doubt about that book, and
+    /// what could not be read or applied one about all of its books.
     pub fn trust_product(&mut self, product: i32) {
         let Some(known) = self.products.get_mut(&product) else {
             return;
@@ -210,9 +217,13 @@ impl EobiBooks {
         let Some(doubt) = known.doubt.take() else {
             return;
         };
+        let broken = known.broken;
         for book in known.books.clone() {
             if self.books.doubt_of(book) == Some(doubt) {
                 self.books.trust_book(book);
+            }
+            if let Some(broken) = broken {
+                self.books.doubt_book(book, broken);
             }
         }
         self.note_unnamed();
@@ -404,7 +415,8 @@ impl EobiBooks {
         Applied::default()
     }
 
-    /// A message that cannot be read. If it is one of orders, its product can no longer be believed.
+    /// A message that cannot be read. If it is one of orders, or of the state of instruments, which
+    /// may be the auction that empties a book, its product can no longer be believed.
     #[cold]
     fn refuse(
         &mut self,
@@ -413,7 +425,6 @@ impl EobiBooks {
         template_id: u16,
         error: ContentError,
     ) -> Applied {
-        const ORDERS: std::ops::RangeInclusive<u16> = 13_100..=13_106;
         let fault = match error {
             ContentError::UnknownTemplate { .. } => Fault::UnknownType,
             ContentError::WrongLength { .. } => Fault::BadLength,
@@ -421,7 +432,7 @@ impl EobiBooks {
         };
         self.counters.unreadable(&error);
         self.books.counters.count(fault);
-        if ORDERS.contains(&template_id) {
+        if matches!(template_id, 13_100..=13_106 | 13_301 | 13_302) {
             self.doubt_books(product, sequence, Cause::MalformedRecord);
         }
         Applied {
@@ -442,12 +453,20 @@ impl EobiBooks {
         }
     }
 
-    /// Doubts every book of a product until they are loaded.
+    /// Doubts every book of a product until it is loaded, those too that are not known yet. The
+    /// first cause stays.
     fn doubt_books(&mut self, product: i32, since: u64, cause: Cause) {
-        let books = self.product_mut(product).books.clone();
-        for book in books {
-            self.books.doubt_book(book, Doubt { since, cause });
+        let known = self.product_mut(product);
+        if known.broken.is_some() {
+            // All of its books are doubted already.
+            return;
         }
+        let doubt = Doubt { since, cause };
+        known.broken = Some(doubt);
+        for book in known.books.clone() {
+            self.books.doubt_book(book, doubt);
+        }
+        self.note_unnamed();
     }
 
     /// Takes every order of a book out, those without a price too.
@@ -463,7 +482,8 @@ impl EobiBooks {
     /// Products without a book make the channel doubtful as long as they are doubted.
     fn note_unnamed(&mut self) {
         let unnamed = self.products.values().filter(|it| it.books.is_empty());
-        self.books.unnamed_doubt = unnamed.filter_map(|it| it.doubt).min_by_key(|it| it.since);
+        let doubts = unnamed.filter_map(|it| it.broken.or(it.doubt));
+        self.books.unnamed_doubt = doubts.min_by_key(|it| it.since);
     }
 }
 

@@ -9,7 +9,7 @@
 use tickdeck_book::eobi::{EobiBooks, EobiConfig, TradingStatus};
 use tickdeck_book::{Books, BooksConfig, Cause, Crossing, Run, Taken, Venue};
 use tickdeck_recovery::eobi::{Cycle, Output, Replayer, ReplayerConfig, Trust};
-use tickdeck_wire::eobi::{Message, Packet, Release};
+use tickdeck_wire::eobi::{HEADER_LEN, Message, Packet, Release};
 use tickdeck_wire::record::SnapshotEvent;
 
 #[cfg(test)]
@@ -94,12 +94,16 @@ impl Venue for EobiVenue {
             sequence,
             after,
         };
+        let stale_before = self.replayer.counters().stale_packets;
         self.replayer.on_packet(&packet, &mut applier);
-        if self.replayer.trust(product).is_some() {
+        // A packet of before says nothing of now: what was doubted since, it does not prove.
+        let is_stale = self.replayer.counters().stale_packets != stale_before;
+        let trust = self.replayer.trust(product).filter(|_| !is_stale);
+        if trust.is_some() {
             self.books.on_packet(product, packet.completes());
         }
         // A heartbeat proves a product without a message.
-        if self.replayer.trust(product) == Some(Trust::Good) && self.replayer.is_proven(product) {
+        if trust == Some(Trust::Good) && self.replayer.is_proven(product) {
             self.books.trust_product(product);
         }
         Taken {
@@ -146,8 +150,10 @@ impl Venue for EobiVenue {
         let Some(loading) = &mut self.loading else {
             return Some(());
         };
-        loading.bytes += payload.len();
-        if loading.bytes > MAX_CYCLE_BYTES {
+        // What is shorter than any packet takes its place all the same.
+        loading.bytes += payload.len().max(HEADER_LEN);
+        let is_whole = loading.packets.len() as u64 == loading.event.records;
+        if is_whole || loading.bytes > MAX_CYCLE_BYTES {
             self.loading = None;
             return None;
         }

@@ -171,7 +171,7 @@ impl EobiBooks {
             instrument: security_id,
             trading_state: 0,
             symbol: Symbol::from_padded(security_id.to_string().as_bytes()),
-            doubt: known.doubt,
+            doubt: known.broken.or(known.doubt),
         });
         known.books.push(book);
         self.instruments.push(Instrument {

@@ -205,11 +205,12 @@ impl EobiBooks {
         let left = self.quantity_of(resting);
         let matched = u64::try_from(execution.last_quantity).unwrap_or(0);
         if matched == 0 {
-            self.books.counters.count(Fault::ZeroShares);
-            return Applied {
-                book: None,
-                fault: Some(Fault::ZeroShares),
-            };
+            // How much is left nobody knows; a full execution leaves nothing, whatever it says.
+            if is_full {
+                self.take_out(resting);
+            }
+            let (fault, cause) = (Fault::ZeroShares, Cause::ZeroShares);
+            return self.fault_with(sequence, book, fault, cause, is_full);
         }
         self.compare(resting, terms);
         self.counters.mismatches += u64::from(is_full && matched < left);

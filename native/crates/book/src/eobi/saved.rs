@@ -3,7 +3,7 @@
 //! | Part | Fields |
 //! |---|---|
 //! | head | u64 next serial, u32 number of counters, u64 each |
-//! | products | u32 count, by id: i32 id, session, sub-session and status u8 each, u8 within a unit of work, doubt |
+//! | products | u32 count, by id: i32 id, session, sub-session and status u8 each, u8 within a unit of work, doubt of what is missing, doubt of what could not be applied |
 //! | instruments | u32 count, by book: i32 product, status and kind u8 each, three touches |
 //! | market orders | u32 count, by name: u32 book, u8 side, u64 reference, u64 quantity |
 //!
@@ -38,9 +38,8 @@ impl EobiBooks {
             out.extend_from_slice(&id.to_le_bytes());
             out.extend_from_slice(&[product.session, product.sub_session, product.session_status]);
             out.push(product.is_open.into());
-            let doubt = product.doubt;
-            out.push(doubt.map_or(0, |doubt| doubt.cause as u8));
-            put_u64(out, doubt.map_or(0, |doubt| doubt.since));
+            put_doubt(out, product.doubt);
+            put_doubt(out, product.broken);
         }
         put_count(out, self.instruments.len());
         for instrument in &self.instruments {
@@ -106,21 +105,14 @@ impl EobiBooks {
     fn restore_product(&mut self, bytes: &mut Bytes<'_>) -> Result<(), &'static str> {
         let id = i32::from_le_bytes(bytes.take()?);
         let [session, sub_session, session_status, is_open] = bytes.take()?;
-        let (code, since) = (bytes.u8()?, bytes.u64()?);
-        let doubt = match code {
-            0 => None,
-            code => {
-                let cause = Cause::from_code(code).ok_or("EOBI: an unknown cause")?;
-                Some(Doubt { since, cause })
-            }
-        };
         let product = Product {
             books: Vec::new(),
             session,
             sub_session,
             session_status,
             is_open: is_open != 0,
-            doubt,
+            doubt: bytes.doubt()?,
+            broken: bytes.doubt()?,
         };
         self.open_products += usize::from(product.is_open);
         match self.products.insert(id, product) {
@@ -170,6 +162,15 @@ impl<'a> Bytes<'a> {
         self.take().map(u64::from_le_bytes)
     }
 
+    fn doubt(&mut self) -> Result<Option<Doubt>, &'static str> {
+        let (code, since) = (self.u8()?, self.u64()?);
+        if code == 0 {
+            return Ok(None);
+        }
+        let cause = Cause::from_code(code).ok_or("EOBI: an unknown cause")?;
+        Ok(Some(Doubt { since, cause }))
+    }
+
     fn touch<T: Structure<'a>, const LEN: usize>(&mut self) -> Result<Option<T>, &'static str> {
         if self.u8()? == 0 {
             return Ok(None);
@@ -187,6 +188,11 @@ fn put_touch<'a, T: Structure<'a>, const LEN: usize>(out: &mut Vec<u8>, touch: O
         touch.write(Release::V14_1, &mut body);
         out.extend_from_slice(&body);
     }
+}
+
+fn put_doubt(out: &mut Vec<u8>, doubt: Option<Doubt>) {
+    out.push(doubt.map_or(0, |doubt| doubt.cause as u8));
+    put_u64(out, doubt.map_or(0, |doubt| doubt.since));
 }
 
 fn put_u64(out: &mut Vec<u8>, value: u64) {

@@ -12,30 +12,36 @@ use tickdeck_wire::eobi::{
 use crate::eobi_against_slow_book::{PRODUCT, apply};
 
 const LOT: i64 = 10_000;
-const SECURITY: i64 = 5;
+pub(crate) const SECURITY: i64 = 5;
 const R: Release = Release::V14_1;
 
 /// Books to which contents are given one by one.
-struct Given {
-    books: EobiBooks,
+pub(crate) struct Given {
+    pub(crate) books: EobiBooks,
     number: u32,
 }
 
 impl Given {
-    fn new(config: EobiConfig) -> Self {
+    pub(crate) fn new(config: EobiConfig) -> Self {
         Self {
             books: EobiBooks::new(config, BooksConfig::EOBI),
             number: 0,
         }
     }
 
-    fn give(&mut self, content: &Content<'_>) -> &mut Self {
+    pub(crate) fn give(&mut self, content: &Content<'_>) -> &mut Self {
         self.number += 1;
         apply(&mut self.books, R, self.number, content);
         self
     }
 
-    fn add(&mut self, side: WireSide, priority: u64, price: i64, lots: i64) -> &mut Self {
+    pub(crate) fn add(
+        &mut self,
+        side: WireSide,
+        priority: u64,
+        price: i64,
+        lots: i64,
+    ) -> &mut Self {
         let order = order(side, priority, Some(price), lots);
         self.give(&Content::OrderAdd {
             security_id: SECURITY,
@@ -51,7 +57,7 @@ impl Given {
         }))
     }
 
-    fn id(&self) -> BookId {
+    pub(crate) fn id(&self) -> BookId {
         self.books.books().by_instrument(SECURITY).expect("a book")
     }
 
@@ -63,16 +69,16 @@ impl Given {
             .collect()
     }
 
-    fn trust(&self) -> Trust {
+    pub(crate) fn trust(&self) -> Trust {
         self.books.books().view(self.id()).trust()
     }
 
-    fn cause(&self) -> Option<Cause> {
+    pub(crate) fn cause(&self) -> Option<Cause> {
         self.trust().doubt().map(|doubt| doubt.cause)
     }
 }
 
-fn order(side: WireSide, priority: u64, price: Option<i64>, lots: i64) -> Order {
+pub(crate) fn order(side: WireSide, priority: u64, price: Option<i64>, lots: i64) -> Order {
     Order {
         priority_ns: Some(priority),
         quantity: lots * LOT,
@@ -92,7 +98,7 @@ fn modify(previous: (u64, i64, i64), order: Order) -> Content<'static> {
     }
 }
 
-fn execution(priority: Option<u64>, price: Option<i64>, lots: i64) -> Execution {
+pub(crate) fn execution(priority: Option<u64>, price: Option<i64>, lots: i64) -> Execution {
     Execution {
         security_id: SECURITY,
         side: WireSide::Buy,
@@ -344,10 +350,18 @@ fn touches_are_tracked() {
     assert_eq!(of(&given).top_of_book, None);
 }
 
-/// Proves which unreadable messages make books suspect: those of orders, and no others.
+/// Proves which unreadable messages make books suspect: those of orders and of the state of
+/// instruments, which may begin an auction, and no others.
 #[test]
 fn unreadable_messages_are_counted() {
-    for (template_id, is_doubted) in [(13_202_u16, false), (13_999, false), (13_102, true)] {
+    for (template_id, is_doubted) in [
+        (13_202_u16, false),
+        (13_300, false),
+        (13_999, false),
+        (13_102, true),
+        (13_301, true),
+        (13_302, true),
+    ] {
         let mut given = Given::new(EobiConfig::default());
         given.add(WireSide::Buy, 1, 100, 1);
         let mut builder = PacketBuilder::new(R);
@@ -360,8 +374,8 @@ fn unreadable_messages_are_counted() {
             transact_time_ns: 0,
         });
         let mut bytes = builder.finish().to_vec();
-        let mut body = [0_u8; 56];
-        body[0] = 56;
+        let mut body = [0_u8; 816];
+        body[..2].copy_from_slice(&816_u16.to_le_bytes());
         body[2..4].copy_from_slice(&template_id.to_le_bytes());
         body[4] = 2;
         bytes.extend_from_slice(&body);

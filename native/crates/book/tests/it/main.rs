@@ -7,6 +7,7 @@ mod cme_orders;
 mod cme_prices;
 mod common;
 mod eobi_against_slow_book;
+mod eobi_doubts;
 mod eobi_rules;
 mod histories;
 mod real_data;

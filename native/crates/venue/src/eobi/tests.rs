@@ -5,7 +5,7 @@ use tickdeck_book::{BooksConfig, Channel as BookChannel, Record, Side, Trust, sn
 use tickdeck_recovery::eobi::{Collector, CollectorConfig};
 use tickdeck_sim::eobi::{Channel, Session, SessionConfig, Timed};
 use tickdeck_sim::{Random, mix};
-use tickdeck_wire::eobi::{Side as WireSide, layout};
+use tickdeck_wire::eobi::{Content, Header, Order, PacketBuilder, Side as WireSide, layout};
 use tickdeck_wire::moldudp64::Session as SessionName;
 use tickdeck_wire::record::{
     GapEvent, LossReason, LostEvent, SessionEvent, SessionEventKind, kind,
@@ -335,4 +335,79 @@ fn what_is_good_is_right_for_every_seed() {
     println!("compared, suspect, loads, restores, incomplete: {total:?}");
     assert!(total.iter().all(|count| *count > 0), "{total:?}");
     assert_eq!(layout::QUANTITY_SCALE, 10_000);
+}
+
+/// A packet of one product with an OrderAdd, whose MsgSeqNum is the packet's number.
+fn packet(sequence: u32, completes: bool) -> Vec<u8> {
+    let mut builder = PacketBuilder::new(Release::V14_1);
+    builder.begin(Header {
+        sequence,
+        market_segment_id: 7,
+        partition_id: 0,
+        completes,
+        resets: false,
+        transact_time_ns: 1,
+    });
+    let order = Order {
+        priority_ns: Some(u64::from(sequence)),
+        quantity: layout::QUANTITY_SCALE,
+        side: WireSide::Buy,
+        is_market: false,
+        price: Some(100),
+    };
+    let add = Content::OrderAdd {
+        security_id: 5,
+        order,
+    };
+    assert!(builder.push(&add, Some(sequence)));
+    builder.finish().to_vec()
+}
+
+fn give(venue: &mut EobiVenue, sequence: u32, completes: bool) {
+    let run = Run {
+        first_sequence: u64::from(sequence),
+        expected: u64::from(sequence),
+        payload: &packet(sequence, completes),
+    };
+    venue.apply(run, |_, _, _| {});
+}
+
+/// Proves that a packet that comes late neither ends a unit of work nor a doubt; the next one does.
+#[test]
+fn a_late_packet_proves_nothing() {
+    let mut venue = venue(Release::V14_1);
+    give(&mut venue, 1, true);
+    give(&mut venue, 2, false);
+    venue.doubt_all(3, Cause::MessagesLost);
+    give(&mut venue, 1, true);
+    assert!(!venue.eobi().is_all_complete());
+    assert_eq!(venue.books().suspect_count(), 1);
+    give(&mut venue, 3, true);
+    assert!(venue.eobi().is_all_complete());
+    assert_eq!(venue.books().suspect_count(), 0);
+    assert_eq!(venue.books().order_count(), 3);
+}
+
+/// Proves that a cycle takes no more parts than it announced, and that parts without a byte count
+/// as the smallest packets do.
+#[test]
+fn a_cycle_has_bounds() {
+    let event = |records| SnapshotEvent {
+        gap_id: 0,
+        scope: 7,
+        resume_sequence: 1,
+        records,
+        orders: 0,
+    };
+    let mut venue = venue(Release::V14_1);
+    venue.begin_snapshot(event(1)).expect("a beginning");
+    assert_eq!(venue.take_snapshot(&packet(1, true)), Some(()));
+    assert_eq!(venue.take_snapshot(&[]), None);
+    assert!(!venue.is_loading());
+    venue.begin_snapshot(event(u64::MAX)).expect("a beginning");
+    let loading = venue.loading.as_mut().expect("it has begun");
+    loading.bytes = MAX_CYCLE_BYTES - HEADER_LEN;
+    assert_eq!(venue.take_snapshot(&[]), Some(()));
+    assert_eq!(venue.take_snapshot(&[]), None);
+    assert!(!venue.is_loading());
 }

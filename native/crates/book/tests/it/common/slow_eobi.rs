@@ -114,12 +114,17 @@ impl SlowEobi {
         let security = execution.security_id;
         self.known.insert(security);
         let at = self.find(security, execution.side, execution.priority_ns);
-        let Some(found) = at.filter(|_| execution.last_quantity > 0) else {
-            if at.is_none() {
-                self.contradicted.insert(security);
-            }
+        let Some(found) = at else {
+            self.contradicted.insert(security);
             return;
         };
+        if execution.last_quantity <= 0 {
+            self.contradicted.insert(security);
+            if is_full {
+                self.orders.remove(found);
+            }
+            return;
+        }
         let left = self.orders[found].quantity - execution.last_quantity;
         if left < 0 || (left == 0 && !is_full) {
             self.contradicted.insert(security);
