@@ -223,6 +223,7 @@ impl Replayer {
     /// The numbers of the channel begin again, as each week: everything is forgotten.
     pub fn restart(&mut self, out: &mut impl Output) {
         self.empty(out);
+        self.instruments.forget();
         (self.last, self.whole_from, self.is_whole) = (0, 0, false);
         self.is_restarted = true;
     }

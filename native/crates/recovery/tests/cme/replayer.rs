@@ -372,3 +372,24 @@ fn limits_hold() {
     reader.take(&prices(u32::MAX, &[(7, 1)]));
     assert_eq!(reader.replayer.counters().stale_packets, 1);
 }
+
+/// Proves that channel resets do not make room for more and more instruments; new numbers do.
+#[test]
+fn a_channel_reset_makes_no_room() {
+    let mut reader = Reader::new(ReplayerConfig {
+        max_instruments: 1,
+        ..ReplayerConfig::default()
+    });
+    reader.take(&prices(1, &[(7, 1)]));
+    reader.take(&orders(2, 7, 1));
+    reader.take(&reset(3));
+    reader.take(&prices(4, &[(8, 1)]));
+    reader.take(&orders(5, 8, 1));
+    assert_eq!(reader.replayer.counters().refused_entries, 2);
+    reader.take(&prices(6, &[(7, 1)]));
+    assert_eq!(reader.trust(7, Book::Prices), Some(Trust::Good));
+    reader.replayer.restart(&mut reader.books);
+    reader.take(&prices(1, &[(8, 1)]));
+    assert_eq!(reader.trust(8, Book::Prices), Some(Trust::Good));
+    assert_eq!(reader.replayer.counters().refused_entries, 2);
+}
