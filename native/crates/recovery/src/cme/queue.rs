@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use tickdeck_wire::cme::Packet;
+
 /// Contiguous packets of the incremental channel up to the newest.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -63,8 +65,8 @@ impl Queue {
         }
     }
 
-    /// Reads what [`Self::save`] wrote from the front of the bytes; `None` when they are cut, or do
-    /// not end with packet `last`.
+    /// Reads what [`Self::save`] wrote from the front of the bytes; `None` when they are cut, no
+    /// packets of these numbers, or do not end with packet `last`.
     pub(super) fn restore(max_bytes: usize, saved: &mut &[u8], last: u32) -> Option<Self> {
         let count = number(saved)?;
         let first = number(saved)?;
@@ -73,7 +75,12 @@ impl Queue {
             let length = usize::try_from(number(saved)?).ok()?;
             let (packet, rest) = saved.split_at_checked(length)?;
             *saved = rest;
-            queue.push(first.checked_add(place)?, packet);
+            let sequence = first.checked_add(place)?;
+            let is_it = Packet::parse(packet).is_ok_and(|packet| packet.sequence() == sequence);
+            if !is_it {
+                return None;
+            }
+            queue.push(sequence, packet);
         }
         let ends = queue.packets.back().map(|(sequence, _)| *sequence);
         ends.is_none_or(|end| end == last).then_some(queue)
@@ -97,4 +104,36 @@ fn number(saved: &mut &[u8]) -> Option<u32> {
     let (bytes, rest) = saved.split_first_chunk()?;
     *saved = rest;
     Some(u32::from_le_bytes(*bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use tickdeck_wire::cme::PacketBuilder;
+
+    use super::*;
+
+    fn packet(sequence: u32) -> Vec<u8> {
+        let mut builder = PacketBuilder::new(1_400);
+        builder.begin(sequence, 1);
+        assert!(builder.channel_reset(1));
+        builder.finish().to_vec()
+    }
+
+    fn restored(packets: &[(u32, Vec<u8>)], last: u32) -> Option<usize> {
+        let mut queue = Queue::new(1 << 16);
+        for (sequence, packet) in packets {
+            queue.push(*sequence, packet);
+        }
+        let mut saved = Vec::new();
+        queue.save(&mut saved);
+        Queue::restore(1 << 16, &mut &saved[..], last).map(|queue| queue.len())
+    }
+
+    /// Saved packets come back only when each can be read and has the number of its place.
+    #[test]
+    fn only_packets_of_their_numbers_are_restored() {
+        assert_eq!(restored(&[(3, packet(3)), (4, packet(4))], 4), Some(2));
+        assert_eq!(restored(&[(3, packet(3)), (4, packet(5))], 4), None);
+        assert_eq!(restored(&[(3, vec![0; 5]), (4, packet(4))], 4), None);
+    }
 }

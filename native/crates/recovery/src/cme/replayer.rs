@@ -205,7 +205,9 @@ impl Replayer {
 
     /// What was applied to the book contradicts it: its next cycle is waited for.
     pub fn distrust(&mut self, security_id: i32, book: Book, out: &mut impl Output) {
-        let since = self.last.saturating_add(1);
+        // Only a cycle that reaches the packets kept, or includes the entry, will do.
+        let first = self.queue.first();
+        let since = first.map_or(self.last, |first| first.saturating_sub(1));
         let trust = match book {
             Book::Prices => self.instruments.prices(security_id).map(|b| &mut b.trust),
             Book::Orders => self.instruments.orders(security_id).map(|b| &mut b.trust),
@@ -221,6 +223,7 @@ impl Replayer {
     /// The numbers of the channel begin again, as each week: everything is forgotten.
     pub fn restart(&mut self, out: &mut impl Output) {
         self.empty(out);
+        self.instruments.forget();
         (self.last, self.whole_from, self.is_whole) = (0, 0, false);
         self.is_restarted = true;
     }
@@ -255,16 +258,7 @@ impl Replayer {
     fn on_gap(&mut self, sequence: u32, out: &mut impl Output) {
         self.counters.gaps += 1;
         self.counters.lost_packets += u64::from(sequence - self.last - 1);
-        self.whole_from = sequence;
-        self.is_whole = false;
-        self.queue.clear();
-        for (security_id, orders) in self.instruments.all_orders() {
-            if orders.trust == Trust::Good && orders.includes < sequence - 1 {
-                orders.trust = Trust::Suspect { since: sequence };
-                self.suspects += 1;
-                out.trust(security_id, Book::Orders, orders.trust);
-            }
-        }
+        self.break_after(sequence - 1, out);
     }
 
     fn on_message(&mut self, message: &Message<'_>, out: &mut impl Output) {
@@ -276,6 +270,7 @@ impl Replayer {
         }
         let (Ok(updates), Ok(orders)) = (message.rpt_seqs(), message.order_updates()) else {
             self.counters.malformed += 1;
+            self.on_unreadable(message, out);
             return;
         };
         for update in updates {
@@ -283,6 +278,33 @@ impl Replayer {
         }
         for order in orders {
             self.on_order(&order, message, out);
+        }
+    }
+
+    /// Changes of books are in a message that cannot be read, as if its packet were missing: by price
+    /// the RptSeqs tell, by order nothing else does.
+    fn on_unreadable(&mut self, message: &Message<'_>, out: &mut impl Output) {
+        let changes_books = matches!(
+            message.template_id(),
+            template::BOOK | template::BOOK_9 | template::ORDER_BOOK | template::ORDER_BOOK_9
+        );
+        if changes_books {
+            self.break_after(self.last, out);
+        }
+    }
+
+    /// What came up to this packet is not whole: only cycles that include it will do.
+    fn break_after(&mut self, sequence: u32, out: &mut impl Output) {
+        let since = sequence.saturating_add(1);
+        self.whole_from = since;
+        self.is_whole = false;
+        self.queue.clear();
+        for (security_id, orders) in self.instruments.all_orders() {
+            if orders.trust == Trust::Good && orders.includes < sequence {
+                orders.trust = Trust::Suspect { since };
+                self.suspects += 1;
+                out.trust(security_id, Book::Orders, orders.trust);
+            }
         }
     }
 
