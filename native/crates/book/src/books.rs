@@ -197,7 +197,8 @@ impl Books {
         self.doubted_books = 0;
     }
 
-    /// Doubts every book of the channel until the next session. The first cause stays.
+    /// Doubts every book of the channel until the next session. The first cause stays,
+    /// unless only the later one says that the books are wrong.
     pub fn mark_suspect_all(&mut self, since: u64, cause: Cause) {
         self.trust.doubt_all(Doubt { since, cause });
     }
@@ -288,10 +289,10 @@ impl Books {
             .map_or_else(|| self.phase_trust(), Trust::Suspect)
     }
 
-    /// Ends the lasting doubt about the whole channel: the venue's numbers prove its books, each
-    /// on its own.
+    /// Ends the doubt that records of the channel are missing or unreadable: the venue's numbers
+    /// prove its books, each on its own. Books known to be wrong stay so.
     pub fn trust_channel(&mut self, next_sequence: u64) {
-        self.trust.restore(next_sequence);
+        self.trust.prove(next_sequence);
     }
 
     /// How many books are suspect, by order and by price.

@@ -75,6 +75,11 @@ impl OrderChange {
     }
 }
 
+/// Instruments that definitions make at most; a channel of options has some ten thousands.
+const MAX_INSTRUMENTS: usize = 1 << 17;
+/// Places of a side at most, whatever a definition says; the venue sends 10.
+const MAX_DEPTH: usize = 32;
+
 impl Books {
     /// Applies a change of a price level.
     #[inline]
@@ -233,12 +238,18 @@ impl Books {
             [] => Symbol::from_number(instrument),
             name => Symbol::from_padded(name),
         };
-        let depth =
-            |name: &[u8], default: usize| definition.depth(name).map_or(default, usize::from);
+        let depth = |name: &[u8], default: usize| {
+            let depth = definition.depth(name).map_or(default, usize::from);
+            depth.min(MAX_DEPTH)
+        };
         let depths = (
             depth(b"GBX", DEFAULT_DEPTH),
             depth(b"GBI", DEFAULT_IMPLIED_DEPTH),
         );
+        if self.prices.get(instrument).is_none() && self.prices.len() >= MAX_INSTRUMENTS {
+            self.prices.counters.refused_definitions += 1;
+            return;
+        }
         let book = self.prices.book_for(instrument, false);
         book.symbol = symbol;
         book.group = Symbol::from_padded(definition.group());
@@ -247,7 +258,7 @@ impl Books {
             book.trading_status = status;
         }
         book.set_depths(depths.0, depths.1);
-        let status = book.trading_status;
+        let status = book.trading_status().unwrap_or(0);
         if let Some(id) = self.by_instrument(instrument) {
             self.listings[id.0 as usize].trading_state = status;
             self.set_symbol(id, symbol);
@@ -339,8 +350,8 @@ impl Books {
         }
         let known = self.prices.get(instrument);
         let symbol = known.map_or_else(|| Symbol::from_number(instrument), PriceBook::symbol);
-        let status = known.filter(|book| book.is_defined);
-        let trading_state = status.map_or(0, |book| book.trading_status);
+        let known = known.filter(|book| book.is_defined);
+        let trading_state = known.and_then(PriceBook::trading_status).unwrap_or(0);
         let book = self.book_for(instrument, || symbol);
         self.listings[book.0 as usize].trading_state = trading_state;
         book

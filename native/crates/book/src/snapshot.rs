@@ -135,7 +135,7 @@ impl<V: Venue> Channel<V> {
         out[LENGTH_AT..LENGTH_AT + 8].copy_from_slice(&length.to_le_bytes());
     }
 
-    /// Room that a snapshot needs at most, digest included.
+    /// Room that a snapshot needs about, digest included; the venue's own part is not counted.
     fn snapshot_len(&self) -> usize {
         let fixed = HEADER_LEN + 8 + 8 * (StreamCounters::WORDS + Counters::WORDS) + 64;
         let books = self.venue.books();

@@ -1,4 +1,4 @@
-//! Checks of books at work: one book at a time, in bounded time, between two records.
+//! Checks of books at work: one book at a time, between two records.
 //!
 //! [`Books::check_invariants`] walks everything, which is for tests. A book at work is checked by
 //! itself, and where it is large only from its best levels on; the sums over all books are cheap.

@@ -92,6 +92,8 @@ pub(crate) struct Store {
     priorities: Option<Vec<u64>>,
     levels_per_side: usize,
     depth_grows: u64,
+    /// Times that the table of priorities outgrew its memory.
+    priority_grows: u64,
 }
 
 impl Store {
@@ -114,6 +116,7 @@ impl Store {
             ticks: Ticks::default(),
             levels_per_side,
             depth_grows: 0,
+            priority_grows: 0,
         }
     }
 
@@ -200,7 +203,9 @@ impl Store {
         let address = self.add(new)?;
         let priorities = self.priorities.get_or_insert_default();
         if priorities.len() <= address as usize {
+            let room = priorities.capacity();
             priorities.resize(address as usize + 1, 0);
+            self.priority_grows += u64::from(priorities.capacity() > room);
         }
         priorities[address as usize] = priority;
         let mut before = self.orders[address].previous;
@@ -377,7 +382,7 @@ impl Store {
 
     /// How often a pool or the index had to move to a larger place.
     pub(crate) fn slab_grows(&self) -> u64 {
-        self.orders.grows() + self.levels.grows() + self.index.grows()
+        self.orders.grows() + self.levels.grows() + self.index.grows() + self.priority_grows
     }
 
     /// How often the array of one side's levels had to grow.

@@ -21,9 +21,6 @@ const MAX_CYCLE_BYTES: usize = 64 << 20;
 /// MatchEventIndicator of the last message of an event.
 const END_OF_EVENT: u8 = 0x80;
 
-/// Version of the schema since which prices have nine decimals; they had seven.
-const PRICE9_SINCE: u16 = 9;
-
 /// SecurityTradingStatus in which books may not be crossed.
 const READY_TO_TRADE: u8 = 17;
 
@@ -137,12 +134,15 @@ impl Venue for CmeVenue {
             sequence,
             after,
         };
+        let stale = self.replayer.counters().stale_packets;
         self.replayer.on_packet(&packet, &mut applier);
+        let is_stale = self.replayer.counters().stale_packets > stale;
         if let Some(root) = packet.messages().filter_map(|m| m.incremental()).last() {
             self.is_event_over = root.match_event_indicator() & END_OF_EVENT != 0;
         }
         self.distrust_faulty();
-        if std::mem::take(&mut self.is_after_hole) {
+        // A packet that came again proves nothing.
+        if !is_stale && std::mem::take(&mut self.is_after_hole) {
             self.books.trust_channel(next_sequence);
         }
         Taken {
@@ -180,6 +180,7 @@ impl Venue for CmeVenue {
         self.books.clear();
         self.loading = None;
         self.is_after_hole = false;
+        self.is_event_over = false;
         self.faulty.clear();
     }
 
@@ -256,14 +257,21 @@ impl Venue for CmeVenue {
 
     fn save(&self, out: &mut Vec<u8>) {
         out.push(u8::from(self.is_after_hole));
+        out.push(self.books.config().scale.price_decimals);
         self.replayer.save(out);
         self.books.price_books().save(out);
     }
 
     fn restore(&mut self, mut saved: &[u8]) -> Result<(), &'static str> {
         let saved = &mut saved;
-        let (is_after_hole, rest) = saved.split_first().ok_or("nothing of a CME channel")?;
+        let ([is_after_hole, decimals], rest) = saved
+            .split_first_chunk()
+            .ok_or("nothing of a CME channel")?;
         self.is_after_hole = *is_after_hole != 0;
+        if !matches!(decimals, 7 | 9) {
+            return Err("prices of neither seven nor nine decimals");
+        }
+        self.books.set_price_decimals(*decimals);
         *saved = rest;
         self.replayer = Replayer::restore(*self.replayer.config(), saved)?;
         self.books.price_books_mut().restore(saved)?;
@@ -426,14 +434,35 @@ impl Output for Doubter<'_> {
     }
 }
 
+/// Takes the scale of prices from the messages that books are made of; before the first of them,
+/// from definitions.
+fn note_scale(books: &mut Books, message: &Message<'_>) {
+    let has_scale = match message.template_id() {
+        template::BOOK
+        | template::BOOK_9
+        | template::ORDER_BOOK
+        | template::ORDER_BOOK_9
+        | template::SNAPSHOT
+        | template::SNAPSHOT_9
+        | template::ORDER_SNAPSHOT
+        | template::ORDER_SNAPSHOT_9 => true,
+        template::FUTURE
+        | template::FUTURE_9
+        | template::SPREAD
+        | template::SPREAD_9
+        | template::OPTION
+        | template::OPTION_9 => books.price_books().counters().events == 0,
+        _ => false,
+    };
+    if has_scale {
+        books.set_price_decimals(message.price_exponent().unsigned_abs());
+    }
+}
+
 /// Counts a message, and takes what it says of instruments.
 fn note(books: &mut Books, message: &Message<'_>) {
     books.count_message();
-    books.set_price_decimals(if message.version() < PRICE9_SINCE {
-        7
-    } else {
-        9
-    });
+    note_scale(books, message);
     let view = message.view();
     let counters = books.price_books_mut().counters_mut();
     counters.newer_versions += u64::from(message.version() > SCHEMA_VERSION);

@@ -118,7 +118,7 @@ fn sparse_references_are_hashed() {
     }
 }
 
-/// A hundred million references of which few live need no more memory than those at one time.
+/// Two million references of which few live need no more memory than those at one time.
 #[test]
 fn dead_pages_are_used_again() {
     let mut index = OrderIndex::new(1_000, true);

@@ -30,6 +30,8 @@ pub struct PriceCounters {
     pub statistics: u64,
     /// Definitions of instruments.
     pub definitions: u64,
+    /// Definitions of more instruments than there is room for.
+    pub refused_definitions: u64,
     /// Trading statuses.
     pub statuses: u64,
     /// Requests for quotes, logins, logouts, heartbeats.

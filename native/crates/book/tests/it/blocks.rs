@@ -22,10 +22,13 @@ impl Prefetch for Counting {
 }
 
 /// What of the books must not depend on the way they were applied.
-fn state(books: &Books) -> (u64, usize, u64, u64) {
+fn state(books: &Books) -> impl PartialEq + std::fmt::Debug + use<> {
     let counters = books.counters();
     let (messages, faults) = (counters.messages, counters.faults_total());
-    (books.channel_hash(), books.order_count(), messages, faults)
+    let each = books.iter().map(|book| (book.queue_sha256(), book.trust()));
+    let each = each.collect::<Vec<_>>();
+    let channel = (books.channel_hash(), books.channel_trust());
+    (channel, books.order_count(), messages, faults, each)
 }
 
 proptest! {

@@ -143,8 +143,12 @@ fn each(bytes: &[u8], mut take: impl FnMut(View<'_>)) {
 }
 
 fn define(books: &mut Books, depth: i8, implied: i8) {
+    define_one(books, ID, depth, implied);
+}
+
+fn define_one(books: &mut Books, security_id: i32, depth: i8, implied: i8) {
     let of = DefinitionOf {
-        security_id: ID,
+        security_id,
         symbol: b"ESZ8",
         group: b"ES",
         tick: 1,
@@ -383,4 +387,24 @@ fn definitions_and_statuses_decide_what_is_crossed() {
     assert_eq!(status(4, Some(ID + 1), b""), 1, "another instrument");
     assert_eq!(status(103, Some(ID), b""), 1, "no change");
     assert_eq!(status(4, Some(ID), b""), 0, "closed");
+}
+
+/// Proves that definitions make no more books, and no deeper ones, than there is room for.
+#[test]
+fn definitions_are_bounded() {
+    const MOST: usize = 1 << 17;
+    let mut books = Books::new(BooksConfig::CME_MDP3);
+    define(&mut books, 127, 100);
+    let depths = [Kind::Real, Kind::Implied].map(|kind| book(&books).depth(kind));
+    assert_eq!(depths, [32, 32]);
+    let others = 1_000..1_000 + MOST as i32;
+    others.for_each(|id| define_one(&mut books, id, 1, 1));
+    let counters = books.price_books().counters();
+    assert_eq!(
+        (books.price_books().len(), counters.refused_definitions),
+        (MOST, 1)
+    );
+    // One that is there already is taken.
+    define(&mut books, 5, 2);
+    assert_eq!(book(&books).depth(Kind::Real), 5);
 }

@@ -405,3 +405,70 @@ fn unknown_templates_are_skipped_by_their_length() {
     assert_eq!((counters.volumes, counters.malformed), (2, 0));
     assert_eq!(reader.books().counters().messages, 3);
 }
+
+/// Proves that the scale of prices is that of the templates which books are made of, not of any
+/// message's version, and that a snapshot keeps it.
+#[test]
+fn the_scale_of_prices_is_that_of_the_books_templates() {
+    let decimals = |venue: &CmeVenue| venue.books().config().scale.price_decimals;
+    let mut world = World::new(4);
+    (0..60).for_each(|_| world.packet(false));
+    assert_eq!(decimals(world.reader.venue()), 9);
+    let mut venue = CmeVenue::new(BooksConfig::default());
+    // Of a message only the head counts here: size, block length, template, schema, version.
+    let message = |template_id: u16, version: u16| {
+        let mut packet = vec![0; 12];
+        packet[0] = 1;
+        for field in [10, 0, template_id, 1, version] {
+            packet.extend_from_slice(&u16::to_le_bytes(field));
+        }
+        packet
+    };
+    let mut note = |packet: &[u8]| {
+        let packet = Packet::parse(packet).expect("it has one message");
+        packet
+            .messages()
+            .for_each(|message| note(venue.books_mut(), &message));
+        decimals(&venue)
+    };
+    assert_eq!(
+        note(&message(template::HEARTBEAT, 8)),
+        9,
+        "it has no prices"
+    );
+    assert_eq!(note(&message(template::BOOK, 9)), 7);
+    assert_eq!(note(&message(template::HEARTBEAT, 9)), 7);
+    let mut part = Vec::new();
+    venue.save(&mut part);
+    let mut restored = CmeVenue::new(BooksConfig::default());
+    assert_eq!(restored.restore(&part), Ok(()));
+    assert_eq!(decimals(&restored), 7);
+}
+
+/// Proves that a packet that came again does not end the doubt behind a hole.
+#[test]
+fn a_packet_that_came_again_proves_nothing() {
+    let mut world = World::new(5);
+    let mut venue = CmeVenue::new(BooksConfig::default());
+    let is_after_hole = |venue: &CmeVenue| {
+        let doubt = venue.books().channel_trust().doubt();
+        doubt.is_some_and(|doubt| doubt.cause == Cause::JournalHole)
+    };
+    let give = |venue: &mut CmeVenue, sequence: u32, packet: &[u8]| {
+        let run = Run {
+            first_sequence: u64::from(sequence),
+            expected: 0,
+            payload: packet,
+        };
+        venue.apply(run, |_, _, _| {});
+    };
+    let first = world.sim.next_packet().to_vec();
+    give(&mut venue, 1, &first);
+    venue.doubt_all(2, Cause::JournalHole);
+    give(&mut venue, 1, &first);
+    assert_eq!(venue.judged().stale_packets, 1);
+    assert!(is_after_hole(&venue), "it came again");
+    let second = world.sim.next_packet().to_vec();
+    give(&mut venue, 2, &second);
+    assert!(!is_after_hole(&venue));
+}
