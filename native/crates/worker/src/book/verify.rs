@@ -1,8 +1,9 @@
 //! `tickdeck-book verify`: replays a journal and compares the books with every checkpoint in it.
 //!
-//! The first pass learns where checkpoints were taken, the second makes the books. The journal is
-//! whole when every checkpoint is equal, every record is there and can be read, and messages follow
-//! each other without a break that no record explains; only then the exit code is 0.
+//! The first pass learns where checkpoints were taken, the second makes the books, up to the record
+//! that the first one ended with: a journal may still be written. It is whole when every checkpoint
+//! is equal, every record is there and can be read, and messages follow each other without a break
+//! that no record explains; only then the exit code is 0.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -75,8 +76,12 @@ fn replay(path: &Path) -> Result<Report, Failure> {
     let mut channel = venue.channel(BooksConfig::default());
     // A log of which the beginning was pruned: the books start without it, and say so.
     channel.skip_to(reader.first_seq());
+    let end = scout.end().unwrap_or(u64::MAX);
     let (mut first_difference, mut first_sequence_error) = (None, None);
     let problem = loop {
+        if reader.position() >= end {
+            break None;
+        }
         let entry = match reader.next() {
             Ok(Some(entry)) => entry,
             Ok(None) => break None,
