@@ -60,6 +60,8 @@ struct Difference {
     a: Option<Event>,
     b: Option<Event>,
     books: Vec<around::BookAround>,
+    /// Books by price that belong to `books` and are not printed.
+    books_by_price_left_out: usize,
 }
 
 /// Compares the input with another one.
@@ -140,11 +142,13 @@ fn around(args: &OfflineArgs, paths: [&Path; 2], event: u64) -> Result<Differenc
         Ok(around.finish())
     })?;
     let books = around::books(&a, &b);
+    let books_by_price_left_out = around::by_price_left_out(&a, &b);
     Ok(Difference {
         event,
         a: a.event,
         b: b.event,
         books,
+        books_by_price_left_out,
     })
 }
 
@@ -221,6 +225,13 @@ fn print(args: &OfflineArgs, found: &Comparison) -> io::Result<()> {
         for (name, side) in [("A", &book.a), ("B", &book.b)] {
             print_side(&mut out, &format!("{} in {name}", book.symbol), side)?;
         }
+    }
+    let left_out = difference.books_by_price_left_out;
+    if left_out > 0 {
+        writeln!(
+            out,
+            "books by price that the event changed or that differ behind it, not printed: {left_out}"
+        )?;
     }
     out.flush()
 }
