@@ -2,8 +2,8 @@
 //!
 //! One book in turn every so often, for ever, and all or one of them when somebody asks. Both take
 //! place between two batches of records and walk a bounded number of orders at a time: asked for
-//! all, the check goes on in the next pass, so that records never wait for more than a slice. A
-//! book that breaks a rule is suspect from then on.
+//! all, the check goes on in the next pass, so that records never wait for more than a slice and
+//! one book. A book that breaks a rule is suspect from then on.
 
 use serde_json::json;
 use tickdeck_book::{BookId, Cause, Crossing, InvariantError, Venue};
@@ -141,10 +141,13 @@ impl Patrol {
     }
 
     fn go_on(&mut self, mut asked: Asked, channel: &mut BookChannel) {
-        let goal = asked.orders + SLICE_ORDERS;
+        let mut walked = 0;
         // A session that took over may have left fewer books.
         asked.end = asked.end.min(channel.books().len());
-        while asked.next < asked.end && asked.orders < goal {
+        while asked.next < asked.end && walked < SLICE_ORDERS {
+            // Books that are empty or found wrong take time too.
+            let held = channel.books().at(asked.next);
+            walked += held.map_or(1, |book| u64::from(book.orders()).max(1));
             match self.check(channel, asked.next, u64::MAX) {
                 Ok(orders) => asked.orders += orders,
                 Err((symbol, error)) => asked.found(symbol, error.to_string()),
