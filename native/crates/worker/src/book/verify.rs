@@ -129,7 +129,8 @@ impl Report {
             first_sequence_error,
             counters: *channel.counters(),
             messages: channel.books().counters().messages,
-            books: channel.books().len(),
+            // As a checkpoint counts them.
+            books: channel.books().len() + channel.books().price_books().len(),
             orders: channel.books().order_count(),
             state_hash: channel.channel_hash(),
             problem,
