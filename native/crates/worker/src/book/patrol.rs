@@ -5,6 +5,8 @@
 //! all, the check goes on in the next pass, so that records never wait for more than a slice and
 //! one book. A book that breaks a rule is suspect from then on.
 
+use std::collections::HashSet;
+
 use serde_json::json;
 use tickdeck_book::{BookId, Cause, Crossing, InvariantError, Venue};
 
@@ -36,6 +38,10 @@ pub(crate) struct Patrol {
     asked: Vec<Asked>,
     checks: u64,
     errors: u64,
+    /// Books of which it was told that they break a rule.
+    told: HashSet<BookId>,
+    /// Books at the last check: fewer of them are those of another session.
+    books: usize,
 }
 
 /// A check that somebody waits for.
@@ -60,6 +66,8 @@ impl Patrol {
             asked: Vec::new(),
             checks: 0,
             errors: 0,
+            told: HashSet::new(),
+            books: 0,
         }
     }
 
@@ -178,15 +186,18 @@ impl Patrol {
             return Ok(0);
         };
         let id: BookId = view.id();
+        if books.len() < self.books {
+            self.told.clear();
+        }
+        self.books = books.len();
         self.checks += 1;
         match books.check_book(id, crossing, most_orders) {
             Ok(checked) => Ok(checked.orders),
             Err(error) => {
                 let symbol = view.symbol().to_string();
-                let is_known = books.doubt_of(id).map(|doubt| doubt.cause) == DOUBT;
                 let since = channel.next_sequence().unwrap_or(1);
                 self.errors += 1;
-                if !is_known {
+                if self.told.insert(id) {
                     tracing::error!(symbol, %error, since, "a book breaks its own rules");
                 }
                 channel
@@ -214,9 +225,6 @@ impl Patrol {
         checked
     }
 }
-
-/// What a book is under that was found to break a rule before.
-const DOUBT: Option<Cause> = Some(Cause::Inconsistent);
 
 impl Asked {
     fn found(&mut self, symbol: String, error: String) {
