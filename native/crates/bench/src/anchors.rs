@@ -17,7 +17,9 @@ const MACHINE: &str = "stored figures of another machine (2-vCPU KVM guest, Inte
                        L3 480 MiB, gcc 12 -O3 -march=native, file read inside their clock); \
                        the ratios mix two machines and decide nothing";
 
-pub(crate) const DECODE: [Anchor; 1] = [anchor("CppTrader itch_handler", 14.66, 0.6, Some(0.93))];
+const NONE_OF_THIS_SIZE: &str = "no stored figures of other engines for a day of this size";
+
+pub(crate) const DECODE: [Anchor; 1] = [anchor("CppTrader itch_handler", 14.66, 0.6, Some(0.9))];
 
 /// 500 instruments, 8 million messages.
 const BENCHMARK_DAY: [Anchor; 2] = [
@@ -45,12 +47,12 @@ const fn anchor(
     }
 }
 
-/// The engines' figures for a day of so many instruments.
-pub(crate) fn of_day(instruments: usize) -> &'static [Anchor] {
-    if instruments > 4_000 {
-        &FULL_MARKET_DAY
-    } else {
-        &BENCHMARK_DAY
+/// The engines' figures for a day of about this size; none for a size that they were not taken at.
+pub(crate) fn of_day(instruments: usize, messages: u64) -> &'static [Anchor] {
+    match instruments {
+        400..=600 if messages >= 7_000_000 => &BENCHMARK_DAY,
+        7_000..=9_000 if messages >= 10_000_000 => &FULL_MARKET_DAY,
+        _ => &[],
     }
 }
 
@@ -70,5 +72,29 @@ pub(crate) fn beside(anchors: &[Anchor], in_memory: &Value, with_file: &Value) -
             "wanted_of_a_pair_with_file": anchor.wanted_with_file,
         })
     });
-    json!({"note": MACHINE, "is_gate": false, "rows": rows.collect::<Vec<_>>()})
+    let note = if anchors.is_empty() {
+        NONE_OF_THIS_SIZE
+    } else {
+        MACHINE
+    };
+    json!({"note": note, "is_gate": false, "rows": rows.collect::<Vec<_>>()})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Figures stand beside days of the size that they were taken at, and beside no other.
+    #[test]
+    fn other_days_have_no_anchors() {
+        let stored = |instruments, messages| {
+            let anchors = of_day(instruments, messages).iter();
+            anchors.map(|it| it.ns_per_message).collect::<Vec<f64>>()
+        };
+        assert_eq!(stored(500, 8_000_000), [138.57, 37.00]);
+        assert_eq!(stored(8_000, 12_000_000), [373.0, 49.8]);
+        for (instruments, messages) in [(500, 500_000), (8_000, 8_000_000), (3_000, 12_000_000)] {
+            assert!(stored(instruments, messages).is_empty(), "{instruments}");
+        }
+    }
 }

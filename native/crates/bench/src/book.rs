@@ -8,7 +8,7 @@ use tickdeck_net::prefetch_read;
 
 use crate::Error;
 use crate::anchors;
-use crate::day::{Day, read_in_blocks};
+use crate::day::{Day, NOT_AS_ON_DISK, read_in_blocks};
 use crate::machine::Machine;
 use crate::memory::peak_of;
 use crate::rounds::{Contender, Timed, compare, timed};
@@ -78,11 +78,20 @@ pub(crate) fn run(path: &Path, rounds: usize) -> Result<Value, Error> {
         row.map_or(Value::Null, |row| row["ns_per_item"]["median"].clone())
     };
     let anchors = anchors::beside(
-        anchors::of_day(instruments),
+        anchors::of_day(instruments, day.messages),
         &median("decode and L3 book"),
         &median("book, file in the clock"),
     );
     report["anchors"] = anchors;
+    if !is_probed {
+        report["skipped_probe"] = json!(format!(
+            "no probe: its index takes references up to {}, the file has {highest}",
+            probe::MAX_REFERENCE
+        ));
+    }
+    if day.on_disk().is_none() {
+        report["skipped_file"] = json!(NOT_AS_ON_DISK);
+    }
     report["clock"] = json!(
         "messages only: file in memory, empty books made before; \"file in the \
                              clock\": opened and read from the page cache in blocks of 1 MiB as well"

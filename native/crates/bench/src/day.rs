@@ -8,6 +8,11 @@ use tickdeck_wire::binaryfile::{self, Messages};
 
 use crate::Error;
 
+/// Why nothing is measured with the file in the clock.
+pub(crate) const NOT_AS_ON_DISK: &str = "no rows with the file in the clock: the file is \
+                                         compressed or has wide stock fields, so the bytes on disk \
+                                         are others than those that are measured";
+
 /// The messages of a BinaryFILE.
 pub(crate) struct Day {
     path: PathBuf,

@@ -10,7 +10,7 @@ use tickdeck_wire::itch50::{self, Message, Side};
 use crate::Error;
 use crate::anchors;
 use crate::book::split_message;
-use crate::day::{Day, read_in_blocks, walk};
+use crate::day::{Day, NOT_AS_ON_DISK, read_in_blocks, walk};
 use crate::machine::Machine;
 use crate::rounds::{Contender, Timed, compare, timed};
 
@@ -57,6 +57,9 @@ pub(crate) fn run(path: &Path, rounds: usize) -> Result<Value, Error> {
     };
     let anchors = anchors::beside(&anchors::DECODE, &median(1), &with_file);
     report["anchors"] = anchors;
+    if day.on_disk().is_none() {
+        report["skipped_file"] = json!(NOT_AS_ON_DISK);
+    }
     report["clock"] = json!(
         "messages only, file in memory; \"file in the clock\": opened and read \
                              from the page cache in blocks of 8 KiB as well"

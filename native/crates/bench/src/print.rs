@@ -17,6 +17,11 @@ pub(crate) fn results(report: &Value) {
             text(&row["ratio_to"]),
         );
     }
+    for key in ["skipped_probe", "skipped_file"] {
+        if let Some(reason) = report[key].as_str() {
+            println!("left out: {reason}");
+        }
+    }
     state(report);
     anchors(&report["anchors"]);
     machine(&report["machine"]);

@@ -23,7 +23,8 @@ pub(crate) use scout::Scout;
 /// Own states that are remembered.
 const OWN_KEPT: usize = 64;
 
-/// Places ahead at which a hash is wanted, at most; a place beyond is not compared.
+/// Places ahead at which a hash is wanted, at most, when a journal is followed; a place beyond is
+/// not compared.
 const PLACES_KEPT: usize = 1 << 16;
 
 /// What a checkpoint says about the books.
@@ -67,12 +68,13 @@ pub(crate) struct Own {
 }
 
 /// Compares the checkpoints of a stream, in its order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Checkpoints {
     /// By rising cursor.
     own: VecDeque<Own>,
     /// Rising cursors at which a hash is wanted.
     places: VecDeque<u64>,
+    places_most: usize,
     is_behind_difference: bool,
     /// Next venue sequence at the last place where the books were equal.
     equal_until: Option<u64>,
@@ -104,7 +106,25 @@ impl Own {
     }
 }
 
+impl Default for Checkpoints {
+    fn default() -> Self {
+        Self::with_places(PLACES_KEPT)
+    }
+}
+
 impl Checkpoints {
+    /// Keeps at most so many places ahead.
+    pub(crate) fn with_places(places_most: usize) -> Self {
+        Self {
+            own: VecDeque::new(),
+            places: VecDeque::new(),
+            places_most,
+            is_behind_difference: false,
+            equal_until: None,
+            tally: Tally::default(),
+        }
+    }
+
     /// Applies a record; the verdict of a checkpoint.
     #[inline]
     pub(crate) fn follow<V: Venue>(
@@ -122,7 +142,7 @@ impl Checkpoints {
     /// A checkpoint further on names this place.
     pub(crate) fn expect(&mut self, cursor: u64) {
         let at = self.places.partition_point(|place| *place < cursor);
-        if self.places.get(at) != Some(&cursor) && self.places.len() < PLACES_KEPT {
+        if self.places.get(at) != Some(&cursor) && self.places.len() < self.places_most {
             self.places.insert(at, cursor);
         }
     }

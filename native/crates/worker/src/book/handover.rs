@@ -160,6 +160,9 @@ impl Client {
             }
             thread::sleep(backoff);
             backoff *= 2;
+            if self.stop.load(Ordering::Relaxed) {
+                return false;
+            }
         }
         false
     }

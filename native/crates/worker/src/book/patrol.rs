@@ -2,8 +2,10 @@
 //!
 //! One book in turn every so often, for ever, and all or one of them when somebody asks. Both take
 //! place between two batches of records and walk a bounded number of orders at a time: asked for
-//! all, the check goes on in the next pass, so that records never wait for more than a slice. A
-//! book that breaks a rule is suspect from then on.
+//! all, the check goes on in the next pass, so that records never wait for more than a slice and
+//! one book. A book that breaks a rule is suspect from then on.
+
+use std::collections::HashSet;
 
 use serde_json::json;
 use tickdeck_book::{BookId, Cause, Crossing, InvariantError, Venue};
@@ -36,6 +38,10 @@ pub(crate) struct Patrol {
     asked: Vec<Asked>,
     checks: u64,
     errors: u64,
+    /// Books of which it was told that they break a rule.
+    told: HashSet<BookId>,
+    /// Books at the last check: fewer of them are those of another session.
+    books: usize,
 }
 
 /// A check that somebody waits for.
@@ -60,6 +66,8 @@ impl Patrol {
             asked: Vec::new(),
             checks: 0,
             errors: 0,
+            told: HashSet::new(),
+            books: 0,
         }
     }
 
@@ -141,10 +149,13 @@ impl Patrol {
     }
 
     fn go_on(&mut self, mut asked: Asked, channel: &mut BookChannel) {
-        let goal = asked.orders + SLICE_ORDERS;
+        let mut walked = 0;
         // A session that took over may have left fewer books.
         asked.end = asked.end.min(channel.books().len());
-        while asked.next < asked.end && asked.orders < goal {
+        while asked.next < asked.end && walked < SLICE_ORDERS {
+            // Books that are empty or found wrong take time too.
+            let held = channel.books().at(asked.next);
+            walked += held.map_or(1, |book| u64::from(book.orders()).max(1));
             match self.check(channel, asked.next, u64::MAX) {
                 Ok(orders) => asked.orders += orders,
                 Err((symbol, error)) => asked.found(symbol, error.to_string()),
@@ -175,15 +186,18 @@ impl Patrol {
             return Ok(0);
         };
         let id: BookId = view.id();
+        if books.len() < self.books {
+            self.told.clear();
+        }
+        self.books = books.len();
         self.checks += 1;
         match books.check_book(id, crossing, most_orders) {
             Ok(checked) => Ok(checked.orders),
             Err(error) => {
                 let symbol = view.symbol().to_string();
-                let is_known = books.doubt_of(id).map(|doubt| doubt.cause) == DOUBT;
                 let since = channel.next_sequence().unwrap_or(1);
                 self.errors += 1;
-                if !is_known {
+                if self.told.insert(id) {
                     tracing::error!(symbol, %error, since, "a book breaks its own rules");
                 }
                 channel
@@ -211,9 +225,6 @@ impl Patrol {
         checked
     }
 }
-
-/// What a book is under that was found to break a rule before.
-const DOUBT: Option<Cause> = Some(Cause::Inconsistent);
 
 impl Asked {
     fn found(&mut self, symbol: String, error: String) {

@@ -62,15 +62,6 @@ impl VenueKind {
         })
     }
 
-    /// What its protocol is called in configurations.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Itch50 => "itch50",
-            Self::CmeMdp3 => "cme_mdp3",
-            Self::Eobi(_) => "eobi",
-        }
-    }
-
     /// Empty books of this venue with the sizes of `config`, before record 1.
     pub(crate) fn channel(self, config: BooksConfig) -> BookChannel {
         Channel::with(self.venue(config))

@@ -213,6 +213,13 @@ fn trouble_has_a_code_of_its_own() {
     let whole = fs::read(&a).expect("file");
     let cut = root.path().join("cut");
     fs::write(&cut, &whole[..whole.len() - 1]).expect("file");
+    // Equal inputs, but the answer cannot be written: neither "equal" nor "different".
+    let full = fs::File::options().write(true).open("/dev/full");
+    let mut command = Command::new(BOOK);
+    command.args(["offline", "--input"]).arg(&a);
+    command.arg("--compare").arg(&a);
+    let status = command.stdout(full.expect("/dev/full")).status();
+    assert_eq!(status.expect("tickdeck-book starts").code(), Some(2));
     for b in [&root.path().join("absent"), &cut] {
         for output in [compare(&a, b, &["--json"]), compare(b, &a, &["--json"])] {
             assert_eq!(output.status.code(), Some(2));

@@ -145,6 +145,41 @@ fn points_of_a_journal_are_venue_sequences() {
     assert_eq!(content(&points[2]), content(&whole[1]));
 }
 
+/// The books of a snapshot are those of the place where it ends: a sequence before that is answered
+/// with the books before the snapshot, which lack messages, and never with those.
+#[test]
+fn a_snapshot_answers_no_earlier_sequence() {
+    let root = tempfile::tempdir().expect("temporary directory");
+    let flow = Flow::new(1_000);
+    let mut receiver = Receiver::start(root.path(), WIDE);
+    receiver.session(SessionEventKind::Started, SESSION, 1);
+    receiver.lost(1, 1, 499);
+    receiver.snapshot(&flow, 500);
+    receiver.data(&flow, 500, flow.last());
+    receiver.close();
+    let found = books(&journal_dir(root.path()), &["--at", "200,499"]);
+    let points = found["checkpoints"].as_array().expect("a list");
+    let of = |wanted: &str| {
+        let of_point = points.iter().filter(|point| point["wanted"] == wanted);
+        of_point.cloned().collect::<Vec<Value>>()
+    };
+    let orders = |points: &[Value]| -> u64 {
+        let orders = points.iter().map(|point| point["orders"].as_u64());
+        orders.map(Option::unwrap_or_default).sum()
+    };
+    let (before, behind) = (of("200"), of("499"));
+    assert_eq!(orders(&before), 0, "{before:?}");
+    assert!(orders(&behind) > 0, "{points:?}");
+    assert!(
+        behind.iter().all(|point| point["trust"] == "GOOD"),
+        "{behind:?}"
+    );
+    assert!(
+        before.iter().all(|point| point["trust"] != "GOOD"),
+        "{before:?}"
+    );
+}
+
 /// A time of day is that of the messages, a date and time that of the receiver: both give the state
 /// after the last message at or before them.
 #[test]

@@ -32,6 +32,11 @@ impl Scout {
         })
     }
 
+    /// Number of the first record that was not read; `None` when one could not be.
+    pub(crate) fn end(&self) -> Option<u64> {
+        (!self.has_failed).then(|| self.reader.position())
+    }
+
     /// Keeps in front of books that are at `cursor`.
     pub(crate) fn keep_ahead(&mut self, cursor: u64, checkpoints: &mut Checkpoints) {
         self.read_to(cursor.saturating_add(AHEAD_RECORDS), checkpoints);

@@ -37,6 +37,18 @@ fn places_are_wanted_once() {
     assert!(!checkpoints.is_wanted(9));
 }
 
+/// Whoever follows a journal keeps so many places ahead, whoever has read all of it keeps all.
+#[test]
+fn a_whole_journal_has_no_place_too_many() {
+    let places = PLACES_KEPT as u64 + 1;
+    let kept = |mut checkpoints: Checkpoints| {
+        (1..=places).for_each(|cursor| checkpoints.expect(cursor));
+        (1..=places).filter(|at| checkpoints.is_wanted(*at)).count() as u64
+    };
+    assert_eq!(kept(Checkpoints::default()), places - 1);
+    assert_eq!(kept(Checkpoints::with_places(usize::MAX)), places);
+}
+
 /// Equal, different and unknown places are told apart, whatever of the three facts differs; the
 /// messages that the writer had applied are not compared.
 #[test]

@@ -60,13 +60,17 @@ struct Difference {
     a: Option<Event>,
     b: Option<Event>,
     books: Vec<around::BookAround>,
+    /// Books by price that belong to `books` and are not printed.
+    books_by_price_left_out: usize,
 }
 
 /// Compares the input with another one.
 pub(super) fn run(args: &OfflineArgs, other: &Path) -> Result<Code, Failure> {
-    let found = compare(args, [&args.input, other])
-        .map_err(|failure| Failure::new(Code::Incomparable, failure.message))?;
-    print(args, &found).map_err(on_stdout)?;
+    let incomparable = |failure: Failure| Failure::new(Code::Incomparable, failure.message);
+    let found = compare(args, [&args.input, other]).map_err(incomparable)?;
+    // 1 says that the inputs differ; an answer that nobody gets says nothing of them.
+    let printed = print(args, &found).map_err(on_stdout);
+    printed.map_err(incomparable)?;
     Ok(if found.equal {
         Code::Clean
     } else {
@@ -140,11 +144,13 @@ fn around(args: &OfflineArgs, paths: [&Path; 2], event: u64) -> Result<Differenc
         Ok(around.finish())
     })?;
     let books = around::books(&a, &b);
+    let books_by_price_left_out = around::by_price_left_out(&a, &b);
     Ok(Difference {
         event,
         a: a.event,
         b: b.event,
         books,
+        books_by_price_left_out,
     })
 }
 
@@ -221,6 +227,13 @@ fn print(args: &OfflineArgs, found: &Comparison) -> io::Result<()> {
         for (name, side) in [("A", &book.a), ("B", &book.b)] {
             print_side(&mut out, &format!("{} in {name}", book.symbol), side)?;
         }
+    }
+    let left_out = difference.books_by_price_left_out;
+    if left_out > 0 {
+        writeln!(
+            out,
+            "books by price that the event changed or that differ behind it, not printed: {left_out}"
+        )?;
     }
     out.flush()
 }

@@ -15,6 +15,7 @@ use tickdeck_wire::binaryfile::Messages;
 use tickdeck_wire::record::kind;
 
 use super::mender::Mender;
+use super::protocol::Protocol;
 use super::{OfflineArgs, cannot_read};
 use crate::book::venue::VenueKind;
 use crate::capture::{self, is_capture};
@@ -127,20 +128,22 @@ impl Input {
     }
 }
 
-/// Refuses a journal of another protocol than the one that was named.
+/// Refuses a journal of another protocol than the one that was named, or of none with books.
 fn check_schema(path: &Path, journal: &Journal, args: &OfflineArgs) -> Result<(), Failure> {
-    match VenueKind::of_schema(journal.schema_id()) {
-        Some(kind) if kind != args.protocol.venue() => {
-            let text = format!(
-                "{} is a journal of {}; say so with --protocol {}",
-                path.display(),
-                kind.name(),
-                kind.name()
-            );
-            Err(Failure::new(Code::Config, text))
-        }
-        _ => Ok(()),
+    let schema = journal.schema_id();
+    let Some(venue) = VenueKind::of_schema(schema) else {
+        let text = format!("{}: no books are made of schema {schema}", path.display());
+        return Err(Failure::new(Code::Layout, text));
+    };
+    if venue == args.protocol.venue() {
+        return Ok(());
     }
+    let name = Protocol::of(venue).name();
+    let text = format!(
+        "{} is a journal of {name}; say so with --protocol {name}",
+        path.display()
+    );
+    Err(Failure::new(Code::Config, text))
 }
 
 /// The merged packets of a capture.

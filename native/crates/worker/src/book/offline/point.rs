@@ -4,7 +4,7 @@
 //!
 //! | Text | Point | Passed by |
 //! |---|---|---|
-//! | `123456` | venue sequence; of a file, the number of the message | a message behind it |
+//! | `123456` | venue sequence; of a file, the number of the message | a message or a snapshot behind it |
 //! | `2026-01-02T14:31:02.5Z` | receive time (journals) | a record received later |
 //! | `09:31:02.5` | the venue's time of day (ITCH 5.0) | a message stamped later |
 //!
@@ -14,7 +14,7 @@ use std::str::FromStr;
 
 use tickdeck_book::Record;
 use tickdeck_wire::moldudp64::Blocks;
-use tickdeck_wire::record::{LostEvent, kind};
+use tickdeck_wire::record::{LostEvent, SnapshotEvent, kind};
 
 use super::protocol::Protocol;
 
@@ -190,6 +190,19 @@ fn passed(protocol: Protocol, point: Point, record: &Record<'_>, session_from: u
         (Point::Sequence(wanted), kind::GAP_LOST) => {
             let lost = LostEvent::decode(record.payload);
             let is_behind = lost.is_ok_and(|lost| lost.gap.first > wanted);
+            if is_behind {
+                Passed::Before
+            } else {
+                Passed::NotYet
+            }
+        }
+        // The books of the whole channel, as they are behind message `resume_sequence - 1`.
+        (Point::Sequence(wanted), kind::SNAPSHOT_BEGIN) => {
+            let snapshot = SnapshotEvent::decode(record.payload);
+            let is_behind = snapshot.is_ok_and(|snapshot| {
+                snapshot.scope == SnapshotEvent::WHOLE_CHANNEL
+                    && snapshot.resume_sequence > wanted.saturating_add(1)
+            });
             if is_behind {
                 Passed::Before
             } else {

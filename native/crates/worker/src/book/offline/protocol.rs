@@ -34,6 +34,16 @@ impl Protocol {
         }
     }
 
+    /// What makes books of this venue's messages.
+    pub(super) fn of(venue: VenueKind) -> Self {
+        match venue {
+            VenueKind::Itch50 => Self::Itch50,
+            VenueKind::CmeMdp3 => Self::CmeMdp3,
+            VenueKind::Eobi(Release::V14_1) => Self::Eobi,
+            VenueKind::Eobi(Release::V6_0) => Self::Eobi6,
+        }
+    }
+
     /// What it is called in configurations.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -161,5 +171,20 @@ fn itch_name(kind: u8) -> &'static str {
         Some(b'I') => "imbalance",
         Some(_) => "other",
         None => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A journal's venue leads back to the option that reads it: a release is not mistaken.
+    #[test]
+    fn each_venue_has_its_option() {
+        for protocol in Protocol::value_variants() {
+            assert_eq!(Protocol::of(protocol.venue()), *protocol);
+            let value = protocol.to_possible_value().expect("none is hidden");
+            assert_eq!(value.get_name(), protocol.name());
+        }
     }
 }

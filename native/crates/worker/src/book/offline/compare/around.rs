@@ -1,6 +1,6 @@
 //! The books before and behind one event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use tickdeck_book::Books;
@@ -29,6 +29,9 @@ pub(super) struct SeenAround {
     about: Option<String>,
     before: BTreeMap<String, Book>,
     after: BTreeMap<String, Book>,
+    /// Of the books by price only the hashes, by instrument.
+    by_price_before: BTreeMap<i64, u64>,
+    by_price_after: BTreeMap<i64, u64>,
 }
 
 /// A book before or behind the event.
@@ -83,20 +86,38 @@ impl<'a> Around<'a> {
         });
         image.collect()
     }
+
+    fn by_price(&self, books: &Books) -> BTreeMap<i64, u64> {
+        let all = books.price_books().iter();
+        let wanted = all.filter(|book| self.args.wants_symbol(book.symbol()));
+        wanted
+            .map(|book| (book.instrument(), book.state_hash()))
+            .collect()
+    }
+
+    fn look_before(&mut self, books: &Books) {
+        self.seen.before = self.books(books);
+        self.seen.by_price_before = self.by_price(books);
+    }
+
+    fn look_after(&mut self, books: &Books) {
+        self.seen.after = self.books(books);
+        self.seen.by_price_after = self.by_price(books);
+    }
 }
 
 impl Watcher for Around<'_> {
     fn before(&mut self, events: u64, books: &Books) {
         if events + 1 == self.event {
-            self.seen.before = self.books(books);
+            self.look_before(books);
         }
     }
 
     fn event(&mut self, event: &Seen<'_>, books: &Books) {
         if event.number + 1 == self.event {
-            self.seen.before = self.books(books);
+            self.look_before(books);
         } else if event.number == self.event {
-            self.seen.after = self.books(books);
+            self.look_after(books);
             let seen = Event::of(event, self.args.protocol);
             self.seen.about = about(event, books, self.args);
             self.seen.event = Some(seen);
@@ -110,8 +131,9 @@ impl Watcher for Around<'_> {
 
     fn end(&mut self, books: &Books) {
         if self.seen.event.is_none() {
-            self.seen.after = self.books(books);
+            self.look_after(books);
             self.seen.before = self.seen.after.clone();
+            self.seen.by_price_before = self.seen.by_price_after.clone();
         }
     }
 }
@@ -151,6 +173,23 @@ pub(super) fn books(a: &SeenAround, b: &SeenAround) -> Vec<BookAround> {
             b: side(b, symbol),
         })
         .collect()
+}
+
+/// Books by price that the event changed in either input or that differ behind it: those are not
+/// printed.
+pub(super) fn by_price_left_out(a: &SeenAround, b: &SeenAround) -> usize {
+    let all = [a, b].into_iter().flat_map(|seen| {
+        seen.by_price_before
+            .keys()
+            .chain(seen.by_price_after.keys())
+    });
+    let touched = all.filter(|id| {
+        let changed =
+            |seen: &SeenAround| seen.by_price_before.get(id) != seen.by_price_after.get(id);
+        let differs = a.by_price_after.get(id) != b.by_price_after.get(id);
+        changed(a) || changed(b) || differs
+    });
+    touched.collect::<BTreeSet<_>>().len()
 }
 
 fn about(event: &Seen<'_>, books: &Books, args: &OfflineArgs) -> Option<String> {

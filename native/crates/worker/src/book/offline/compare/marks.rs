@@ -116,9 +116,10 @@ impl Watcher for Fine {
     }
 }
 
-/// One hash over all books, whatever their order.
+/// One hash over all books, those by price too, whatever their order.
 fn channel_hash(books: &Books) -> u64 {
-    books.iter().fold(0, |sum: u64, book| {
+    let by_price = books.price_books().state_hash();
+    books.iter().fold(by_price, |sum: u64, book| {
         let mut name = std::hash::DefaultHasher::new();
         std::hash::Hasher::write(&mut name, book.symbol().as_bytes());
         std::hash::Hasher::write_u64(&mut name, book.state_hash());
