@@ -98,6 +98,10 @@ class _Ladder:
         self._places = text.price_places(past.depth.prices, self._scale.price_decimals)
         changes = difference.levels if difference else ()
         self._now = {(change.side, change.price): change for change in changes}
+        self._told: dict[str, int] | None = None
+        if difference and difference.is_cut:
+            # The changes of a side come nearest the touch first: what is further out is not told.
+            self._told = {change.side: change.price for change in changes}
 
     def bid(self, level: Level | None) -> list[Part]:
         """Price at the right."""
@@ -118,8 +122,14 @@ class _Ladder:
     def _changed(self, side: str, level: Level) -> str:
         change = self._now.get((side, level.price))
         if change is None:
-            return ""
+            return "" if self._is_told(side, level.price) else "?"
         return self._quantity(change.after) if change.after else "gone"
+
+    def _is_told(self, side: str, price: int) -> bool:
+        if self._told is None:
+            return True
+        last = self._told.get(side)
+        return last is not None and (price >= last if side == "bid" else price <= last)
 
     def _quantity(self, level: Level) -> str:
         exact = text.quantity(level.quantity, self._scale.quantity_decimals)
