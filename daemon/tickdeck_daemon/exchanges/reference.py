@@ -186,7 +186,11 @@ def _rows(text: str, file: str, faults: list[str]) -> Iterator[tuple[int, list[s
     line = 1
     try:
         for row in reader:
-            if any(cell.strip() for cell in row):
+            if reader.line_num > line:
+                # A quote too many swallows the lines up to the next one.
+                fault = f"{file}:{line}: a quoted cell runs on to line {reader.line_num}"
+                faults.append(f"{fault}; mend the quotes of the line")
+            elif any(cell.strip() for cell in row):
                 yield line, row
             line = reader.line_num + 1
     except csv.Error as error:

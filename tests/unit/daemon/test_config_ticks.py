@@ -181,6 +181,8 @@ def test_the_venue_decides_which_name_counts() -> None:
         ("symbol,tick\nA\x07,1\n", "names no instrument"),
         ("symbol,tick\nA,1\n\nA,1\n", f'{FILE}:4: column 1 "symbol": A stands in line 2 already'),
         ('symbol,tick\nA,"1\n', f"{FILE}:2: no valid CSV"),
+        ('symbol,d,tick\nA,"x,1\nB,y",2\n', f"{FILE}:2: a quoted cell runs on to line 3; mend"),
+        ('symbol,"t\nick",tick\n', f"{FILE}:1: a quoted cell runs on to line 2; mend the quotes"),
     ],
 )
 def test_a_wrong_reference_file_is_told_by_line_and_column(text: str, fault: str) -> None:
