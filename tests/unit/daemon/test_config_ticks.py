@@ -48,6 +48,17 @@ def test_each_protocol_has_its_decoder(protocol: str, decoder: str) -> None:
         assert f'decoder "{other}" does not read {protocol}; write decoder = "{decoder}"' in fault
 
 
+@pytest.mark.parametrize("decoder", ['["itch50"]', "{}", "7", "true", "1979-05-27"])
+def test_a_decoder_that_is_no_word_is_a_fault(decoder: str, tmp_path: Path) -> None:
+    """Also where a reference file would be read for it."""
+    file = tmp_path / "ref.csv"
+    file.write_text("symbol,tick\nA,x\n")
+    toml = exchange_toml(extra=f"decoder = {decoder}\n") + f'[book]\nreference_csv = "{file}"\n'
+    faults = found(toml)
+    assert "decoder" in faults
+    assert "book.reference_csv" not in faults
+
+
 def test_ticks_go_into_the_spec_of_the_books(tmp_path: Path) -> None:
     """Inline before the reference file's, in order of name; rx is told none."""
     file = tmp_path / "ref.csv"
