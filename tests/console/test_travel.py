@@ -89,6 +89,19 @@ async def test_keys_step_through_the_stream() -> None:
         assert any(change.before is None for change in changed.levels)
 
 
+async def test_messages_to_now_are_messages_and_not_packets() -> None:
+    """Where a sequence numbers a packet, the messages in it are counted."""
+    bench = Bench()
+    async with bench.app.run_test(size=(80, 24)) as pilot:
+        screen = await travelled(bench, pilot, "up")
+        screen.difference = BookDiff(
+            Place(sequence=10, messages=40), Place(sequence=12, messages=1_047)
+        )
+        screen.draw()
+        await bench.settle(pilot)
+        assert "TO NOW   1,007 messages" in bench.text()
+
+
 async def test_a_level_that_is_no_more_is_gone() -> None:
     """A price of the past without orders now says so beside its level."""
     bench = Bench()

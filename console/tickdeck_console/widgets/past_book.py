@@ -86,8 +86,9 @@ def _to_now(difference: BookDiff | None) -> list[Part]:
     diff = difference
     levels = f"levels +{diff.levels_added} -{diff.levels_removed} ~{diff.levels_changed}"
     orders = f"orders +{diff.orders_entered} -{diff.orders_left} ~{diff.orders_changed}"
-    back = diff.second.sequence - diff.first.sequence
-    return [f"{text.grouped(back)} messages   {levels}   {orders}"]
+    # Not the sequences: where packets are numbered, one has many messages.
+    messages = diff.second.messages - diff.first.messages
+    return [f"{text.grouped(messages)} messages   {levels}   {orders}"]
 
 
 class _Ladder:
