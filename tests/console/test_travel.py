@@ -277,3 +277,15 @@ async def test_hostile_answers_are_drawn_harmlessly() -> None:
         screen.draw()
         await bench.settle(pilot)
         assert "\x1b" not in bench.text()
+
+
+async def test_a_small_screen_shows_whole_quantities() -> None:
+    """Orders, and what is now, are left out where they would cut the asks."""
+    bench = Bench()
+    async with bench.app.run_test(size=(60, 18)) as pilot:
+        screen = await travelled(bench, pilot, "up")
+        shown = bench.text()
+        assert "NOW" not in shown.replace("TO NOW", "")
+        assert screen.past
+        for line, level in zip(ladder(bench), screen.past.depth.asks, strict=False):
+            assert line.split()[-1] == f"{level.quantity:,}"

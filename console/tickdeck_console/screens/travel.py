@@ -80,7 +80,7 @@ class TravelScreen(LiveScreen):
         del dirty  # the head counts ages on
         self.draw_head(f"{text.safe(self.key)} > past")
         lines = self.query_one("#past").size.height
-        content = past_book(self, max(lines, 1))
+        content = past_book(self, max(lines, 1), self.size.width)
         self.query_one("#past-book", Block).show(content)
 
     @property
