@@ -10,7 +10,8 @@
 //!
 //! `levels` holds the changed levels of each side, nearest the touch first, at most `--levels` of
 //! them; the counts are of all. An order that changed has another price or quantity under the same
-//! reference. Books by price (`"book":"price"`) have no orders of their own: the counts of orders are 0.
+//! reference. Books by price (`"book":"price"`) have no orders of their own: the counts of orders
+//! are 0.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufWriter, Write};
