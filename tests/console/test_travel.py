@@ -9,9 +9,9 @@ from console_harness import Bench
 from tickdeck_console.errors import CommandError
 from tickdeck_console.feed.fake_past import LAST
 from tickdeck_console.model.frame import Link, LinkChange
-from tickdeck_console.model.travel import BookDiff, PastBook, Place, Point
+from tickdeck_console.model.travel import BookDiff, LevelChange, PastBook, Place, Point
 from tickdeck_console.screens.exchange import ExchangeScreen
-from tickdeck_console.screens.travel import TravelScreen
+from tickdeck_console.screens.travel import CHANGES, TravelScreen
 
 
 async def travelled(bench: Bench, pilot: Pilot[None], *keys: str) -> TravelScreen:
@@ -36,6 +36,12 @@ async def travelled(bench: Bench, pilot: Pilot[None], *keys: str) -> TravelScree
     screen = bench.app.screen
     assert isinstance(screen, TravelScreen)
     return screen
+
+
+def ladder(bench: Bench) -> list[str]:
+    """The lines with levels."""
+    lines = bench.text().splitlines()
+    return [line for line in lines if " | " in line and "QTY" not in line]
 
 
 async def test_it_opens_on_the_chosen_book_as_it_is_now() -> None:
@@ -78,10 +84,67 @@ async def test_keys_step_through_the_stream() -> None:
         shown = bench.text()
         assert "TO NOW   100 messages" in shown
         assert "orders +33 -25 ~10" in shown
-        assert "gone" not in shown.splitlines()[-1]
         changed = screen.difference
         assert changed
         assert any(change.before is None for change in changed.levels)
+
+
+async def test_messages_to_now_are_messages_and_not_packets() -> None:
+    """Where a sequence numbers a packet, the messages in it are counted."""
+    bench = Bench()
+    async with bench.app.run_test(size=(80, 24)) as pilot:
+        screen = await travelled(bench, pilot, "up")
+        screen.difference = BookDiff(
+            Place(sequence=10, messages=40), Place(sequence=12, messages=1_047)
+        )
+        screen.draw()
+        await bench.settle(pilot)
+        assert "TO NOW   1,007 messages" in bench.text()
+
+
+async def test_a_level_that_is_no_more_is_gone() -> None:
+    """A price of the past without orders now says so beside its level."""
+    bench = Bench()
+    async with bench.app.run_test(size=(80, 24)) as pilot:
+        screen = await travelled(bench, pilot, "up")
+        assert screen.past
+        assert "gone" not in bench.text()
+        level, place = screen.past.depth.bids[0], screen.past.place
+        change = LevelChange("bid", level.price, before=level, after=None)
+        screen.difference = BookDiff(place, place, levels=(change,), levels_removed=1)
+        screen.draw()
+        await bench.settle(pilot)
+        (line,) = (line for line in bench.text().splitlines() if "gone" in line)
+        assert line.split()[0] == "gone", "on the side of the bids"
+
+
+async def test_what_is_not_told_is_not_shown_as_unchanged() -> None:
+    """All changes are asked for; behind the last one of a cut list stands a question mark."""
+    bench = Bench()
+    async with bench.app.run_test(size=(80, 24)) as pilot:
+        answer = bench.plant.book_diff
+        limits: list[int] = []
+
+        async def cut(
+            exchange: str, symbol: str, points: tuple[Point, Point], levels: int
+        ) -> BookDiff:
+            limits.append(levels)
+            return await answer(exchange, symbol, points, 1)
+
+        screen = await travelled(bench, pilot, "up")
+        assert screen.difference
+        assert not screen.difference.is_cut
+        assert not any("?" in line for line in ladder(bench))
+        bench.plant.book_diff = cut  # type: ignore[method-assign]
+        await travelled(bench, pilot, "up")
+        assert limits == [CHANGES]
+        assert screen.difference
+        assert screen.difference.is_cut
+        assert [change.side for change in screen.difference.levels] == ["bid", "ask"]
+        first, *others = ladder(bench)
+        assert "?" not in first, "what is before the last change told is known"
+        deepest = others[-1].split()
+        assert (deepest[0], deepest[-1]) == ("?", "?")
 
 
 async def test_a_point_and_a_book_are_asked_for() -> None:
@@ -214,3 +277,15 @@ async def test_hostile_answers_are_drawn_harmlessly() -> None:
         screen.draw()
         await bench.settle(pilot)
         assert "\x1b" not in bench.text()
+
+
+async def test_a_small_screen_shows_whole_quantities() -> None:
+    """Orders, and what is now, are left out where they would cut the asks."""
+    bench = Bench()
+    async with bench.app.run_test(size=(60, 18)) as pilot:
+        screen = await travelled(bench, pilot, "up")
+        shown = bench.text()
+        assert "NOW" not in shown.replace("TO NOW", "")
+        assert screen.past
+        for line, level in zip(ladder(bench), screen.past.depth.asks, strict=False):
+            assert line.split()[-1] == f"{level.quantity:,}"

@@ -169,9 +169,35 @@ async def test_books_of_a_simulated_venue(feed: Feed) -> None:
         best = next(b for b in books if b["symbol"] == feed.instrument and b["kind"] == "order")
         assert found["bids"][0]["price"] == best["best_bid"]["price"]
         assert int(found["bids"][0]["price"]) % feed.ticks[1] == 0
+        past = json.loads(
+            await plant.tickdeck("book", "at", NAME, feed.instrument, "now", "--json")
+        )
+        assert past["bids"] == found["bids"]
+        assert past["asks"] == found["asks"]
+        await _difference_of_one_book(plant, found["bids"])
         snapshot = await plant.client.observe.GetSnapshot(GetSnapshotRequest())
         (exchange,) = snapshot.exchanges
         assert (exchange.book.trust, exchange.book.books) == ("GOOD", feed.books)
+
+
+async def _difference_of_one_book(plant: VenuePlant, bids: list[dict[str, Any]]) -> None:
+    """Taken the changes since a point, its bids are those of now."""
+    name, point = plant.feed.instrument, "@1000"
+    asked = "book", "diff", NAME, name, point, "now", "--levels", "1000", "--json"
+    changes = json.loads(await plant.tickdeck(*asked))
+    old = json.loads(
+        await plant.tickdeck("book", "at", NAME, name, point, "--levels", "1000", "--json")
+    )
+    levels = {level["price"]: level for level in old["bids"]}
+    for change in changes["levels"]:
+        if change["side"] == "bid":
+            assert levels.pop(change["price"], None) == change.get("before")
+            if change["after"]:
+                levels[change["price"]] = change["after"]
+    best = sorted(levels.values(), key=lambda level: -int(level["price"]))
+    assert best[: len(bids)] == bids
+    assert changes["levels"]
+    assert int(changes["to_place"]["messages"]) > int(changes["from_place"]["messages"])
 
 
 async def test_cme_has_books_by_price_and_by_order() -> None:
@@ -184,3 +210,16 @@ async def test_cme_has_books_by_price_and_by_order() -> None:
         assert "by price" not in by_order
         implied = await plant.tickdeck("book", "depth", NAME, CME.instrument, "--kind", "implied")
         assert f"{CME.instrument} by implied" in implied
+        rows = await plant.books()
+        ordered = {row["symbol"] for row in rows if row["kind"] == "order"}
+        alone = next(row["symbol"] for row in rows if row["symbol"] not in ordered)
+        changes = json.loads(
+            await plant.tickdeck("book", "diff", NAME, alone, "@1000", "now", "--json")
+        )
+        assert changes["after"]["kind"] == "price"
+        assert changes["after"]["price_decimals"] == 9
+        assert changes["levels"]
+        command = [str(program("tickdeck")), "--target", plant.target, "book", "check", NAME]
+        refused = await asyncio.to_thread(run_quiet, [*command, "--symbol", alone])
+        assert refused.returncode != 0
+        assert "those are checked with all books" in refused.stderr

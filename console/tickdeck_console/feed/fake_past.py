@@ -42,21 +42,23 @@ def book_at(now: Depth, point: Point) -> PastBook:
     return PastBook(Depth(row, sides[0], sides[1]), place, f"{sequence:016x}")
 
 
-def difference(first: PastBook, second: PastBook) -> BookDiff:
-    """What differs between two of them."""
+def difference(first: PastBook, second: PastBook, limit: int) -> BookDiff:
+    """What differs between two of them, with at most `limit` levels of each side."""
     changes: list[LevelChange] = []
+    told: list[LevelChange] = []
     for side in ("bid", "ask"):
         old, new = ({level.price: level for level in _side(book, side)} for book in (first, second))
         for price in sorted(old.keys() | new.keys(), reverse=side == "bid"):
             if old.get(price) != new.get(price):
                 changes.append(LevelChange(side, price, old.get(price), new.get(price)))
+        told += [change for change in changes if change.side == side][:limit]
     moved = abs(first.place.sequence - second.place.sequence)
     return BookDiff(
         first=first.place,
         second=second.place,
         before=first.depth.book,
         after=second.depth.book,
-        levels=tuple(changes),
+        levels=tuple(told),
         levels_added=sum(change.before is None for change in changes),
         levels_removed=sum(change.after is None for change in changes),
         levels_changed=sum(None not in (change.before, change.after) for change in changes),

@@ -15,6 +15,8 @@ from tickdeck_console.model.chain import Node, Verdict, chain, journal_node
 from tickdeck_console.model.frame import Exchange
 
 SYMBOLS = ("AAPL", "AMD", "AMZN", "GOOG", "INTC", "META", "MSFT", "NVDA")
+BOOK_LEVELS = 30
+"""Levels of each side that are compared with the past."""
 
 
 class FakePlant:
@@ -160,8 +162,9 @@ class FakePlant:
     ) -> travel.BookDiff:
         """What differs between two such ladders."""
         first, second = points
-        before = await self.book_at(exchange, symbol, first, levels)
-        return fake_past.difference(before, await self.book_at(exchange, symbol, second, levels))
+        before = await self.book_at(exchange, symbol, first, BOOK_LEVELS)
+        after = await self.book_at(exchange, symbol, second, BOOK_LEVELS)
+        return fake_past.difference(before, after, levels)
 
     async def workers(self, exchange: str) -> tuple[facts.Worker, ...]:
         """One rx and one book worker per exchange."""

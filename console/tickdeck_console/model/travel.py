@@ -88,6 +88,11 @@ class BookDiff:
     orders_left: int = 0
     orders_changed: int = 0
 
+    @property
+    def is_cut(self) -> bool:
+        """More levels differ than are in `levels`."""
+        return self.levels_added + self.levels_removed + self.levels_changed > len(self.levels)
+
 
 def parse_point(text: str) -> Point:
     """The point that a text names, with or without an `@`.

@@ -29,6 +29,8 @@ from tickdeck_console.widgets.past_book import past_book
 
 LEVELS = 30
 """Asked for on each side; as many are shown as fit."""
+CHANGES = 1000
+"""Changed levels asked for on each side: those near the touch of now may all lie before ours."""
 
 
 class TravelScreen(LiveScreen):
@@ -78,7 +80,7 @@ class TravelScreen(LiveScreen):
         del dirty  # the head counts ages on
         self.draw_head(f"{text.safe(self.key)} > past")
         lines = self.query_one("#past").size.height
-        content = past_book(self, max(lines, 1))
+        content = past_book(self, max(lines, 1), self.size.width)
         self.query_one("#past-book", Block).show(content)
 
     @property
@@ -154,7 +156,8 @@ class TravelScreen(LiveScreen):
             self.past = await plant.book_at(self.key, self.symbol, point, LEVELS)
             self.difference, self._error = None, ""
             self.draw()
-            self.difference = await plant.book_diff(self.key, self.symbol, (point, NOW), LEVELS)
+            points = (point, NOW)
+            self.difference = await plant.book_diff(self.key, self.symbol, points, CHANGES)
         except CommandError as error:
             self._error = str(error)
         self.draw()

@@ -97,7 +97,9 @@ class BookPanel(Panel):
         prices = self.size.width >= WIDE
         by_order = all(book.kind == "order" for book in self._books)
         cells = SYMBOL_CELLS if by_order else SYMBOL_CELLS + len(" by price")
-        titles = f"   {'SYMBOL':<{cells}} {'ORDERS':>8}"
+        # Beside the long names of books by price there is no room for both orders and trust.
+        orders = prices or by_order
+        titles = f"   {'SYMBOL':<{cells}}" + (f" {'ORDERS':>8}" if orders else "")
         titles += f" {'BID':>{PRICE_CELLS}} {'ASK':>{PRICE_CELLS}}  TRUST" if prices else "  TRUST"
         parts: list[Part] = [(f"{titles}\n", "$quiet")]
         if not self._books:
@@ -106,7 +108,7 @@ class BookPanel(Panel):
         for book in self._books:
             chosen = self._chosen is not None and book.name == self._chosen.name
             line = f" {'>' if chosen else ' '} {text.fit(text.safe(book.name), cells)}"
-            line += f" {text.count(book.orders):>8}"
+            line += f" {text.count(book.orders):>8}" if orders else ""
             if prices:
                 bid, ask = (
                     _price(level, book.scale, places) for level in (book.best_bid, book.best_ask)

@@ -7,6 +7,7 @@ Unknown keys are errors. Rules that need several keys at once are in `exchange_t
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -118,6 +119,7 @@ def plain_decimal(text: str) -> str:
     return f"{sign}{whole.lstrip('0') or '0'}{'.' if fraction else ''}{fraction}"
 
 
+@lru_cache(maxsize=4096)
 def plain_tick_size(text: str) -> str:
     """As `plain_decimal`, and more than 0."""
     plain = plain_decimal(text)

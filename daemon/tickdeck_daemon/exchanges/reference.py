@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ PRICE_DECIMALS = {"itch50": 4, "eobi": 8, "cme_mdp3": 9}
 """Most decimals that prices of a decoder have."""
 FILE_BYTES_MAX = 16 << 20
 """Longest reference file."""
+FAULTS_READ_MAX = 10_000
+"""Faults after which a file is read no further."""
 FAULTS_MAX = 20
 """Faults told of one file; more are counted."""
 TICK_TITLES = (
@@ -45,6 +48,7 @@ NAME_TITLES = ("symbol", "ticker", "stock", "instrument", "instrument_id", "secu
 NUMBER_TITLES = ("security_id", "instrument_id", "instrument", "security", "symbol")
 """The same for venues that number them."""
 
+_READ_NO_FURTHER = "the rest was not read"
 _SEPARATORS = ",;\t|"
 _NOT_OF_A_TITLE = re.compile(r"[^a-z0-9]")
 
@@ -77,9 +81,18 @@ def resolved_ticks(book: Book, decoder: str) -> tuple[list[dict[str, Any]], Sequ
 
 
 def load_reference(file: str, decoder: str) -> Reference:
-    """Read a reference file for the prices of a decoder."""
+    """Read a reference file for the prices of a decoder.
+
+    A file that has not changed is not read again: change nothing in the answer.
+    """
     try:
-        text = _read(Path(file))
+        path = Path(file)
+        # Only files: a pipe would be waited for.
+        if not path.is_file():
+            raise ValueError("no such file; give the path of a file that this user may read")
+        state = path.stat()
+        # The change time too: it tells of rights and of a file put in the place of another.
+        return _load(file, decoder, state.st_mtime_ns, state.st_ctime_ns, state.st_size)
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         fault = f"{file}:{line}: byte {error.object[error.start]:#x} is not UTF-8; save it as UTF-8"
@@ -88,7 +101,12 @@ def load_reference(file: str, decoder: str) -> Reference:
         return Reference(faults=[f"{file}: {error.strerror or error}; give a file that is there"])
     except ValueError as error:
         return Reference(faults=[f"{file}: {error}"])
-    return parse_reference(text, file, decoder)
+
+
+@lru_cache(maxsize=8)
+def _load(file: str, decoder: str, *_state: int) -> Reference:
+    """What was read is kept; that it could not be read is not."""
+    return parse_reference(_read(Path(file)), file, decoder)
 
 
 def parse_reference(text: str, file: str, decoder: str) -> Reference:
@@ -108,10 +126,13 @@ def parse_reference(text: str, file: str, decoder: str) -> Reference:
         table = _Table(file, titles, name_at, tick_at, PRICE_DECIMALS.get(decoder, 9))
         for line, row in rows:
             table.take(line, row, reference)
-    untold = len(reference.faults) - FAULTS_MAX
+    faults = reference.faults
+    end = [faults.pop()] if faults and faults[-1].endswith(_READ_NO_FURTHER) else []
+    untold = len(faults) - FAULTS_MAX
     if untold > 0:
-        del reference.faults[FAULTS_MAX:]
-        reference.faults.append(f"{file}: {untold} more faults like these")
+        del faults[FAULTS_MAX:]
+        faults.append(f"{file}: {untold} more faults like these")
+    faults += end
     return reference
 
 
@@ -152,9 +173,6 @@ class _Table:
         if decimals_of(size) > self.decimals:
             fault = f"{where}: {self._cell(self.tick_at)}: {size} is finer than the venue's prices"
             reference.faults.append(f"{fault}, which have {self.decimals} decimals; mend it")
-        elif len(reference.ticks) == TICKS_MAX:
-            fault = f"{where}: more than {TICKS_MAX} instruments; give only those of the exchange"
-            reference.faults.append(fault)
         else:
             reference.ticks[name] = size
 
@@ -168,9 +186,6 @@ def decimals_of(number: str) -> int:
 
 
 def _read(path: Path) -> str:
-    # Only files: a pipe would be waited for.
-    if not path.is_file():
-        raise ValueError("no such file; give the path of a file that this user may read")
     with path.open("rb") as file:
         data = file.read(FILE_BYTES_MAX + 1)
     if len(data) > FILE_BYTES_MAX:
@@ -179,14 +194,31 @@ def _read(path: Path) -> str:
 
 
 def _rows(text: str, file: str, faults: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """Each line that is not blank, with its number; ends at one that is no CSV."""
+    """Each line that is not blank, with its number.
+
+    Ends at one that is no CSV, and behind more lines than an exchange can have or more faults than
+    anybody would mend.
+    """
     head = text.lstrip("\r\n").partition("\n")[0]
     separator = max(_SEPARATORS, key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    line = 1
+    line, count = 1, 0
     try:
         for row in reader:
-            if any(cell.strip() for cell in row):
+            too_many = ""
+            if count > TICKS_MAX:
+                too_many = f"more than {TICKS_MAX} lines; give only the exchange's instruments"
+            elif len(faults) >= FAULTS_READ_MAX:
+                too_many = f"{FAULTS_READ_MAX} faults are above; mend those"
+            if too_many:
+                faults.append(f"{file}:{line}: {too_many}; {_READ_NO_FURTHER}")
+                return
+            if reader.line_num > line:
+                # A quote too many swallows the lines up to the next one.
+                fault = f"{file}:{line}: a quoted cell runs on to line {reader.line_num}"
+                faults.append(f"{fault}; mend the quotes of the line")
+            elif any(cell.strip() for cell in row):
+                count += 1
                 yield line, row
             line = reader.line_num + 1
     except csv.Error as error:

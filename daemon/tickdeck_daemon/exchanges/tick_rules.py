@@ -48,8 +48,9 @@ def tick_rules(raw: dict[str, Any]) -> Iterator[Fault]:
 def reference_faults(raw: dict[str, Any]) -> Iterator[Fault]:
     """What is wrong with the reference file, which lies on this host."""
     file, decoder = _table(raw.get("book")).get("reference_csv"), raw.get("decoder", "itch50")
-    if isinstance(file, str) and file.startswith("/") and decoder in PRICE_DECIMALS:
-        for text in load_reference(file, str(decoder)).faults:
+    known = isinstance(decoder, str) and decoder in PRICE_DECIMALS
+    if isinstance(file, str) and file.startswith("/") and known:
+        for text in load_reference(file, decoder).faults:
             yield ("book", "reference_csv"), text
 
 

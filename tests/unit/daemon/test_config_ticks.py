@@ -1,5 +1,6 @@
 """Exchange files: decoders of each protocol, and the tick sizes of the instruments."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import pytest
 from fake_plant import exchange_toml
 from tickdeck_daemon.errors import InvalidError
 from tickdeck_daemon.exchanges.config import Host, Settings, parse_exchange, to_spec
+from tickdeck_daemon.exchanges.model import TICKS_MAX
 from tickdeck_daemon.exchanges.reference import (
     FAULTS_MAX,
+    FAULTS_READ_MAX,
     Reference,
     load_reference,
     parse_reference,
@@ -46,6 +49,17 @@ def test_each_protocol_has_its_decoder(protocol: str, decoder: str) -> None:
     for other in {"itch50", "eobi", "cme_mdp3"} - {decoder}:
         fault = found(exchange_toml(extra=top.format(protocol, other)))["decoder"]
         assert f'decoder "{other}" does not read {protocol}; write decoder = "{decoder}"' in fault
+
+
+@pytest.mark.parametrize("decoder", ['["itch50"]', "{}", "7", "true", "1979-05-27"])
+def test_a_decoder_that_is_no_word_is_a_fault(decoder: str, tmp_path: Path) -> None:
+    """Also where a reference file would be read for it."""
+    file = tmp_path / "ref.csv"
+    file.write_text("symbol,tick\nA,x\n")
+    toml = exchange_toml(extra=f"decoder = {decoder}\n") + f'[book]\nreference_csv = "{file}"\n'
+    faults = found(toml)
+    assert "decoder" in faults
+    assert "book.reference_csv" not in faults
 
 
 def test_ticks_go_into_the_spec_of_the_books(tmp_path: Path) -> None:
@@ -181,6 +195,8 @@ def test_the_venue_decides_which_name_counts() -> None:
         ("symbol,tick\nA\x07,1\n", "names no instrument"),
         ("symbol,tick\nA,1\n\nA,1\n", f'{FILE}:4: column 1 "symbol": A stands in line 2 already'),
         ('symbol,tick\nA,"1\n', f"{FILE}:2: no valid CSV"),
+        ('symbol,d,tick\nA,"x,1\nB,y",2\n', f"{FILE}:2: a quoted cell runs on to line 3; mend"),
+        ('symbol,"t\nick",tick\n', f"{FILE}:1: a quoted cell runs on to line 2; mend the quotes"),
     ],
 )
 def test_a_wrong_reference_file_is_told_by_line_and_column(text: str, fault: str) -> None:
@@ -224,3 +240,33 @@ def test_a_large_reference_file_is_read_quickly(tmp_path: Path) -> None:
     assert not reference.faults
     assert len(reference.ticks) == 8000
     assert reference.ticks["S123"] == "0.01231"
+
+
+def test_a_reference_file_is_read_again_only_when_it_changed(tmp_path: Path) -> None:
+    """A restart costs no second reading; a change is seen, one that is rewritten alike too."""
+    file = tmp_path / "ref.csv"
+    file.write_text("symbol,tick\nA,1\n")
+    first = load_reference(str(file), "eobi")
+    assert load_reference(str(file), "eobi") is first
+    assert load_reference(str(file), "itch50") is not first
+    file.write_text("symbol,tick\nA,2\n")
+    state = file.stat()
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
+    assert load_reference(str(file), "eobi").ticks == {"A": "2"}
+    file.unlink()
+    assert "no such file" in load_reference(str(file), "eobi").faults[0]
+
+
+def test_a_file_with_too_many_lines_or_faults_is_read_no_further() -> None:
+    """Lines of a whole market, or a file that is none: the end is told, what is read stays."""
+    lines = "".join(f"S{n},1\n" for n in range(TICKS_MAX + 2))
+    reference = parse_reference(f"symbol,tick\n{lines}", FILE, "eobi")
+    (fault,) = reference.faults
+    assert fault.startswith(f"{FILE}:{TICKS_MAX + 2}: more than {TICKS_MAX} lines; give only")
+    assert len(reference.ticks) == TICKS_MAX
+    for line in ("A\n", 'A,"1\n2"\n'):
+        text = "symbol,tick\n" + line * (FAULTS_READ_MAX + 5)
+        faults = parse_reference(text, FILE, "eobi").faults
+        assert len(faults) == FAULTS_MAX + 2
+        assert faults[-2] == f"{FILE}: {FAULTS_READ_MAX - FAULTS_MAX} more faults like these"
+        assert faults[-1].endswith("faults are above; mend those; the rest was not read")

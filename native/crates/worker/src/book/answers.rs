@@ -182,7 +182,8 @@ fn by_order<'a>(books: &'a Books, symbol: &str) -> Option<BookView<'a>> {
     })
 }
 
-fn by_price<'a>(books: &'a Books, symbol: &str) -> Option<&'a PriceBook> {
+/// The book by price of a name or number.
+pub(super) fn by_price<'a>(books: &'a Books, symbol: &str) -> Option<&'a PriceBook> {
     let prices = books.price_books();
     let named = prices.by_symbol(symbol.as_bytes());
     named.or_else(|| prices.get(number(symbol)?))

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use serde_json::json;
 use tickdeck_book::{BookId, Cause, Crossing, InvariantError, Venue};
 
+use super::answers::by_price;
 use super::commands::{Answer, Place, Query, Request};
 use super::venue::BookChannel;
 use crate::control::ControlError;
@@ -94,8 +95,8 @@ impl Patrol {
                     book.symbol().as_bytes() == symbol.as_bytes()
                 };
                 let Some(at) = books.iter().position(|book| is_it(&book)) else {
-                    let text = format!("there is no book of {symbol:?}; book.list names them");
-                    return request.answer(Err(ControlError::new("NOT_FOUND", text)));
+                    let error = not_by_order(channel, symbol);
+                    return request.answer(Err(error));
                 };
                 (at, at + 1)
             }
@@ -239,6 +240,19 @@ fn uncrossed(channel: &BookChannel, index: usize) -> Result<(), (String, Invaria
     checked
         .map(drop)
         .map_err(|error| (view.symbol().to_string(), error))
+}
+
+/// Why a symbol without a book by order cannot be checked alone.
+fn not_by_order(channel: &BookChannel, symbol: &str) -> ControlError {
+    if by_price(channel.books(), symbol).is_some() {
+        let text = format!(
+            "{symbol} has a book by price only; those are checked with all books: \
+             leave the symbol out"
+        );
+        return ControlError::new("WRONG_STATE", text);
+    }
+    let text = format!("there is no book of {symbol:?}; book.list names them");
+    ControlError::new("NOT_FOUND", text)
 }
 
 impl Asked {

@@ -131,6 +131,74 @@ fn a_generated_capture_gives_the_venues_books() {
     );
 }
 
+/// Proves that a difference has the levels of the books by price at both points, nearest the touch
+/// first, cut where it was asked for, and counts no orders in them; a book by order of the same
+/// instrument stands before.
+#[test]
+fn books_by_price_differ_too() {
+    let root = tempfile::tempdir().expect("temporary directory");
+    let path = root.path().join("lines.pcapng");
+    let channel = write_capture(&path, 300, &[]);
+    let lines = format!("A={A},B={B}");
+    let printed = books(&path, &lines, &["--diff", "150,300", "--levels", "1000"]);
+    let at = books(&path, &lines, &["--at", "150", "--levels", "1000"]);
+    let rows = printed["books"].as_array().expect("a list");
+    let old = |name: &Value| {
+        let rows = at["checkpoints"].as_array().expect("a list").iter();
+        let mut rows = rows.filter(|row| row["book"] == "price" && row["symbol"] == *name);
+        rows.next()
+            .cloned()
+            .unwrap_or_else(|| json!({"bids": [], "asks": []}))
+    };
+    let mut changed = 0;
+    for instrument in channel.instruments() {
+        let name = json!(instrument.security_id().to_string());
+        let of_it: Vec<_> = rows.iter().filter(|row| row["symbol"] == name).collect();
+        let kinds: Vec<_> = of_it.iter().map(|row| row["book"].as_str()).collect();
+        let wanted = [Some("order"), Some("price")];
+        let skipped = usize::from(!instrument.has_orders());
+        assert_eq!(kinds, wanted[skipped..], "{name}");
+        let row = of_it.last().expect("by price");
+        assert_eq!(row["to"]["price_decimals"], 9);
+        for key in ["orders_entered", "orders_left", "orders_changed"] {
+            assert_eq!(row[key], 0);
+        }
+        let before = old(&name);
+        for (side, kind, key) in [("bid", b'0', "bids"), ("ask", b'1', "asks")] {
+            let mut past = before[key].as_array().expect("a list").clone();
+            for change in row["levels"].as_array().expect("a list") {
+                if change["side"] != side {
+                    continue;
+                }
+                changed += 1;
+                let pair = |key: &str| {
+                    change[key]
+                        .as_array()
+                        .map(|of| json!([change["price"], of[0], of[1]]))
+                };
+                let place = past.iter().position(|level| level[0] == change["price"]);
+                assert_eq!(place.map(|place| past.remove(place)), pair("before"));
+                past.extend(pair("after"));
+            }
+            let price = |level: &Value| level[0].as_i64().expect("a price");
+            past.sort_by_key(price);
+            if side == "bid" {
+                past.reverse();
+            }
+            assert_eq!(
+                Value::Array(past),
+                levels(instrument, kind),
+                "{name} {side}"
+            );
+        }
+    }
+    assert!(changed > 0);
+    let cut = books(&path, &lines, &["--diff", "150,300", "--levels", "0"]);
+    let (cut, whole) = (&cut["books"], &printed["books"]);
+    assert_eq!(cut[0]["levels"], json!([]));
+    assert_eq!(cut[0]["levels_changed"], whole[0]["levels_changed"]);
+}
+
 /// Proves that packets that neither line brought leave suspect every book by order, and by price
 /// those that they concerned, without a fault.
 #[test]

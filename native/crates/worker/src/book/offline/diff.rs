@@ -2,7 +2,7 @@
 //!
 //! ```json
 //! {"from":{"wanted":"1000","message":1000,…},"to":{…},
-//!  "books":[{"symbol":"ES","from":{…},"to":{…},
+//!  "books":[{"symbol":"ES","book":"order","from":{…},"to":{…},
 //!            "levels_added":1,"levels_removed":0,"levels_changed":2,
 //!            "orders_entered":3,"orders_left":1,"orders_changed":1,
 //!            "levels":[{"side":"bid","price":1,"before":null,"after":[100,1]},…]}]}
@@ -10,19 +10,22 @@
 //!
 //! `levels` holds the changed levels of each side, nearest the touch first, at most `--levels` of
 //! them; the counts are of all. An order that changed has another price or quantity under the same
-//! reference.
+//! reference. Books by price (`"book":"price"`) have no orders of their own: the counts of orders
+//! are 0.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 
 use serde::Serialize;
+use tickdeck_book::price_book::{Kind, PriceBook};
 use tickdeck_book::{BookView, Books, LevelView, Record, Side};
 
 use super::point::{Points, Wanted};
 use super::walk::{Place, Visitor, walk};
 use super::{OfflineArgs, begin, on_stdout, text, whole};
-use crate::book::report::BookSummary;
+use crate::book::price_report::PriceSummary;
+use crate::book::report::{BookSummary, ScaleView};
 use crate::exit::{Code, Failure};
 
 /// Prints the difference between the points of `--diff`.
@@ -58,15 +61,40 @@ pub(super) fn run(args: &OfflineArgs) -> Result<Code, Failure> {
 /// Books at a point.
 struct Image {
     place: Place,
-    books: BTreeMap<String, BookImage>,
+    books: BTreeMap<Name, BookImage>,
 }
 
+/// Symbol and `order` or `price`, in this order where there are both.
+type Name = (String, &'static str);
+
 struct BookImage {
-    summary: BookSummary,
+    summary: Summary,
     /// Best first.
     levels: [Vec<LevelView>; 2],
     /// Price and quantity of each order; a reference may stand on both sides at some venues.
     orders: HashMap<(Side, u64), (i64, u64)>,
+}
+
+/// A book in a few numbers.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Summary {
+    Order(Box<BookSummary>),
+    Price {
+        #[serde(flatten)]
+        summary: Box<PriceSummary>,
+        #[serde(flatten)]
+        scale: ScaleView,
+    },
+}
+
+impl Summary {
+    fn line(&self) -> String {
+        match self {
+            Self::Order(summary) => text::line(summary),
+            Self::Price { summary, .. } => summary.line(),
+        }
+    }
 }
 
 /// Takes an image at each of two points.
@@ -101,12 +129,19 @@ impl Visitor for Images<'_> {
 impl Images<'_> {
     fn take(&mut self, reached: &[usize], books: &Books, place: &Place) {
         for index in reached {
-            let wanted = books.iter().filter(|book| self.args.wants(*book));
+            let by_order = books.iter().filter(|book| self.args.wants(*book));
+            let by_order =
+                by_order.map(|book| ((book.symbol().to_string(), "order"), BookImage::of(book)));
+            let by_price = books.price_books().iter();
+            let by_price = by_price
+                .filter(|book| self.args.wants_symbol(book.symbol()))
+                .map(|book| {
+                    let image = BookImage::by_price(books, book);
+                    ((book.symbol().to_string(), "price"), image)
+                });
             self.taken[*index] = Some(Image {
                 place: *place,
-                books: wanted
-                    .map(|book| (book.symbol().to_string(), BookImage::of(book)))
-                    .collect(),
+                books: by_order.chain(by_price).collect(),
             });
         }
     }
@@ -129,9 +164,21 @@ impl BookImage {
             ((order.side, order.reference), value)
         });
         Self {
-            summary: BookSummary::of(book, false),
+            summary: Summary::Order(Box::new(BookSummary::of(book, false))),
             levels: Side::BOTH.map(side),
             orders: orders.collect(),
+        }
+    }
+
+    /// Its levels are those down to the first that is unknown; it has no orders of its own.
+    fn by_price(books: &Books, book: &PriceBook) -> Self {
+        Self {
+            summary: Summary::Price {
+                summary: Box::new(PriceSummary::of(books, book, 0)),
+                scale: ScaleView::of(books.config().scale),
+            },
+            levels: Side::BOTH.map(|side| book.levels(Kind::Real, side).collect()),
+            orders: HashMap::new(),
         }
     }
 }
@@ -155,9 +202,11 @@ struct At<'a> {
 #[derive(Serialize)]
 struct BookDifference {
     symbol: String,
+    /// `order` or `price`.
+    book: &'static str,
     /// `null` when there was no such book then.
-    from: Option<BookSummary>,
-    to: Option<BookSummary>,
+    from: Option<Summary>,
+    to: Option<Summary>,
     levels_added: usize,
     levels_removed: usize,
     levels_changed: usize,
@@ -182,17 +231,17 @@ impl<'a> Difference<'a> {
         (to, mut after): (&'a Wanted, Image),
         levels: usize,
     ) -> Self {
-        let mut symbols: Vec<String> = before
+        let mut names: Vec<Name> = before
             .books
             .keys()
             .chain(after.books.keys())
             .cloned()
             .collect();
-        symbols.sort_unstable();
-        symbols.dedup();
-        let books = symbols.into_iter().map(|symbol| {
-            let images = [&mut before, &mut after].map(|image| image.books.remove(&symbol));
-            BookDifference::between(symbol, images, levels)
+        names.sort_unstable();
+        names.dedup();
+        let books = names.into_iter().map(|name| {
+            let images = [&mut before, &mut after].map(|image| image.books.remove(&name));
+            BookDifference::between(name, images, levels)
         });
         let books = books.collect();
         let at = |wanted: &'a Wanted, image: &Image| At {
@@ -208,7 +257,11 @@ impl<'a> Difference<'a> {
 }
 
 impl BookDifference {
-    fn between(symbol: String, [before, after]: [Option<BookImage>; 2], limit: usize) -> Self {
+    fn between(
+        (symbol, book): Name,
+        [before, after]: [Option<BookImage>; 2],
+        limit: usize,
+    ) -> Self {
         let nothing = HashMap::new();
         let [old, new] =
             [&before, &after].map(|image| image.as_ref().map_or(&nothing, |image| &image.orders));
@@ -218,6 +271,7 @@ impl BookDifference {
         let changed = |(key, value): (&_, &_)| old.get(key).is_some_and(|old| old != value);
         let mut this = Self {
             symbol,
+            book,
             from: None,
             to: None,
             levels_added: 0,
@@ -296,12 +350,18 @@ fn print(args: &OfflineArgs, difference: &Difference<'_>) -> io::Result<()> {
     }
     for book in &difference.books {
         for summary in [&book.from, &book.to].into_iter().flatten() {
-            writeln!(out, "{}", text::line(summary))?;
+            writeln!(out, "{}", summary.line())?;
         }
         writeln!(
             out,
-            "{} levels: {} added, {} removed, {} changed; orders: {} entered, {} left, {} changed",
+            "{}{} levels: {} added, {} removed, {} changed; \
+             orders: {} entered, {} left, {} changed",
             book.symbol,
+            if book.book == "price" {
+                " by price"
+            } else {
+                ""
+            },
             book.levels_added,
             book.levels_removed,
             book.levels_changed,
