@@ -26,6 +26,24 @@ impl Books {
         for id in (0..self.listings.len() as u32).map(BookId) {
             self.find_ticks(id);
         }
+        for (instrument, tick) in self.named_ticks.clone() {
+            self.set_named_tick(instrument, tick);
+        }
+    }
+
+    /// The price steps that definitions named, by instrument, for a snapshot.
+    pub fn named_ticks(&self) -> impl ExactSizeIterator<Item = (i64, i64)> {
+        self.named_ticks
+            .iter()
+            .map(|(instrument, tick)| (*instrument, *tick))
+    }
+
+    /// Takes a price step that a definition names; configured ticks go before it.
+    pub fn set_named_tick(&mut self, instrument: i64, tick: i64) {
+        if let Ok(table) = TickTable::new(tick, &[]) {
+            self.named_ticks.insert(instrument, tick);
+            self.set_ticks(instrument, table);
+        }
     }
 
     /// Takes the ticks that the venue names for an instrument, for its books by order and by price.
@@ -65,6 +83,7 @@ impl Books {
         if self.config().scale.price_decimals != decimals {
             self.config.scale.price_decimals = decimals;
             self.ticks_by_price.clear();
+            self.named_ticks.clear();
             for id in (0..self.listings.len() as u32).map(BookId) {
                 self.find_ticks(id);
             }
@@ -76,9 +95,9 @@ impl Books {
         let instrument = i64::from(definition.security_id());
         // A rule by the name that it has only now may stand against what was found before.
         self.ticks_by_price.remove(&instrument);
-        let increment = definition.min_price_increment();
-        if let Some(table) = increment.and_then(|tick| TickTable::new(tick, &[]).ok()) {
-            self.set_ticks(instrument, table);
+        self.named_ticks.remove(&instrument);
+        if let Some(tick) = definition.min_price_increment() {
+            self.set_named_tick(instrument, tick);
         }
     }
 

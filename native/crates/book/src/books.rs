@@ -123,6 +123,8 @@ pub struct Books {
     pub(crate) tick_rules: TickRules,
     /// Ticks by the venue's number, for books by price: looked for once, or named by the venue.
     pub(crate) ticks_by_price: HashMap<i64, Option<TickTable>>,
+    /// Price steps that definitions of the venue name, by instrument.
+    pub(crate) named_ticks: std::collections::BTreeMap<i64, i64>,
     pub(crate) listings: Vec<Listing>,
     /// Book of each small instrument number (ITCH: stock locate code), or [`NONE`].
     by_locate: Vec<u32>,
@@ -156,6 +158,7 @@ impl Books {
             store: Store::new(config),
             tick_rules: TickRules::default(),
             ticks_by_price: HashMap::new(),
+            named_ticks: std::collections::BTreeMap::new(),
             listings: Vec::new(),
             by_locate: vec![NONE; SMALL_NUMBERS],
             by_number: HashMap::new(),
@@ -182,6 +185,7 @@ impl Books {
         self.trust.clear();
         self.prices.clear();
         self.ticks_by_price.clear();
+        self.named_ticks.clear();
         self.system_event = 0;
         self.doubted_books = 0;
         self.unnamed_doubt = None;

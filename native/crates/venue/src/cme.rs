@@ -258,6 +258,13 @@ impl Venue for CmeVenue {
     fn save(&self, out: &mut Vec<u8>) {
         out.push(u8::from(self.is_after_hole));
         out.push(self.books.config().scale.price_decimals);
+        let ticks = self.books.named_ticks();
+        // One of each instrument, which are limited to far less than 2^32.
+        out.extend_from_slice(&(ticks.len() as u32).to_le_bytes());
+        for (instrument, tick) in ticks {
+            out.extend_from_slice(&instrument.to_le_bytes());
+            out.extend_from_slice(&tick.to_le_bytes());
+        }
         self.replayer.save(out);
         self.books.price_books().save(out);
     }
@@ -273,6 +280,16 @@ impl Venue for CmeVenue {
         }
         self.books.set_price_decimals(*decimals);
         *saved = rest;
+        const CUT: &str = "the ticks of a CME channel are cut";
+        let (count, rest) = saved.split_first_chunk().ok_or(CUT)?;
+        *saved = rest;
+        for _ in 0..u32::from_le_bytes(*count) {
+            let (instrument, rest) = saved.split_first_chunk().ok_or(CUT)?;
+            let (tick, rest) = rest.split_first_chunk().ok_or(CUT)?;
+            let (instrument, tick) = (i64::from_le_bytes(*instrument), i64::from_le_bytes(*tick));
+            self.books.set_named_tick(instrument, tick);
+            *saved = rest;
+        }
         self.replayer = Replayer::restore(*self.replayer.config(), saved)?;
         self.books.price_books_mut().restore(saved)?;
         if saved.is_empty() {

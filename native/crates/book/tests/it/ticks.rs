@@ -134,3 +134,16 @@ fn restored_books_have_ticks() {
     channel.books_mut().apply(2, &ask(1, 2, 10_002));
     assert_eq!(channel.books().off_tick(), 1);
 }
+
+/// Proves that ticks which the venue named hold when configured ones are taken anew.
+#[test]
+fn named_ticks_survive_a_configuration() {
+    let mut books = tickdeck_book::Books::new(tickdeck_book::BooksConfig::CME_MDP3);
+    books.cme_trust_orders(7, None);
+    books.set_named_tick(7, 25);
+    assert_eq!(books.tick_count(), 1);
+    books.configure_ticks(Default::default());
+    assert_eq!(books.tick_count(), 1);
+    books.clear();
+    assert_eq!(books.named_ticks().len(), 0);
+}

@@ -438,11 +438,15 @@ fn the_scale_of_prices_is_that_of_the_books_templates() {
     );
     assert_eq!(note(&message(template::BOOK, 9)), 7);
     assert_eq!(note(&message(template::HEARTBEAT, 9)), 7);
+    venue.books_mut().set_named_tick(7, 25);
+    venue.books_mut().configure_ticks(Default::default());
     let mut part = Vec::new();
     venue.save(&mut part);
     let mut restored = CmeVenue::new(BooksConfig::default());
     assert_eq!(restored.restore(&part), Ok(()));
     assert_eq!(decimals(&restored), 7);
+    let named: Vec<_> = restored.books().named_ticks().collect();
+    assert_eq!(named, [(7, 25)]);
 }
 
 /// Proves that a packet that came again does not end the doubt behind a hole.
