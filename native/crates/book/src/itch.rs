@@ -56,7 +56,7 @@ impl Books {
             }
             _ => return self.apply_rare(sequence, message),
         };
-        applied.unwrap_or_else(|error| self.refuse(error))
+        applied.unwrap_or_else(|error| self.refuse(sequence, message, error))
     }
 
     /// Messages that come rarely.
@@ -68,7 +68,7 @@ impl Books {
                 self.on_add(sequence, m.stock_locate(), m.stock(), order, NONE)
             }
             Ok(other) => self.apply_bookless(other),
-            Err(error) => self.refuse(error),
+            Err(error) => self.refuse(sequence, message, error),
         }
     }
 
@@ -247,15 +247,7 @@ impl Books {
             return Applied::default();
         }
         self.counters.count(Fault::UnknownReference);
-        if let Some(book) = book {
-            self.doubt_book(
-                book,
-                Doubt {
-                    since: sequence,
-                    cause: Cause::UnknownReference,
-                },
-            );
-        }
+        self.doubt_place(sequence, &locate.to_be_bytes(), Cause::UnknownReference);
         Applied {
             book: None,
             fault: Some(Fault::UnknownReference),
@@ -273,12 +265,29 @@ impl Books {
     }
 
     #[cold]
-    fn refuse(&mut self, error: ItchError) -> Applied {
+    fn refuse(&mut self, sequence: u64, message: &[u8], error: ItchError) -> Applied {
+        if let [b'A' | b'F' | b'E' | b'C' | b'X' | b'D' | b'U', rest @ ..] = message {
+            self.doubt_place(sequence, rest, Cause::BadEntry);
+        }
         self.count_only(match error {
             ItchError::UnknownType(_) => Fault::UnknownType,
             ItchError::Empty | ItchError::WrongLength { .. } => Fault::BadLength,
             ItchError::BadSide { .. } => Fault::BadSide,
         })
+    }
+
+    /// Doubts the book of the locate code that `place` begins with; every book of the channel when
+    /// there is none of it.
+    fn doubt_place(&mut self, sequence: u64, place: &[u8], cause: Cause) {
+        let doubt = Doubt {
+            since: sequence,
+            cause,
+        };
+        let locate = place.first_chunk().map(|bytes| u16::from_be_bytes(*bytes));
+        match locate.and_then(|locate| self.by_instrument(i64::from(locate))) {
+            Some(book) => self.doubt_book(book, doubt),
+            None => self.trust.doubt_all(doubt),
+        }
     }
 
     /// A fault that changes nothing and that no book can be blamed for.
