@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from console_harness import Bench
 from tickdeck_console.feed.fake import START, Step
@@ -59,6 +60,12 @@ async def _fetched(bench: Bench, pilot: Pilot[None]) -> None:
         await pilot.pause()
         await screen.fetched()
         await pilot.pause()
+
+
+@pytest.fixture(autouse=True)
+def steady_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture must not depend on the half second in which it is taken: no cursor blinks."""
+    monkeypatch.setattr(Input, "_toggle_cursor", lambda _field: None)
 
 
 @pytest.fixture
