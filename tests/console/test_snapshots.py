@@ -65,7 +65,11 @@ async def _fetched(bench: Bench, pilot: Pilot[None]) -> None:
 @pytest.fixture(autouse=True)
 def steady_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture must not depend on the half second in which it is taken: no cursor blinks."""
-    monkeypatch.setattr(Input, "_toggle_cursor", lambda _field: None)
+
+    def stay(_field: Input) -> None:
+        """Leave the cursor as it is."""
+
+    monkeypatch.setattr(Input, "_toggle_cursor", stay)
 
 
 @pytest.fixture
