@@ -1,7 +1,7 @@
 # Sets up .venv from the pinned requirements, then runs a task of pyproject.toml.
 # `make demo ARGS=--headless` passes arguments on.
 VENV := .venv/bin
-TASKS := demo test lint check format protos bench soak
+TASKS := demo test lint check format protos bench fuzz soak
 
 .PHONY: $(TASKS) install pins
 $(TASKS): install

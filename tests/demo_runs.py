@@ -55,6 +55,16 @@ def offline(source: Path, *arguments: str) -> dict[str, Any]:
     return json.loads(result.stdout)
 
 
+def verify(journal: Path) -> dict[str, Any]:
+    """The report of `tickdeck-book verify` on a journal whose checkpoints must all be equal."""
+    command = [program("tickdeck-book"), "verify", journal, "--json"]
+    result = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, timeout=TIMEOUT_S
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return json.loads(result.stdout)
+
+
 def journal_of(report: dict[str, Any]) -> Path:
     """The journal of a run with `--keep`."""
     kept = next(line for line in report["output"] if line.startswith("kept: "))

@@ -30,16 +30,17 @@ Seen = TypeVar("Seen")
 
 
 class RecoveryPlant:
-    """Simulator, daemon and one exchange without books; made by `recovery_plant`."""
+    """Simulator, daemon and one exchange; made by `recovery_plant`."""
 
-    def __init__(self, base: Path) -> None:
-        """Nothing is started yet."""
+    def __init__(self, base: Path, *, books: bool = False) -> None:
+        """Nothing is started yet; `books` gives the exchange a book worker."""
         self.base = base
+        self._books = books
         self.target = f"unix:{base / 'run' / 'tickdeckd.sock'}"
         self.client = Client(self.target)
         self.venue: Simulator
         self.servers: dict[str, str] = {}
-        self._lines = dict(zip("AB", _free_ports(2), strict=True))
+        self._lines = dict(zip("AB", free_ports(2), strict=True))
         self._daemon: Child | None = None
 
     async def open_venue(self) -> None:
@@ -115,13 +116,13 @@ class RecoveryPlant:
     async def tickdeck(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run a `tickdeck` command on the plant's daemon."""
         command = [str(program("tickdeck")), "--target", self.target, *arguments]
-        return await asyncio.to_thread(_run, command)
+        return await asyncio.to_thread(run_quiet, command)
 
     async def journalled_gaps(self) -> dict[int, dict[str, Any]]:
         """What `tickdeck-journal gaps` tells of the journal, by the gap's first message."""
         journal = self.base / "state" / "journal" / NAME
         command = [str(program("tickdeck-journal")), "gaps", str(journal), "--json"]
-        result = await asyncio.to_thread(_run, command)
+        result = await asyncio.to_thread(run_quiet, command)
         assert result.returncode == 0, result.stderr
         return {gap["first"]: gap for gap in map(json.loads, result.stdout.splitlines())}
 
@@ -144,7 +145,12 @@ class RecoveryPlant:
         for name, port in self._lines.items():
             parts += ["[[line]]", f'name = "{name}"', f'group = "239.81.4.{ord(name)}"']
             parts += [f"port = {port}", 'interface = "127.0.0.1"']
-        parts += ["[receive]", "rcvbuf_bytes = 65536", "[book]", "enabled = false"]
+        parts += [
+            "[receive]",
+            "rcvbuf_bytes = 65536",
+            "[book]",
+            f"enabled = {str(self._books).lower()}",
+        ]
         # So many attempts that a gap stays open until somebody acts.
         parts += ["[recovery]", 'replay_protocol = "moldudp64"', "retry_attempts = 1000"]
         parts += [f'request_address = "{self.servers["request"]}"', "request_timeout_ms = 100"]
@@ -155,10 +161,10 @@ class RecoveryPlant:
 
 
 @asynccontextmanager
-async def recovery_plant() -> AsyncGenerator[RecoveryPlant]:
+async def recovery_plant(*, books: bool = False) -> AsyncGenerator[RecoveryPlant]:
     """A plant whose exchange runs and whose venue waits; nothing of it is left behind."""
     base = Path(tempfile.mkdtemp(prefix="tickdeck-rcv-"))
-    plant = RecoveryPlant(base)
+    plant = RecoveryPlant(base, books=books)
     try:
         await plant.open_venue()
         await plant.start()
@@ -183,13 +189,14 @@ async def until(
         await asyncio.sleep(LOOK_S)
 
 
-def _run(command: list[str]) -> "subprocess.CompletedProcess[str]":
+def run_quiet(command: list[str]) -> "subprocess.CompletedProcess[str]":
+    """Run a program of ours and keep what it prints."""
     return subprocess.run(
         command, capture_output=True, text=True, timeout=30, cwd=ROOT, env=os.environ
     )
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """UDP ports that nobody uses now."""
     sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
     try:

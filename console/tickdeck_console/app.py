@@ -33,6 +33,7 @@ from tickdeck_console.screens.gap import GapBox
 from tickdeck_console.screens.help import HelpBox
 from tickdeck_console.screens.lists import ListScreen
 from tickdeck_console.screens.replay import ReplayBox
+from tickdeck_console.screens.travel import TravelScreen
 from tickdeck_console.summary import summary
 from tickdeck_console.target import default_target
 from tickdeck_console.themes import OPS_DARK, THEMES
@@ -149,7 +150,9 @@ class TickdeckApp(OperatorApp, inherit_bindings=False):
     def selected_key(self) -> str:
         """The exchange shown, or the one under the cursor."""
         screen = self._live_screen()
-        return screen.key if isinstance(screen, ExchangeScreen) else self.desk.selected
+        if isinstance(screen, ExchangeScreen | TravelScreen):
+            return screen.key
+        return self.desk.selected
 
     @property
     def selected_gap(self) -> Gap | None:
@@ -227,6 +230,21 @@ class TickdeckApp(OperatorApp, inherit_bindings=False):
         menu = ChooseBox("Sort by", choices, self.desk.sort.name)
         self.push_screen(menu, self._fleet.sort_by)
 
+    @on(ExchangeScreen.Travel)
+    def _travel(self, message: ExchangeScreen.Travel) -> None:
+        self.push_screen(TravelScreen(self.desk, message.key, message.symbol))
+
+    @on(TravelScreen.GoAsked)
+    def _go_asked(self) -> None:
+        if isinstance(self.screen, TravelScreen):
+            self.push_screen(self.screen.form(), self.screen.go)
+
+    @on(TravelScreen.Left)
+    def _back_from_travel(self) -> None:
+        if isinstance(self.screen, TravelScreen):
+            self.screen.leave()
+            self.pop_screen()
+
     @on(ExchangeScreen.Left)
     @on(ListScreen.Left)
     def _back(self) -> None:
@@ -254,7 +272,7 @@ class TickdeckApp(OperatorApp, inherit_bindings=False):
     @property
     def checked_keys(self) -> tuple[str, ...]:
         """The exchange shown, else those that the filter leaves."""
-        if isinstance(self._live_screen(), ExchangeScreen):
+        if isinstance(self._live_screen(), ExchangeScreen | TravelScreen):
             return (self.selected_key,)
         visible = self.desk.visible
         if len(visible) == len(self.desk.exchanges):

@@ -53,6 +53,8 @@ NO_ANSWER = "NO_ANSWER"
 CURSOR_EXPIRED = "CURSOR_EXPIRED"
 """The daemon's reason when events before the cursor are no longer kept."""
 UNARY_TIMEOUT_S = 10.0
+PAST_TIMEOUT_S = 120.0
+"""A book of the past is built anew from a snapshot and the journal."""
 """Deadline of a unary call that names none; grpc's own default is to wait for ever."""
 
 

@@ -32,6 +32,7 @@ class Scope(Enum):
     FLEET = "fleet"
     EXCHANGE = "exchange"
     LIST = "lists"
+    TRAVEL = "time travel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Key:
 
 
 _E, _F, _X, _L = Scope.EVERYWHERE, Scope.FLEET, Scope.EXCHANGE, Scope.LIST
+_T = Scope.TRAVEL
 
 KEYS = (
     Key("next", "n", "n", "next_problem(1)", "next", "Next problem", "Find", _E, footer=1),
@@ -103,6 +105,28 @@ KEYS = (
     Key("list-page-down", "pagedown", "PgDn", "move(10)", "page down", "A page down", "Lists", _L,
         palette=False),
     Key("show", "enter", "Enter", "show", "show", "Show the replay", "Lists", _L, palette=False),
+    Key("travel", "t", "t", "travel", "time travel", "The book at another point of the day", "Tabs",
+        _X, footer=4),
+    Key("travel-back", "escape", "Esc", "back", "back", "Back", "Time travel", _T, footer=2,
+        palette=False),
+    Key("travel-go", "g", "g", "go", "go to", "Go to a sequence or a time, choose the book",
+        "Time travel", _T, footer=3),
+    Key("travel-earlier", "left,comma", "Left ,", "step(-1)", "earlier", "One message back",
+        "Time travel", _T, footer=4, palette=False),
+    Key("travel-later", "right,full_stop", "Right .", "step(1)", "later", "One message on",
+        "Time travel", _T, footer=4, palette=False),
+    Key("travel-up", "up", "Up", "step(-100)", "-100", "A hundred messages back", "Time travel",
+        _T, footer=5, palette=False),
+    Key("travel-down", "down", "Down", "step(100)", "+100", "A hundred messages on",
+        "Time travel", _T, footer=5, palette=False),
+    Key("travel-page-up", "pageup", "PgUp", "step(-10000)", "-10k", "Ten thousand messages back",
+        "Time travel", _T, palette=False),
+    Key("travel-page-down", "pagedown", "PgDn", "step(10000)", "+10k",
+        "Ten thousand messages on", "Time travel", _T, palette=False),
+    Key("travel-first", "home", "Home", "first", "first", "The first message of the session",
+        "Time travel", _T, palette=False),
+    Key("travel-now", "end", "End", "now", "now", "The end of the journal", "Time travel", _T,
+        palette=False),
     Key("hold", "space", "Space", "hold", "hold", "Hold the view; ages count on", "Look", _E,
         footer=6, level=Level.REVERSIBLE),
     Key("fleet", "1", "1", "fleet", "fleet", "The fleet", "Look"),
@@ -113,6 +137,8 @@ KEYS = (
     Key("save", "S", "S", "save", "save", "Save the screen as SVG", "Look"),
     Key("check", "h", "h", "check", "health", "Health check with evidence", "Act", _E, footer=5,
         level=Level.REVERSIBLE),
+    Key("check-books", "", "", "check_books", "check books",
+        "Check the books against their own rules", "Act", _E, level=Level.REVERSIBLE),
     Key("add", "A", "A", "add", "add", "Add an exchange", "Act", _E, level=Level.CHANGE),
     Key("remove", "D", "D", "remove", "remove", "Remove the exchange", "Act", _E,
         level=Level.DESTROY),

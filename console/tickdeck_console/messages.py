@@ -19,6 +19,7 @@ from tickdeck_console.model.facts import (
     Worker,
 )
 from tickdeck_console.model.frame import Frame
+from tickdeck_console.model.travel import BookDiff, PastBook, Point
 
 
 class Clock(Protocol):
@@ -91,12 +92,26 @@ class Plant(Protocol):
         """The files of the journal, oldest first."""
         ...
 
+    async def check_books(self, exchange: str) -> CheckReport:
+        """Have the books of an exchange checked against their own rules."""
+        ...
+
     async def books(self, exchange: str) -> tuple[BookRow, ...]:
         """All books in short."""
         ...
 
-    async def depth(self, exchange: str, symbol: str, levels: int) -> Depth:
+    async def depth(self, exchange: str, symbol: str, levels: int, kind: str = "") -> Depth:
         """The top levels of one book."""
+        ...
+
+    async def book_at(self, exchange: str, symbol: str, point: Point, levels: int) -> PastBook:
+        """One book at a point of the journal."""
+        ...
+
+    async def book_diff(
+        self, exchange: str, symbol: str, points: tuple[Point, Point], levels: int
+    ) -> BookDiff:
+        """What differs in one book between two points of the journal."""
         ...
 
     async def workers(self, exchange: str) -> tuple[Worker, ...]:

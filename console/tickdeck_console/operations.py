@@ -16,7 +16,12 @@ from tickdeck_console import text
 from tickdeck_console.desk import Desk
 from tickdeck_console.errors import CommandError
 from tickdeck_console.keys import Level
-from tickdeck_console.model.exchange_file import ExchangeForm, FieldError, exchange_toml
+from tickdeck_console.model.exchange_file import (
+    FEEDS,
+    ExchangeForm,
+    FieldError,
+    exchange_toml,
+)
 from tickdeck_console.model.facts import CheckReport, Gap, ReplayOrder, Verdict
 from tickdeck_console.screens.check import CheckBox
 from tickdeck_console.screens.choose import Choice, ChooseBox
@@ -29,10 +34,12 @@ GAPS_OFFERED = 9
 _ADD_FIELDS = (
     Field("file", "file", placeholder="/etc/tickdeck/XNAS.toml", above="From an exchange file:"),
     Field("name", "name", placeholder="XNAS", above="Or from its lines:"),
+    Field("feed", "feed", "moldudp64", placeholder=", ".join(FEEDS)),
     Field("line-a", "line A", placeholder="239.81.0.1:31001"),
     Field("line-b", "line B", placeholder="239.81.0.2:31002"),
     Field("interface", "interface", "127.0.0.1"),
     Field("request", "re-request", placeholder="127.0.0.1:31009, empty when there is none"),
+    Field("snapshot", "snapshots", placeholder="GLIMPSE server, or group:port of their channel"),
 )
 
 
@@ -58,6 +65,10 @@ class OperatorApp(App[None]):
     def action_check(self) -> None:
         """Health check of the exchange shown, or of all that the filter leaves."""
         self._begin(self._check(self.checked_keys))
+
+    def action_check_books(self) -> None:
+        """Have the worker of the selected exchange check its books."""
+        self._begin(self._check_books(self.selected_key))
 
     def action_add(self) -> None:
         """Add an exchange."""
@@ -160,6 +171,17 @@ class OperatorApp(App[None]):
             self.bell()
         self.clear_notifications()
         await self.push_screen_wait(CheckBox(report))
+
+    async def _check_books(self, key: str) -> None:
+        if self.desk.freshness.old or not key:
+            self.tell("There is no exchange on screen to be asked.", error=True)
+            return
+        self.tell(f"The books of {key} are checked ...")
+        report = await self.desk.plant.check_books(key)
+        if report.verdict is Verdict.FAIL:
+            self.bell()
+        self.clear_notifications()
+        await self.push_screen_wait(CheckBox(report, "Books"))
 
     async def _add(self) -> None:
         effects: list[str] = []
@@ -344,6 +366,8 @@ def _toml(values: Values) -> str:
         line_b=values["line-b"],
         interface=values["interface"],
         request_address=values["request"],
+        feed=values["feed"],
+        snapshot=values["snapshot"],
     )
     return exchange_toml(form)
 

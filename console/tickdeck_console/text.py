@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
+PLACES = 4
+"""Digits behind the point of a price, where its scale has as many."""
 TRUNCATED = "+"
 """Last cell of a text that was cut."""
 
@@ -172,10 +174,36 @@ def target(group: str, port: int) -> str:
     return f"[{group}]:{port}" if ":" in group else f"{group}:{port}"
 
 
-def price(value: int, decimals: int = 4) -> str:
-    """A price of a venue's integer scale with its decimal point."""
+def price(value: int, decimals: int = 4, places: int | None = None) -> str:
+    """A price of a venue's integer scale with its decimal point.
+
+    Args:
+        value: The integer.
+        decimals: Those of the scale.
+        places: Digits behind the point, as `price_places` counts them; None: all.
+    """
     sign, digits = ("-" if value < 0 else ""), f"{abs(value):0{decimals + 1}}"
-    return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}" if decimals else f"{sign}{digits}"
+    if not decimals:
+        return f"{sign}{digits}"
+    shown = decimals if places is None else places
+    point, fraction = "." if shown else "", digits[-decimals:][:shown]
+    return f"{sign}{digits[:-decimals]}{point}{fraction}"
+
+
+def price_places(values: Iterable[int], decimals: int) -> int:
+    """Digits behind the point that show each of the prices as it is: four, or more, or all."""
+    places = min(decimals, PLACES)
+    for value in values:
+        while value % 10 ** (decimals - places):
+            places += 1
+    return places
+
+
+def quantity(value: int, decimals: int = 0) -> str:
+    """A quantity of a venue's integer scale: `1,200`, `0.5`."""
+    whole, rest = divmod(value, 10**decimals)
+    fraction = f"{rest:0{decimals}}".rstrip("0") if decimals else ""
+    return f"{grouped(whole)}.{fraction}" if fraction else grouped(whole)
 
 
 def _harmless(char: str) -> str:

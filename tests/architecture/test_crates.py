@@ -16,8 +16,10 @@ ENGINES = {"arbiter", "recovery", "book", "sim"}
 ALLOWED: dict[str, set[str]] = {
     **{crate: set[str]() for crate in LEAVES},
     **{crate: {"wire"} for crate in ENGINES},
-    "worker": LEAVES | ENGINES,
+    "venue": {"wire", "book", "recovery"},
+    "worker": LEAVES | ENGINES | {"venue"},
     "testbed": set(),
+    "fuzzing": {"wire", "book", "recovery", "sim", "venue"},
     "bench": LEAVES | ENGINES | {"testbed"},
 }
 TEST_ONLY = {"sim", "arbiter", "recovery"}  # what a simulation test may use as dev-dependency
@@ -56,7 +58,7 @@ def test_crate_uses_only_what_its_layer_allows(crate: str) -> None:
     assert uses(crate, "dev") & ALLOWED.keys() <= ALLOWED[crate] | TEST_ONLY | {"wire"} | testbed
 
 
-@pytest.mark.parametrize("crate", sorted(ENGINES | {"wire"}))
+@pytest.mark.parametrize("crate", sorted(ENGINES | {"wire", "venue"}))
 def test_pure_crate_does_no_io(crate: str) -> None:
     """Engines take time and bytes: no clock, file, socket or thread of their own."""
     assert not uses(crate, None) & SYSTEM_CRATES
@@ -84,6 +86,12 @@ def test_only_the_benchmark_uses_the_bare_loops() -> None:
         if dependency["name"] == "tickdeck-net" and "bare" in dependency["features"]
     }
     assert users == {"bench"}
+
+
+def test_nobody_uses_the_fuzz_targets() -> None:
+    """What asserts over hostile bytes is run by its own tests and by libFuzzer alone."""
+    crates = packages().keys() - {"fuzzing"}
+    assert not [crate for crate in crates if "fuzzing" in uses(crate, None, "build", "dev")]
 
 
 def test_only_the_simulator_uses_sim() -> None:

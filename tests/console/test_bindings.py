@@ -11,12 +11,14 @@ from tickdeck_console.screens.exchange import ExchangeScreen
 from tickdeck_console.screens.fleet import FleetScreen
 from tickdeck_console.screens.help import help_content
 from tickdeck_console.screens.lists import ListScreen
+from tickdeck_console.screens.travel import TravelScreen
 
 SCREENS: dict[Scope, tuple[type[object], list[BindingType]]] = {
     Scope.EVERYWHERE: (TickdeckApp, TickdeckApp.BINDINGS),
     Scope.FLEET: (FleetScreen, FleetScreen.BINDINGS),
     Scope.EXCHANGE: (ExchangeScreen, ExchangeScreen.BINDINGS),
     Scope.LIST: (ListScreen, ListScreen.BINDINGS),
+    Scope.TRAVEL: (TravelScreen, TravelScreen.BINDINGS),
 }
 
 

@@ -275,6 +275,22 @@ async def test_health_check_shows_evidence() -> None:
         assert "XEUR" not in bench.text(), "the filter had left one exchange"
 
 
+async def test_the_books_are_checked_from_the_palette() -> None:
+    """The worker of the exchange on screen is asked, and the result stays until it is closed."""
+    bench = Bench()
+    async with bench.app.run_test(size=(100, 40)) as pilot:
+        await ready(bench, pilot)
+        await pilot.press("enter", "colon")
+        await pilot.pause()
+        await pilot.press(*"check the books")
+        await pilot.pause(0.3)
+        await pilot.press("enter")
+        await eventually(pilot, shows(bench, CheckBox))
+        await bench.settle(pilot)
+        assert "Books" in bench.text().splitlines()[3]
+        assert "PASS" in bench.text()
+
+
 async def test_while_cut_off_nothing_can_be_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     """All write keys are off, and say so."""
     bench = Bench()

@@ -6,6 +6,7 @@ from textual.pilot import Pilot
 from console_harness import Bench
 from tickdeck_console.errors import CommandError
 from tickdeck_console.feed.fake import START, Step
+from tickdeck_console.model.facts import BookRow
 from tickdeck_console.model.frame import Delta
 from tickdeck_console.screens.exchange import TABS, ExchangeScreen
 from tickdeck_console.screens.fleet import FleetScreen
@@ -116,6 +117,29 @@ async def test_another_book_is_chosen_with_the_arrows() -> None:
         await bench.settle(pilot)
         assert "> MSFT" in bench.text()
         assert " MSFT  " in bench.text()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+async def test_trust_of_books_by_price_is_not_cut(width: int) -> None:
+    """Their names are long; where that is too much, orders are left out."""
+    bench = Bench()
+
+    async def by_price(_: str) -> tuple[BookRow, ...]:
+        kinds = ("order", "price")
+        return tuple(BookRow("NVDA", 100, trust="REBUILDING", kind=kind) for kind in kinds)
+
+    bench.plant.books = by_price  # type: ignore[method-assign]
+    async with bench.app.run_test(size=(width, 24)) as pilot:
+        await opened(bench, pilot)
+        await pilot.press("b")
+        await bench.exchange.fetched()
+        await pilot.pause()
+        await bench.exchange.fetched()
+        await bench.settle(pilot)
+        (line,) = (line for line in bench.text().splitlines() if "NVDA by price " in line)
+        assert "NVDA by price       " in line
+        assert "REBUILDING" in line
+        assert (" 100 " in line) == (width == 120)
 
 
 async def test_a_removed_exchange_is_told() -> None:

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from console_harness import Bench
 from tickdeck_console.feed.fake import START, Step
 from tickdeck_console.model.frame import Link, LinkChange
 from tickdeck_console.screens.exchange import ExchangeScreen
+from tickdeck_console.screens.travel import TravelScreen
 
 Compare = Callable[..., bool]
 SIZES = [(60, 18), (80, 24), (120, 40), (200, 60)]
@@ -51,11 +53,23 @@ async def _answered(bench: Bench, pilot: Pilot[None]) -> None:
 
 async def _fetched(bench: Bench, pilot: Pilot[None]) -> None:
     screen = bench.app.screen
+    if isinstance(screen, TravelScreen):
+        await screen.answered()
     if isinstance(screen, ExchangeScreen):
         await screen.fetched()  # may join the fetch of the tab before
         await pilot.pause()
         await screen.fetched()
         await pilot.pause()
+
+
+@pytest.fixture(autouse=True)
+def steady_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture must not depend on the half second in which it is taken: no cursor blinks."""
+
+    def stay(_field: Input) -> None:
+        """Leave the cursor as it is."""
+
+    monkeypatch.setattr(Input, "_toggle_cursor", stay)
 
 
 @pytest.fixture
@@ -162,6 +176,12 @@ def test_gaps_of_a_storm_at_60(compare: Compare) -> None:
 def test_exchange_at_80(compare: Compare, tab: str) -> None:
     """Tabs whose layout depends on the width."""
     assert compare(Bench(), (80, 24), "enter", tab)
+
+
+@pytest.mark.parametrize("size", SIZES[:3], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_time_travel(compare: Compare, size: tuple[int, int]) -> None:
+    """A book of the past: both sides, and what is different now."""
+    assert compare(Bench(), size, "enter", "b", "t", "pageup")
 
 
 def test_exchange_lost(compare: Compare) -> None:

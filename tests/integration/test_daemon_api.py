@@ -245,6 +245,8 @@ async def test_an_unknown_exchange_is_the_same_error_everywhere(served: Served, 
         served.worker.GetReceiveReport(worker_pb.GetReceiveReportRequest(exchange=name)),
         served.book.ListBooks(book_pb.ListBooksRequest(exchange=name)),
         served.book.GetDepth(book_pb.GetDepthRequest(exchange=name, symbol="X")),
+        served.book.CheckBooks(book_pb.CheckBooksRequest(exchange=name)),
+        served.book.VerifyBooks(book_pb.VerifyBooksRequest(exchange=name)),
         served.replay.StartReplay(
             replay_pb.StartReplayRequest(exchange=name, target="239.81.9.1:31901")
         ),

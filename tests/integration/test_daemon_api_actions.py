@@ -396,8 +396,11 @@ BOOK = {
 async def test_books_are_asked_of_the_worker(served: Served) -> None:
     """Summaries and depth, with integers as they are."""
     served.supervisor.answers["book.list"] = {
-        "books": [{**BOOK, "queue_sha256": "ab"}],
-        "total": 1,
+        "books": [
+            {**BOOK, "queue_sha256": "ab", "price_decimals": 8, "quantity_decimals": 4},
+            {**BOOK, "book": "price"},
+        ],
+        "total": 2,
         "cursor": 7,
         "messages": 99,
         "next_sequence": 100,
@@ -405,12 +408,18 @@ async def test_books_are_asked_of_the_worker(served: Served) -> None:
     request = book_pb.ListBooksRequest(exchange=NAME, hashes=True)
     response = await served.book.ListBooks(request)
     assert ("XNAS-book", "book.list", {"hashes": True, "offset": 0}) in served.supervisor.calls
-    (one,) = response.books
+    (one, two) = response.books
     assert (one.symbol, one.best_bid.price, one.queue_sha256) == ("AAPL", 1000, "ab")
     assert not one.HasField("best_ask")
+    assert (one.tick, one.HasField("spread_ticks")) == (0, False)
+    assert (one.price_decimals, one.quantity_decimals) == (8, 4)
+    assert (one.kind, two.kind) == ("order", "price")
     assert (response.cursor_seq, response.messages, response.next_sequence) == (7, 99, 100)
     served.supervisor.answers["book.depth"] = {
         **BOOK,
+        "tick": 10,
+        "spread_ticks": 0,
+        "price_decimals": 4,
         "bids": [[1000, 5, 1], [990, 2**40, 2]],
         "asks": [],
         "cursor": 8,
@@ -421,6 +430,12 @@ async def test_books_are_asked_of_the_worker(served: Served) -> None:
         (1000, 5, 1),
         (990, 2**40, 2),
     ]
+    assert (depth.summary.tick, depth.summary.spread_ticks, depth.summary.price_decimals) == (
+        10,
+        0,
+        4,
+    )
+    assert depth.summary.HasField("spread_ticks")
 
 
 async def test_many_books_are_asked_for_in_parts(
@@ -442,8 +457,8 @@ async def test_many_books_are_asked_for_in_parts(
 async def test_books_fail_clearly(served: Served) -> None:
     """Wrong requests, an unknown symbol, a dead worker, nonsense, no books at all."""
     book = served.book
-    depth = book_pb.GetDepthRequest(exchange=NAME, symbol=" ", levels=1001)
-    assert set((await failure(book.GetDepth(depth))).fields) == {"symbol", "levels"}
+    depth = book_pb.GetDepthRequest(exchange=NAME, symbol=" ", levels=1001, kind="volume")
+    assert set((await failure(book.GetDepth(depth))).fields) == {"symbol", "levels", "kind"}
     good = book_pb.GetDepthRequest(exchange=NAME, symbol="NOPE")
     served.supervisor.answers["book.depth"] = NotFoundError("no book", reason="UNKNOWN_SYMBOL")
     found = await failure(book.GetDepth(good))

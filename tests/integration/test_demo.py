@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from demo_runs import capture, journal_of, offline, program, run_demo
+from demo_runs import capture, journal_of, offline, program, run_demo, verify
 
 GENERATED = ("--generate", "--messages", "60000", "--instruments", "4", "--seed", "7")
 NO_LOSS = ("--loss-a", "0", "--loss-b", "0", "--gap", "0")
@@ -90,9 +90,11 @@ def test_journal_of_a_live_run_meets_every_published_checkpoint(kept_run: dict[s
 def test_offline_replay_of_the_journal_equals_the_live_book(
     generated: dict[str, Any],
 ) -> None:
-    """The journal alone gives the same queues as the live books had."""
+    """The journal alone gives the same queues as the live books had, and meets each checkpoint."""
     report = run_demo(*GENERATED, "--keep")
     try:
+        checkpoints = verify(journal_of(report))["checkpoints"]
+        assert checkpoints["found"] == checkpoints["equal"] >= 3
         replayed = offline(journal_of(report))["final"]["books"]
         assert _essence(replayed) == _essence(report["books"]) == _essence(generated["books"])
     finally:

@@ -21,6 +21,8 @@ from tickdeck_console.commands.common import (
 )
 from tickdeck_console.errors import CommandError, ExitCode
 from tickdeck_console.feed import decode
+from tickdeck_console.model import exchange_file
+from tickdeck_console.model.exchange_file import FEEDS
 from tickdeck_console.output import enum_name, print_effects, print_json, print_table
 
 CHANGE_TIMEOUT_S = 30.0
@@ -28,7 +30,7 @@ CHANGE_TIMEOUT_S = 30.0
 
 @click.group(cls=DefaultGroup)
 def exchange() -> None:
-    """List, show, add, update, remove, start and stop exchanges."""
+    """List, show, add, update, remove, start and stop exchanges; print templates of their files."""
 
 
 @exchange.command("list")
@@ -85,6 +87,13 @@ def add(options: Options, file: str, dry_run: bool, reason: str, as_json: bool) 
         return await client.exchange.CreateExchange(request, timeout=CHANGE_TIMEOUT_S)
 
     _report(run(options, change), dry_run=dry_run, as_json=as_json)
+
+
+@exchange.command()
+@click.argument("feed", type=click.Choice(tuple(FEEDS)))
+def template(feed: str) -> None:
+    """Print an exchange file of FEED to begin with; no daemon is asked."""
+    click.echo(exchange_file.template(feed), nl=False)
 
 
 @exchange.command()

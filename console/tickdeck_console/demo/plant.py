@@ -249,7 +249,7 @@ def _exchange_file(lines: dict[str, str], request_address: str) -> str:
     parts += ["", "[receive]", f"rcvbuf_bytes = {_socket_buffer_bytes()}"]
     parts += ["", "[recovery]", 'replay_protocol = "moldudp64"']
     parts += [f"request_address = {json.dumps(request_address)}"]
-    parts += ["", "[book]", "snapshot_interval_ms = 500", ""]
+    parts += ["", "[book]", "snapshot_interval_ms = 500", "checkpoint_messages = 10_000", ""]
     return "\n".join(parts)
 
 

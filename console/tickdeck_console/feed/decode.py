@@ -13,8 +13,11 @@ from tickdeck.v1 import recovery_pb2 as recovery_pb
 from tickdeck.v1 import replay_service_pb2 as replay_pb
 from tickdeck.v1 import system_service_pb2 as system_pb
 from tickdeck.v1 import worker_pb2 as worker_pb
-from tickdeck_console.model import facts
+from tickdeck_console.model import facts, travel
 from tickdeck_console.model import frame as frames
+
+DECIMALS_MAX = 18
+"""Most decimals of a number of 64 bits."""
 
 
 def nanoseconds(time: Timestamp) -> int:
@@ -239,7 +242,68 @@ def book(message: book_pb.BookSummary) -> facts.BookRow:
         best_ask=level(message.best_ask) if message.HasField("best_ask") else None,
         trust=message.trust,
         suspect_since=message.suspect_since,
+        kind=message.kind or "order",
+        scale=facts.Scale(
+            min(message.price_decimals, DECIMALS_MAX), min(message.quantity_decimals, DECIMALS_MAX)
+        ),
+        tick=message.tick,
+        spread_ticks=message.spread_ticks if message.HasField("spread_ticks") else None,
     )
+
+
+def past_book(message: book_pb.GetBookAtResponse) -> travel.PastBook:
+    """A book as it was."""
+    shown = facts.Depth(
+        book=book(message.summary),
+        bids=tuple(level(entry) for entry in message.bids),
+        asks=tuple(level(entry) for entry in message.asks),
+    )
+    return travel.PastBook(shown, place(message.place), message.summary.state_hash)
+
+
+def book_diff(message: book_pb.DiffBookResponse) -> travel.BookDiff:
+    """What differs between two points."""
+    return travel.BookDiff(
+        first=place(message.from_place),
+        second=place(message.to_place),
+        before=book(message.before) if message.HasField("before") else None,
+        after=book(message.after) if message.HasField("after") else None,
+        levels=tuple(
+            travel.LevelChange(
+                change.side,
+                change.price,
+                level(change.before) if change.HasField("before") else None,
+                level(change.after) if change.HasField("after") else None,
+            )
+            for change in message.levels
+        ),
+        levels_added=message.levels_added,
+        levels_removed=message.levels_removed,
+        levels_changed=message.levels_changed,
+        orders_entered=message.orders_entered,
+        orders_left=message.orders_left,
+        orders_changed=message.orders_changed,
+    )
+
+
+def place(message: book_pb.BookPlace) -> travel.Place:
+    """Where an answer stands."""
+    return travel.Place(
+        sequence=message.sequence,
+        record_seq=message.record_seq,
+        time_ns=message.time_ns,
+        day_time_ns=message.day_time_ns,
+        messages=message.messages,
+    )
+
+
+def point(wanted: travel.Point) -> book_pb.BookPoint:
+    """A point as it is asked for."""
+    if wanted.sequence is not None:
+        return book_pb.BookPoint(sequence=wanted.sequence)
+    if wanted.day_time_ns is not None:
+        return book_pb.BookPoint(day_time_ns=wanted.day_time_ns)
+    return book_pb.BookPoint(time_ns=wanted.time_ns or 0)
 
 
 def depth(message: book_pb.GetDepthResponse) -> facts.Depth:
@@ -250,6 +314,23 @@ def depth(message: book_pb.GetDepthResponse) -> facts.Depth:
         tuple(map(level, message.asks)),
         message.cursor_seq,
     )
+
+
+def book_checks(
+    exchange: str, message: book_pb.CheckBooksResponse, now_ns: int
+) -> facts.CheckReport:
+    """What a check of the books found: one check for each fault, or one that passed."""
+    fail, ok = facts.Verdict.FAIL, facts.Verdict.PASS
+    normal = "every sum, link and index as the orders give them; not crossed while trading"
+    checks = tuple(
+        facts.Check(fault.symbol or "all books", fail, fault.text, normal)
+        for fault in message.faults
+    )
+    if not checks:
+        evidence = f"{message.books} books, {message.orders} orders, cursor {message.cursor_seq}"
+        checks = (facts.Check("books", ok, evidence),)
+    verdict = fail if message.faults_total else ok
+    return facts.CheckReport((facts.ExchangeCheck(exchange, verdict, checks),), now_ns)
 
 
 def level(message: book_pb.Level) -> facts.Level:

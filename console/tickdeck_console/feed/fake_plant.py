@@ -8,13 +8,15 @@ from dataclasses import replace
 
 from tickdeck_console import text
 from tickdeck_console.errors import CommandError, ExitCode
-from tickdeck_console.feed import fake_gaps
+from tickdeck_console.feed import fake_gaps, fake_past
 from tickdeck_console.feed.world import World
-from tickdeck_console.model import facts
+from tickdeck_console.model import facts, travel
 from tickdeck_console.model.chain import Node, Verdict, chain, journal_node
 from tickdeck_console.model.frame import Exchange
 
 SYMBOLS = ("AAPL", "AMD", "AMZN", "GOOG", "INTC", "META", "MSFT", "NVDA")
+BOOK_LEVELS = 30
+"""Levels of each side that are compared with the past."""
 
 
 class FakePlant:
@@ -129,12 +131,40 @@ class FakePlant:
             for index, symbol in enumerate(SYMBOLS)
         )
 
-    async def depth(self, exchange: str, symbol: str, levels: int) -> facts.Depth:
+    async def depth(self, exchange: str, symbol: str, levels: int, kind: str = "") -> facts.Depth:
         """A ladder."""
         if symbol not in SYMBOLS:
             raise CommandError(f"no book of {symbol} at {exchange}", "", ExitCode.NOT_FOUND)
         suspect = SYMBOLS.index(symbol) < self._row(exchange).book.suspect
         return self._depth(exchange, symbol, levels, "SUSPECT" if suspect else "GOOD")
+
+    async def check_books(self, exchange: str) -> facts.CheckReport:
+        """All books of the world are consistent."""
+        book = self._row(exchange).book
+        check = facts.Check(
+            "books", facts.Verdict.PASS, f"{book.books} books, {book.orders} orders"
+        )
+        entry = facts.ExchangeCheck(exchange, facts.Verdict.PASS, (check,))
+        return facts.CheckReport((entry,), self.world.now_ns)
+
+    async def book_at(
+        self, exchange: str, symbol: str, point: travel.Point, levels: int
+    ) -> travel.PastBook:
+        """The ladder with quantities of its own at each sequence."""
+        if symbol not in SYMBOLS:
+            text = f"{exchange} had no book of {symbol!r} at {point}"
+            raise CommandError(text, "", ExitCode.NOT_FOUND)
+        now = await self.depth(exchange, symbol, levels)
+        return fake_past.book_at(now, point)
+
+    async def book_diff(
+        self, exchange: str, symbol: str, points: tuple[travel.Point, travel.Point], levels: int
+    ) -> travel.BookDiff:
+        """What differs between two such ladders."""
+        first, second = points
+        before = await self.book_at(exchange, symbol, first, BOOK_LEVELS)
+        after = await self.book_at(exchange, symbol, second, BOOK_LEVELS)
+        return fake_past.difference(before, after, levels)
 
     async def workers(self, exchange: str) -> tuple[facts.Worker, ...]:
         """One rx and one book worker per exchange."""

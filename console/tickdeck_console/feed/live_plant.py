@@ -1,8 +1,15 @@
 """The running daemon as the `Plant` of the screens: one call of `tickdeck.v1` per method."""
 
+import time
 from collections.abc import AsyncIterator
 
-from tickdeck.v1.book_service_pb2 import GetDepthRequest, ListBooksRequest
+from tickdeck.v1.book_service_pb2 import (
+    CheckBooksRequest,
+    DiffBookRequest,
+    GetBookAtRequest,
+    GetDepthRequest,
+    ListBooksRequest,
+)
 from tickdeck.v1.exchange_service_pb2 import (
     CreateExchangeRequest,
     DeleteExchangeRequest,
@@ -30,9 +37,9 @@ from tickdeck.v1.worker_service_pb2 import (
     RestartWorkerRequest,
     TailWorkerLogsRequest,
 )
-from tickdeck_console.client import Client, new_request_id, reading
+from tickdeck_console.client import PAST_TIMEOUT_S, Client, new_request_id, reading
 from tickdeck_console.feed import decode
-from tickdeck_console.model import facts
+from tickdeck_console.model import facts, travel
 
 CHECK_TIMEOUT_S = 60.0
 """A health check waits for progress, so it takes longer than other calls."""
@@ -143,10 +150,41 @@ class LivePlant:
         response = await self._client.book.ListBooks(ListBooksRequest(exchange=_exchange(exchange)))
         return tuple(map(decode.book, response.books))
 
-    async def depth(self, exchange: str, symbol: str, levels: int) -> facts.Depth:
+    async def depth(self, exchange: str, symbol: str, levels: int, kind: str = "") -> facts.Depth:
         """The top levels of one book."""
-        request = GetDepthRequest(exchange=_exchange(exchange), symbol=symbol, levels=levels)
+        request = GetDepthRequest(
+            exchange=_exchange(exchange), symbol=symbol, levels=levels, kind=kind
+        )
         return decode.depth(await self._client.book.GetDepth(request))
+
+    async def check_books(self, exchange: str) -> facts.CheckReport:
+        """Have the books checked against their own rules."""
+        request = CheckBooksRequest(exchange=_exchange(exchange))
+        response = await self._client.book.CheckBooks(request)
+        return decode.book_checks(exchange, response, time.time_ns())
+
+    async def book_at(
+        self, exchange: str, symbol: str, point: travel.Point, levels: int
+    ) -> travel.PastBook:
+        """A book at a point of the journal."""
+        request = GetBookAtRequest(
+            exchange=_exchange(exchange), symbol=symbol, at=decode.point(point), levels=levels
+        )
+        return decode.past_book(await self._client.book.GetBookAt(request, timeout=PAST_TIMEOUT_S))
+
+    async def book_diff(
+        self, exchange: str, symbol: str, points: tuple[travel.Point, travel.Point], levels: int
+    ) -> travel.BookDiff:
+        """What differs in a book between two points of the journal."""
+        first, second = map(decode.point, points)
+        request = DiffBookRequest(
+            exchange=_exchange(exchange),
+            symbol=symbol,
+            from_point=first,
+            to_point=second,
+            levels=levels,
+        )
+        return decode.book_diff(await self._client.book.DiffBook(request, timeout=PAST_TIMEOUT_S))
 
     async def workers(self, exchange: str) -> tuple[facts.Worker, ...]:
         """The workers of an exchange, or all."""

@@ -175,6 +175,14 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
+class Scale:
+    """How the integers of a venue's books are read."""
+
+    price_decimals: int = 4
+    quantity_decimals: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class BookRow:
     """One book in short."""
 
@@ -186,6 +194,23 @@ class BookRow:
     best_ask: Level | None = None
     trust: str = ""
     suspect_since: int = 0
+    kind: str = "order"
+    """"price" where the venue tells levels, not orders."""
+    scale: Scale = Scale()
+    tick: int = 0
+    """Step between two prices at the touch; 0 when it is not known."""
+    spread_ticks: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Symbol, and what kind of book it is where that is not by order."""
+        return self.symbol if self.kind == "order" else f"{self.symbol} by {self.kind}"
+
+    @property
+    def prices(self) -> tuple[int, ...]:
+        """Those that are shown of it."""
+        best = (self.best_bid, self.best_ask)
+        return (*(level.price for level in best if level), self.tick)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +221,11 @@ class Depth:
     bids: tuple[Level, ...] = ()
     asks: tuple[Level, ...] = ()
     cursor_seq: int = 0
+
+    @property
+    def prices(self) -> tuple[int, ...]:
+        """Those that are shown of it."""
+        return (*(level.price for level in self.bids + self.asks), self.book.tick)
 
 
 @dataclass(frozen=True, slots=True)

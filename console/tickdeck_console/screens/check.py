@@ -30,9 +30,10 @@ class CheckBox(ModalScreen[None]):
         Binding("escape,q,enter", "dismiss", show=False),
     ]
 
-    def __init__(self, report: CheckReport) -> None:
-        """Show a report."""
+    def __init__(self, report: CheckReport, title: str = "Health check") -> None:
+        """Show a report below a title."""
         super().__init__()
+        self._heading = title
         self._report = report
 
     def compose(self) -> ComposeResult:
@@ -40,7 +41,7 @@ class CheckBox(ModalScreen[None]):
         report = self._report
         shared = "  (shared with a check that was running)" if report.shared else ""
         title = Content.assemble(
-            "Health check  ",
+            f"{self._heading}  ",
             (f" {report.verdict.name} ", STYLES[report.verdict]),
             (f"  {utc(report.time_ns)} UTC{shared}", "$quiet"),
         )

@@ -63,6 +63,15 @@ class ExchangeScreen(LiveScreen):
             super().__init__()
             self.gap = gap
 
+    class Travel(Message):
+        """Show a book of the exchange at another point of the stream."""
+
+        def __init__(self, key: str, symbol: str) -> None:
+            """Name the exchange, and the book chosen; empty when none is."""
+            super().__init__()
+            self.key = key
+            self.symbol = symbol
+
     def __init__(self, desk: Desk, key: str) -> None:
         """Look at the exchange called `key`."""
         super().__init__(desk)
@@ -170,6 +179,11 @@ class ExchangeScreen(LiveScreen):
         """Show the gap under the cursor."""
         if self.gap is not None:
             self.post_message(self.OpenGap(self.gap))
+
+    def action_travel(self) -> None:
+        """Show the chosen book at another point of the stream."""
+        symbol = self.query_one("#book", BookPanel).symbol
+        self.post_message(self.Travel(self.key, symbol))
 
     def action_back(self) -> None:
         """Back to the fleet."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from tickdeck_daemon.exchanges.model import (
@@ -71,8 +72,12 @@ def to_spec(
     *,
     incarnation: str,
     generation: int,
+    ticks: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
-    """The spec document of one worker process, with every default filled in."""
+    """The spec document of one worker process, with every default filled in.
+
+    `ticks` are those of the books, as `resolved_ticks` gives them.
+    """
     name = config.name
     exchange = config.model_dump(mode="json", exclude={"enabled", "line", "journal"})
     exchange["lines"] = [line.model_dump(mode="json") for line in config.lines]
@@ -86,6 +91,8 @@ def to_spec(
     recovery["retry_backoff_max_ms"] = max(
         recovery["retry_backoff_max_ms"], recovery["retry_backoff_ms"]
     )
+    exchange["book"] = config.book.model_dump(mode="json", exclude={"tick", "reference_csv"})
+    exchange["book"]["ticks"] = list(ticks)
     exchange["capture"]["data_dir"] = config.capture.data_dir or str(settings.capture_dir(name))
     return {
         "schema": SPEC_SCHEMA,

@@ -5,7 +5,9 @@ Unknown keys are errors. Rules that need several keys at once are in `exchange_t
 """
 
 import ipaddress
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -15,6 +17,14 @@ from tickdeck_daemon.settings import EXCHANGE_NAME_LENGTH_MAX
 
 NAME_PATTERN = rf"^[A-Z0-9][A-Z0-9_-]{{0,{EXCHANGE_NAME_LENGTH_MAX - 1}}}$"
 """An exchange's name: part of paths and resource names, so no other characters."""
+
+
+DECIMAL = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
+"""A price as a file writes it: exact, up to nine digits on either side of the point."""
+INSTRUMENT_NAME_LENGTH_MAX = 24
+"""What a book keeps of a name, in bytes."""
+TICKS_MAX = 65_536
+"""Instruments with a tick, in all."""
 
 
 def target_word(group: str, port: int) -> str:
@@ -95,6 +105,45 @@ def _username(text: str) -> str:
     return text
 
 
+def plain_decimal(text: str) -> str:
+    """A price in its one spelling: no zeros that say nothing.
+
+    Raises:
+        PydanticCustomError: it is no decimal number.
+    """
+    if not DECIMAL.fullmatch(text):
+        raise _refuse(f'"{text}" is no decimal number; write one as "0.01", without an exponent')
+    whole, _, fraction = text.removeprefix("-").partition(".")
+    sign = "-" if text.startswith("-") else ""
+    fraction = fraction.rstrip("0")
+    return f"{sign}{whole.lstrip('0') or '0'}{'.' if fraction else ''}{fraction}"
+
+
+@lru_cache(maxsize=4096)
+def plain_tick_size(text: str) -> str:
+    """As `plain_decimal`, and more than 0."""
+    plain = plain_decimal(text)
+    if plain.startswith("-") or not plain.strip("0."):
+        raise _refuse(f"{text} is no tick size; one is more than 0")
+    return plain
+
+
+def is_instrument_name(text: str) -> bool:
+    """Whether a venue could name an instrument so."""
+    within = 1 <= len(text) <= INSTRUMENT_NAME_LENGTH_MAX
+    return within and text.isascii() and text.isprintable() and text == text.strip()
+
+
+def _instrument(text: str) -> str:
+    if not is_instrument_name(text):
+        most = INSTRUMENT_NAME_LENGTH_MAX
+        raise _refuse(f'"{text}" names no instrument; a name has 1 to {most} letters and digits')
+    return text
+
+
+Price = Annotated[str, AfterValidator(plain_decimal)]
+TickSize = Annotated[str, AfterValidator(plain_tick_size)]
+InstrumentName = Annotated[str, AfterValidator(_instrument)]
 Multicast = Annotated[str, AfterValidator(_multicast)]
 Source = Annotated[str, AfterValidator(_source)]
 HostPort = Annotated[str, AfterValidator(_host_port)]
@@ -376,6 +425,26 @@ class Capture(Table):
     """Directory of the files; absent: below the daemon's state directory."""
 
 
+class TickBand(Table):
+    """`{ from_price, tick_size }` in `bands` of a `[[book.tick]]`: another tick from a price on."""
+
+    from_price: Price
+    """First price of the band; the next band, or nothing, ends it."""
+    tick_size: TickSize
+    """Step between two prices of the band."""
+
+
+class Tick(Table):
+    """`[[book.tick]]`: the steps in which one instrument is priced, as exact decimals."""
+
+    instrument: InstrumentName
+    """Symbol of the instrument; its SecurityID, in digits, for eobi and cme_mdp3."""
+    tick_size: TickSize
+    """Step between two prices, such as "0.01"; below the first band, where there are bands."""
+    bands: Annotated[tuple[TickBand, ...], Field(strict=False, max_length=64)] = ()
+    """Other ticks, each from its price on, in the order of their prices."""
+
+
 class Book(Table):
     """`[book]`: the book worker."""
 
@@ -385,6 +454,18 @@ class Book(Table):
     """Time between two snapshots while something changes."""
     initial_orders: Annotated[int, Field(ge=1, le=1 << 28)] = 65536
     """Orders to make room for at the start; growing later is counted."""
+    checkpoint_messages: Annotated[int, Field(ge=0, le=1 << 40)] = 1_000_000
+    """Messages between two hashes of all books in the journal; 0: none is written."""
+    check_interval_ms: Annotated[int, Field(ge=0, le=86_400_000)] = 100
+    """Time between two books that are checked while something changes; 0: none is."""
+    reference_csv: AbsolutePath | None = None
+    """File with the tick size of each instrument: one line each, below a line of titles.
+
+    Read when the worker starts. A title names the instrument (symbol, instrument, security_id, ...)
+    and one its tick (tick_size, tick, min_price_increment, ...); other columns are passed over.
+    """
+    tick: Annotated[tuple[Tick, ...], Field(strict=False, max_length=TICKS_MAX)] = ()
+    """Ticks of single instruments; each goes before the file's."""
 
 
 class ExchangeConfig(Table):
@@ -396,8 +477,11 @@ class ExchangeConfig(Table):
     """False: the exchange is known, its workers do not run."""
     protocol: Literal["moldudp64", "cme_mdp3", "eobi"] = "moldudp64"
     """Wire protocol of the lines; the last two number packets, not messages."""
-    decoder: Literal["itch50", "none"] = "itch50"
-    """Decoder of the messages; "none": received, merged, recovered and journalled only."""
+    decoder: Literal["itch50", "eobi", "cme_mdp3", "none"] = "itch50"
+    """Decoder of the messages, which the protocol must carry.
+
+    "none": received, merged, recovered and journalled only.
+    """
     eobi_release: Literal["14.1", "6.0"] = "14.1"
     """Release of T7 whose layouts the packets have; for eobi."""
     channel: Annotated[int, Field(ge=1, le=65534)] = 1

@@ -22,9 +22,12 @@ from tickdeck_daemon.exchanges.model import (
     PacketMmap,
     Receive,
     Table,
+    Tick,
+    TickBand,
     target_word,
 )
 from tickdeck_daemon.exchanges.recovery_rules import recovery_rules
+from tickdeck_daemon.exchanges.tick_rules import decoder_rules, reference_faults, tick_rules
 from tickdeck_daemon.exchanges.toml_lines import Fault, KeyPath, key_lines, line_of
 
 TEXT_LENGTH_MAX = 256 * 1024
@@ -35,6 +38,7 @@ PACKET_OVERHEAD_BYTES = 226
 RING_BYTES_MAX = 1 << 30
 """Largest packet ring."""
 
+_TICKS, _BANDS = "book.tick", "book.tick.bands"
 _POSITION = re.compile(r"^(.*) \(at line (\d+), column (\d+)\)$", re.DOTALL)
 
 
@@ -184,13 +188,24 @@ def _describe(details: ErrorDetails) -> Fault:
         case "model_type" | "model_attributes_type":
             return path, f"{name} must be a table, not {given}"
         case "tuple_type":
-            return path, "the lines must be [[line]] tables"
+            return path, _not_tables(path, given)
         case kind if kind.endswith("_type"):
             wanted = {"int": "an integer", "bool": "true or false", "string": "a string"}
             word = kind.removesuffix("_type")
             return path, f"{name} must be {wanted.get(word, word)}, not {given}"
         case _:
             return path, f"{name}: {details['msg']} (is {given})"
+
+
+def _not_tables(path: KeyPath, given: str) -> str:
+    """A key that holds several tables has something else."""
+    match path:
+        case ("line",):
+            return "the lines must be [[line]] tables"
+        case ("book", "tick"):
+            return "the ticks must be [[book.tick]] tables"
+        case _:
+            return f"{field_name(path)} must be a list of tables, not {given}"
 
 
 def _quote(value: object) -> str:
@@ -207,6 +222,10 @@ def _table_name(path: KeyPath) -> str:
             return "the top table"
         case ("line", int(index)):
             return f"[[line]] number {index + 1}"
+        case ("book", "tick", int(index)):
+            return f"[[book.tick]] number {index + 1}"
+        case (*_, "bands", int(index)):
+            return f"{{}} number {index + 1} of {field_name(path[:-1])}"
         case _:
             return f"[{field_name(path)}]"
 
@@ -228,7 +247,9 @@ def _unknown_key(path: KeyPath) -> str:
 def _home_name(table: str) -> str:
     if not table:
         return "to the top table"
-    return "to [[line]]" if table == "line" else f"to [{table}]"
+    if table == _BANDS:
+        return f"to the {{ }} of bands in [[{_TICKS}]]"
+    return f"to [[{table}]]" if table in ("line", _TICKS) else f"to [{table}]"
 
 
 def _table_key(table: KeyPath) -> str:
@@ -238,7 +259,9 @@ def _table_key(table: KeyPath) -> str:
 
 def _keys_by_table() -> dict[str, frozenset[str]]:
     """Valid keys of each table; the top of the file is the empty name."""
-    return {"line": frozenset(Line.model_fields), **_keys_below("", ExchangeConfig)}
+    lists: dict[str, type[BaseModel]] = {"line": Line, _TICKS: Tick, _BANDS: TickBand}
+    keys = {name: frozenset(table.model_fields) for name, table in lists.items()}
+    return {**keys, **_keys_below("", ExchangeConfig)}
 
 
 def _keys_below(name: str, table: type[BaseModel]) -> dict[str, frozenset[str]]:
@@ -254,8 +277,10 @@ def _rules(raw: dict[str, Any]) -> Iterator[Fault]:
     if isinstance(raw.get("line"), list) or "line" not in raw:
         yield from _line_rules(_tables(raw, "line"), given="line" in raw)
     yield from _path_rules(raw)
+    yield from decoder_rules(raw)
     yield from _protocol_rules(raw)
     yield from recovery_rules(raw)
+    yield from tick_rules(raw)
     yield from _packet_mmap_rules(_table(raw, "packet_mmap"), _table(raw, "receive"))
 
 
@@ -285,14 +310,8 @@ def _line_rules(lines: list[dict[str, Any]], *, given: bool) -> Iterator[Fault]:
 
 
 def _protocol_rules(raw: dict[str, Any]) -> Iterator[Fault]:
-    """Protocol, decoder and books belong together; the window has a least and a most."""
-    protocol, decoder = raw.get("protocol", "moldudp64"), raw.get("decoder", "itch50")
-    if decoder == "itch50" and protocol in ("cme_mdp3", "eobi"):
-        text = f'decoder "itch50" reads moldudp64 only; {protocol} needs decoder = "none"'
-        yield ("decoder",), text
-    if decoder == "none" and _table(raw, "book").get("enabled", True) is True:
-        text = 'decoder = "none" makes no books; it needs enabled = false in [book]'
-        yield ("book", "enabled"), text
+    """The release fits the protocol; the window has a least and a most."""
+    protocol = raw.get("protocol", "moldudp64")
     if "eobi_release" in raw and protocol in ("moldudp64", "cme_mdp3"):
         yield ("eobi_release",), f'eobi_release is for protocol = "eobi", not "{protocol}"'
     arbiter = _table(raw, "arbiter")
@@ -384,6 +403,7 @@ def _host_rules(raw: dict[str, Any], host: Host) -> Iterator[Fault]:
     if isinstance(cpu, int) and cpu >= host.core_count:
         text = f"receive.cpu {cpu} is out of range; this host has cores 0 to {host.core_count - 1}"
         yield ("receive", "cpu"), text
+    yield from reference_faults(raw)
 
 
 def _interface_fault(interface: str, host: Host) -> str | None:

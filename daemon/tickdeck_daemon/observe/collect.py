@@ -353,6 +353,9 @@ def _book(book: Series) -> BookFacts:
         messages=book.value("book_messages_total"),
         sequence_errors=book.value("book_sequence_errors_total"),
         lost_messages=book.value("book_lost_messages_total"),
+        checkpoints_equal=book.value("book_checkpoints_equal_total"),
+        checkpoint_mismatches=book.value("book_checkpoint_mismatches_total"),
+        integrity_errors=book.value("book_integrity_errors_total"),
     )
 
 

@@ -180,6 +180,12 @@ class BookFacts:
     sequence_errors: int = 0
     """Duplicates or unexplained holes that the book saw: must stay 0."""
     lost_messages: int = 0
+    checkpoints_equal: int = 0
+    """Hashes in the journal that the books met."""
+    checkpoint_mismatches: int = 0
+    """Hashes in the journal that the books did not meet: must stay 0."""
+    integrity_errors: int = 0
+    """Rules of their own that books broke: must stay 0."""
 
 
 @dataclass(frozen=True, slots=True)

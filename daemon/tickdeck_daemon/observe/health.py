@@ -415,6 +415,15 @@ def _of_book(facts: ExchangeFacts, limits: Thresholds) -> Iterator[Finding]:
         evidence = f"{book.sequence_errors} duplicates or unexplained holes (normal 0)"
         summary = "book saw a broken sequence"
         yield Finding("book.sequence", State.DOWN, 55, summary, evidence, _INCONSISTENT)
+    if book.checkpoint_mismatches:
+        evidence = f"{book.checkpoint_mismatches} checkpoints different (normal 0), "
+        evidence += f"{book.checkpoints_equal} equal"
+        summary = "books differ from a checkpoint in the journal"
+        yield Finding("book.checkpoint", State.DOWN, 52, summary, evidence, _INCONSISTENT)
+    if book.integrity_errors:
+        evidence = f"{book.integrity_errors} broken rules (normal 0)"
+        summary = "a book breaks its own rules"
+        yield Finding("book.integrity", State.DOWN, 53, summary, evidence, _INCONSISTENT)
     if book.trust == "SUSPECT":
         yield _suspect_book(facts, limits)
     elif facts.messages_lost:

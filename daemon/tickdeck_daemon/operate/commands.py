@@ -19,6 +19,7 @@ from tickdeck_daemon.exchanges.config import (
     worker_kinds,
 )
 from tickdeck_daemon.exchanges.store import DesiredState, ExchangeRecord
+from tickdeck_daemon.operate.book_replays import BooksReport, BooksRun, verify_books
 from tickdeck_daemon.operate.captures import CaptureCut, cut_arguments, cut_of
 from tickdeck_daemon.operate.journals import VerifyReport, VerifyRun, verify
 from tickdeck_daemon.operate.operations import Operation
@@ -45,6 +46,8 @@ class Commands:
         """Act on `plant`."""
         self._plant = plant
         self._locks: dict[str, asyncio.Lock] = {}
+        self._replayed: set[str] = set()
+        """Exchanges whose journal is being replayed."""
 
     async def create(self, toml: str, order: Order) -> tuple[ExchangeRecord | None, list[str]]:
         """Add an exchange that is wanted running.
@@ -247,6 +250,41 @@ class Commands:
 
         return plant.operations.start("journal.verify", run, work)
 
+    async def verify_books(self, name: str, order: Order) -> Operation:
+        """Replay an exchange's journal and compare the books with its checkpoints.
+
+        Raises:
+            NotFoundError: no such exchange.
+            WrongStateError: it has no books, or is replayed already.
+        """
+        plant = self._plant
+        config = plant.store.get(name).config
+        if not config.book.enabled:
+            text = f"{name} has no books: its file says book.enabled = false"
+            raise WrongStateError(text, reason="BOOKS_DISABLED", metadata={"exchange": name})
+        if name in self._replayed:
+            text = f"the journal of {name} is being replayed already; wait for that operation"
+            raise WrongStateError(text, reason="VERIFY_RUNNING", metadata={"exchange": name})
+        run = BooksRun(name, plant.collector.journal_directory(plant.store.get(name)))
+        plant.events.append(
+            "books.verify_started",
+            f"exchanges/{name}",
+            with_reason(f"replay of {run.directory} ordered", order),
+            actor=order.actor,
+        )
+        self._replayed.add(name)
+
+        async def work(progress: Callable[[object], None]) -> object:
+            del progress
+            try:
+                report = await verify_books(run.directory)
+            finally:
+                self._replayed.discard(name)
+            self._tell_books(name, run, report)
+            return report
+
+        return plant.operations.start("books.verify", run, work)
+
     async def start_replay(
         self, request: ReplayRequest, order: Order
     ) -> tuple[Replay | None, Operation | None, list[str]]:
@@ -384,6 +422,12 @@ class Commands:
         if not report.whole:
             text = f"journal {run.directory} has {len(report.problems)} damaged places"
         self._plant.events.append("journal.verified", f"exchanges/{name}", text)
+
+    def _tell_books(self, name: str, run: BooksRun, report: BooksReport) -> None:
+        text = f"{report.equal} of {report.checkpoints} checkpoints of {run.directory} are equal"
+        if report.different:
+            text += f", {report.different} DIFFERENT"
+        self._plant.events.append("books.verified", f"exchanges/{name}", text)
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())

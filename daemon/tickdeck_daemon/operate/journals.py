@@ -1,15 +1,14 @@
-"""Asks the `tickdeck-journal` binary about a journal: its segments, and whether it is whole."""
+"""Asks the binaries about a journal: its segments, and whether it is whole."""
 
 import asyncio
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from tickdeck_daemon.errors import TickdeckError, TimedOutError
-from tickdeck_daemon.workers import binaries
+from tickdeck_daemon.errors import TickdeckError
+from tickdeck_daemon.operate import tool
 
 INFO_TIMEOUT_S = 20.0
 
@@ -66,7 +65,7 @@ async def list_segments(directory: str) -> list[SegmentInfo]:
     """
     if not await asyncio.to_thread(os.path.isdir, directory):
         return []
-    _, answer = await _run("info", directory, timeout_s=INFO_TIMEOUT_S)
+    _, answer = await run_tool("tickdeck-journal", "info", directory, timeout_s=INFO_TIMEOUT_S)
     return [
         SegmentInfo(
             file=Path(str(segment.get("file", ""))).name,
@@ -85,7 +84,7 @@ async def verify(directory: str) -> VerifyReport:
     Raises:
         TickdeckError: the journal could not be read, or the binary not be run.
     """
-    code, answer = await _run("verify", directory, timeout_s=None)
+    code, answer = await run_tool("tickdeck-journal", "verify", directory, timeout_s=None)
     problems = tuple(
         JournalProblem(
             file=Path(str(problem.get("file", ""))).name,
@@ -107,43 +106,28 @@ async def verify(directory: str) -> VerifyReport:
     )
 
 
-async def _run(
-    command: str, directory: str, *, timeout_s: float | None
+async def run_tool(
+    binary: str, command: str, directory: str, *, timeout_s: float | None
 ) -> tuple[int, dict[str, Any]]:
-    """Run a command of the binary that prints one JSON object; returns its exit code too.
+    """Run a command of a binary that prints one JSON object; returns its exit code too.
 
     A process that is not waited for to its end (deadline, cancelled) is killed.
+
+    Raises:
+        TickdeckError: it could not be run, did not end in time, or did not answer.
     """
-    process = await asyncio.create_subprocess_exec(
-        binaries.find("tickdeck-journal"),
+    answer = await tool.run(
+        binary,
         command,
         directory,
         "--json",
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        timeout_s=timeout_s,
+        timed_out="JOURNAL_TOOL_TIMED_OUT",
     )
-    try:
-        async with asyncio.timeout(timeout_s):
-            output, errors = await process.communicate()
-    except TimeoutError as error:
-        text = f"tickdeck-journal {command} {directory} did not end within {timeout_s} s"
-        raise TimedOutError(text, reason="JOURNAL_TOOL_TIMED_OUT") from error
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    code = process.returncode or 0
-    try:
-        answer: Any = json.loads(output)
-        if not isinstance(answer, dict):
-            raise ValueError("no object")
-    except ValueError as error:
-        lines = errors.decode(errors="replace").strip().splitlines()
-        told = lines[-1] if lines else f"exit code {code} and no answer"
-        text = f"tickdeck-journal {command} {directory} failed: {told}"
-        raise TickdeckError(text, reason="JOURNAL_UNREADABLE") from error
-    return code, cast("dict[str, Any]", answer)
+    if answer.printed is None:
+        text = f"{binary} {command} {directory} failed: {answer.told}"
+        raise TickdeckError(text, reason="JOURNAL_UNREADABLE")
+    return answer.code, answer.printed
 
 
 def _tables(answer: Mapping[str, Any], key: str) -> list[dict[str, Any]]:

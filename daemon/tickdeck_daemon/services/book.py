@@ -1,6 +1,6 @@
-"""BookService: answers of the book workers."""
+"""BookService: answers of the book workers, and books as they were."""
 
-from typing import Any, cast
+from typing import Any
 
 from typing_extensions import override
 
@@ -8,21 +8,32 @@ from tickdeck.v1 import book_service_pb2 as pb
 from tickdeck.v1 import book_service_pb2_grpc
 from tickdeck_daemon.errors import InvalidError, UnavailableError, WrongStateError
 from tickdeck_daemon.exchanges.config import worker_id
+from tickdeck_daemon.operate.commands import Commands
+from tickdeck_daemon.operate.order import Order
+from tickdeck_daemon.operate.past_books import PastBooks
 from tickdeck_daemon.plant import Plant
+from tickdeck_daemon.services import convert, past_books
+from tickdeck_daemon.services.book_facts import count, level, lists, summary, tables
 from tickdeck_daemon.services.guard import Context
 from tickdeck_daemon.services.names import parse
+from tickdeck_daemon.services.once import once
 
 LEVELS = 10
 LEVELS_MAX = 1000
+KINDS = ("order", "price", "implied")
+"""Kinds of depth that a venue may have."""
 CALL_TIMEOUT_S = 10.0
 
 
 class BookService(book_service_pb2_grpc.BookServiceServicer):
-    """Asks the book workers over their control sockets."""
+    """Asks the book workers over their control sockets, and has journals replayed."""
 
-    def __init__(self, plant: Plant) -> None:
+    def __init__(self, plant: Plant, commands: Commands, actor: str) -> None:
         """Serve `plant`."""
         self._plant = plant
+        self._commands = commands
+        self._actor = actor
+        self._past = PastBooks(plant.settings)
 
     @override
     async def ListBooks(
@@ -33,15 +44,15 @@ class BookService(book_service_pb2_grpc.BookServiceServicer):
             # A worker's answer is bounded; `total` tells whether there are more.
             args = {"hashes": request.hashes, "offset": len(books)}
             answer = await self._ask(request.exchange, "book.list", args)
-            page = [_summary(book) for book in _tables(answer.get("books"))]
+            page = [summary(book) for book in tables(answer.get("books"))]
             books += page
-            if not page or len(books) >= _count(answer, "total"):
+            if not page or len(books) >= count(answer, "total"):
                 break
         return pb.ListBooksResponse(
             books=books,
-            cursor_seq=_count(answer, "cursor"),
-            messages=_count(answer, "messages"),
-            next_sequence=_count(answer, "next_sequence"),
+            cursor_seq=count(answer, "cursor"),
+            messages=count(answer, "messages"),
+            next_sequence=count(answer, "next_sequence"),
         )
 
     @override
@@ -52,16 +63,67 @@ class BookService(book_service_pb2_grpc.BookServiceServicer):
             faults.append(("levels", f"levels is {levels}; the most is {LEVELS_MAX}"))
         if not request.symbol.strip():
             faults.append(("symbol", "a symbol is required"))
+        if request.kind not in ("", *KINDS):
+            known = ", ".join(KINDS)
+            faults.append(("kind", f'there is no book by "{request.kind}"; known are {known}'))
         if faults:
             raise InvalidError(violations=faults, reason="INVALID_DEPTH")
-        args = {"symbol": request.symbol, "levels": levels}
+        args: dict[str, Any] = {"symbol": request.symbol, "levels": levels}
+        if request.kind:
+            args["kind"] = request.kind
         answer = await self._ask(request.exchange, "book.depth", args)
         return pb.GetDepthResponse(
-            summary=_summary(answer),
-            bids=[_level(level) for level in _lists(answer.get("bids"))],
-            asks=[_level(level) for level in _lists(answer.get("asks"))],
-            cursor_seq=_count(answer, "cursor"),
+            summary=summary(answer),
+            bids=[level(entry) for entry in lists(answer.get("bids"))],
+            asks=[level(entry) for entry in lists(answer.get("asks"))],
+            cursor_seq=count(answer, "cursor"),
         )
+
+    @override
+    async def CheckBooks(
+        self, request: pb.CheckBooksRequest, context: Context
+    ) -> pb.CheckBooksResponse:
+        args = {"symbol": request.symbol} if request.symbol else {}
+        answer = await self._ask(request.exchange, "book.check", args)
+        return pb.CheckBooksResponse(
+            books=count(answer, "checked"),
+            orders=count(answer, "orders"),
+            faults=[
+                pb.BookFault(symbol=str(fault.get("symbol", "")), text=str(fault.get("text", "")))
+                for fault in tables(answer.get("faults"))
+            ],
+            faults_total=count(answer, "faults_total"),
+            cursor_seq=count(answer, "cursor"),
+        )
+
+    @override
+    async def VerifyBooks(
+        self, request: pb.VerifyBooksRequest, context: Context
+    ) -> pb.VerifyBooksResponse:
+        name = parse(request.exchange, "exchanges", field="exchange")
+
+        async def verify() -> pb.VerifyBooksResponse:
+            operation = await self._commands.verify_books(name, Order(self._actor))
+            return pb.VerifyBooksResponse(operation=convert.operation(operation))
+
+        return await once(self._plant, "VerifyBooks", request, pb.VerifyBooksResponse, verify)
+
+    @override
+    async def GetBookAt(
+        self, request: pb.GetBookAtRequest, context: Context
+    ) -> pb.GetBookAtResponse:
+        record = self._plant.store.get(parse(request.exchange, "exchanges", field="exchange"))
+        levels, (point,) = past_books.check(request.symbol, request.levels, {"at": request.at})
+        answer = await self._past.book_at(record, request.symbol, point, levels)
+        return past_books.book_at(answer)
+
+    @override
+    async def DiffBook(self, request: pb.DiffBookRequest, context: Context) -> pb.DiffBookResponse:
+        record = self._plant.store.get(parse(request.exchange, "exchanges", field="exchange"))
+        points = {"from_point": request.from_point, "to_point": request.to_point}
+        levels, (first, second) = past_books.check(request.symbol, request.levels, points)
+        answer = await self._past.difference(record, request.symbol, (first, second), levels)
+        return past_books.difference(answer)
 
     async def _ask(self, exchange: str, op: str, args: dict[str, Any]) -> dict[str, Any]:
         name = parse(exchange, "exchanges", field="exchange")
@@ -81,44 +143,8 @@ class BookService(book_service_pb2_grpc.BookServiceServicer):
 
 def _check(answer: dict[str, Any]) -> None:
     """Refuse an answer whose books and levels are not of the agreed form."""
-    for book in [answer, *_tables(answer.get("books"))]:
-        _summary(book)
+    for book in [answer, *tables(answer.get("books"))]:
+        summary(book)
     for side in ("bids", "asks"):
-        for level in _lists(answer.get(side)):
-            _level(level)
-
-
-def _summary(book: dict[str, Any]) -> pb.BookSummary:
-    bid, ask = book.get("best_bid"), book.get("best_ask")
-    return pb.BookSummary(
-        symbol=str(book.get("symbol", "")),
-        orders=_count(book, "orders"),
-        bid_levels=_count(book, "bid_levels"),
-        ask_levels=_count(book, "ask_levels"),
-        best_bid=_level(bid) if bid else None,
-        best_ask=_level(ask) if ask else None,
-        trust=str(book.get("trust", "")),
-        suspect_since=_count(book, "suspect_since"),
-        queue_sha256=str(book.get("queue_sha256") or ""),
-        suspect_cause=str(book.get("suspect_cause") or ""),
-        crossed=bool(book.get("crossed")),
-        state_hash=str(book.get("state_hash") or ""),
-    )
-
-
-def _level(level: list[int]) -> pb.Level:
-    """`[price, quantity]` or `[price, quantity, orders]`."""
-    return pb.Level(price=level[0], quantity=level[1], orders=level[2] if len(level) > 2 else 0)
-
-
-def _count(table: dict[str, Any], key: str) -> int:
-    value = table.get(key)
-    return value if isinstance(value, int) else 0
-
-
-def _tables(value: object) -> list[dict[str, Any]]:
-    return cast("list[dict[str, Any]]", value) if isinstance(value, list) else []
-
-
-def _lists(value: object) -> list[list[int]]:
-    return cast("list[list[int]]", value) if isinstance(value, list) else []
+        for entry in lists(answer.get(side)):
+            level(entry)

@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tickdeck.v1 import (
+    book_service_pb2,
     exchange_pb2,
     journal_service_pb2,
     observe_pb2,
@@ -31,6 +32,7 @@ from tickdeck_daemon.observe.facts import (
 from tickdeck_daemon.observe.gaps import STAGES, Gap
 from tickdeck_daemon.observe.health import Data, ExchangeHealth, Finding, State, Transport
 from tickdeck_daemon.observe.sampler import Sample
+from tickdeck_daemon.operate.book_replays import BooksReport, BooksRun, CheckpointDifference
 from tickdeck_daemon.operate.journals import JournalProblem, VerifyReport, VerifyRun
 from tickdeck_daemon.operate.operations import Operation
 from tickdeck_daemon.operate.recoveries import RecoveryProgress
@@ -422,6 +424,36 @@ def verify_report(report: VerifyReport) -> journal_service_pb2.VerifyReport:
     )
 
 
+def _books_report(report: BooksReport) -> book_service_pb2.VerifyBooksReport:
+    first = report.first_difference
+    return book_service_pb2.VerifyBooksReport(
+        records=report.records,
+        messages=report.messages,
+        checkpoints=report.checkpoints,
+        equal=report.equal,
+        different=report.different,
+        not_comparable=report.not_comparable,
+        first_difference=_difference(first) if first else None,
+        sequence_errors=report.sequence_errors,
+        missing_records=report.missing_records,
+        malformed_records=report.malformed_records,
+        lost_messages=report.lost_messages,
+        state_hash=report.state_hash,
+        problem=report.problem,
+        whole=report.whole,
+    )
+
+
+def _difference(first: CheckpointDifference) -> book_service_pb2.CheckpointDifference:
+    return book_service_pb2.CheckpointDifference(
+        seq=first.seq,
+        cursor_seq=first.cursor_seq,
+        next_sequence=first.next_sequence,
+        expected_hash=first.expected_hash,
+        found_hash=first.found_hash,
+    )
+
+
 def _desired(running: bool) -> exchange_pb2.DesiredState.ValueType:
     if running:
         return exchange_pb2.DESIRED_STATE_RUNNING
@@ -505,6 +537,12 @@ def _message(value: object) -> Message:
             )
         case VerifyReport():
             return verify_report(value)
+        case BooksRun():
+            return book_service_pb2.VerifyBooksProgress(
+                exchange=exchange_name(value.exchange), directory=value.directory
+            )
+        case BooksReport():
+            return _books_report(value)
         case Replay():
             return replay(value)
         case RecoveryProgress():

@@ -45,7 +45,9 @@ ALWAYS_SERVED = ("", "tickdeck.v1")
 def add_services(server: aio.Server, plant: Plant, guard: Guard, actor: str) -> "HealthBridge":
     """Add every service to a server that has not started."""
     commands = Commands(plant)
-    book_service_pb2_grpc.add_BookServiceServicer_to_server(BookService(plant), server)
+    book_service_pb2_grpc.add_BookServiceServicer_to_server(
+        BookService(plant, commands, actor), server
+    )
     exchange_service_pb2_grpc.add_ExchangeServiceServicer_to_server(
         ExchangeService(plant, commands, actor), server
     )

@@ -268,7 +268,7 @@ def _result(answer: dict[str, Any], worker: str, op: str) -> dict[str, Any]:
             raise WrongStateError(text, reason=code, metadata=metadata)
         case "DEADLINE_EXCEEDED":
             raise TimedOutError(text, reason=code, metadata=metadata)
-        case "UNAVAILABLE" | "BUSY":
+        case "UNAVAILABLE" | "BUSY" | "RESOURCE_EXHAUSTED":
             raise UnavailableError(text, reason=code, metadata=metadata)
         case _:
             raise TickdeckError(text, reason=code, metadata=metadata)

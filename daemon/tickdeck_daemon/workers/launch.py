@@ -5,13 +5,18 @@ import json
 import os
 from pathlib import Path
 
+import structlog
+
 from tickdeck_daemon.exchanges.config import ExchangeConfig, to_spec, worker_id
+from tickdeck_daemon.exchanges.reference import resolved_ticks
 from tickdeck_daemon.files import write_atomic
 from tickdeck_daemon.settings import Settings
 from tickdeck_daemon.workers import binaries
 from tickdeck_daemon.workers.adoption import stats_path
 from tickdeck_daemon.workers.process import READY_FD, Process
 from tickdeck_daemon.workers.views import WorkerKind
+
+_log = structlog.stdlib.get_logger(__name__)
 
 _STATS_FILES_KEPT = 3
 """Stats files of former incarnations that are kept for a look back."""
@@ -37,7 +42,13 @@ def launch(
     binary = binaries.find(f"tickdeck-{kind}")
     prepare(directory, settings)
     _prune(directory)
-    spec = to_spec(config, kind, settings, incarnation=incarnation, generation=generation)
+    ticks, faults = resolved_ticks(config.book, config.decoder) if kind == "book" else ([], ())
+    for fault in faults:
+        # Books without some ticks are better than no books: the file was whole when it was taken.
+        _log.error("reference data not taken", worker=name, fault=fault)
+    spec = to_spec(
+        config, kind, settings, incarnation=incarnation, generation=generation, ticks=ticks
+    )
     spec_path = directory / "spec.json"
     write_atomic(spec_path, json.dumps(spec, indent=1).encode() + b"\n", mode=0o400)
     argv = [str(binary), "run", "--spec", str(spec_path), "--ready-fd", str(READY_FD)]

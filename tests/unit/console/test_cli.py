@@ -455,16 +455,47 @@ def test_replay_of_a_capture_and_its_stop(fake_daemon: FakeDaemon, run: Run) -> 
 def test_books(fake_daemon: FakeDaemon, run: Run) -> None:
     """Prices have their point, and a side without orders is a dash."""
     summary = books.BookSummary(
-        symbol="ES", orders=3, trust="GOOD", best_bid=books.Level(price=48_100_000)
+        symbol="ES",
+        orders=3,
+        trust="GOOD",
+        best_bid=books.Level(price=48_100_000),
+        price_decimals=4,
     )
     fake_daemon.answers["ListBooks"] = books.ListBooksResponse(books=[summary], messages=9)
     fake_daemon.answers["GetDepth"] = books.GetDepthResponse(
-        summary=summary, bids=[books.Level(price=48_100_000, quantity=1200, orders=2)]
+        summary=summary,
+        bids=[books.Level(price=48_100_000, quantity=1200, orders=2)],
     )
     assert "4810.0000         -" in run("book", "X").stdout
     assert "bid   4810.0000     1,200       2" in run("book", "depth", "X", "ES").stdout
     assert json.loads(run("book", "depth", "X", "ES", "--json").stdout)["bids"][0]["orders"] == 2
     assert fake_daemon.asked("GetDepth")[0].levels == 10
+
+
+def test_books_of_another_scale(fake_daemon: FakeDaemon, run: Run) -> None:
+    """Eight decimals of a price are four on screen unless one needs more; parts of a quantity,
+    tick and spread are shown."""
+    bid, ask = (books.Level(price=price * 1000, quantity=15_000, orders=1)
+                for price in (10_425_000, 10_425_500))  # fmt: skip
+    summary = books.BookSummary(symbol="4128839", best_bid=bid, best_ask=ask)
+    summary.tick, summary.spread_ticks = 500_000, 1
+    summary.price_decimals, summary.quantity_decimals = 8, 4
+    fake_daemon.answers["ListBooks"] = books.ListBooksResponse(books=[summary])
+    fake_daemon.answers["GetDepth"] = books.GetDepthResponse(
+        summary=summary, bids=[bid], asks=[ask]
+    )
+    assert "104.2500  104.2550" in run("book", "X").stdout
+    shown = run("book", "depth", "X", "4128839").stdout
+    assert "0 orders  tick 0.0050, spread 1 ticks" in shown
+    assert "ask   104.2550       1.5       1" in shown
+    run("book", "depth", "X", "4128839", "--kind", "price")
+    assert [asked.kind for asked in fake_daemon.asked("GetDepth")] == ["", "price"]
+    summary.best_ask.price += 1
+    summary.kind = "price"
+    fake_daemon.answers["ListBooks"] = books.ListBooksResponse(books=[summary])
+    shown = run("book", "X").stdout
+    assert "4128839 by price" in shown
+    assert "104.25000000  104.25500001" in shown
 
 
 def test_workers(fake_daemon: FakeDaemon, run: Run) -> None:

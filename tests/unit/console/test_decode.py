@@ -77,6 +77,22 @@ def test_each_kind_of_watch_message() -> None:
     assert isinstance(decode.watch(message), frame.Heartbeat)
 
 
+def test_checks_of_books() -> None:
+    """Each fault is a failed check of its book; without one there is a check that passed."""
+    fine = book_service_pb2.CheckBooksResponse(books=2, orders=5)
+    report = decode.book_checks("X", fine, 7)
+    (entry,) = report.exchanges
+    assert (report.verdict, entry.checks[0].evidence) == (
+        facts.Verdict.PASS,
+        "2 books, 5 orders, cursor 0",
+    )
+    fault = book_service_pb2.BookFault(symbol="ES", text="a queue is a circle")
+    broken = book_service_pb2.CheckBooksResponse(faults=[fault], faults_total=1)
+    (entry,) = decode.book_checks("X", broken, 7).exchanges
+    assert entry.verdict is facts.Verdict.FAIL
+    assert (entry.checks[0].name, entry.checks[0].evidence) == ("ES", "a queue is a circle")
+
+
 def test_gap_book_and_replay() -> None:
     """Facts arrive with their resource prefixes cut."""
     partial = recovery_pb2.GAP_STAGE_PARTIAL
@@ -94,7 +110,15 @@ def test_gap_book_and_replay() -> None:
     assert gap.lost_at == "socket 812"
     assert decode.gap(recovery_pb2.Gap(drop_verdict="upstream")).lost_at == "upstream"
     assert (gap.exchange, gap.stage, gap.messages) == ("X", facts.GapStage.PARTIAL, 5)
-    book = decode.book(book_service_pb2.BookSummary(symbol="ES", best_bid={"price": 1}))  # type: ignore[arg-type]
+    book = decode.book(
+        book_service_pb2.BookSummary(
+            symbol="ES",
+            best_bid={"price": 1},  # type: ignore[arg-type]
+            price_decimals=8,
+            quantity_decimals=4_000_000_000,
+        )
+    )
+    assert (book.scale, book.tick, book.spread_ticks) == (facts.Scale(8, 18), 0, None)
     assert book.best_bid is not None
     assert book.best_ask is None, "a side without a price is not a price of zero"
     replay = decode.replay(

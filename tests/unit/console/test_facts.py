@@ -7,7 +7,13 @@ import pytest
 
 from tickdeck_console.model.chain import Verdict as Stage
 from tickdeck_console.model.chain import chain, journal_node
-from tickdeck_console.model.exchange_file import ExchangeForm, FieldError, exchange_toml
+from tickdeck_console.model.exchange_file import (
+    FEEDS,
+    ExchangeForm,
+    FieldError,
+    exchange_toml,
+    template,
+)
 from tickdeck_console.model.facts import (
     CheckReport,
     ExchangeCheck,
@@ -19,6 +25,7 @@ from tickdeck_console.model.facts import (
 )
 from tickdeck_console.model.frame import Book, Exchange, Health, Journal, Latency, Line
 from tickdeck_console.model.logline import parse
+from tickdeck_daemon.exchanges.config import parse_exchange
 
 FINE = Exchange(
     "XNAS",
@@ -159,6 +166,33 @@ def test_without_a_server_nothing_is_re_requested() -> None:
     assert len(document["line"]) == 1
 
 
+@pytest.mark.parametrize("feed", FEEDS)
+def test_each_feed_has_its_decoder_and_its_snapshots(feed: str) -> None:
+    """The daemon takes the form's file, and the template's, for every feed."""
+    form = replace(FORM, feed=feed, request_address="", snapshot="239.81.0.3:31003")
+    if feed == "moldudp64":
+        form = replace(FORM, snapshot="192.0.2.1:31010")
+    for text in (exchange_toml(form), template(feed)):
+        config = parse_exchange(text)
+        assert config.book.enabled
+        assert (config.protocol, config.decoder) == (FEEDS[feed].protocol, FEEDS[feed].decoder)
+        assert config.recovery.sources[-1].protocol == FEEDS[feed].snapshot
+        assert config.eobi_release == (FEEDS[feed].release or "14.1")
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+def test_what_a_template_offers_is_taken(feed: str) -> None:
+    """The lines that it has as comments are keys of the daemon's."""
+    offered = [line.removeprefix("# ") for line in template(feed).splitlines()]
+    config = parse_exchange("\n".join(line for line in offered if _is_toml(line)))
+    assert config.book.reference_csv == "/etc/tickdeck/EXAMPLE.csv"
+    assert [tick.tick_size for tick in config.book.tick] == ["0.01"]
+
+
+def _is_toml(line: str) -> bool:
+    return line.startswith("[") or " = " in line
+
+
 @pytest.mark.parametrize(
     ("form", "complaint"),
     [
@@ -168,6 +202,9 @@ def test_without_a_server_nothing_is_re_requested() -> None:
         (replace(FORM, line_b="239.81.0.1:99999"), "line B"),
         (replace(FORM, request_address=":1"), "request address"),
         (replace(FORM, line_a="ff15::1:31001"), "line A.*in brackets"),
+        (replace(FORM, feed="itch"), "feed: 'itch' is not moldudp64, eobi, eobi-6.0, cme_mdp3"),
+        (replace(FORM, feed="eobi"), "re-request: eobi has no such server"),
+        (replace(FORM, snapshot="239.81.0.3"), "snapshots"),
     ],
 )
 def test_an_unusable_field_is_named(form: ExchangeForm, complaint: str) -> None:

@@ -119,6 +119,35 @@ def test_price(value: int, decimals: int, shown: str) -> None:
     assert text.price(value, decimals) == shown
 
 
+@pytest.mark.parametrize(
+    ("values", "decimals", "places", "shown"),
+    [
+        ((10_425_000_000, 5_000_000), 8, 4, "104.2500"),
+        ((10_425_000_000, 500), 8, 6, "104.250000"),
+        ((10_425_000_000, 1), 8, 8, "104.25000000"),
+        ((-15_625_000, 0), 9, 6, "-0.015625"),
+        ((105, 100), 1, 1, "10.5"),
+        ((7,), 0, 0, "7"),
+        ((), 8, 4, ""),
+    ],
+)
+def test_prices_lose_no_digit(
+    values: tuple[int, ...], decimals: int, places: int, shown: str
+) -> None:
+    """Prices side by side have equal places: four, or as many as one of them needs."""
+    assert text.price_places(values, decimals) == places
+    assert not values or text.price(values[0], decimals, places) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "shown"),
+    [(1200, 0, "1,200"), (12_000_000, 4, "1,200"), (5_000, 4, "0.5"), (10_001, 4, "1.0001")],
+)
+def test_quantity(value: int, decimals: int, shown: str) -> None:
+    """Whole quantities have no point, parts are told."""
+    assert text.quantity(value, decimals) == shown
+
+
 def test_trend_is_scaled_to_its_highest_value() -> None:
     """The largest value fills the cell, and any value is told from none."""
     assert text.trend((0, 1, 8), 3, ascii_only=True) == "_.#"

@@ -368,6 +368,8 @@ def test_spec_has_every_default_filled_in() -> None:
         ("recovery = { slo_ms = 501 }", {"rx"}),
         ("receive = { cpu = 1 }", {"rx"}),
         ("book = { snapshot_interval_ms = 100 }", {"book"}),
+        ("book = { checkpoint_messages = 1_000_000, check_interval_ms = 100 }", set[str]()),
+        ("book = { checkpoint_messages = 0 }", {"book"}),
         ("ring = { slot_count = 64 }", {"rx", "book"}),
         ('journal = { data_dir = "/j" }', {"rx", "book"}),
         ("capture = { enabled = true }", {"rx"}),

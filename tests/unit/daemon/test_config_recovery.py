@@ -57,7 +57,7 @@ def test_an_exchange_without_recovery_has_no_source() -> None:
 @pytest.mark.parametrize(
     ("toml", "field", "part"),
     [
-        (written('protocol = "eobi"\n'), "decoder", 'eobi needs decoder = "none"'),
+        (written('protocol = "eobi"\n'), "decoder", 'write decoder = "eobi"'),
         (written('decoder = "none"\n'), "book.enabled", "enabled = false in [book]"),
         (written('eobi_release = "6.0"\n'), "eobi_release", 'for protocol = "eobi"'),
         (written(EOBI + 'eobi_release = "15"\n'), "eobi_release", '"14.1" or "6.0"'),

@@ -129,6 +129,7 @@ async def test_arguments_that_are_no_json_or_too_long(worker: Scripted) -> None:
         ("INVALID_ARGS", InvalidError),
         ("UNKNOWN_OP", InvalidError),
         ("BUSY", UnavailableError),
+        ("RESOURCE_EXHAUSTED", UnavailableError),
         ("DEADLINE_EXCEEDED", TimedOutError),
         ("SOMETHING_NEW", TickdeckError),
     ],

@@ -175,6 +175,18 @@ CASES: list[tuple[str, dict[str, Any], State, str]] = [
     ),
     ("book lags", {"book": BookFacts(lag_records=750)}, State.DEGRADED, "book.lag"),
     ("book nearly lapped", {"book": BookFacts(lag_records=950)}, State.DOWN, "book.lag"),
+    (
+        "book differs from a checkpoint",
+        {"book": BookFacts(trust="SUSPECT", suspect_books=1, checkpoint_mismatches=1)},
+        State.DOWN,
+        "book.checkpoint",
+    ),
+    (
+        "book breaks a rule",
+        {"book": BookFacts(trust="SUSPECT", suspect_books=1, integrity_errors=2)},
+        State.DOWN,
+        "book.integrity",
+    ),
     ("book saw a hole", {"book": BookFacts(sequence_errors=1)}, State.DOWN, "book.sequence"),
     ("journal slow", {"journal": JournalFacts("SLOW")}, State.DEGRADED, "journal.state"),
     ("journal full", {"journal": JournalFacts("FULL")}, State.DOWN, "journal.state"),

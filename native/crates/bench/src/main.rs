@@ -1,8 +1,14 @@
 //! `tickdeck-bench`: every performance claim, paired with its baseline in the same run.
 #![forbid(unsafe_code)]
 
-mod books;
+mod anchors;
+mod book;
+mod day;
+mod decode;
+mod machine;
+mod memory;
 mod merge;
+mod print;
 mod rounds;
 mod rx;
 
@@ -37,8 +43,14 @@ enum Subject {
         #[arg(long, value_enum)]
         lines: Option<merge::Lines>,
     },
-    /// Decoding and the L3 book, per message of an ITCH 5.0 file in memory.
+    /// Decoding and the L3 book, per message of an ITCH 5.0 file.
     Book {
+        /// BinaryFILE, plain or gzip.
+        #[arg(long)]
+        input: PathBuf,
+    },
+    /// Decoding alone, per message of an ITCH 5.0 file.
+    Decode {
         /// BinaryFILE, plain or gzip.
         #[arg(long)]
         input: PathBuf,
@@ -78,10 +90,10 @@ fn main() -> ExitCode {
             Subject::Arbiter { lines: None, .. } => {
                 for (name, part) in report.as_object().into_iter().flatten() {
                     print!("{name}: ");
-                    print(part);
+                    print::results(part);
                 }
             }
-            _ => print(&report),
+            _ => print::results(&report),
         },
         // `make bench` goes on without; who reads JSON must not take nothing for a figure.
         Err(Error::Rx(error)) if error.is_unavailable() && !arguments.json => {
@@ -99,27 +111,8 @@ fn measure(arguments: &Arguments) -> Result<Value, Error> {
     let rounds = arguments.rounds as usize;
     match &arguments.subject {
         Subject::Arbiter { packets, lines } => Ok(merge::run(*packets, rounds, *lines)?),
-        Subject::Book { input } => books::run(input, rounds),
+        Subject::Book { input } => book::run(input, rounds),
+        Subject::Decode { input } => decode::run(input, rounds),
         Subject::Rx(options) => Ok(rx::run(options, rounds)?),
-    }
-}
-
-fn print(report: &Value) {
-    println!(
-        "{} items, median (min-max) of {} rounds",
-        report["items"], report["rounds"]
-    );
-    for row in report["results"].as_array().into_iter().flatten() {
-        let [time, ratio] = ["ns_per_item", "ratio"].map(|key| &row[key]);
-        println!(
-            "{:<24} {:>8} ns ({}-{})   x {} ({}-{})",
-            row["name"].as_str().unwrap_or_default(),
-            time["median"],
-            time["min"],
-            time["max"],
-            ratio["median"],
-            ratio["min"],
-            ratio["max"],
-        );
     }
 }

@@ -11,7 +11,7 @@ use tickdeck_arbiter::{Arbiter, Arrival, Config, Event, Output, Run, Source, Sta
 use tickdeck_sim::Random;
 use tickdeck_wire::moldudp64::{HEADER_LEN, Packet, PacketBuilder, Session};
 
-use crate::rounds::{Contender, WrongResult, compare};
+use crate::rounds::{Contender, WrongResult, compare, timed};
 
 const MESSAGES_PER_PACKET: u64 = 4;
 const MESSAGE_BYTES: usize = 36;
@@ -60,21 +60,28 @@ fn run_one(packets: u64, rounds: usize, lines: Lines) -> Result<Value, WrongResu
     let mut contenders = [
         Contender {
             name: "bare two-queue merge",
-            run: Box::new(|| bare_merge(&feed, true)),
+            is_baseline: true,
+            run: Box::new(|| timed(|| bare_merge(&feed, true), same)),
         },
         Contender {
             name: "bare, copies unchecked",
-            run: Box::new(|| bare_merge(&feed, false)),
+            is_baseline: false,
+            run: Box::new(|| timed(|| bare_merge(&feed, false), same)),
         },
         Contender {
             name: "arbiter",
+            is_baseline: false,
             run: Box::new(|| {
                 let arbiter = arbiters.pop().expect("one for each round");
-                arbitrate(&feed, arbiter)
+                timed(|| arbitrate(&feed, arbiter), same)
             }),
         },
     ];
     compare(&mut contenders, items, rounds)
+}
+
+fn same(checksum: u64) -> u64 {
+    checksum
 }
 
 /// The order in which the lines bring packets, and what a packet looks like.

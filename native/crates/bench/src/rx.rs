@@ -10,7 +10,6 @@
 //! within a round. A round counts only when received and counted drops add up to what was sent.
 
 mod contender;
-mod machine;
 mod measure;
 mod merged;
 mod path;
@@ -24,8 +23,8 @@ use serde_json::{Value, json};
 use tickdeck_net::NetError;
 use tickdeck_testbed::{Testbed, TestbedError};
 
+use crate::machine::Machine;
 use contender::{Contender, ContenderPath, Open, Setup};
-use machine::Machine;
 use measure::{Figures, Flow};
 use merged::BenchRing;
 use sender::Sender;

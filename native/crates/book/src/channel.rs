@@ -9,14 +9,16 @@
 //!   this, with GAP_LOST exactly where messages are missing; a break without it is counted in
 //!   [`StreamCounters::sequence_errors`], which therefore stays 0 as long as everybody works.
 
-use tickdeck_wire::moldudp64::{Blocks, Session};
+use tickdeck_wire::moldudp64::Session;
 use tickdeck_wire::record::{
-    GapEvent, JournalHole, LostEvent, PayloadError, SessionEvent, SessionEventKind, kind,
+    GapEvent, JournalHole, LostEvent, PayloadError, SessionEvent, SessionEventKind, SnapshotEvent,
+    kind,
 };
 
 use crate::books::{Books, BooksConfig};
+use crate::itch_venue::Itch;
 use crate::trust::Cause;
-use crate::venue_snapshot::Loading;
+use crate::venue::{Run, Venue};
 
 /// One record of the stream.
 #[derive(Clone, Copy, Debug)]
@@ -120,8 +122,8 @@ impl StreamCounters {
 }
 
 /// The books of a channel and their place in its stream of records.
-pub struct Channel {
-    pub(crate) books: Books,
+pub struct Channel<V = Itch> {
+    pub(crate) venue: V,
     /// Number of the next record.
     pub(crate) cursor: u64,
     /// The record just before the cursor, unless that one is missing.
@@ -132,23 +134,32 @@ pub struct Channel {
     pub(crate) next_sequence: Option<u64>,
     /// Records are missing since the last message: its successor may have any number.
     pub(crate) after_hole: bool,
-    /// A snapshot of the venue's that is not whole yet.
-    pub(crate) loading: Option<Loading>,
     pub(crate) counters: StreamCounters,
 }
 
-impl Channel {
-    /// Empty books before record 1.
+impl Channel<Itch> {
+    /// Empty books of ITCH 5.0 before record 1.
     pub fn new(config: BooksConfig) -> Self {
+        Self::with(Itch::new(config))
+    }
+
+    /// The books alone, when the stream is over.
+    pub fn into_books(self) -> Books {
+        self.venue.into_books()
+    }
+}
+
+impl<V: Venue> Channel<V> {
+    /// A venue's books, empty, before record 1.
+    pub fn with(venue: V) -> Self {
         Self {
-            books: Books::new(config),
+            venue,
             cursor: 1,
             last_record: None,
             session: None,
             session_ended: false,
             next_sequence: None,
             after_hole: false,
-            loading: None,
             counters: StreamCounters::default(),
         }
     }
@@ -198,18 +209,29 @@ impl Channel {
     }
 
     /// The books.
+    #[inline]
     pub fn books(&self) -> &Books {
-        &self.books
-    }
-
-    /// The books alone, when the stream is over.
-    pub fn into_books(self) -> Books {
-        self.books
+        self.venue.books()
     }
 
     /// The books, to set their phase.
     pub fn books_mut(&mut self) -> &mut Books {
-        &mut self.books
+        self.venue.books_mut()
+    }
+
+    /// What makes the books.
+    pub fn venue(&self) -> &V {
+        &self.venue
+    }
+
+    /// A hash of everything that the books hold, as a checkpoint in the journal carries it.
+    pub fn channel_hash(&self) -> u64 {
+        self.venue.channel_hash()
+    }
+
+    /// Whether a snapshot of the venue's is half read. The books are not worth keeping then.
+    pub fn is_loading(&self) -> bool {
+        self.venue.is_loading()
     }
 
     /// Number of the next record.
@@ -247,25 +269,21 @@ impl Channel {
         &mut self,
         first_sequence: u64,
         payload: &[u8],
-        mut after: impl FnMut(&Books, u64, &[u8]),
+        after: impl FnMut(&Books, u64, &[u8]),
     ) {
-        if self.next_sequence != Some(first_sequence) || self.loading.is_some() {
+        if self.next_sequence != Some(first_sequence) || self.venue.is_loading() {
             self.on_break(first_sequence);
         }
         let expected = self.next_sequence.unwrap_or(first_sequence);
-        let mut sequence = first_sequence;
-        let mut blocks = Blocks::new(payload);
-        for message in blocks.by_ref() {
-            // Only after a counted break is a message older than expected: it was applied before.
-            if sequence >= expected {
-                self.books.apply(sequence, message);
-                after(&self.books, sequence, message);
-            }
-            sequence = sequence.saturating_add(1);
-        }
-        self.next_sequence = Some(sequence.max(expected));
+        let run = Run {
+            first_sequence,
+            expected,
+            payload,
+        };
+        let taken = self.venue.apply(run, after);
+        self.next_sequence = Some(taken.next_sequence.max(expected));
         self.after_hole = false;
-        if !blocks.rest().is_empty() {
+        if !taken.is_whole {
             self.on_malformed();
         }
     }
@@ -274,7 +292,7 @@ impl Channel {
     #[cold]
     fn on_break(&mut self, first_sequence: u64) {
         // Messages inside a venue's snapshot: it is not whole, and the doubts it began with stay.
-        self.loading = None;
+        self.venue.leave_snapshot();
         if self.next_sequence == Some(first_sequence) {
             return;
         }
@@ -296,7 +314,7 @@ impl Channel {
         }
         self.counters.sequence_errors += 1;
         if first_sequence > expected {
-            self.books.mark_suspect_all(expected, Cause::SequenceBreak);
+            self.venue.doubt_all(expected, Cause::SequenceBreak);
             self.next_sequence = Some(first_sequence);
         }
     }
@@ -304,10 +322,10 @@ impl Channel {
     fn on_event(&mut self, event: u8, payload: &[u8]) {
         let read = match event {
             kind::GAP_OPEN => range(GapEvent::decode(payload)).map(|gap| {
-                self.books.open_gap(gap.gap_id, gap.first, gap.last);
+                self.books_mut().open_gap(gap.gap_id, gap.first, gap.last);
             }),
             kind::GAP_FILLED => range(GapEvent::decode(payload)).map(|gap| {
-                self.books.close_gap(gap.gap_id);
+                self.books_mut().close_gap(gap.gap_id);
             }),
             kind::GAP_LOST => range(LostEvent::decode(payload).map(|lost| lost.gap))
                 .map(|lost| self.on_lost(lost)),
@@ -318,9 +336,13 @@ impl Channel {
                 .ok()
                 .filter(|hole| hole.from <= hole.to)
                 .map(|hole| self.on_hole(hole)),
-            kind::SNAPSHOT_BEGIN => self.begin_venue_snapshot(payload),
-            kind::SNAPSHOT_DATA => self.take_venue_snapshot(payload),
-            kind::SNAPSHOT_END => self.end_venue_snapshot(payload),
+            kind::SNAPSHOT_BEGIN => SnapshotEvent::decode(payload)
+                .ok()
+                .and_then(|event| self.venue.begin_snapshot(event)),
+            kind::SNAPSHOT_DATA => self.venue.take_snapshot(payload),
+            kind::SNAPSHOT_END => SnapshotEvent::decode(payload)
+                .ok()
+                .and_then(|event| self.on_snapshot_end(event)),
             // The others do not concern books.
             _ => Some(()),
         };
@@ -342,11 +364,11 @@ impl Channel {
         }
         let first = expected.max(lost.first);
         self.count_lost(first, lost.last);
-        self.books.mark_suspect_all(first, Cause::MessagesLost);
+        self.venue.doubt_all(first, Cause::MessagesLost);
         let next = lost.last.saturating_add(1);
         self.next_sequence = Some(next);
         self.after_hole = false;
-        self.books.trust.close_gaps_before(next);
+        self.books_mut().trust.close_gaps_before(next);
     }
 
     fn on_session(&mut self, event: SessionEvent) {
@@ -357,7 +379,7 @@ impl Channel {
             SessionEventKind::Started
                 if same && self.next_sequence == Some(event.next_sequence) =>
             {
-                self.books.trust.close_all_gaps();
+                self.books_mut().trust.close_all_gaps();
             }
             _ => {
                 self.restart();
@@ -371,12 +393,20 @@ impl Channel {
     /// A new incarnation of the receiver goes on where the journal ended. Gaps it inherited it will
     /// find and announce again under numbers of its own.
     fn on_resumed(&mut self, next_sequence: u64) {
-        self.loading = None;
-        self.books.trust.close_all_gaps();
+        self.venue.leave_snapshot();
+        self.books_mut().trust.close_all_gaps();
         self.session_ended = false;
         if self.next_sequence != Some(next_sequence) && !self.after_hole {
             self.counters.sequence_errors += 1;
         }
+    }
+
+    fn on_snapshot_end(&mut self, event: SnapshotEvent) -> Option<()> {
+        if let Some(next) = self.venue.end_snapshot(event)? {
+            self.next_sequence = Some(self.next_sequence.unwrap_or(next).max(next));
+            self.after_hole = false;
+        }
+        Some(())
     }
 
     fn on_hole(&mut self, hole: JournalHole) {
@@ -389,10 +419,10 @@ impl Channel {
     /// Anything may have happened in records that are missing.
     fn open_hole(&mut self) {
         self.last_record = None;
-        self.loading = None;
+        self.venue.leave_snapshot();
         let since = self.next_sequence.unwrap_or(1);
-        self.books.mark_suspect_all(since, Cause::JournalHole);
-        self.books.trust.close_all_gaps();
+        self.venue.doubt_all(since, Cause::JournalHole);
+        self.books_mut().trust.close_all_gaps();
         self.after_hole = true;
     }
 
@@ -406,21 +436,20 @@ impl Channel {
     fn on_malformed(&mut self) {
         self.counters.malformed_records += 1;
         let since = self.next_sequence.unwrap_or(1);
-        self.books.mark_suspect_all(since, Cause::MalformedRecord);
+        self.venue.doubt_all(since, Cause::MalformedRecord);
     }
 
     /// The first expected message of a session is known.
     fn start_at(&mut self, next_sequence: u64) {
         self.next_sequence = Some(next_sequence);
         if next_sequence > 1 {
-            self.books.mark_suspect_all(1, Cause::MidSession);
+            self.venue.doubt_all(1, Cause::MidSession);
         }
     }
 
     /// Empty books for another session.
     fn restart(&mut self) {
-        self.books.clear();
-        self.loading = None;
+        self.venue.clear();
         self.session = None;
         self.session_ended = false;
         self.next_sequence = None;

@@ -21,11 +21,17 @@ pub enum Fault {
     ZeroShares,
     /// `max_orders` orders rest; the new one was left out.
     OrderLimit,
+    /// A price level does not fit what is known of its side, which is unknown now.
+    BadLevel,
+    /// An action that is not implemented; the side of the book, or the order, is not changed by it.
+    UnsupportedAction,
+    /// A price or another field that an entry needs has no value; skipped.
+    MissingField,
 }
 
 impl Fault {
     /// Every fault, in the order of the counters.
-    pub const ALL: [Fault; 9] = [
+    pub const ALL: [Fault; 12] = [
         Fault::UnknownType,
         Fault::BadLength,
         Fault::BadSide,
@@ -35,6 +41,9 @@ impl Fault {
         Fault::CancelledTooMuch,
         Fault::ZeroShares,
         Fault::OrderLimit,
+        Fault::BadLevel,
+        Fault::UnsupportedAction,
+        Fault::MissingField,
     ];
 
     /// The `reason` label of the error counter, snake_case.
@@ -49,6 +58,9 @@ impl Fault {
             Fault::CancelledTooMuch => "cancelled_too_much",
             Fault::ZeroShares => "zero_shares",
             Fault::OrderLimit => "order_limit",
+            Fault::BadLevel => "bad_level",
+            Fault::UnsupportedAction => "unsupported_action",
+            Fault::MissingField => "missing_field",
         }
     }
 }

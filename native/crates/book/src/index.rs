@@ -1,215 +1,160 @@
-//! Finds an order by its reference: a hash table with open addressing.
+//! Finds an order by its reference.
 //!
-//! Linear probing over 16-byte slots, at most half full, so that a search mostly ends in the cache
-//! line where it began. Deletion shifts the followers back instead of leaving tombstones: after a
-//! day of as many deletions as additions a search is as short as in the morning. References are
-//! spread by multiplication with 2^64/phi (Knuth, The Art of Computer Programming 6.4), which
-//! places the rising numbers that venues give out far apart.
-//!
-//! A dense array by reference is faster for venues that number orders from 1 upwards, and can take
-//! this type's place behind the same methods.
+//! Two ways behind one interface. A venue that numbers the orders of a channel upwards (ITCH) has
+//! them in [`PagedIndex`], four bytes for a reference and no searching; what does not lie dense
+//! enough there, and every key of a venue whose references hold only within a book, is in
+//! [`HashedIndex`]. A reference is in the table exactly when its page is not open, so one look
+//! decides which of the two to ask.
 
-use crate::slab::NONE;
+mod hashed;
+mod paged;
 
-/// Order reference to order address.
+use crate::lookahead::Prefetch;
+use hashed::HashedIndex;
+use paged::{Inserted, PAGE_SLOTS, PagedIndex, page_of};
+
+/// Order key to order address.
 pub(crate) struct OrderIndex {
-    slots: Vec<Slot>,
-    /// Right shift that leaves as many bits of the hash as the table has index bits.
-    shift: u32,
-    len: usize,
-    grows: u64,
+    /// Of keys without a tag; absent where keys have one.
+    paged: Option<PagedIndex>,
+    hashed: HashedIndex,
+    /// No page above this one has a reference in the table.
+    highest_hashed_page: u64,
 }
 
-#[derive(Clone, Copy)]
-struct Slot {
-    reference: u64,
-    order: u32,
+/// What an order is found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct OrderKey {
+    /// The venue's reference.
+    pub(crate) reference: u64,
+    /// Within what the reference names one order: see [`crate::KeyScope`].
+    pub(crate) tag: u32,
 }
-
-const EMPTY: Slot = Slot {
-    reference: 0,
-    order: NONE,
-};
 
 impl OrderIndex {
-    /// A table that takes `reserve` orders before it has to grow.
-    pub(crate) fn new(reserve: usize) -> Self {
-        let slots = (reserve.max(8) * 2).next_power_of_two();
+    /// An index that takes `reserve` orders of any keys before it has to grow. `is_numbered`: keys
+    /// have no tags, and references may rise one by one.
+    pub(crate) fn new(reserve: usize, is_numbered: bool) -> Self {
         Self {
-            slots: vec![EMPTY; slots],
-            shift: 64 - slots.trailing_zeros(),
-            len: 0,
-            grows: 0,
+            paged: is_numbered.then(|| PagedIndex::new(reserve)),
+            hashed: HashedIndex::new(reserve),
+            highest_hashed_page: 0,
         }
     }
 
-    /// The order with this reference.
+    /// The order with this key.
     #[inline]
-    pub(crate) fn get(&self, reference: u64) -> Option<u32> {
-        let mask = self.slots.len() - 1;
-        let mut at = self.home(reference);
-        loop {
-            let slot = self.slots[at & mask];
-            if slot.order == NONE {
-                return None;
-            }
-            if slot.reference == reference {
-                return Some(slot.order);
-            }
-            at += 1;
+    pub(crate) fn get(&self, key: OrderKey) -> Option<u32> {
+        if let Some(paged) = &self.paged
+            && let Some(found) = paged.get(key.reference)
+        {
+            return found;
         }
+        if self.hashed.len() == 0 {
+            return None;
+        }
+        self.hashed.get(key)
     }
 
-    /// Adds a reference that is not in the table.
+    /// Adds a key, unless it is there: then its order is the error.
     #[inline]
-    pub(crate) fn insert_new(&mut self, reference: u64, order: u32) {
-        debug_assert!(self.get(reference).is_none(), "a reference is indexed once");
-        debug_assert!(order != NONE, "an indexed order has an address");
-        if (self.len + 1) * 2 > self.slots.len() {
-            self.grow();
+    pub(crate) fn insert(&mut self, key: OrderKey, order: u32) -> Result<(), u32> {
+        if let Some(paged) = &mut self.paged {
+            match paged.insert(key.reference, order) {
+                Inserted::New => return Ok(()),
+                Inserted::Twin(twin) => return Err(twin),
+                Inserted::NotOpen => {}
+            }
         }
-        self.place(Slot { reference, order });
-        self.len += 1;
+        self.insert_apart(key, order)
     }
 
-    /// Takes a reference out and returns its order.
+    /// Takes a key out and returns its order.
     #[inline]
-    pub(crate) fn remove(&mut self, reference: u64) -> Option<u32> {
-        let mask = self.slots.len() - 1;
-        let mut at = self.home(reference) & mask;
-        loop {
-            let slot = self.slots[at];
-            if slot.order == NONE {
-                return None;
-            }
-            if slot.reference == reference {
-                self.close_hole(at);
-                self.len -= 1;
-                return Some(slot.order);
-            }
-            at = (at + 1) & mask;
+    pub(crate) fn remove(&mut self, key: OrderKey) -> Option<u32> {
+        if let Some(paged) = &mut self.paged
+            && let Some(found) = paged.remove(key.reference)
+        {
+            return found;
+        }
+        self.hashed.remove(key)
+    }
+
+    /// Asks for the memory that a search for this key begins with.
+    #[inline]
+    pub(crate) fn look_ahead(&self, key: OrderKey, prefetch: &impl Prefetch) {
+        match self
+            .paged
+            .as_ref()
+            .and_then(|paged| paged.slot(key.reference))
+        {
+            Some(slot) => prefetch.read(slot),
+            None => prefetch.read(self.hashed.first_slot(key)),
         }
     }
 
-    /// Forgets every reference and keeps the memory.
+    /// Forgets every key and keeps the memory.
     pub(crate) fn clear(&mut self) {
-        self.slots.fill(EMPTY);
-        self.len = 0;
+        if let Some(paged) = &mut self.paged {
+            paged.clear();
+        }
+        self.hashed.clear();
+        self.highest_hashed_page = 0;
     }
 
-    /// How many references are known.
+    /// How many keys are known.
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.hashed.len() + self.paged.as_ref().map_or(0, PagedIndex::len)
     }
 
-    /// How often the table had to be rebuilt larger.
+    /// How often a part of it had to move to a larger place.
     pub(crate) fn grows(&self) -> u64 {
-        self.grows
+        self.hashed.grows() + self.paged.as_ref().map_or(0, PagedIndex::grows)
     }
 
-    #[inline]
-    fn home(&self, reference: u64) -> usize {
-        (reference.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift) as usize
-    }
-
-    #[inline]
-    fn place(&mut self, slot: Slot) {
-        let mask = self.slots.len() - 1;
-        let mut at = self.home(slot.reference) & mask;
-        while self.slots[at].order != NONE {
-            at = (at + 1) & mask;
+    /// A key whose page is not open: opens it, or goes to the table.
+    #[inline(never)]
+    fn insert_apart(&mut self, key: OrderKey, order: u32) -> Result<(), u32> {
+        if self.hashed.len() > 0
+            && let Some(twin) = self.hashed.get(key)
+        {
+            return Err(twin);
         }
-        self.slots[at] = slot;
-    }
-
-    /// Moves followers of the emptied slot back so that every search still finds its reference.
-    ///
-    /// A follower may move into the hole when its home is not cyclically between hole and follower.
-    #[inline]
-    fn close_hole(&mut self, mut hole: usize) {
-        let mask = self.slots.len() - 1;
-        let mut at = hole;
-        loop {
-            at = (at + 1) & mask;
-            let slot = self.slots[at];
-            if slot.order == NONE {
-                break;
+        if let Some(paged) = &mut self.paged {
+            let page = page_of(key.reference);
+            if paged.deserves_page(page) {
+                self.open_page(page);
+                return self.insert(key, order);
             }
-            let from_home = at.wrapping_sub(self.home(slot.reference)) & mask;
-            let from_hole = at.wrapping_sub(hole) & mask;
-            if from_home >= from_hole {
-                self.slots[hole] = slot;
-                hole = at;
-            }
+            self.highest_hashed_page = match self.hashed.len() {
+                0 => page,
+                _ => self.highest_hashed_page.max(page),
+            };
         }
-        self.slots[hole] = EMPTY;
+        self.hashed.insert_new(key, order);
+        Ok(())
     }
 
-    #[cold]
-    fn grow(&mut self) {
-        let slots = self.slots.len() * 2;
-        let old = std::mem::replace(&mut self.slots, vec![EMPTY; slots]);
-        self.shift = 64 - slots.trailing_zeros();
-        for slot in old.into_iter().filter(|slot| slot.order != NONE) {
-            self.place(slot);
+    /// Opens a page and moves into it what the table has of it.
+    fn open_page(&mut self, page: u64) {
+        let Some(paged) = &mut self.paged else { return };
+        let (hashed, highest) = (&mut self.hashed, &mut self.highest_hashed_page);
+        paged.open(page, |reference, order| {
+            *highest = (*highest).max(page_of(reference));
+            hashed.insert_new(OrderKey { reference, tag: 0 }, order);
+        });
+        if hashed.len() == 0 || page > *highest {
+            return;
         }
-        self.grows += 1;
+        let first = page * PAGE_SLOTS as u64;
+        for reference in first..=first + (PAGE_SLOTS as u64 - 1) {
+            if let Some(order) = hashed.remove(OrderKey { reference, tag: 0 }) {
+                let inserted = paged.insert(reference, order);
+                debug_assert!(inserted == Inserted::New, "{inserted:?}");
+            }
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        /// Any sequence of insertions and removals leaves exactly what a standard map holds, also
-        /// when all references collide, when they are extreme, and across growth.
-        #[test]
-        fn agrees_with_a_standard_map(
-            steps in prop::collection::vec((any::<bool>(), reference()), 1..400)
-        ) {
-            let mut index = OrderIndex::new(0);
-            let mut map = HashMap::new();
-            for (order, (insert, reference)) in (0u32..).zip(steps) {
-                if insert && !map.contains_key(&reference) {
-                    index.insert_new(reference, order);
-                    map.insert(reference, order);
-                } else {
-                    prop_assert_eq!(index.remove(reference), map.remove(&reference));
-                }
-                prop_assert_eq!(index.len(), map.len());
-                for (reference, order) in &map {
-                    prop_assert_eq!(index.get(*reference), Some(*order));
-                }
-            }
-            index.clear();
-            for reference in map.keys() {
-                prop_assert_eq!(index.get(*reference), None);
-            }
-        }
-    }
-
-    /// Few distinct references, many of them with the same home in a small table.
-    fn reference() -> impl Strategy<Value = u64> {
-        let inverse = 0xF1DE_83E1_9937_733D_u64; // of the multiplier: consecutive hashes collide
-        prop_oneof![
-            0..40u64,
-            (0..40u64).prop_map(move |n| n.wrapping_mul(inverse)),
-            (0..8u64).prop_map(|n| u64::MAX - n),
-        ]
-    }
-
-    /// The multiplier's inverse used above is right, so the collision case really collides.
-    #[test]
-    fn colliding_references_share_a_home() {
-        let index = OrderIndex::new(0);
-        let homes: Vec<_> = (0..40u64)
-            .map(|n| index.home(n.wrapping_mul(0xF1DE_83E1_9937_733D)))
-            .collect();
-        assert!(homes.iter().all(|home| *home == 0), "{homes:?}");
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use crate::books::Books;
 use crate::slab::NONE;
+use crate::store::BookSide;
 use crate::types::{BookId, Side};
 
 /// A rule that does not hold: the memory of the books is damaged or the code is wrong.
@@ -46,11 +47,11 @@ impl Books {
         for id in (0..self.listings.len() as u32).map(BookId) {
             let mut in_book = 0;
             for side in Side::BOTH {
-                in_book += self.check_side(id, side)?;
+                in_book += self.check_side(id, side, u64::MAX)?.0;
                 levels += self.store.books[id.0 as usize].side(side).len() as u64;
             }
             let place = || self.view(id).symbol().to_string();
-            let kept = self.store.books[id.0 as usize].orders;
+            let kept = self.store.order_counts[id.0 as usize];
             same("number of orders", place, u64::from(kept), in_book)?;
             orders += in_book;
         }
@@ -82,8 +83,14 @@ impl Books {
         )
     }
 
-    /// Checks one side and returns its number of orders.
-    fn check_side(&self, id: BookId, side: Side) -> Result<u64, InvariantError> {
+    /// Checks one side from its best level on while at most `most_orders` are walked; returns how
+    /// many were, and whether that was all.
+    pub(crate) fn check_side(
+        &self,
+        id: BookId,
+        side: Side,
+        most_orders: u64,
+    ) -> Result<(u64, bool), InvariantError> {
         let ladder = self.store.books[id.0 as usize].side(side);
         let symbol = self.view(id).symbol();
         holds(ladder.is_sorted(), "levels are not sorted", || {
@@ -98,13 +105,21 @@ impl Books {
                 "a level has another price",
                 place,
             )?;
+            holds(
+                level.side == BookSide::new(id, side),
+                "a level belongs elsewhere",
+                place,
+            )?;
             holds(level.count > 0, "an empty level is listed", place)?;
+            if u64::from(level.count) > most_orders - orders {
+                return Ok((orders, false));
+            }
             let (count, quantity) = self.check_queue(id, side, rung.level)?;
             same("order count", place, u64::from(level.count), count)?;
             same("quantity", place, level.quantity, quantity)?;
             orders += count;
         }
-        Ok(orders)
+        Ok((orders, true))
     }
 
     /// Walks the queue of one level and returns its order count and quantity.
@@ -123,11 +138,11 @@ impl Books {
             )?;
             holds(order.level == at, "an order names another level", place)?;
             holds(
-                order.book == id.0 && order.side == side,
+                order.place == BookSide::new(id, side),
                 "an order is in another book",
                 place,
             )?;
-            let indexed = self.store.index.get(order.reference);
+            let indexed = self.store.index.get(self.store.key_of(order));
             holds(
                 indexed == Some(address),
                 "the index does not lead to an order",
@@ -139,7 +154,7 @@ impl Books {
                 "a queue is a circle",
                 place,
             )?;
-            quantity += u64::from(order.quantity);
+            quantity = order.quantity.wrapping_add(quantity);
             (previous, address) = (address, order.next);
         }
         holds(
@@ -151,7 +166,7 @@ impl Books {
     }
 }
 
-fn holds(
+pub(crate) fn holds(
     rule: bool,
     what: &'static str,
     place: impl FnOnce() -> String,
@@ -166,7 +181,7 @@ fn holds(
     }
 }
 
-fn same(
+pub(crate) fn same(
     what: &'static str,
     place: impl FnOnce() -> String,
     kept: u64,
@@ -188,6 +203,7 @@ fn same(
 mod tests {
     use super::*;
     use crate::books::BooksConfig;
+    use crate::index::OrderKey;
     use crate::store::NewOrder;
     use crate::types::Symbol;
 
@@ -206,7 +222,7 @@ mod tests {
                 quantity: 10,
                 reference,
             };
-            assert_eq!(books.store.add(order), Ok(()));
+            assert!(books.store.add(order).is_ok());
         }
         books
     }
@@ -215,18 +231,26 @@ mod tests {
     #[test]
     fn every_kind_of_damage_is_found() {
         type Damage = fn(&mut Books);
-        let damages: [(&str, Damage); 10] = [
+        let damages: [(&str, Damage); 11] = [
             ("quantity", |b| b.store.levels[0].quantity += 1),
             ("order count", |b| b.store.levels[0].count += 1),
-            ("number of orders", |b| b.store.books[0].orders += 1),
+            ("number of orders", |b| b.store.order_counts[0] += 1),
             ("a queue link", |b| b.store.orders[1].previous = NONE),
             ("tail", |b| b.store.levels[0].tail = 0),
             ("another level", |b| b.store.orders[0].level = 1),
-            ("another book", |b| b.store.orders[0].side = Side::Ask),
+            ("another book", |b| {
+                b.store.orders[0].place = BookSide::new(BookId(0), Side::Ask);
+            }),
             ("the index", |b| {
-                b.store.index.remove(1);
+                b.store.index.remove(OrderKey {
+                    reference: 1,
+                    tag: 0,
+                });
             }),
             ("another price", |b| b.store.levels[1].price = 98),
+            ("a level's side", |b| {
+                b.store.levels[1].side = BookSide::new(BookId(0), Side::Ask);
+            }),
             ("circle", |b| {
                 b.store.orders[1].next = 1;
                 b.store.orders[1].previous = 1;

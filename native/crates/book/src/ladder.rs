@@ -1,21 +1,24 @@
 //! One side of a book: its price levels, sorted, the best at the end.
 //!
-//! A sorted array of 8-byte rungs. Nearly all events touch the best few levels, so a search walks
+//! A sorted array of prices. Nearly all events touch the best few levels, so a search walks
 //! back from the end and an insertion or removal there moves only the rungs behind it; a tree would
 //! pay a cache miss per step for the same answer. A far level is found by binary search, so that a
 //! deep or hostile book costs a logarithm, not a walk.
 
+use crate::lookahead::Prefetch;
+use crate::slab::NONE;
 use crate::types::Side;
 
-/// The sorted levels of one side.
+/// The sorted levels of one side. Keys and levels are apart, so that a search reads only keys.
 pub(crate) struct Ladder {
-    rungs: Vec<Rung>,
+    keys: Vec<i64>,
+    levels: Vec<u32>,
 }
 
 /// A price, as a key that grows towards the best price, and the address of its level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rung {
-    pub(crate) key: u32,
+    pub(crate) key: i64,
     pub(crate) level: u32,
 }
 
@@ -25,80 +28,103 @@ const WALK: usize = 16;
 impl Ladder {
     pub(crate) fn new(reserve: usize) -> Self {
         Self {
-            rungs: Vec::with_capacity(reserve),
+            keys: Vec::with_capacity(reserve),
+            levels: Vec::with_capacity(reserve),
         }
     }
 
     /// The position of the rung with this key, or where it would have to be inserted.
     #[inline]
-    pub(crate) fn find(&self, key: u32) -> Result<usize, usize> {
-        let len = self.rungs.len();
+    pub(crate) fn find(&self, key: i64) -> Result<usize, usize> {
+        let len = self.keys.len();
         let walked = len.saturating_sub(WALK);
-        for at in (walked..len).rev() {
-            let rung = self.rungs[at];
-            if rung.key <= key {
-                return if rung.key == key { Ok(at) } else { Err(at + 1) };
+        for (back, other) in self.keys[walked..].iter().rev().enumerate() {
+            if *other <= key {
+                let at = len - 1 - back;
+                return if *other == key { Ok(at) } else { Err(at + 1) };
             }
         }
-        self.rungs[..walked].binary_search_by_key(&key, |rung| rung.key)
+        self.keys[..walked].binary_search(&key)
+    }
+
+    /// Asks for the best levels, where a search begins.
+    #[inline]
+    pub(crate) fn look_ahead(&self, prefetch: &impl Prefetch) {
+        let last = self.keys.len().wrapping_sub(1);
+        if let (Some(key), Some(level)) = (self.keys.get(last), self.levels.get(last)) {
+            prefetch.read(key);
+            prefetch.read(level);
+            prefetch.read(&self.keys[last.saturating_sub(8)]);
+        }
+    }
+
+    /// The level of this key, if it is there; another one or none otherwise.
+    #[inline]
+    pub(crate) fn level_near(&self, key: i64) -> u32 {
+        let (Ok(at) | Err(at)) = self.find(key);
+        self.levels.get(at).copied().unwrap_or(NONE)
     }
 
     /// The level at a position that [`Self::find`] returned as `Ok`.
     #[inline]
     pub(crate) fn level_at(&self, position: usize) -> u32 {
-        self.rungs[position].level
+        self.levels[position]
     }
 
     /// Inserts a level at a position that [`Self::find`] returned as `Err`. True when the array
     /// grew.
     #[inline]
-    pub(crate) fn insert(&mut self, position: usize, key: u32, level: u32) -> bool {
-        let grows = self.rungs.len() == self.rungs.capacity();
-        self.rungs.insert(position, Rung { key, level });
+    pub(crate) fn insert(&mut self, position: usize, key: i64, level: u32) -> bool {
+        let grows = self.keys.len() == self.keys.capacity();
+        self.keys.insert(position, key);
+        self.levels.insert(position, level);
         grows
     }
 
     /// Takes the level of this price out, if it is there.
     #[inline]
-    pub(crate) fn remove(&mut self, key: u32) {
+    pub(crate) fn remove(&mut self, key: i64) {
         if let Ok(position) = self.find(key) {
-            self.rungs.remove(position);
+            self.keys.remove(position);
+            self.levels.remove(position);
         }
     }
 
     /// The rung of the best price.
     #[inline]
     pub(crate) fn best(&self) -> Option<Rung> {
-        self.rungs.last().copied()
+        self.best_first().next()
     }
 
     /// How many levels there are.
     pub(crate) fn len(&self) -> usize {
-        self.rungs.len()
+        self.keys.len()
     }
 
     /// Rungs, best price first.
     pub(crate) fn best_first(&self) -> impl Iterator<Item = Rung> {
-        self.rungs.iter().rev().copied()
+        let rungs = self.keys.iter().zip(&self.levels).rev();
+        rungs.map(|(key, level)| Rung {
+            key: *key,
+            level: *level,
+        })
     }
 
     /// Whether the keys are strictly ascending, as every method relies on.
     pub(crate) fn is_sorted(&self) -> bool {
-        self.rungs.windows(2).all(|pair| pair[0].key < pair[1].key)
+        self.keys.is_sorted_by(|one, next| one < next) && self.keys.len() == self.levels.len()
     }
 }
 
-/// The two ladders of one instrument and its number of orders.
+/// The two ladders of one instrument.
 pub(crate) struct Sides {
     ladders: [Ladder; 2],
-    pub(crate) orders: u32,
 }
 
 impl Sides {
     pub(crate) fn new(levels_per_side: usize) -> Self {
         Self {
             ladders: [Ladder::new(levels_per_side), Ladder::new(levels_per_side)],
-            orders: 0,
         }
     }
 
@@ -126,7 +152,7 @@ mod tests {
         /// too.
         #[test]
         fn agrees_with_a_sorted_map(
-            steps in prop::collection::vec((any::<bool>(), 0..90u32), 1..400)
+            steps in prop::collection::vec((any::<bool>(), -45..45i64), 1..400)
         ) {
             let mut ladder = Ladder::new(1);
             let mut map = BTreeMap::new();

@@ -85,11 +85,17 @@ pub enum Cause {
     MalformedRecord = 11,
     /// A snapshot of the venue's is being read, or was not whole.
     SnapshotIncomplete = 12,
+    /// An entry contradicts the book or cannot be applied.
+    BadEntry = 13,
+    /// A checkpoint in the journal says that the books were others.
+    CheckpointMismatch = 30,
+    /// A book breaks its own rules: memory was damaged, or the code is wrong.
+    Inconsistent = 31,
 }
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 12] = [
+    pub const ALL: [Cause; 15] = [
         Cause::GapOpen,
         Cause::MessagesLost,
         Cause::JournalHole,
@@ -102,6 +108,9 @@ impl Cause {
         Cause::OrderLimit,
         Cause::MalformedRecord,
         Cause::SnapshotIncomplete,
+        Cause::BadEntry,
+        Cause::CheckpointMismatch,
+        Cause::Inconsistent,
     ];
 
     /// The cause in snake_case.
@@ -119,6 +128,9 @@ impl Cause {
             Cause::OrderLimit => "order_limit",
             Cause::MalformedRecord => "malformed_record",
             Cause::SnapshotIncomplete => "snapshot_incomplete",
+            Cause::BadEntry => "bad_entry",
+            Cause::CheckpointMismatch => "checkpoint_mismatch",
+            Cause::Inconsistent => "inconsistent",
         }
     }
 
@@ -186,9 +198,13 @@ impl ChannelTrust {
         self.lasting.is_some() || !self.gaps.is_empty()
     }
 
-    /// Doubts every book until the next session. The first cause stays.
+    /// Doubts every book until the next session. The first cause stays, unless only the later one
+    /// says that the books are wrong.
     pub(crate) fn doubt_all(&mut self, doubt: Doubt) {
-        self.lasting.get_or_insert(doubt);
+        match self.lasting {
+            Some(known) if is_wrong(known.cause) || !is_wrong(doubt.cause) => {}
+            _ => self.lasting = Some(doubt),
+        }
     }
 
     pub(crate) fn open_gap(&mut self, gap: OpenGap) {
@@ -225,6 +241,14 @@ impl ChannelTrust {
         self.close_gaps_before(next_sequence);
     }
 
+    /// Every book proves itself by the venue's numbers: ends the doubt that records are missing or
+    /// unreadable, and those of gaps that lie wholly before the next expected message.
+    pub(crate) fn prove(&mut self, next_sequence: u64) {
+        let is_proved = |cause| matches!(cause, Cause::JournalHole | Cause::MalformedRecord);
+        self.lasting = self.lasting.filter(|doubt| !is_proved(doubt.cause));
+        self.close_gaps_before(next_sequence);
+    }
+
     /// No doubt at all, for a new session. The phase stays.
     pub(crate) fn clear(&mut self) {
         self.lasting = None;
@@ -238,6 +262,11 @@ impl ChannelTrust {
     pub(crate) fn gaps(&self) -> &[OpenGap] {
         &self.gaps
     }
+}
+
+/// Whether the cause says that the books are wrong, not only that they may be.
+fn is_wrong(cause: Cause) -> bool {
+    matches!(cause, Cause::CheckpointMismatch | Cause::Inconsistent)
 }
 
 #[cfg(test)]
@@ -302,6 +331,33 @@ mod tests {
         assert_eq!(trust.doubt(), Some(lost));
         trust.clear();
         assert!(!trust.is_doubtful());
+    }
+
+    /// Numbers that prove each book end the doubt about missing records, but not the knowledge that
+    /// the books are wrong, which goes before any other cause.
+    #[test]
+    fn a_proof_ends_only_what_it_disproves() {
+        let doubt = |since, cause| Doubt { since, cause };
+        for hole in [Cause::JournalHole, Cause::MalformedRecord] {
+            let mut trust = ChannelTrust::new();
+            trust.doubt_all(doubt(7, hole));
+            trust.open_gap(OpenGap {
+                id: 1,
+                first: 3,
+                last: 4,
+            });
+            trust.prove(5);
+            assert_eq!(trust.doubt(), None, "{hole:?}");
+        }
+        for wrong in [Cause::CheckpointMismatch, Cause::Inconsistent] {
+            let mut trust = ChannelTrust::new();
+            trust.doubt_all(doubt(7, Cause::JournalHole));
+            trust.doubt_all(doubt(9, wrong));
+            trust.doubt_all(doubt(11, Cause::Inconsistent));
+            trust.doubt_all(doubt(12, Cause::JournalHole));
+            trust.prove(20);
+            assert_eq!(trust.doubt(), Some(doubt(9, wrong)));
+        }
     }
 
     /// More gaps than are told apart leave a doubt that closing them does not end.

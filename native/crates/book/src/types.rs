@@ -42,7 +42,8 @@ impl Side {
     /// A key that grows towards the best price: the price itself for bids, its complement for asks.
     ///
     /// One ascending array with the best at its end then serves both sides.
-    pub(crate) fn key(self, price: u32) -> u32 {
+    #[inline]
+    pub(crate) fn key(self, price: i64) -> i64 {
         match self {
             Side::Bid => price,
             Side::Ask => !price,
@@ -50,13 +51,13 @@ impl Side {
     }
 }
 
-/// The name of an instrument: up to 16 bytes, without its padding.
+/// The name of an instrument: up to 24 bytes, without its padding.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Symbol([u8; Symbol::MAX_LEN]);
 
 impl Symbol {
     /// The longest name kept, in bytes.
-    pub const MAX_LEN: usize = 16;
+    pub const MAX_LEN: usize = 24;
 
     /// Takes a space- or zero-padded name from the wire. Bytes beyond [`Self::MAX_LEN`] are cut.
     pub fn from_padded(padded: &[u8]) -> Self {
@@ -66,6 +67,11 @@ impl Symbol {
             *to = *from;
         }
         Self(bytes)
+    }
+
+    /// The number of an instrument that the venue gives no name, in decimal digits.
+    pub fn from_number(instrument: i64) -> Self {
+        Self::from_padded(instrument.to_string().as_bytes())
     }
 
     /// The name without padding.
@@ -99,8 +105,8 @@ pub struct BookId(pub(crate) u32);
 /// One price level as a reader sees it. Serialises as `[price, quantity, orders]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LevelView {
-    /// Price in the venue's own scale (ITCH: 1/10,000).
-    pub price: u32,
+    /// Price in the venue's own scale (ITCH: 10⁻⁴, EOBI: 10⁻⁸, CME: 10⁻⁷ or 10⁻⁹).
+    pub price: i64,
     /// Sum of the shares of all orders at this price.
     pub quantity: u64,
     /// How many orders rest here.
@@ -119,11 +125,11 @@ pub struct OrderView {
     /// The side it rests on.
     pub side: Side,
     /// Price in the venue's own scale.
-    pub price: u32,
-    /// The venue's order reference.
+    pub price: i64,
+    /// The venue's order reference (EOBI: the priority time stamp, CME: OrderID).
     pub reference: u64,
-    /// Shares left; never 0.
-    pub quantity: u32,
+    /// Shares left, in the venue's own scale (EOBI: 10⁻⁴); never 0.
+    pub quantity: u64,
 }
 
 fn trailing_padding(bytes: &[u8]) -> usize {
@@ -145,7 +151,7 @@ mod tests {
         assert_eq!(Symbol::from_padded(b"ESH4").as_bytes(), b"ESH4");
         assert_eq!(Symbol::from_padded(b"A B     ").as_bytes(), b"A B");
         assert_eq!(Symbol::from_padded(b"        ").as_bytes(), b"");
-        assert_eq!(Symbol::from_padded(&[0xFF; 20]).as_bytes(), [0xFF; 16]);
+        assert_eq!(Symbol::from_padded(&[0xFF; 30]).as_bytes(), [0xFF; 24]);
     }
 
     /// A hostile name cannot print control characters.
@@ -162,6 +168,7 @@ mod tests {
     fn keys_grow_towards_the_best() {
         assert!(Side::Bid.key(101) > Side::Bid.key(100));
         assert!(Side::Ask.key(100) > Side::Ask.key(101));
-        assert!(Side::Ask.key(0) > Side::Ask.key(u32::MAX));
+        assert!(Side::Ask.key(-1) > Side::Ask.key(0));
+        assert!(Side::Ask.key(i64::MIN) > Side::Ask.key(i64::MAX));
     }
 }

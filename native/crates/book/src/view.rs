@@ -1,8 +1,9 @@
 //! Reading one book: touch, depth, queues, hashes, trust.
 
-use crate::books::{Books, Listing};
+use crate::books::{Books, Listing, Scale};
 use crate::hash;
 use crate::ladder::Ladder;
+use crate::ticks::TickTable;
 use crate::trust::Trust;
 use crate::types::{BookId, LevelView, OrderView, Side, Symbol};
 
@@ -28,9 +29,9 @@ impl<'a> BookView<'a> {
         self.listing().symbol
     }
 
-    /// The venue's number for the instrument on this day.
-    pub fn locate(&self) -> u16 {
-        self.listing().locate
+    /// The venue's number for the instrument (ITCH: stock locate code of this day).
+    pub fn instrument(&self) -> i64 {
+        self.listing().instrument
     }
 
     /// Last trading state (H message: `T`, `H`, `P`, `Q`), 0 before the first.
@@ -45,7 +46,7 @@ impl<'a> BookView<'a> {
 
     /// Resting orders on both sides.
     pub fn orders(&self) -> u32 {
-        self.books.store.books[self.id.0 as usize].orders
+        self.books.store.order_counts[self.id.0 as usize]
     }
 
     /// Price levels of one side.
@@ -71,7 +72,32 @@ impl<'a> BookView<'a> {
 
     /// Every order of one side: best price first, each level in queue order.
     pub fn queue(&self, side: Side) -> impl Iterator<Item = OrderView> + use<'a> {
-        self.books.store.queue(self.id, side)
+        let orders = self.books.store.queue(self.id, side);
+        orders.map(|(_, order)| order)
+    }
+
+    /// How its prices and quantities are read.
+    pub fn scale(&self) -> Scale {
+        self.books.config().scale
+    }
+
+    /// The steps in which it is priced, where they are known.
+    pub fn ticks(&self) -> Option<&'a TickTable> {
+        self.books.store.ticks.of(self.id)
+    }
+
+    /// The tick at the best bid, or else at the best ask; at a price of 0 in an empty book.
+    pub fn tick(&self) -> Option<i64> {
+        let best = Side::BOTH.into_iter().find_map(|side| self.best(side));
+        let price = best.map_or(0, |level| level.price);
+        Some(self.ticks()?.at(price))
+    }
+
+    /// Ticks from the best bid up to the best ask; `None` when a side is empty, the book crossed,
+    /// or one of them off the tick.
+    pub fn spread_ticks(&self) -> Option<u64> {
+        let (bid, ask) = (self.best(Side::Bid)?, self.best(Side::Ask)?);
+        self.ticks()?.steps(bid.price, ask.price)
     }
 
     /// Whether the best bid is at or above the best ask: locked or crossed.
@@ -84,7 +110,8 @@ impl<'a> BookView<'a> {
 
     /// SHA-256 over every order in price-time order: see [`hash::queue_sha256`].
     pub fn queue_sha256(&self) -> [u8; 32] {
-        hash::queue_sha256(Side::BOTH.into_iter().flat_map(|side| self.queue(side)))
+        let orders = Side::BOTH.into_iter().flat_map(|side| self.queue(side));
+        hash::queue_sha256(orders, self.books.config().width)
     }
 
     /// A hash of the resting orders that does not depend on the way to them:

@@ -10,7 +10,7 @@ pub const GAP_FILLED: u8 = 3;
 pub const GAP_LOST: u8 = 4;
 /// A venue session started, ended or changed.
 pub const SESSION: u8 = 5;
-/// A book snapshot was written; carries its hash.
+/// A checkpoint of the books: their hash at an earlier place of the stream.
 pub const SNAPSHOT_ANCHOR: u8 = 6;
 /// The wall clock jumped.
 pub const CLOCK_STEP: u8 = 7;

@@ -75,6 +75,7 @@ pub struct SegmentInfo {
 pub struct Reader {
     dir: PathBuf,
     log_id: [u8; 16],
+    schema_id: u32,
     first_seq: u64,
     /// Segments that do not have their conventional name, or had not when the log was opened.
     paths: BTreeMap<u64, PathBuf>,
@@ -100,11 +101,13 @@ impl Reader {
             .collect();
         let first = segments.swap_remove(0);
         let (log_id, first_seq) = (first.header.log_id, first.header.base_seq);
+        let schema_id = first.header.schema_id;
         let segment = OpenSegment::open(first, None)?;
         let dir = dir.to_owned();
         Ok(Self {
             dir,
             log_id,
+            schema_id,
             first_seq,
             paths,
             segment,
@@ -240,6 +243,12 @@ impl Reader {
     #[must_use]
     pub fn log_id(&self) -> [u8; 16] {
         self.log_id
+    }
+
+    /// What the payloads of DATA records are, as the log's writer numbers it.
+    #[must_use]
+    pub fn schema_id(&self) -> u32 {
+        self.schema_id
     }
 
     /// What stood at the end when `next` last answered `None`, if it was neither zeros nor the end

@@ -7,7 +7,8 @@
 //! - [`frame`]: from an Ethernet frame to its UDP datagram.
 //! - [`MulticastSender`]: one group, one interface. [`FrameSender`]: whole Ethernet frames.
 //! - [`find_interface`]: a name or address of the configuration, resolved or refused.
-//! - [`WaitSet`], [`wait_readable`], [`pin_current_thread`], [`lock_memory`], [`clock`].
+//! - [`WaitSet`], [`wait_readable`], [`pin_current_thread`], [`lock_memory`], [`prefetch_read`],
+//!   [`clock`].
 //!
 //! A requested option that cannot be applied is an error that names the option, the value and the
 //! remedy; nothing is quietly left out. Taking packets and waiting for them never allocates after a
@@ -52,6 +53,7 @@ pub use line::{Interface, LineConfig};
 pub use link_stats::{LinkLosses, LinkStats};
 pub use open::{NoPath, Opened, PathSettings, PathWish, open_lines, probe, rungs_of};
 pub use packet_mmap::{PacketMmapConfig, PacketMmapReceiver};
+pub use prefetch::prefetch_read;
 pub use rung::{NetErrorText, Rung, RungReport};
 pub use sender::MulticastSender;
 pub use thread::{lock_memory, pin_current_thread};

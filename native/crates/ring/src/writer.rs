@@ -16,6 +16,7 @@ pub struct Writer {
     mapping: Mapping,
     shape: Shape,
     next_seq: u64,
+    log_id: [u8; 16],
 }
 
 impl Writer {
@@ -40,6 +41,7 @@ impl Writer {
             mapping,
             shape,
             next_seq: config.start_seq,
+            log_id: config.log_id,
         })
     }
 
@@ -94,6 +96,11 @@ impl Writer {
     /// Sequence of the next record.
     pub fn next_seq(&self) -> u64 {
         self.next_seq
+    }
+
+    /// The log that the records belong to.
+    pub fn log_id(&self) -> [u8; 16] {
+        self.log_id
     }
 
     /// Largest payload, in bytes.

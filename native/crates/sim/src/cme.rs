@@ -232,12 +232,9 @@ impl Channel {
             }
         }
         let has_orders = instrument.has_orders();
-        let (template_id, linked) = match has_orders {
-            true => (template::BOOK_9, &linked[..]),
-            false => (template::BOOK, &[][..]),
-        };
-        let fits = (prices.is_empty()
-            || self.builder.book(template_id, self.now_ns, &prices, linked))
+        let linked = if has_orders { &linked[..] } else { &[] };
+        let book = template::BOOK_9;
+        let fits = (prices.is_empty() || self.builder.book(book, self.now_ns, &prices, linked))
             && (deep.is_empty() || self.builder.order_book(self.now_ns, &deep));
         assert!(fits, "three messages fit a packet");
     }

@@ -185,7 +185,7 @@ impl Session {
     }
 
     /// Sends a unit of work in one or more packets; the last one completes it.
-    fn send(&mut self, index: usize, contents: &[Content]) {
+    fn send(&mut self, index: usize, contents: &[Content<'_>]) {
         // Now and then a unit is spread over packets that would have room for it.
         let most = if self.random.below(4) == 0 {
             1
@@ -311,13 +311,13 @@ const EMPTY_HEADER: Header = Header {
 };
 
 /// How many of the first messages fit one datagram, at most `most`.
-fn fitting(release: Release, contents: &[Content], most: usize) -> usize {
+fn fitting(release: Release, contents: &[Content<'_>], most: usize) -> usize {
     let mut builder = PacketBuilder::new(release);
     builder.begin(Header {
         sequence: 1,
         ..EMPTY_HEADER
     });
-    let fits = |content: &&Content| builder.push(content, None);
+    let fits = |content: &&Content<'_>| builder.push(content, None);
     contents.iter().take(most).take_while(fits).count()
 }
 

@@ -16,9 +16,10 @@ pub use conform::{Conformed, conform};
 /// After the first error the iterator ends: what follows a cut message cannot be framed.
 #[derive(Clone, Debug)]
 pub struct Messages<'a> {
-    bytes: &'a [u8],
-    offset: usize,
-    failed: bool,
+    /// What was not yet returned; empty after an error.
+    rest: &'a [u8],
+    /// Where `rest` ends.
+    end: usize,
 }
 
 /// The file ends inside a message.
@@ -47,42 +48,50 @@ impl<'a> Messages<'a> {
     /// Iterates over the messages in `bytes`, a whole file.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self {
-            bytes,
-            offset: 0,
-            failed: false,
+            rest: bytes,
+            end: bytes.len(),
         }
     }
 
     /// Where the next message starts, in bytes from the beginning.
     pub fn offset(&self) -> usize {
-        self.offset
+        self.end - self.rest.len()
     }
 }
 
 impl<'a> Iterator for Messages<'a> {
     type Item = Result<&'a [u8], Truncated>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let rest = &self.bytes[self.offset..];
-        if rest.is_empty() || self.failed {
+        if let Some((length, behind)) = self.rest.split_first_chunk::<BLOCK_LEN>()
+            && let Some((message, rest)) =
+                behind.split_at_checked(usize::from(u16::from_be_bytes(*length)))
+        {
+            self.rest = rest;
+            return Some(Ok(message));
+        }
+        self.cut().map(Err)
+    }
+}
+
+impl Messages<'_> {
+    /// The end, or a message that is cut; nothing is returned after it.
+    #[cold]
+    fn cut(&mut self) -> Option<Truncated> {
+        let (rest, offset) = (self.rest, self.offset());
+        if rest.is_empty() {
             return None;
         }
-        let needed = match rest.first_chunk::<BLOCK_LEN>() {
-            Some(length) => BLOCK_LEN + usize::from(u16::from_be_bytes(*length)),
-            None => BLOCK_LEN,
-        };
-        // `needed == BLOCK_LEN` with less than a length field left is cut as well.
-        let Some(message) = rest.get(BLOCK_LEN..needed) else {
-            self.failed = true;
-            let (offset, available) = (self.offset, rest.len());
-            return Some(Err(Truncated {
-                offset,
-                needed,
-                available,
-            }));
-        };
-        self.offset += needed;
-        Some(Ok(message))
+        let length = rest.first_chunk::<BLOCK_LEN>();
+        let length = length.map_or(0, |length| usize::from(u16::from_be_bytes(*length)));
+        self.rest = &[];
+        self.end = offset;
+        Some(Truncated {
+            offset,
+            needed: BLOCK_LEN + length,
+            available: rest.len(),
+        })
     }
 }
 

@@ -33,14 +33,23 @@ mod groups;
 pub mod layout;
 mod rpt_seqs;
 mod snapshot;
+pub mod types;
+mod views;
 
 pub use builder::{
-    OrderChange, PacketBuilder, PriceChange, SnapshotHead, SnapshotLevel, SnapshotOrder,
+    DefinitionOf, OrderChange, PacketBuilder, PriceChange, SnapshotHead, SnapshotLevel,
+    SnapshotOrder, TradeReport,
 };
 pub use groups::{Group, GroupError, Groups};
 pub use layout::template;
 pub use rpt_seqs::{OrderUpdate, OrderUpdates, RptSeqs, Update};
 pub use snapshot::{OrderSnapshot, PriceSnapshot};
+pub use views::{
+    Block, DailyStatistic, Definition, Entries, FeedType, IncrementalRoot, Limits, LinkedOrder,
+    Login, Logout, OldTrade, OrderEntry, OrderSnapshotEntry, OrderSnapshotRoot, PriceEntry,
+    QuoteRequest, RelatedSymbol, ResetEntry, SecurityStatus, SessionStatistic, SnapshotEntry,
+    SnapshotRoot, Trade, TradeOrder, View, Volume,
+};
 
 /// Bytes of the packet header.
 pub const HEADER_LEN: usize = 12;
@@ -67,6 +76,7 @@ pub struct Packet<'a> {
 pub struct Message<'a> {
     template_id: u16,
     version: u16,
+    bytes: &'a [u8],
     root: &'a [u8],
     /// What follows the root block: groups.
     rest: &'a [u8],
@@ -190,6 +200,13 @@ impl<'a> Packet<'a> {
 }
 
 impl<'a> Message<'a> {
+    /// The message that these bytes are, from its MsgSize on; `None` when they are not one whole
+    /// message.
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
+        let size = check_message(bytes, 0).ok()?;
+        (size == bytes.len()).then(|| Messages { rest: bytes }.next())?
+    }
+
     /// Which message this is; [`template`] names those that matter here.
     pub fn template_id(&self) -> u16 {
         self.template_id
@@ -198,6 +215,11 @@ impl<'a> Message<'a> {
     /// The version of the schema it was written with.
     pub fn version(&self) -> u16 {
         self.version
+    }
+
+    /// The whole message, from its MsgSize on.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// The root block, as long as the wire says.
@@ -219,6 +241,7 @@ impl<'a> Iterator for Messages<'a> {
         Some(Message {
             template_id: fields::u16_at(head, 4),
             version: fields::u16_at(head, 8),
+            bytes: message,
             root,
             rest: groups,
         })

@@ -34,11 +34,19 @@ mod fields;
 pub mod layout;
 mod messages;
 mod release;
+mod structure;
 
 pub use builder::{Header, PacketBuilder};
 pub use content::{Content, ContentError, Execution, Order, Side};
 pub use messages::{Message, Messages};
 pub use release::{Release, ReleaseError};
+pub use structure::{
+    AddComplexInstrument, AddFlexibleInstrument, AddScaledSimpleInstrument, AuctionBbo,
+    AuctionClearingPrice, CrossRequest, Entries, ExecutionSummary, InstrumentEntry,
+    InstrumentStateChange, InstrumentSummary, Leg, MassInstrumentStateChange, ProductStateChange,
+    ProductSummary, QuoteRequest, RelatedInstrument, RemainingOrder, StateEntry, Structure,
+    TesTradeReport, TopOfBook, TradeEntry, TradeReport, TradeReversal,
+};
 
 /// Bytes of the PacketHeader.
 pub const HEADER_LEN: usize = 32;

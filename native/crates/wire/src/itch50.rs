@@ -103,7 +103,8 @@ pub enum ItchError {
 ///
 /// # Errors
 /// [`ItchError`] for an unknown type, another length than the type's, or a bad side.
-#[inline]
+// Part of the caller, so that its match on the view and the one on the type here become one.
+#[inline(always)]
 pub fn parse(bytes: &[u8]) -> Result<Message<'_>, ItchError> {
     let kind = *bytes.first().ok_or(ItchError::Empty)?;
     Ok(match kind {

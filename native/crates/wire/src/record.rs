@@ -9,6 +9,7 @@
 //! | [`kind::GAP_OPEN`], [`kind::GAP_FILLED`] | [`GapEvent`], 32 bytes |
 //! | [`kind::GAP_LOST`] | [`LostEvent`], 40 bytes |
 //! | [`kind::SESSION`] | [`SessionEvent`], 24 bytes |
+//! | [`kind::SNAPSHOT_ANCHOR`] | [`Checkpoint`], 40 bytes |
 //! | [`kind::JOURNAL_HOLE`] | [`JournalHole`], 24 bytes |
 //! | [`kind::SNAPSHOT_BEGIN`], [`kind::SNAPSHOT_END`] | [`SnapshotEvent`], 40 bytes |
 //! | [`kind::SNAPSHOT_DATA`] | message blocks, or one whole packet of a snapshot channel |
@@ -17,6 +18,10 @@
 use thiserror::Error;
 
 use crate::moldudp64::Session;
+
+mod checkpoint;
+
+pub use checkpoint::Checkpoint;
 
 /// Record kinds: the journal's record type and the kind in a ring record's header.
 pub mod kind {
@@ -31,7 +36,7 @@ pub mod kind {
     pub const GAP_LOST: u8 = 4;
     /// A session started, ended, changed or was resumed.
     pub const SESSION: u8 = 5;
-    /// A snapshot was taken here.
+    /// A checkpoint of the books: their hash at an earlier place of the stream.
     pub const SNAPSHOT_ANCHOR: u8 = 6;
     /// The wall clock jumped.
     pub const CLOCK_STEP: u8 = 7;

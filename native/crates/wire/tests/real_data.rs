@@ -6,7 +6,11 @@ use std::path::PathBuf;
 
 use flate2::read::GzDecoder;
 use tickdeck_wire::binaryfile::{Messages, Truncated};
-use tickdeck_wire::itch50::{self, ItchError};
+use tickdeck_wire::itch50::{
+    self, AddOrderFields, ImbalanceFields, ItchError, Message, Mpid, OrderDeleteFields,
+    OrderExecutedFields, OrderReplaceFields, ParticipantPositionFields, Side, Stock,
+    TradingActionFields,
+};
 use tickdeck_wire::moldudp64::{Packet, Session};
 
 /// Proves that the first messages of a real NASDAQ day are read whole, each of a known type.
@@ -84,58 +88,205 @@ fn messages_of_a_wrong_length_are_refused_one_by_one() {
     assert_eq!((read, refused), (77_950, 79_132));
 }
 
-/// Proves that real MoldUDP64 packets are read, each with the message its file is named after.
+/// Proves that each real packet of one message holds the message that its file is named after, with
+/// the values that another reading of the bytes gave, and that encoding them gives the bytes again.
 #[test]
-fn real_packets_are_read() {
-    let single = [
-        ("AddOrderNoMpidAttributionMessage", b'A'),
-        ("MarketParticipantPositionMessage", b'L'),
-        ("NetOrderImbalanceIndicatorMessage", b'I'),
-        ("OrderDeleteMessage", b'D'),
-        ("OrderExecutedMessage", b'E'),
-        ("OrderReplaceMessage", b'U'),
-        ("StockTradingActionMessage", b'H'),
-    ];
-    for (name, kind) in single {
-        let Some(capture) = data(&format!("packets/{name}.pcap")) else {
-            return;
+fn real_packets_say_what_their_names_say() {
+    let stock = |name: &str| name.parse::<Stock>().unwrap();
+    check_packet("AddOrderNoMpidAttributionMessage", 14_757_721, |message| {
+        let Message::AddOrder(add) = message else {
+            return None;
         };
-        let payloads = udp_payloads(&capture);
-        assert_eq!(payloads.len(), 1, "{name}");
-        let packet = Packet::parse(payloads[0]).unwrap();
-        assert_eq!(
-            (packet.session(), packet.count()),
-            (Session(*b"000010059B"), 1),
-            "{name}"
-        );
-        let message = itch50::parse(packet.messages().next().unwrap()).unwrap();
-        assert_eq!(message.kind(), kind, "{name}");
-    }
+        let expected = AddOrderFields {
+            stock_locate: 5_528,
+            tracking_number: 0,
+            timestamp_ns: 34_199_999_894_278,
+            order_reference: 23_508_286,
+            side: Side::Buy,
+            shares: 1_600,
+            stock: stock("IVOO"),
+            price: 873_900,
+        };
+        Some((add.fields() == expected, expected.encode().to_vec()))
+    });
+    check_packet("MarketParticipantPositionMessage", 17_861_990, |message| {
+        let Message::ParticipantPosition(position) = message else {
+            return None;
+        };
+        let expected = ParticipantPositionFields {
+            stock_locate: 3_731,
+            tracking_number: 0,
+            timestamp_ns: 34_224_494_802_989,
+            mpid: Mpid(*b"MAXM"),
+            stock: stock("FGMC"),
+            primary_market_maker: b'Y',
+            market_maker_mode: b'N',
+            participant_state: b'A',
+        };
+        Some((position.fields() == expected, expected.encode().to_vec()))
+    });
+    check_packet("NetOrderImbalanceIndicatorMessage", 14_757_919, |message| {
+        let Message::Imbalance(imbalance) = message else {
+            return None;
+        };
+        let expected = ImbalanceFields {
+            stock_locate: 6_462,
+            tracking_number: 0,
+            timestamp_ns: 34_200_000_268_978,
+            paired_shares: 1,
+            imbalance_shares: 0,
+            imbalance_direction: b'N',
+            stock: stock("MDC"),
+            far_price: 464_400,
+            near_price: 464_400,
+            current_reference_price: 464_400,
+            cross_type: b'O',
+            price_variation_indicator: b'L',
+        };
+        Some((imbalance.fields() == expected, expected.encode().to_vec()))
+    });
+    check_packet("OrderDeleteMessage", 14_757_722, |message| {
+        let Message::OrderDelete(delete) = message else {
+            return None;
+        };
+        let expected = OrderDeleteFields {
+            stock_locate: 3_517,
+            tracking_number: 0,
+            timestamp_ns: 34_199_999_896_280,
+            order_reference: 23_497_686,
+        };
+        Some((delete.fields() == expected, expected.encode().to_vec()))
+    });
 }
 
-/// Proves that a real packet of 38 messages is read to its last byte.
+/// Proves the same for executions, replaces and states of trading.
 #[test]
-fn a_packet_of_many_messages_is_read() {
+fn more_real_packets_say_what_their_names_say() {
+    check_packet("OrderExecutedMessage", 14_757_745, |message| {
+        let Message::OrderExecuted(executed) = message else {
+            return None;
+        };
+        let expected = OrderExecutedFields {
+            stock_locate: 2_345,
+            tracking_number: 2,
+            timestamp_ns: 34_199_999_934_561,
+            order_reference: 23_499_418,
+            executed_shares: 25,
+            match_number: 255_547,
+        };
+        Some((executed.fields() == expected, expected.encode().to_vec()))
+    });
+    check_packet("OrderReplaceMessage", 14_757_701, |message| {
+        let Message::OrderReplace(replace) = message else {
+            return None;
+        };
+        let expected = OrderReplaceFields {
+            stock_locate: 7_603,
+            tracking_number: 0,
+            timestamp_ns: 34_199_999_836_649,
+            original_order_reference: 15_108_479,
+            new_order_reference: 21_361_351,
+            shares: 100,
+            price: 1_062_600,
+        };
+        Some((replace.fields() == expected, expected.encode().to_vec()))
+    });
+    check_packet("StockTradingActionMessage", 34_147_961, |message| {
+        let Message::TradingAction(action) = message else {
+            return None;
+        };
+        let expected = TradingActionFields {
+            stock_locate: 464,
+            tracking_number: 0,
+            timestamp_ns: 34_763_322_465_824,
+            stock: "AMC".parse().unwrap(),
+            trading_state: b'T',
+            reserved: b' ',
+            reason: *b"    ",
+        };
+        Some((action.fields() == expected, expected.encode().to_vec()))
+    });
+}
+
+/// Proves that real packets of one and of 38 messages are read to their last byte: a delete, and the
+/// adds of one stock at one time, with the sums that another reading of the bytes gave.
+#[test]
+fn packets_of_one_and_of_many_messages_are_read() {
     let Some(capture) = data("packets/Multiple.Packets.pcap") else {
         return;
     };
     let payloads = udp_payloads(&capture);
-    let packets: Vec<_> = payloads
-        .iter()
-        .map(|bytes| Packet::parse(bytes).unwrap())
-        .collect();
-    assert_eq!(packets.len(), 2);
-    let many = packets.iter().find(|packet| packet.count() == 38).unwrap();
-    assert_eq!(
-        (many.first_sequence(), many.next_sequence()),
-        (19_009_117, 19_009_155)
-    );
-    let kinds: Vec<_> = many
-        .messages()
-        .map(|bytes| itch50::parse(bytes).unwrap().kind())
-        .collect();
-    let of = |kind| kinds.iter().filter(|found| **found == kind).count();
-    assert_eq!((of(b'A'), of(b'F')), (36, 2));
+    let [one, many] = payloads[..] else {
+        panic!("two packets");
+    };
+    let (one, many) = (Packet::parse(one).unwrap(), Packet::parse(many).unwrap());
+    assert_eq!((one.first_sequence(), one.count()), (14_764_496, 1));
+    let message = itch50::parse(one.messages().next().unwrap()).unwrap();
+    assert!(matches!(message, Message::OrderDelete(m) if m.order_reference() == 23_485_802));
+    assert_eq!(message.timestamp_ns(), 34_200_007_495_351);
+
+    let numbers = (many.first_sequence(), many.next_sequence(), many.count());
+    assert_eq!(numbers, (19_009_117, 19_009_155, 38));
+    let adds: Vec<_> = many.messages().map(add_of).collect();
+    let named = adds.iter().filter(|add| add.1.is_some()).count();
+    let bids = adds.iter().filter(|add| add.0.side == Side::Buy).count();
+    let shares: u32 = adds.iter().map(|add| add.0.shares).sum();
+    assert_eq!((adds.len(), named, bids, shares), (38, 2, 19, 1_061));
+    for (add, _) in &adds {
+        let common = (add.stock_locate, add.timestamp_ns, add.stock.to_string());
+        assert_eq!(common, (6_514, 34_238_952_381_153, "META".to_owned()));
+    }
+    let of = |index: usize| {
+        let (add, mpid): (AddOrderFields, _) = adds[index];
+        (add.order_reference, add.side, add.shares, add.price, mpid)
+    };
+    assert_eq!(of(0), (7_942_047, Side::Buy, 1, 805_200, None));
+    let ubss = Some(Mpid(*b"UBSS"));
+    assert_eq!(of(8), (9_752_743, Side::Buy, 5, 801_100, ubss));
+    assert_eq!(of(37), (5_325_319, Side::Sell, 1, 3_580_000, None));
+}
+
+/// The add in these bytes, and who it is attributed to.
+fn add_of(bytes: &[u8]) -> (AddOrderFields, Option<Mpid>) {
+    match itch50::parse(bytes).unwrap() {
+        Message::AddOrder(add) => (add.fields(), None),
+        Message::AddOrderMpid(add) => {
+            let fields = AddOrderFields {
+                stock_locate: add.stock_locate(),
+                tracking_number: add.tracking_number(),
+                timestamp_ns: add.timestamp_ns(),
+                order_reference: add.order_reference(),
+                side: add.side(),
+                shares: add.shares(),
+                stock: add.stock(),
+                price: add.price(),
+            };
+            (fields, Some(add.attribution()))
+        }
+        other => panic!("{other:?} is no add"),
+    }
+}
+
+/// Reads a packet of one message; `compare` gives whether its fields are the expected ones, and
+/// their encoding, or `None` for another type.
+fn check_packet(
+    name: &str,
+    sequence: u64,
+    compare: impl Fn(Message<'_>) -> Option<(bool, Vec<u8>)>,
+) {
+    let Some(capture) = data(&format!("packets/{name}.pcap")) else {
+        return;
+    };
+    let payloads = udp_payloads(&capture);
+    assert_eq!(payloads.len(), 1, "{name}");
+    let packet = Packet::parse(payloads[0]).unwrap();
+    let found = (packet.session(), packet.first_sequence(), packet.count());
+    assert_eq!(found, (Session(*b"000010059B"), sequence, 1), "{name}");
+    let bytes = packet.messages().next().unwrap();
+    let message = itch50::parse(bytes).unwrap();
+    let (is_equal, encoded) = compare(message).unwrap_or_else(|| panic!("{name}: {message:?}"));
+    assert!(is_equal, "{name}: {message:?}");
+    assert_eq!(encoded, bytes, "{name}");
 }
 
 /// The file's bytes; `None`, with the reason printed, when the folder is not there.

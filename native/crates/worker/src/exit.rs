@@ -14,6 +14,8 @@ pub enum Code {
     Clean = 0,
     /// A failure that a restart may cure.
     Failed = 1,
+    /// Two inputs could not be compared: one of them cannot be read.
+    Incomparable = 2,
     /// The replay was stopped before its end.
     Stopped = 3,
     /// A network interface or address is absent (EX_UNAVAILABLE). Permanent.
@@ -33,7 +35,7 @@ impl Code {
     pub fn reason(self) -> ExitReason {
         match self {
             Self::Clean | Self::Stopped => ExitReason::Drained,
-            Self::Failed => ExitReason::Failed,
+            Self::Failed | Self::Incomparable => ExitReason::Failed,
             Self::Unavailable => ExitReason::Absent,
             Self::Layout => ExitReason::Layout,
             Self::Permission => ExitReason::Capability,

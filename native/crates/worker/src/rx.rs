@@ -27,6 +27,7 @@ use crate::logging;
 use crate::spec::{Kind, Spec};
 
 mod capture;
+mod checkpoints;
 mod control;
 mod failure;
 mod gap_orders;
@@ -37,8 +38,9 @@ mod ladder;
 mod lines;
 mod link;
 mod merge;
+mod merge_orders;
 mod metrics;
-mod offline;
+pub(crate) mod offline;
 mod probe;
 mod protocol;
 mod publisher;
@@ -52,10 +54,12 @@ mod stopping;
 mod threads;
 mod wake;
 
+use checkpoints::Pace;
 use control::{OPS, Ops};
 use failure::net_failure;
 use ladder::watch::HostMetrics;
 use metrics::{CaptureMetrics, JournalMetrics, ReceiveMetrics, RecoveryMetrics};
+pub(crate) use protocol::Wire;
 use recovery::ReadinessMetrics;
 
 /// Runs the command line and returns the exit code.
@@ -137,7 +141,8 @@ fn serve(
         stats_path: file.path().display().to_string(),
         stop: stop.clone(),
         recovery: queues.recovery_orders,
-        gaps: queues.gap_orders,
+        merge: queues.merge_orders,
+        checkpoints: Pace::default(),
         journal: queues.seal_orders,
         report: queues.report_orders,
         capture: queues.capture_orders,

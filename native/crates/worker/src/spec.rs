@@ -12,10 +12,12 @@ use serde::Deserialize;
 use crate::exit::{Code, Failure};
 
 mod recovery;
+mod ticks;
 
 pub use recovery::{
     Recovery, ReplayProtocol, Snapshot, SnapshotProtocol, StartAt, UnrecoverablePolicy,
 };
+pub use ticks::{Band, Tick, rules as tick_rules};
 
 /// The schema that this build reads.
 pub const SCHEMA: &str = "tickdeck.spec/v1";
@@ -122,6 +124,11 @@ pub enum EobiRelease {
 pub enum Decoder {
     /// TotalView-ITCH 5.0.
     Itch50,
+    /// Eurex and Xetra T7 EOBI.
+    Eobi,
+    /// CME MDP 3.0.
+    #[serde(rename = "cme_mdp3")]
+    CmeMdp3,
     /// No books: received, merged, recovered and journalled only.
     None,
 }
@@ -361,6 +368,24 @@ pub struct Book {
     pub snapshot_interval_ms: u64,
     /// Orders to make room for at the start.
     pub initial_orders: usize,
+    /// Messages between two checkpoints in the journal; 0: none is taken.
+    pub checkpoint_messages: u64,
+    /// Time between two books that are checked while something changes; 0: none is.
+    pub check_interval_ms: u64,
+    /// Ticks of the instruments; empty for a receiver.
+    pub ticks: Vec<Tick>,
+}
+
+impl Decoder {
+    /// The protocol that carries its messages; none for [`Self::None`].
+    fn protocol(self) -> Option<Protocol> {
+        match self {
+            Self::Itch50 => Some(Protocol::Moldudp64),
+            Self::Eobi => Some(Protocol::Eobi),
+            Self::CmeMdp3 => Some(Protocol::CmeMdp3),
+            Self::None => None,
+        }
+    }
 }
 
 impl ReceivePath {
@@ -437,9 +462,17 @@ impl Exchange {
         if self.capture.max_files == 0 {
             return Err("capture.max_files must be at least 1".to_owned());
         }
-        if self.decoder == Decoder::Itch50 && self.protocol != Protocol::Moldudp64 {
-            return Err("decoder \"itch50\" needs protocol \"moldudp64\"".to_owned());
+        if self
+            .decoder
+            .protocol()
+            .is_some_and(|of| of != self.protocol)
+        {
+            return Err(format!(
+                "decoder {:?} does not read protocol {:?}",
+                self.decoder, self.protocol
+            ));
         }
+        self.book.ticks.iter().try_for_each(Tick::check)?;
         if self.decoder == Decoder::None && self.book.enabled {
             return Err("book.enabled needs a decoder".to_owned());
         }

@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from tickdeck.v1 import options_pb2 as tickdeck_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etickdeck/v1/book_service.proto\x12\x0btickdeck.v1\x1a\x19tickdeck/v1/options.proto\"8\n\x05Level\x12\r\n\x05price\x18\x01 \x01(\x03\x12\x10\n\x08quantity\x18\x02 \x01(\x04\x12\x0e\n\x06orders\x18\x03 \x01(\r\"\x99\x02\n\x0b\x42ookSummary\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x0e\n\x06orders\x18\x02 \x01(\x04\x12\x12\n\nbid_levels\x18\x03 \x01(\r\x12\x12\n\nask_levels\x18\x04 \x01(\r\x12$\n\x08\x62\x65st_bid\x18\x05 \x01(\x0b\x32\x12.tickdeck.v1.Level\x12$\n\x08\x62\x65st_ask\x18\x06 \x01(\x0b\x32\x12.tickdeck.v1.Level\x12\r\n\x05trust\x18\x07 \x01(\t\x12\x15\n\rsuspect_since\x18\x08 \x01(\x04\x12\x14\n\x0cqueue_sha256\x18\t \x01(\t\x12\x15\n\rsuspect_cause\x18\n \x01(\t\x12\x0f\n\x07\x63rossed\x18\x0b \x01(\x08\x12\x12\n\nstate_hash\x18\x0c \x01(\t\"4\n\x10ListBooksRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0e\n\x06hashes\x18\x02 \x01(\x08\"y\n\x11ListBooksResponse\x12\'\n\x05\x62ooks\x18\x01 \x03(\x0b\x32\x18.tickdeck.v1.BookSummary\x12\x12\n\ncursor_seq\x18\x02 \x01(\x04\x12\x10\n\x08messages\x18\x03 \x01(\x04\x12\x15\n\rnext_sequence\x18\x04 \x01(\x04\"C\n\x0fGetDepthRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0e\n\x06symbol\x18\x02 \x01(\t\x12\x0e\n\x06levels\x18\x03 \x01(\r\"\x95\x01\n\x10GetDepthResponse\x12)\n\x07summary\x18\x01 \x01(\x0b\x32\x18.tickdeck.v1.BookSummary\x12 \n\x04\x62ids\x18\x02 \x03(\x0b\x32\x12.tickdeck.v1.Level\x12 \n\x04\x61sks\x18\x03 \x03(\x0b\x32\x12.tickdeck.v1.Level\x12\x12\n\ncursor_seq\x18\x04 \x01(\x04\x32\xb2\x01\n\x0b\x42ookService\x12R\n\tListBooks\x12\x1d.tickdeck.v1.ListBooksRequest\x1a\x1e.tickdeck.v1.ListBooksResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12O\n\x08GetDepth\x12\x1c.tickdeck.v1.GetDepthRequest\x1a\x1d.tickdeck.v1.GetDepthResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etickdeck/v1/book_service.proto\x12\x0btickdeck.v1\x1a#google/longrunning/operations.proto\x1a\x19tickdeck/v1/options.proto\"8\n\x05Level\x12\r\n\x05price\x18\x01 \x01(\x03\x12\x10\n\x08quantity\x18\x02 \x01(\x04\x12\x0e\n\x06orders\x18\x03 \x01(\r\"\x94\x03\n\x0b\x42ookSummary\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x0e\n\x06orders\x18\x02 \x01(\x04\x12\x12\n\nbid_levels\x18\x03 \x01(\r\x12\x12\n\nask_levels\x18\x04 \x01(\r\x12$\n\x08\x62\x65st_bid\x18\x05 \x01(\x0b\x32\x12.tickdeck.v1.Level\x12$\n\x08\x62\x65st_ask\x18\x06 \x01(\x0b\x32\x12.tickdeck.v1.Level\x12\r\n\x05trust\x18\x07 \x01(\t\x12\x15\n\rsuspect_since\x18\x08 \x01(\x04\x12\x14\n\x0cqueue_sha256\x18\t \x01(\t\x12\x15\n\rsuspect_cause\x18\n \x01(\t\x12\x0f\n\x07\x63rossed\x18\x0b \x01(\x08\x12\x12\n\nstate_hash\x18\x0c \x01(\t\x12\x0c\n\x04tick\x18\r \x01(\x03\x12\x19\n\x0cspread_ticks\x18\x0e \x01(\x04H\x00\x88\x01\x01\x12\x0c\n\x04kind\x18\x0f \x01(\t\x12\x16\n\x0eprice_decimals\x18\x10 \x01(\r\x12\x19\n\x11quantity_decimals\x18\x11 \x01(\rB\x0f\n\r_spread_ticks\"4\n\x10ListBooksRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0e\n\x06hashes\x18\x02 \x01(\x08\"y\n\x11ListBooksResponse\x12\'\n\x05\x62ooks\x18\x01 \x03(\x0b\x32\x18.tickdeck.v1.BookSummary\x12\x12\n\ncursor_seq\x18\x02 \x01(\x04\x12\x10\n\x08messages\x18\x03 \x01(\x04\x12\x15\n\rnext_sequence\x18\x04 \x01(\x04\"Q\n\x0fGetDepthRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0e\n\x06symbol\x18\x02 \x01(\t\x12\x0e\n\x06levels\x18\x03 \x01(\r\x12\x0c\n\x04kind\x18\x04 \x01(\t\"\x95\x01\n\x10GetDepthResponse\x12)\n\x07summary\x18\x01 \x01(\x0b\x32\x18.tickdeck.v1.BookSummary\x12 \n\x04\x62ids\x18\x02 \x03(\x0b\x32\x12.tickdeck.v1.Level\x12 \n\x04\x61sks\x18\x03 \x03(\x0b\x32\x12.tickdeck.v1.Level\x12\x12\n\ncursor_seq\x18\x04 \x01(\x04\"5\n\x11\x43heckBooksRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0e\n\x06symbol\x18\x02 \x01(\t\")\n\tBookFault\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x85\x01\n\x12\x43heckBooksResponse\x12\r\n\x05\x62ooks\x18\x01 \x01(\x04\x12\x0e\n\x06orders\x18\x02 \x01(\x04\x12&\n\x06\x66\x61ults\x18\x03 \x03(\x0b\x32\x16.tickdeck.v1.BookFault\x12\x14\n\x0c\x66\x61ults_total\x18\x04 \x01(\x04\x12\x12\n\ncursor_seq\x18\x05 \x01(\x04\":\n\x12VerifyBooksRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\"G\n\x13VerifyBooksResponse\x12\x30\n\toperation\x18\x01 \x01(\x0b\x32\x1d.google.longrunning.Operation\"y\n\x14\x43heckpointDifference\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x12\n\ncursor_seq\x18\x02 \x01(\x04\x12\x15\n\rnext_sequence\x18\x03 \x01(\x04\x12\x15\n\rexpected_hash\x18\x04 \x01(\t\x12\x12\n\nfound_hash\x18\x05 \x01(\t\"\xda\x02\n\x11VerifyBooksReport\x12\x0f\n\x07records\x18\x01 \x01(\x04\x12\x10\n\x08messages\x18\x02 \x01(\x04\x12\x13\n\x0b\x63heckpoints\x18\x03 \x01(\x04\x12\r\n\x05\x65qual\x18\x04 \x01(\x04\x12\x11\n\tdifferent\x18\x05 \x01(\x04\x12\x16\n\x0enot_comparable\x18\x06 \x01(\x04\x12;\n\x10\x66irst_difference\x18\x07 \x01(\x0b\x32!.tickdeck.v1.CheckpointDifference\x12\x17\n\x0fsequence_errors\x18\x08 \x01(\x04\x12\x17\n\x0fmissing_records\x18\t \x01(\x04\x12\x19\n\x11malformed_records\x18\n \x01(\x04\x12\x15\n\rlost_messages\x18\x0b \x01(\x04\x12\x12\n\nstate_hash\x18\x0c \x01(\t\x12\x0f\n\x07problem\x18\r \x01(\t\x12\r\n\x05whole\x18\x0e \x01(\x08\":\n\x13VerifyBooksProgress\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x11\n\tdirectory\x18\x02 \x01(\t\"O\n\tBookPoint\x12\x12\n\x08sequence\x18\x01 \x01(\x04H\x00\x12\x11\n\x07time_ns\x18\x02 \x01(\x06H\x00\x12\x15\n\x0b\x64\x61y_time_ns\x18\x03 \x01(\x06H\x00\x42\x04\n\x02\x61t\"i\n\tBookPlace\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x12\n\nrecord_seq\x18\x02 \x01(\x04\x12\x0f\n\x07time_ns\x18\x03 \x01(\x06\x12\x13\n\x0b\x64\x61y_time_ns\x18\x04 \x01(\x06\x12\x10\n\x08messages\x18\x05 \x01(\x04\"h\n\x10GetBookAtRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0e\n\x06symbol\x18\x02 \x01(\t\x12\"\n\x02\x61t\x18\x03 \x01(\x0b\x32\x16.tickdeck.v1.BookPoint\x12\x0e\n\x06levels\x18\x04 \x01(\r\"\xa9\x01\n\x11GetBookAtResponse\x12)\n\x07summary\x18\x01 \x01(\x0b\x32\x18.tickdeck.v1.BookSummary\x12 \n\x04\x62ids\x18\x02 \x03(\x0b\x32\x12.tickdeck.v1.Level\x12 \n\x04\x61sks\x18\x03 \x03(\x0b\x32\x12.tickdeck.v1.Level\x12%\n\x05place\x18\x04 \x01(\x0b\x32\x16.tickdeck.v1.BookPlace\"\x99\x01\n\x0f\x44iffBookRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0e\n\x06symbol\x18\x02 \x01(\t\x12*\n\nfrom_point\x18\x03 \x01(\x0b\x32\x16.tickdeck.v1.BookPoint\x12(\n\x08to_point\x18\x04 \x01(\x0b\x32\x16.tickdeck.v1.BookPoint\x12\x0e\n\x06levels\x18\x05 \x01(\r\"q\n\x0bLevelChange\x12\x0c\n\x04side\x18\x01 \x01(\t\x12\r\n\x05price\x18\x02 \x01(\x03\x12\"\n\x06\x62\x65\x66ore\x18\x03 \x01(\x0b\x32\x12.tickdeck.v1.Level\x12!\n\x05\x61\x66ter\x18\x04 \x01(\x0b\x32\x12.tickdeck.v1.Level\"\xf0\x02\n\x10\x44iffBookResponse\x12*\n\nfrom_place\x18\x01 \x01(\x0b\x32\x16.tickdeck.v1.BookPlace\x12(\n\x08to_place\x18\x02 \x01(\x0b\x32\x16.tickdeck.v1.BookPlace\x12(\n\x06\x62\x65\x66ore\x18\x03 \x01(\x0b\x32\x18.tickdeck.v1.BookSummary\x12\'\n\x05\x61\x66ter\x18\x04 \x01(\x0b\x32\x18.tickdeck.v1.BookSummary\x12(\n\x06levels\x18\x05 \x03(\x0b\x32\x18.tickdeck.v1.LevelChange\x12\x14\n\x0clevels_added\x18\x06 \x01(\r\x12\x16\n\x0elevels_removed\x18\x07 \x01(\r\x12\x16\n\x0elevels_changed\x18\x08 \x01(\r\x12\x16\n\x0eorders_entered\x18\t \x01(\x04\x12\x13\n\x0borders_left\x18\n \x01(\x04\x12\x16\n\x0eorders_changed\x18\x0b \x01(\x04\x32\x8a\x04\n\x0b\x42ookService\x12R\n\tListBooks\x12\x1d.tickdeck.v1.ListBooksRequest\x1a\x1e.tickdeck.v1.ListBooksResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12O\n\x08GetDepth\x12\x1c.tickdeck.v1.GetDepthRequest\x1a\x1d.tickdeck.v1.GetDepthResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12U\n\nCheckBooks\x12\x1e.tickdeck.v1.CheckBooksRequest\x1a\x1f.tickdeck.v1.CheckBooksResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12Z\n\x0bVerifyBooks\x12\x1f.tickdeck.v1.VerifyBooksRequest\x1a .tickdeck.v1.VerifyBooksResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x12R\n\tGetBookAt\x12\x1d.tickdeck.v1.GetBookAtRequest\x1a\x1e.tickdeck.v1.GetBookAtResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12O\n\x08\x44iffBook\x12\x1c.tickdeck.v1.DiffBookRequest\x1a\x1d.tickdeck.v1.DiffBookResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,18 +37,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BOOKSERVICE'].methods_by_name['ListBooks']._serialized_options = b'\212\265\030\002\010\001'
   _globals['_BOOKSERVICE'].methods_by_name['GetDepth']._loaded_options = None
   _globals['_BOOKSERVICE'].methods_by_name['GetDepth']._serialized_options = b'\212\265\030\002\010\001'
-  _globals['_LEVEL']._serialized_start=74
-  _globals['_LEVEL']._serialized_end=130
-  _globals['_BOOKSUMMARY']._serialized_start=133
-  _globals['_BOOKSUMMARY']._serialized_end=414
-  _globals['_LISTBOOKSREQUEST']._serialized_start=416
-  _globals['_LISTBOOKSREQUEST']._serialized_end=468
-  _globals['_LISTBOOKSRESPONSE']._serialized_start=470
-  _globals['_LISTBOOKSRESPONSE']._serialized_end=591
-  _globals['_GETDEPTHREQUEST']._serialized_start=593
-  _globals['_GETDEPTHREQUEST']._serialized_end=660
-  _globals['_GETDEPTHRESPONSE']._serialized_start=663
-  _globals['_GETDEPTHRESPONSE']._serialized_end=812
-  _globals['_BOOKSERVICE']._serialized_start=815
-  _globals['_BOOKSERVICE']._serialized_end=993
+  _globals['_BOOKSERVICE'].methods_by_name['CheckBooks']._loaded_options = None
+  _globals['_BOOKSERVICE'].methods_by_name['CheckBooks']._serialized_options = b'\212\265\030\002\010\001'
+  _globals['_BOOKSERVICE'].methods_by_name['VerifyBooks']._loaded_options = None
+  _globals['_BOOKSERVICE'].methods_by_name['VerifyBooks']._serialized_options = b'\212\265\030\004\010\002\020\001'
+  _globals['_BOOKSERVICE'].methods_by_name['GetBookAt']._loaded_options = None
+  _globals['_BOOKSERVICE'].methods_by_name['GetBookAt']._serialized_options = b'\212\265\030\002\010\001'
+  _globals['_BOOKSERVICE'].methods_by_name['DiffBook']._loaded_options = None
+  _globals['_BOOKSERVICE'].methods_by_name['DiffBook']._serialized_options = b'\212\265\030\002\010\001'
+  _globals['_LEVEL']._serialized_start=111
+  _globals['_LEVEL']._serialized_end=167
+  _globals['_BOOKSUMMARY']._serialized_start=170
+  _globals['_BOOKSUMMARY']._serialized_end=574
+  _globals['_LISTBOOKSREQUEST']._serialized_start=576
+  _globals['_LISTBOOKSREQUEST']._serialized_end=628
+  _globals['_LISTBOOKSRESPONSE']._serialized_start=630
+  _globals['_LISTBOOKSRESPONSE']._serialized_end=751
+  _globals['_GETDEPTHREQUEST']._serialized_start=753
+  _globals['_GETDEPTHREQUEST']._serialized_end=834
+  _globals['_GETDEPTHRESPONSE']._serialized_start=837
+  _globals['_GETDEPTHRESPONSE']._serialized_end=986
+  _globals['_CHECKBOOKSREQUEST']._serialized_start=988
+  _globals['_CHECKBOOKSREQUEST']._serialized_end=1041
+  _globals['_BOOKFAULT']._serialized_start=1043
+  _globals['_BOOKFAULT']._serialized_end=1084
+  _globals['_CHECKBOOKSRESPONSE']._serialized_start=1087
+  _globals['_CHECKBOOKSRESPONSE']._serialized_end=1220
+  _globals['_VERIFYBOOKSREQUEST']._serialized_start=1222
+  _globals['_VERIFYBOOKSREQUEST']._serialized_end=1280
+  _globals['_VERIFYBOOKSRESPONSE']._serialized_start=1282
+  _globals['_VERIFYBOOKSRESPONSE']._serialized_end=1353
+  _globals['_CHECKPOINTDIFFERENCE']._serialized_start=1355
+  _globals['_CHECKPOINTDIFFERENCE']._serialized_end=1476
+  _globals['_VERIFYBOOKSREPORT']._serialized_start=1479
+  _globals['_VERIFYBOOKSREPORT']._serialized_end=1825
+  _globals['_VERIFYBOOKSPROGRESS']._serialized_start=1827
+  _globals['_VERIFYBOOKSPROGRESS']._serialized_end=1885
+  _globals['_BOOKPOINT']._serialized_start=1887
+  _globals['_BOOKPOINT']._serialized_end=1966
+  _globals['_BOOKPLACE']._serialized_start=1968
+  _globals['_BOOKPLACE']._serialized_end=2073
+  _globals['_GETBOOKATREQUEST']._serialized_start=2075
+  _globals['_GETBOOKATREQUEST']._serialized_end=2179
+  _globals['_GETBOOKATRESPONSE']._serialized_start=2182
+  _globals['_GETBOOKATRESPONSE']._serialized_end=2351
+  _globals['_DIFFBOOKREQUEST']._serialized_start=2354
+  _globals['_DIFFBOOKREQUEST']._serialized_end=2507
+  _globals['_LEVELCHANGE']._serialized_start=2509
+  _globals['_LEVELCHANGE']._serialized_end=2622
+  _globals['_DIFFBOOKRESPONSE']._serialized_start=2625
+  _globals['_DIFFBOOKRESPONSE']._serialized_end=2993
+  _globals['_BOOKSERVICE']._serialized_start=2996
+  _globals['_BOOKSERVICE']._serialized_end=3518
 # @@protoc_insertion_point(module_scope)

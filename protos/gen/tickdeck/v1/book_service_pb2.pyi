@@ -4,6 +4,7 @@ isort:skip_file
 Order books."""
 
 from collections import abc as _abc
+from google.longrunning import operations_pb2 as _operations_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
@@ -28,8 +29,11 @@ class Level(_message.Message):
     QUANTITY_FIELD_NUMBER: _builtins.int
     ORDERS_FIELD_NUMBER: _builtins.int
     price: _builtins.int
-    """Integer of the venue's own scale; ITCH 5.0 has four decimals."""
+    """Integer of the venue's own scale: price_decimals of the book. ITCH 5.0 has four decimals,
+    EOBI eight, CME seven or nine.
+    """
     quantity: _builtins.int
+    """Integer with quantity_decimals of the book; EOBI 14.1 has four, the others none."""
     orders: _builtins.int
     def __init__(
         self,
@@ -64,6 +68,11 @@ class BookSummary(_message.Message):
     SUSPECT_CAUSE_FIELD_NUMBER: _builtins.int
     CROSSED_FIELD_NUMBER: _builtins.int
     STATE_HASH_FIELD_NUMBER: _builtins.int
+    TICK_FIELD_NUMBER: _builtins.int
+    SPREAD_TICKS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PRICE_DECIMALS_FIELD_NUMBER: _builtins.int
+    QUANTITY_DECIMALS_FIELD_NUMBER: _builtins.int
     symbol: _builtins.str
     orders: _builtins.int
     bid_levels: _builtins.int
@@ -80,6 +89,18 @@ class BookSummary(_message.Message):
     """True when the best bid is not below the best ask."""
     state_hash: _builtins.str
     """Hash of the set of orders; empty unless asked for."""
+    tick: _builtins.int
+    """Step between two prices at the touch, in the venue's own scale; 0 when it is not known."""
+    spread_ticks: _builtins.int
+    """Ticks between best bid and best ask; absent when the tick is not known, a side is empty, the
+    book is crossed, or a price is off the tick.
+    """
+    kind: _builtins.str
+    """"order", or "price" for a book whose venue tells levels, not orders (CME has both)."""
+    price_decimals: _builtins.int
+    """A price of 1 is 10 to the minus this."""
+    quantity_decimals: _builtins.int
+    """A quantity of 1 is 10 to the minus this."""
     @_builtins.property
     def best_bid(self) -> Global___Level: ...
     @_builtins.property
@@ -99,12 +120,19 @@ class BookSummary(_message.Message):
         suspect_cause: _builtins.str = ...,
         crossed: _builtins.bool = ...,
         state_hash: _builtins.str = ...,
+        tick: _builtins.int = ...,
+        spread_ticks: _builtins.int | None = ...,
+        kind: _builtins.str = ...,
+        price_decimals: _builtins.int = ...,
+        quantity_decimals: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["best_ask", b"best_ask", "best_bid", b"best_bid"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_spread_ticks", b"_spread_ticks", "best_ask", b"best_ask", "best_bid", b"best_bid", "spread_ticks", b"spread_ticks"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_levels", b"ask_levels", "best_ask", b"best_ask", "best_bid", b"best_bid", "bid_levels", b"bid_levels", "crossed", b"crossed", "orders", b"orders", "queue_sha256", b"queue_sha256", "state_hash", b"state_hash", "suspect_cause", b"suspect_cause", "suspect_since", b"suspect_since", "symbol", b"symbol", "trust", b"trust"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_spread_ticks", b"_spread_ticks", "ask_levels", b"ask_levels", "best_ask", b"best_ask", "best_bid", b"best_bid", "bid_levels", b"bid_levels", "crossed", b"crossed", "kind", b"kind", "orders", b"orders", "price_decimals", b"price_decimals", "quantity_decimals", b"quantity_decimals", "queue_sha256", b"queue_sha256", "spread_ticks", b"spread_ticks", "state_hash", b"state_hash", "suspect_cause", b"suspect_cause", "suspect_since", b"suspect_since", "symbol", b"symbol", "tick", b"tick", "trust", b"trust"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__spread_ticks: _TypeAlias = _typing.Literal["spread_ticks"]  # noqa: Y015
+    _WhichOneofArgType__spread_ticks: _TypeAlias = _typing.Literal["_spread_ticks", b"_spread_ticks"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__spread_ticks) -> _WhichOneofReturnType__spread_ticks | None: ...
 
 Global___BookSummary: _TypeAlias = BookSummary  # noqa: Y015
 
@@ -171,20 +199,26 @@ class GetDepthRequest(_message.Message):
     EXCHANGE_FIELD_NUMBER: _builtins.int
     SYMBOL_FIELD_NUMBER: _builtins.int
     LEVELS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     exchange: _builtins.str
     symbol: _builtins.str
     levels: _builtins.int
     """10 when absent; at most 1000."""
+    kind: _builtins.str
+    """"order", "price", or "implied" for the levels implied by other instruments; empty: by order
+    where there is such a book, else by price.
+    """
     def __init__(
         self,
         *,
         exchange: _builtins.str = ...,
         symbol: _builtins.str = ...,
         levels: _builtins.int = ...,
+        kind: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchange", b"exchange", "levels", b"levels", "symbol", b"symbol"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchange", b"exchange", "kind", b"kind", "levels", b"levels", "symbol", b"symbol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -220,3 +254,530 @@ class GetDepthResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetDepthResponse: _TypeAlias = GetDepthResponse  # noqa: Y015
+
+@_typing.final
+class CheckBooksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXCHANGE_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    exchange: _builtins.str
+    """exchanges/{exchange}"""
+    symbol: _builtins.str
+    """One book; all when it is empty."""
+    def __init__(
+        self,
+        *,
+        exchange: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchange", b"exchange", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckBooksRequest: _TypeAlias = CheckBooksRequest  # noqa: Y015
+
+@_typing.final
+class BookFault(_message.Message):
+    """BookFault is a rule that a book breaks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    symbol: _builtins.str
+    """Empty when it is none of a single book."""
+    text: _builtins.str
+    def __init__(
+        self,
+        *,
+        symbol: _builtins.str = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["symbol", b"symbol", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BookFault: _TypeAlias = BookFault  # noqa: Y015
+
+@_typing.final
+class CheckBooksResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOKS_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
+    FAULTS_FIELD_NUMBER: _builtins.int
+    FAULTS_TOTAL_FIELD_NUMBER: _builtins.int
+    CURSOR_SEQ_FIELD_NUMBER: _builtins.int
+    books: _builtins.int
+    """Books and resting orders that were checked."""
+    orders: _builtins.int
+    faults_total: _builtins.int
+    """How many there are in all."""
+    cursor_seq: _builtins.int
+    """Last journal sequence applied when the check ended."""
+    @_builtins.property
+    def faults(self) -> _containers.RepeatedCompositeFieldContainer[Global___BookFault]:
+        """The first ones; empty when all is consistent."""
+
+    def __init__(
+        self,
+        *,
+        books: _builtins.int = ...,
+        orders: _builtins.int = ...,
+        faults: _abc.Iterable[Global___BookFault] | None = ...,
+        faults_total: _builtins.int = ...,
+        cursor_seq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["books", b"books", "cursor_seq", b"cursor_seq", "faults", b"faults", "faults_total", b"faults_total", "orders", b"orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckBooksResponse: _TypeAlias = CheckBooksResponse  # noqa: Y015
+
+@_typing.final
+class VerifyBooksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    EXCHANGE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    exchange: _builtins.str
+    """exchanges/{exchange}"""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        exchange: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchange", b"exchange", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyBooksRequest: _TypeAlias = VerifyBooksRequest  # noqa: Y015
+
+@_typing.final
+class VerifyBooksResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def operation(self) -> _operations_pb2.Operation: ...
+    def __init__(
+        self,
+        *,
+        operation: _operations_pb2.Operation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyBooksResponse: _TypeAlias = VerifyBooksResponse  # noqa: Y015
+
+@_typing.final
+class CheckpointDifference(_message.Message):
+    """CheckpointDifference is a checkpoint that the replayed books do not meet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQ_FIELD_NUMBER: _builtins.int
+    CURSOR_SEQ_FIELD_NUMBER: _builtins.int
+    NEXT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    EXPECTED_HASH_FIELD_NUMBER: _builtins.int
+    FOUND_HASH_FIELD_NUMBER: _builtins.int
+    seq: _builtins.int
+    """Record of the checkpoint, and the first record that is not in it."""
+    cursor_seq: _builtins.int
+    next_sequence: _builtins.int
+    """Next venue sequence at that place."""
+    expected_hash: _builtins.str
+    """Hashes of all books, sixteen hexadecimal digits."""
+    found_hash: _builtins.str
+    def __init__(
+        self,
+        *,
+        seq: _builtins.int = ...,
+        cursor_seq: _builtins.int = ...,
+        next_sequence: _builtins.int = ...,
+        expected_hash: _builtins.str = ...,
+        found_hash: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor_seq", b"cursor_seq", "expected_hash", b"expected_hash", "found_hash", b"found_hash", "next_sequence", b"next_sequence", "seq", b"seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckpointDifference: _TypeAlias = CheckpointDifference  # noqa: Y015
+
+@_typing.final
+class VerifyBooksReport(_message.Message):
+    """VerifyBooksReport is the result of a replay against the checkpoints of a journal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    CHECKPOINTS_FIELD_NUMBER: _builtins.int
+    EQUAL_FIELD_NUMBER: _builtins.int
+    DIFFERENT_FIELD_NUMBER: _builtins.int
+    NOT_COMPARABLE_FIELD_NUMBER: _builtins.int
+    FIRST_DIFFERENCE_FIELD_NUMBER: _builtins.int
+    SEQUENCE_ERRORS_FIELD_NUMBER: _builtins.int
+    MISSING_RECORDS_FIELD_NUMBER: _builtins.int
+    MALFORMED_RECORDS_FIELD_NUMBER: _builtins.int
+    LOST_MESSAGES_FIELD_NUMBER: _builtins.int
+    STATE_HASH_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    WHOLE_FIELD_NUMBER: _builtins.int
+    records: _builtins.int
+    messages: _builtins.int
+    checkpoints: _builtins.int
+    """Checkpoints in the journal, by what came of them."""
+    equal: _builtins.int
+    different: _builtins.int
+    not_comparable: _builtins.int
+    """Books that were suspect when it was taken, or that lack records here."""
+    sequence_errors: _builtins.int
+    """Messages that came twice or are missing without an explanation."""
+    missing_records: _builtins.int
+    malformed_records: _builtins.int
+    lost_messages: _builtins.int
+    """Messages that the journal declares lost."""
+    state_hash: _builtins.str
+    """Hash of all books at the end."""
+    problem: _builtins.str
+    """Why the replay ended early; empty when it did not."""
+    whole: _builtins.bool
+    """True when every checkpoint is equal and nothing is missing or broken."""
+    @_builtins.property
+    def first_difference(self) -> Global___CheckpointDifference:
+        """Absent when there is none."""
+
+    def __init__(
+        self,
+        *,
+        records: _builtins.int = ...,
+        messages: _builtins.int = ...,
+        checkpoints: _builtins.int = ...,
+        equal: _builtins.int = ...,
+        different: _builtins.int = ...,
+        not_comparable: _builtins.int = ...,
+        first_difference: Global___CheckpointDifference | None = ...,
+        sequence_errors: _builtins.int = ...,
+        missing_records: _builtins.int = ...,
+        malformed_records: _builtins.int = ...,
+        lost_messages: _builtins.int = ...,
+        state_hash: _builtins.str = ...,
+        problem: _builtins.str = ...,
+        whole: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_difference", b"first_difference"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoints", b"checkpoints", "different", b"different", "equal", b"equal", "first_difference", b"first_difference", "lost_messages", b"lost_messages", "malformed_records", b"malformed_records", "messages", b"messages", "missing_records", b"missing_records", "not_comparable", b"not_comparable", "problem", b"problem", "records", b"records", "sequence_errors", b"sequence_errors", "state_hash", b"state_hash", "whole", b"whole"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyBooksReport: _TypeAlias = VerifyBooksReport  # noqa: Y015
+
+@_typing.final
+class VerifyBooksProgress(_message.Message):
+    """VerifyBooksProgress is the metadata of such an operation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXCHANGE_FIELD_NUMBER: _builtins.int
+    DIRECTORY_FIELD_NUMBER: _builtins.int
+    exchange: _builtins.str
+    """exchanges/{exchange}"""
+    directory: _builtins.str
+    def __init__(
+        self,
+        *,
+        exchange: _builtins.str = ...,
+        directory: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory", b"directory", "exchange", b"exchange"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyBooksProgress: _TypeAlias = VerifyBooksProgress  # noqa: Y015
+
+@_typing.final
+class BookPoint(_message.Message):
+    """BookPoint is a point of an exchange's journal: the state after the last message at or before it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    TIME_NS_FIELD_NUMBER: _builtins.int
+    DAY_TIME_NS_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Venue sequence in the newest session."""
+    time_ns: _builtins.int
+    """Receive time, UTC ns."""
+    day_time_ns: _builtins.int
+    """Time of the venue's day, ns since its midnight, in the newest session; ITCH 5.0 only."""
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        time_ns: _builtins.int = ...,
+        day_time_ns: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "day_time_ns", b"day_time_ns", "sequence", b"sequence", "time_ns", b"time_ns"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "day_time_ns", b"day_time_ns", "sequence", b"sequence", "time_ns", b"time_ns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_at: _TypeAlias = _typing.Literal["sequence", "time_ns", "day_time_ns"]  # noqa: Y015
+    _WhichOneofArgType_at: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_at) -> _WhichOneofReturnType_at | None: ...
+
+Global___BookPoint: _TypeAlias = BookPoint  # noqa: Y015
+
+@_typing.final
+class BookPlace(_message.Message):
+    """BookPlace is where in the journal an answer really stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    RECORD_SEQ_FIELD_NUMBER: _builtins.int
+    TIME_NS_FIELD_NUMBER: _builtins.int
+    DAY_TIME_NS_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Venue sequence of the last message applied; 0 when none was."""
+    record_seq: _builtins.int
+    """Journal sequence of its record."""
+    time_ns: _builtins.int
+    """Receive time of its record, UTC ns."""
+    day_time_ns: _builtins.int
+    """The venue's time in the message, ns since its midnight; 0 when it carries none."""
+    messages: _builtins.int
+    """Messages applied from the beginning of the journal."""
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        record_seq: _builtins.int = ...,
+        time_ns: _builtins.int = ...,
+        day_time_ns: _builtins.int = ...,
+        messages: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day_time_ns", b"day_time_ns", "messages", b"messages", "record_seq", b"record_seq", "sequence", b"sequence", "time_ns", b"time_ns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BookPlace: _TypeAlias = BookPlace  # noqa: Y015
+
+@_typing.final
+class GetBookAtRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXCHANGE_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
+    exchange: _builtins.str
+    """exchanges/{exchange}"""
+    symbol: _builtins.str
+    levels: _builtins.int
+    """10 when absent; at most 1000."""
+    @_builtins.property
+    def at(self) -> Global___BookPoint: ...
+    def __init__(
+        self,
+        *,
+        exchange: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+        at: Global___BookPoint | None = ...,
+        levels: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "exchange", b"exchange", "levels", b"levels", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBookAtRequest: _TypeAlias = GetBookAtRequest  # noqa: Y015
+
+@_typing.final
+class GetBookAtResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    BIDS_FIELD_NUMBER: _builtins.int
+    ASKS_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def summary(self) -> Global___BookSummary:
+        """With state_hash."""
+
+    @_builtins.property
+    def bids(self) -> _containers.RepeatedCompositeFieldContainer[Global___Level]: ...
+    @_builtins.property
+    def asks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Level]: ...
+    @_builtins.property
+    def place(self) -> Global___BookPlace: ...
+    def __init__(
+        self,
+        *,
+        summary: Global___BookSummary | None = ...,
+        bids: _abc.Iterable[Global___Level] | None = ...,
+        asks: _abc.Iterable[Global___Level] | None = ...,
+        place: Global___BookPlace | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["place", b"place", "summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asks", b"asks", "bids", b"bids", "place", b"place", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBookAtResponse: _TypeAlias = GetBookAtResponse  # noqa: Y015
+
+@_typing.final
+class DiffBookRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXCHANGE_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    FROM_POINT_FIELD_NUMBER: _builtins.int
+    TO_POINT_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
+    exchange: _builtins.str
+    """exchanges/{exchange}"""
+    symbol: _builtins.str
+    levels: _builtins.int
+    """Changed levels told of each side; 10 when absent, at most 1000."""
+    @_builtins.property
+    def from_point(self) -> Global___BookPoint: ...
+    @_builtins.property
+    def to_point(self) -> Global___BookPoint: ...
+    def __init__(
+        self,
+        *,
+        exchange: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+        from_point: Global___BookPoint | None = ...,
+        to_point: Global___BookPoint | None = ...,
+        levels: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from_point", b"from_point", "to_point", b"to_point"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchange", b"exchange", "from_point", b"from_point", "levels", b"levels", "symbol", b"symbol", "to_point", b"to_point"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffBookRequest: _TypeAlias = DiffBookRequest  # noqa: Y015
+
+@_typing.final
+class LevelChange(_message.Message):
+    """LevelChange is a price whose quantity or orders differ."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIDE_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    side: _builtins.str
+    """"bid" or "ask" """
+    price: _builtins.int
+    @_builtins.property
+    def before(self) -> Global___Level:
+        """Absent when the level was added."""
+
+    @_builtins.property
+    def after(self) -> Global___Level:
+        """Absent when it was removed."""
+
+    def __init__(
+        self,
+        *,
+        side: _builtins.str = ...,
+        price: _builtins.int = ...,
+        before: Global___Level | None = ...,
+        after: Global___Level | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "price", b"price", "side", b"side"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LevelChange: _TypeAlias = LevelChange  # noqa: Y015
+
+@_typing.final
+class DiffBookResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_PLACE_FIELD_NUMBER: _builtins.int
+    TO_PLACE_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
+    LEVELS_ADDED_FIELD_NUMBER: _builtins.int
+    LEVELS_REMOVED_FIELD_NUMBER: _builtins.int
+    LEVELS_CHANGED_FIELD_NUMBER: _builtins.int
+    ORDERS_ENTERED_FIELD_NUMBER: _builtins.int
+    ORDERS_LEFT_FIELD_NUMBER: _builtins.int
+    ORDERS_CHANGED_FIELD_NUMBER: _builtins.int
+    levels_added: _builtins.int
+    """These counts are of all levels and orders."""
+    levels_removed: _builtins.int
+    levels_changed: _builtins.int
+    orders_entered: _builtins.int
+    orders_left: _builtins.int
+    orders_changed: _builtins.int
+    """Another price or quantity under the same reference."""
+    @_builtins.property
+    def from_place(self) -> Global___BookPlace: ...
+    @_builtins.property
+    def to_place(self) -> Global___BookPlace: ...
+    @_builtins.property
+    def before(self) -> Global___BookSummary:
+        """The book at each point; absent when there was none then."""
+
+    @_builtins.property
+    def after(self) -> Global___BookSummary: ...
+    @_builtins.property
+    def levels(self) -> _containers.RepeatedCompositeFieldContainer[Global___LevelChange]:
+        """Nearest the touch first, bids before asks."""
+
+    def __init__(
+        self,
+        *,
+        from_place: Global___BookPlace | None = ...,
+        to_place: Global___BookPlace | None = ...,
+        before: Global___BookSummary | None = ...,
+        after: Global___BookSummary | None = ...,
+        levels: _abc.Iterable[Global___LevelChange] | None = ...,
+        levels_added: _builtins.int = ...,
+        levels_removed: _builtins.int = ...,
+        levels_changed: _builtins.int = ...,
+        orders_entered: _builtins.int = ...,
+        orders_left: _builtins.int = ...,
+        orders_changed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "from_place", b"from_place", "to_place", b"to_place"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "from_place", b"from_place", "levels", b"levels", "levels_added", b"levels_added", "levels_changed", b"levels_changed", "levels_removed", b"levels_removed", "orders_changed", b"orders_changed", "orders_entered", b"orders_entered", "orders_left", b"orders_left", "to_place", b"to_place"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffBookResponse: _TypeAlias = DiffBookResponse  # noqa: Y015

@@ -45,6 +45,26 @@ class BookServiceStub:
                 request_serializer=tickdeck_dot_v1_dot_book__service__pb2.GetDepthRequest.SerializeToString,
                 response_deserializer=tickdeck_dot_v1_dot_book__service__pb2.GetDepthResponse.FromString,
                 _registered_method=True)
+        self.CheckBooks = channel.unary_unary(
+                '/tickdeck.v1.BookService/CheckBooks',
+                request_serializer=tickdeck_dot_v1_dot_book__service__pb2.CheckBooksRequest.SerializeToString,
+                response_deserializer=tickdeck_dot_v1_dot_book__service__pb2.CheckBooksResponse.FromString,
+                _registered_method=True)
+        self.VerifyBooks = channel.unary_unary(
+                '/tickdeck.v1.BookService/VerifyBooks',
+                request_serializer=tickdeck_dot_v1_dot_book__service__pb2.VerifyBooksRequest.SerializeToString,
+                response_deserializer=tickdeck_dot_v1_dot_book__service__pb2.VerifyBooksResponse.FromString,
+                _registered_method=True)
+        self.GetBookAt = channel.unary_unary(
+                '/tickdeck.v1.BookService/GetBookAt',
+                request_serializer=tickdeck_dot_v1_dot_book__service__pb2.GetBookAtRequest.SerializeToString,
+                response_deserializer=tickdeck_dot_v1_dot_book__service__pb2.GetBookAtResponse.FromString,
+                _registered_method=True)
+        self.DiffBook = channel.unary_unary(
+                '/tickdeck.v1.BookService/DiffBook',
+                request_serializer=tickdeck_dot_v1_dot_book__service__pb2.DiffBookRequest.SerializeToString,
+                response_deserializer=tickdeck_dot_v1_dot_book__service__pb2.DiffBookResponse.FromString,
+                _registered_method=True)
 
 
 class BookServiceServicer:
@@ -65,6 +85,36 @@ class BookServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckBooks(self, request, context):
+        """CheckBooks has the worker check its books against their own rules, between two batches of
+        messages: indexes, queues, sums, and that no book is crossed whose venue does not allow it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyBooks(self, request, context):
+        """VerifyBooks replays the journal and compares every checkpoint in it; the operation's response
+        is VerifyBooksReport.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBookAt(self, request, context):
+        """GetBookAt returns one book as it was at a point of the journal.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiffBook(self, request, context):
+        """DiffBook returns what changed in one book between two points of the journal.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BookServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +127,26 @@ def add_BookServiceServicer_to_server(servicer, server):
                     servicer.GetDepth,
                     request_deserializer=tickdeck_dot_v1_dot_book__service__pb2.GetDepthRequest.FromString,
                     response_serializer=tickdeck_dot_v1_dot_book__service__pb2.GetDepthResponse.SerializeToString,
+            ),
+            'CheckBooks': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckBooks,
+                    request_deserializer=tickdeck_dot_v1_dot_book__service__pb2.CheckBooksRequest.FromString,
+                    response_serializer=tickdeck_dot_v1_dot_book__service__pb2.CheckBooksResponse.SerializeToString,
+            ),
+            'VerifyBooks': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyBooks,
+                    request_deserializer=tickdeck_dot_v1_dot_book__service__pb2.VerifyBooksRequest.FromString,
+                    response_serializer=tickdeck_dot_v1_dot_book__service__pb2.VerifyBooksResponse.SerializeToString,
+            ),
+            'GetBookAt': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBookAt,
+                    request_deserializer=tickdeck_dot_v1_dot_book__service__pb2.GetBookAtRequest.FromString,
+                    response_serializer=tickdeck_dot_v1_dot_book__service__pb2.GetBookAtResponse.SerializeToString,
+            ),
+            'DiffBook': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffBook,
+                    request_deserializer=tickdeck_dot_v1_dot_book__service__pb2.DiffBookRequest.FromString,
+                    response_serializer=tickdeck_dot_v1_dot_book__service__pb2.DiffBookResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +204,114 @@ class BookService:
             '/tickdeck.v1.BookService/GetDepth',
             tickdeck_dot_v1_dot_book__service__pb2.GetDepthRequest.SerializeToString,
             tickdeck_dot_v1_dot_book__service__pb2.GetDepthResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckBooks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickdeck.v1.BookService/CheckBooks',
+            tickdeck_dot_v1_dot_book__service__pb2.CheckBooksRequest.SerializeToString,
+            tickdeck_dot_v1_dot_book__service__pb2.CheckBooksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyBooks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickdeck.v1.BookService/VerifyBooks',
+            tickdeck_dot_v1_dot_book__service__pb2.VerifyBooksRequest.SerializeToString,
+            tickdeck_dot_v1_dot_book__service__pb2.VerifyBooksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBookAt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickdeck.v1.BookService/GetBookAt',
+            tickdeck_dot_v1_dot_book__service__pb2.GetBookAtRequest.SerializeToString,
+            tickdeck_dot_v1_dot_book__service__pb2.GetBookAtResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffBook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickdeck.v1.BookService/DiffBook',
+            tickdeck_dot_v1_dot_book__service__pb2.DiffBookRequest.SerializeToString,
+            tickdeck_dot_v1_dot_book__service__pb2.DiffBookResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,18 @@ class BookServiceStub:
     """ListBooks returns a summary of every book of an exchange."""
     GetDepth: _grpc.UnaryUnaryMultiCallable[_book_service_pb2.GetDepthRequest, _book_service_pb2.GetDepthResponse]
     """GetDepth returns the top levels of one book."""
+    CheckBooks: _grpc.UnaryUnaryMultiCallable[_book_service_pb2.CheckBooksRequest, _book_service_pb2.CheckBooksResponse]
+    """CheckBooks has the worker check its books against their own rules, between two batches of
+    messages: indexes, queues, sums, and that no book is crossed whose venue does not allow it.
+    """
+    VerifyBooks: _grpc.UnaryUnaryMultiCallable[_book_service_pb2.VerifyBooksRequest, _book_service_pb2.VerifyBooksResponse]
+    """VerifyBooks replays the journal and compares every checkpoint in it; the operation's response
+    is VerifyBooksReport.
+    """
+    GetBookAt: _grpc.UnaryUnaryMultiCallable[_book_service_pb2.GetBookAtRequest, _book_service_pb2.GetBookAtResponse]
+    """GetBookAt returns one book as it was at a point of the journal."""
+    DiffBook: _grpc.UnaryUnaryMultiCallable[_book_service_pb2.DiffBookRequest, _book_service_pb2.DiffBookResponse]
+    """DiffBook returns what changed in one book between two points of the journal."""
 
 @_typing.type_check_only
 class BookServiceAsyncStub(BookServiceStub):
@@ -47,6 +59,18 @@ class BookServiceAsyncStub(BookServiceStub):
     """ListBooks returns a summary of every book of an exchange."""
     GetDepth: _aio.UnaryUnaryMultiCallable[_book_service_pb2.GetDepthRequest, _book_service_pb2.GetDepthResponse]  # type: ignore[assignment]
     """GetDepth returns the top levels of one book."""
+    CheckBooks: _aio.UnaryUnaryMultiCallable[_book_service_pb2.CheckBooksRequest, _book_service_pb2.CheckBooksResponse]  # type: ignore[assignment]
+    """CheckBooks has the worker check its books against their own rules, between two batches of
+    messages: indexes, queues, sums, and that no book is crossed whose venue does not allow it.
+    """
+    VerifyBooks: _aio.UnaryUnaryMultiCallable[_book_service_pb2.VerifyBooksRequest, _book_service_pb2.VerifyBooksResponse]  # type: ignore[assignment]
+    """VerifyBooks replays the journal and compares every checkpoint in it; the operation's response
+    is VerifyBooksReport.
+    """
+    GetBookAt: _aio.UnaryUnaryMultiCallable[_book_service_pb2.GetBookAtRequest, _book_service_pb2.GetBookAtResponse]  # type: ignore[assignment]
+    """GetBookAt returns one book as it was at a point of the journal."""
+    DiffBook: _aio.UnaryUnaryMultiCallable[_book_service_pb2.DiffBookRequest, _book_service_pb2.DiffBookResponse]  # type: ignore[assignment]
+    """DiffBook returns what changed in one book between two points of the journal."""
 
 class BookServiceServicer(metaclass=_abc_1.ABCMeta):
     """BookService answers from the book workers."""
@@ -66,5 +90,41 @@ class BookServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_book_service_pb2.GetDepthResponse, _abc.Awaitable[_book_service_pb2.GetDepthResponse]]:
         """GetDepth returns the top levels of one book."""
+
+    @_abc_1.abstractmethod
+    def CheckBooks(
+        self,
+        request: _book_service_pb2.CheckBooksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_book_service_pb2.CheckBooksResponse, _abc.Awaitable[_book_service_pb2.CheckBooksResponse]]:
+        """CheckBooks has the worker check its books against their own rules, between two batches of
+        messages: indexes, queues, sums, and that no book is crossed whose venue does not allow it.
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyBooks(
+        self,
+        request: _book_service_pb2.VerifyBooksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_book_service_pb2.VerifyBooksResponse, _abc.Awaitable[_book_service_pb2.VerifyBooksResponse]]:
+        """VerifyBooks replays the journal and compares every checkpoint in it; the operation's response
+        is VerifyBooksReport.
+        """
+
+    @_abc_1.abstractmethod
+    def GetBookAt(
+        self,
+        request: _book_service_pb2.GetBookAtRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_book_service_pb2.GetBookAtResponse, _abc.Awaitable[_book_service_pb2.GetBookAtResponse]]:
+        """GetBookAt returns one book as it was at a point of the journal."""
+
+    @_abc_1.abstractmethod
+    def DiffBook(
+        self,
+        request: _book_service_pb2.DiffBookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_book_service_pb2.DiffBookResponse, _abc.Awaitable[_book_service_pb2.DiffBookResponse]]:
+        """DiffBook returns what changed in one book between two points of the journal."""
 
 def add_BookServiceServicer_to_server(servicer: BookServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

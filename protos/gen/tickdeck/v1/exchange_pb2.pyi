@@ -143,7 +143,7 @@ class ExchangeSpec(_message.Message):
     protocol: _builtins.str
     """Wire protocol of the lines: "moldudp64", "cme_mdp3" or "eobi"."""
     decoder: _builtins.str
-    """Message decoder: "itch50", or "none" for no books."""
+    """Message decoder: "itch50", "eobi" or "cme_mdp3", or "none" for no books."""
     request_address: _builtins.str
     """"host:port" of the re-request server; empty when there is none."""
     toml: _builtins.str

@@ -22,6 +22,16 @@ impl<'a> Fields<'a> {
         Ok(*field)
     }
 
+    /// The next `count` bytes.
+    pub(super) fn slice(&mut self, count: usize) -> Result<&'a [u8], SnapshotError> {
+        let rest = self.bytes.get(self.offset..).unwrap_or_default();
+        let slice = rest
+            .get(..count)
+            .ok_or_else(|| self.invalid("the content ends early"))?;
+        self.offset += count;
+        Ok(slice)
+    }
+
     pub(super) fn skip(&mut self, count: usize) -> Result<(), SnapshotError> {
         for _ in 0..count {
             self.u8()?;

@@ -1,7 +1,7 @@
 //! Any sequence of events leaves the same orders, queues and counts as the slow book.
 
 use crate::common::messages::{Event, event};
-use crate::common::slow::SlowBooks;
+use crate::common::slow::{self, SlowBooks};
 use proptest::prelude::*;
 use tickdeck_book::{Books, BooksConfig, Fault, LevelView, OrderView, Side};
 
@@ -10,6 +10,7 @@ const TINY: BooksConfig = BooksConfig {
     initial_orders: 1,
     max_orders: 1 << 20,
     levels_per_side: 1,
+    ..BooksConfig::ITCH50
 };
 
 proptest! {
@@ -49,6 +50,26 @@ proptest! {
         prop_assert_eq!(one.queue_sha256() == other.queue_sha256(), same_queues);
     }
 
+    /// The channel's hash ignores the way to the orders, notices an order that moved to another
+    /// book, and is that of the orders however the pool has them.
+    #[test]
+    fn channel_hash_ignores_the_way(
+        places in prop::collection::vec((1..4_u16, 90..110_u32), 1..40),
+        moved in any::<prop::sample::Index>(),
+    ) {
+        let orders: Vec<(u64, (u16, u32))> = (1..).zip(places).collect();
+        let books = spread(orders.iter().copied());
+        let backwards = spread([(777, (1, 95))].into_iter().chain(orders.iter().rev().copied()));
+        prop_assert_ne!(books.channel_hash(), backwards.channel_hash());
+        let mut backwards = backwards;
+        backwards.apply(99, &Event::Delete { reference: 777 }.encode());
+        prop_assert_eq!(books.channel_hash(), backwards.channel_hash());
+        let mut elsewhere = orders.clone();
+        let place = &mut elsewhere[moved.index(orders.len())].1.0;
+        *place = *place % 3 + 1;
+        prop_assert_ne!(books.channel_hash(), spread(elsewhere.into_iter()).channel_hash());
+    }
+
     /// No bytes make the books panic or break an invariant, whatever message they claim to be.
     #[test]
     fn any_bytes_are_survived(
@@ -63,18 +84,17 @@ proptest! {
     }
 }
 
-fn compare(books: &Books, slow: &SlowBooks) -> Result<(), TestCaseError> {
-    let mut total = 0;
-    for locate in 1..4 {
+/// Every queue, level, count, sum and hash of the books is what the slow orders give.
+pub(crate) fn compare(books: &Books, slow: &SlowBooks) -> Result<(), TestCaseError> {
+    for locate in slow.locates() {
+        prop_assert!(books.by_instrument(i64::from(locate)).is_some());
+    }
+    for view in books.iter() {
+        let locate = u16::try_from(view.instrument()).expect("a locate code");
+        prop_assert_eq!(books.by_instrument(view.instrument()), Some(view.id()));
         let sides = Side::BOTH.map(|side| slow.queue(locate, side));
-        let expected: usize = sides.iter().map(Vec::len).sum();
-        total += expected;
-        let Some(id) = books.by_locate(locate) else {
-            prop_assert_eq!(expected, 0);
-            continue;
-        };
-        let view = books.view(id);
-        prop_assert_eq!(view.orders() as usize, expected);
+        let all = sides.concat();
+        prop_assert_eq!(view.orders() as usize, all.len());
         for (side, orders) in Side::BOTH.into_iter().zip(&sides) {
             let levels = levels_of(orders);
             prop_assert_eq!(&view.queue(side).collect::<Vec<_>>(), orders);
@@ -84,18 +104,15 @@ fn compare(books: &Books, slow: &SlowBooks) -> Result<(), TestCaseError> {
             prop_assert_eq!(view.best(side), levels.first().copied());
             prop_assert_eq!(view.levels(side), levels.len());
         }
-        let all = sides.iter().flatten().copied();
-        prop_assert_eq!(
-            view.queue_sha256(),
-            tickdeck_book::hash::queue_sha256(all.clone())
-        );
-        prop_assert_eq!(view.state_hash(), tickdeck_book::hash::state_hash(all));
+        prop_assert_eq!(view.queue_sha256(), slow::queue_sha256(&all));
+        prop_assert_eq!(view.state_hash(), slow::state_hash(&all));
     }
-    prop_assert_eq!(books.order_count(), total);
+    prop_assert_eq!(books.order_count(), slow.len());
+    prop_assert_eq!(books.channel_hash(), slow.channel_hash());
     Ok(())
 }
 
-fn compare_faults(books: &Books, slow: &SlowBooks) -> Result<(), TestCaseError> {
+pub(crate) fn compare_faults(books: &Books, slow: &SlowBooks) -> Result<(), TestCaseError> {
     for fault in Fault::ALL {
         let mut counted = books.counters().fault(fault);
         if fault == Fault::UnknownReference {
@@ -113,7 +130,7 @@ fn levels_of(orders: &[OrderView]) -> Vec<LevelView> {
         .chunk_by(|one, next| one.price == next.price)
         .map(|level| LevelView {
             price: level[0].price,
-            quantity: level.iter().map(|order| u64::from(order.quantity)).sum(),
+            quantity: level.iter().map(|order| order.quantity).sum(),
             orders: level.len() as u32,
         })
         .collect()
@@ -129,6 +146,23 @@ fn filled(orders: &[(u64, u32)], passing: Option<u64>) -> Books {
     let last = passing.map(|reference| Event::Delete { reference }.encode());
     for (sequence, message) in (1..).zip(first.into_iter().chain(adds).chain(last)) {
         assert_eq!(books.apply(sequence, &message).fault, None);
+    }
+    books
+}
+
+/// Bids of ten shares by reference, book and price.
+fn spread(orders: impl Iterator<Item = (u64, (u16, u32))>) -> Books {
+    let mut books = Books::new(TINY);
+    for (sequence, (reference, (locate, price))) in (1..).zip(orders) {
+        let add = Event::Add {
+            locate,
+            reference,
+            side: Side::Bid,
+            shares: 10,
+            price,
+            named: false,
+        };
+        assert_eq!(books.apply(sequence, &add.encode()).fault, None);
     }
     books
 }

@@ -15,7 +15,7 @@ fn apply(books: &mut Books, sequence: u64, event: Event) -> Applied {
 }
 
 /// Reference and shares of the bids of the first book, in queue order.
-fn bids(books: &Books) -> Vec<(u64, u32)> {
+fn bids(books: &Books) -> Vec<(u64, u64)> {
     let book = books.iter().next().expect("a book exists");
     book.queue(Side::Bid)
         .map(|order| (order.reference, order.quantity))
@@ -92,7 +92,7 @@ fn a_replaced_order_joins_the_back() {
     assert_eq!(
         applied,
         Applied {
-            book: books.by_locate(1),
+            book: books.by_instrument(1),
             fault: None
         }
     );
@@ -240,32 +240,43 @@ fn a_doubt_stays_with_its_book() {
     assert_eq!(books.suspect_count(), 2);
 }
 
-/// Unknown types and wrong lengths are counted by kind, and nothing else changes.
+/// Unknown types and wrong lengths are counted by kind and change no order. A message about an
+/// order that cannot be read makes its book suspect, and every book when it names none.
 #[test]
 fn what_cannot_be_read_is_counted_and_skipped() {
-    let mut books = books();
-    books.apply(1, &add(1, 100));
-    let before = (bids(&books), trust(&books));
     let short = &add(2, 100)[..35];
     let mut sided = add(3, 100);
     sided[19] = b'X';
-    for (message, fault) in [
-        (&b"z123"[..], Fault::UnknownType),
-        (short, Fault::BadLength),
-        (&[], Fault::BadLength),
-        (&sided, Fault::BadSide),
+    let mut elsewhere = short.to_vec();
+    elsewhere[1..3].copy_from_slice(&9_u16.to_be_bytes());
+    let doubt = Doubt {
+        since: 2,
+        cause: Cause::BadEntry,
+    };
+    for (message, fault, doubted) in [
+        (&b"z123"[..], Fault::UnknownType, None),
+        (&[], Fault::BadLength, None),
+        (&b"S"[..], Fault::BadLength, None),
+        (short, Fault::BadLength, Some(1)),
+        (&sided, Fault::BadSide, Some(1)),
+        (&elsewhere, Fault::BadLength, Some(2)),
+        (&b"D"[..], Fault::BadLength, Some(2)),
     ] {
+        let mut books = books();
+        books.apply(1, &add(1, 100));
+        books.apply(1, &directory(2));
         let applied = books.apply(2, message);
-        assert_eq!(
-            applied,
-            Applied {
-                book: None,
-                fault: Some(fault)
-            }
-        );
+        let expected = Applied {
+            book: None,
+            fault: Some(fault),
+        };
+        assert_eq!(applied, expected);
+        assert_eq!(books.counters().fault(fault), 1);
+        assert_eq!(bids(&books), [(1, 10)]);
+        assert_eq!(books.suspect_count(), doubted.unwrap_or(0), "{message:?}");
+        let trust = doubted.map_or(Trust::Good, |_| Trust::Suspect(doubt));
+        assert_eq!(books.channel_trust(), trust);
     }
-    assert_eq!(books.counters().fault(Fault::BadLength), 2);
-    assert_eq!((bids(&books), trust(&books)), before);
 }
 
 /// The directory names books, trading actions and system events are tracked, and none touches
@@ -280,7 +291,7 @@ fn directory_and_states_are_tracked() {
     assert_eq!(books.apply(3, &halt), Applied::default());
     let book = books.by_symbol(b"T5").expect("the directory named it");
     assert_eq!(
-        (book.trading_state(), book.orders(), book.locate()),
+        (book.trading_state(), book.orders(), book.instrument()),
         (b'H', 0, 5)
     );
     assert_eq!(books.system_event(), b'O');
@@ -308,6 +319,7 @@ fn the_order_limit_holds() {
         initial_orders: 1,
         max_orders: 2,
         levels_per_side: 1,
+        ..BooksConfig::ITCH50
     };
     let mut books = Books::new(config);
     books.apply(1, &add(1, 100));

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use tickdeck_book::snapshot::{self, Restored, SnapshotError};
-use tickdeck_book::{BooksConfig, Channel, Record};
+use tickdeck_book::{BooksConfig, Channel, Itch, Record};
 use tickdeck_wire::binaryfile::{self, Messages};
 use tickdeck_wire::moldudp64::Session;
 use tickdeck_wire::record::{GapEvent, SessionEvent, SessionEventKind, kind};
@@ -66,8 +66,8 @@ fn encode(channel: &Channel) -> Vec<u8> {
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Result<Restored, SnapshotError> {
-    snapshot::decode(bytes, config())
+fn decode(bytes: &[u8]) -> Result<Restored<Itch>, SnapshotError> {
+    snapshot::decode(bytes, Itch::new(config()))
 }
 
 fn refusal(bytes: &[u8]) -> SnapshotError {
@@ -83,7 +83,7 @@ fn facts(channel: &Channel) -> String {
             let queue = book.queue_sha256();
             let listing = (
                 book.symbol(),
-                book.locate(),
+                book.instrument(),
                 book.trading_state(),
                 book.trust(),
             );
@@ -98,6 +98,7 @@ fn facts(channel: &Channel) -> String {
     );
     let totals = (channel.counters(), channel.books().counters());
     let state = (
+        channel.channel_hash(),
         channel.books().system_event(),
         channel.books().channel_trust(),
     );
@@ -215,9 +216,9 @@ fn refusals_say_why() {
     let mut other = bytes.clone();
     other[0] = b'X';
     assert_eq!(refusal(&other), SnapshotError::WrongMagic);
-    let mut newer = bytes.clone();
-    newer[8] = 2;
-    assert_eq!(refusal(&newer), SnapshotError::WrongVersion { found: 2 });
+    let mut older = bytes.clone();
+    older[8] = 1;
+    assert_eq!(refusal(&older), SnapshotError::WrongVersion { found: 1 });
     let mut longer = bytes;
     longer.push(0);
     assert_eq!(refusal(&longer), SnapshotError::Damaged);
@@ -228,7 +229,7 @@ fn refusals_say_why() {
 fn the_header_is_as_documented() {
     let channel = channel(&[]);
     let bytes = encode(&channel);
-    assert_eq!(&bytes[..10], b"TDBOOKS1\x01\x00");
+    assert_eq!(&bytes[..10], b"TDBOOKS1\x02\x00");
     assert_eq!(bytes[16..32], LOG_ID);
     assert_eq!(bytes[32..40], 4_u64.to_le_bytes());
     assert_eq!(bytes[40..48], 2_u64.to_le_bytes());

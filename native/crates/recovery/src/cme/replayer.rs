@@ -6,6 +6,8 @@ use super::instruments::{Instruments, Orders, Prices};
 use super::queue::Queue;
 use super::{Book, Cycle, Trust};
 
+mod saved;
+
 /// Limits of a [`Replayer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplayerConfig {
@@ -77,6 +79,16 @@ pub trait Output {
     fn load(&mut self, cycle: &Cycle);
     /// The book's next update.
     fn apply(&mut self, entry: Entry<'_>);
+    /// An update of a book that is suspect. It will be applied when a cycle has come; until then it
+    /// may be shown, but nothing proves it. By price it follows the one before, unless `trust` says
+    /// once more that the book is suspect.
+    fn show(&mut self, entry: Entry<'_>) {
+        let _ = entry;
+    }
+    /// All entries of the message have been put out, or it has none.
+    fn after(&mut self, message: &Message<'_>) {
+        let _ = message;
+    }
     /// The book is trusted like this from here on.
     fn trust(&mut self, security_id: i32, book: Book, trust: Trust);
 }
@@ -150,6 +162,7 @@ impl Replayer {
         self.last = sequence;
         for message in packet.messages() {
             self.on_message(&message, out);
+            out.after(&message);
         }
         if self.suspects > 0 {
             self.counters.dropped_packets += self.queue.push(sequence, packet.bytes());
@@ -181,9 +194,36 @@ impl Replayer {
         true
     }
 
+    /// No packet before this one will come: what is missing is lost, although none behind it came
+    /// yet.
+    pub fn skip_to(&mut self, sequence: u32, out: &mut impl Output) {
+        if self.last > 0 && sequence > self.last + 1 {
+            self.on_gap(sequence, out);
+            self.last = sequence - 1;
+        }
+    }
+
+    /// What was applied to the book contradicts it: its next cycle is waited for.
+    pub fn distrust(&mut self, security_id: i32, book: Book, out: &mut impl Output) {
+        // Only a cycle that reaches the packets kept, or includes the entry, will do.
+        let first = self.queue.first();
+        let since = first.map_or(self.last, |first| first.saturating_sub(1));
+        let trust = match book {
+            Book::Prices => self.instruments.prices(security_id).map(|b| &mut b.trust),
+            Book::Orders => self.instruments.orders(security_id).map(|b| &mut b.trust),
+        };
+        if let Some(trust) = trust.filter(|trust| **trust == Trust::Good) {
+            *trust = Trust::Suspect { since };
+            let trust = *trust;
+            self.suspects += 1;
+            out.trust(security_id, book, trust);
+        }
+    }
+
     /// The numbers of the channel begin again, as each week: everything is forgotten.
     pub fn restart(&mut self, out: &mut impl Output) {
         self.empty(out);
+        self.instruments.forget();
         (self.last, self.whole_from, self.is_whole) = (0, 0, false);
         self.is_restarted = true;
     }
@@ -218,16 +258,7 @@ impl Replayer {
     fn on_gap(&mut self, sequence: u32, out: &mut impl Output) {
         self.counters.gaps += 1;
         self.counters.lost_packets += u64::from(sequence - self.last - 1);
-        self.whole_from = sequence;
-        self.is_whole = false;
-        self.queue.clear();
-        for (security_id, orders) in self.instruments.all_orders() {
-            if orders.trust == Trust::Good && orders.includes < sequence - 1 {
-                orders.trust = Trust::Suspect { since: sequence };
-                self.suspects += 1;
-                out.trust(security_id, Book::Orders, orders.trust);
-            }
-        }
+        self.break_after(sequence - 1, out);
     }
 
     fn on_message(&mut self, message: &Message<'_>, out: &mut impl Output) {
@@ -239,6 +270,7 @@ impl Replayer {
         }
         let (Ok(updates), Ok(orders)) = (message.rpt_seqs(), message.order_updates()) else {
             self.counters.malformed += 1;
+            self.on_unreadable(message, out);
             return;
         };
         for update in updates {
@@ -246,6 +278,33 @@ impl Replayer {
         }
         for order in orders {
             self.on_order(&order, message, out);
+        }
+    }
+
+    /// Changes of books are in a message that cannot be read, as if its packet were missing: by price
+    /// the RptSeqs tell, by order nothing else does.
+    fn on_unreadable(&mut self, message: &Message<'_>, out: &mut impl Output) {
+        let changes_books = matches!(
+            message.template_id(),
+            template::BOOK | template::BOOK_9 | template::ORDER_BOOK | template::ORDER_BOOK_9
+        );
+        if changes_books {
+            self.break_after(self.last, out);
+        }
+    }
+
+    /// What came up to this packet is not whole: only cycles that include it will do.
+    fn break_after(&mut self, sequence: u32, out: &mut impl Output) {
+        let since = sequence.saturating_add(1);
+        self.whole_from = since;
+        self.is_whole = false;
+        self.queue.clear();
+        for (security_id, orders) in self.instruments.all_orders() {
+            if orders.trust == Trust::Good && orders.includes < sequence {
+                orders.trust = Trust::Suspect { since };
+                self.suspects += 1;
+                out.trust(security_id, Book::Orders, orders.trust);
+            }
         }
     }
 
@@ -275,11 +334,20 @@ impl Replayer {
                 } else {
                     self.counters.unexplained_jumps += 1;
                 }
+                prices.rpt_seq = rpt_seq;
                 self.suspects += 1;
                 out.trust(security_id, Book::Prices, trust);
+                out.show(entry_of(update, message, sequence));
             }
-            // It stays in the queue until a cycle comes.
-            Trust::Suspect { .. } | Trust::Rebuilding => {}
+            // It stays in the queue until a cycle comes. What was shown before a jump is of no use.
+            trust @ (Trust::Suspect { .. } | Trust::Rebuilding) => {
+                let goes_on = rpt_seq == prices.rpt_seq.wrapping_add(1);
+                prices.rpt_seq = rpt_seq;
+                if !goes_on {
+                    out.trust(security_id, Book::Prices, trust);
+                }
+                out.show(entry_of(update, message, sequence));
+            }
         }
     }
 
@@ -310,6 +378,7 @@ impl Replayer {
             out.apply(entry_of(update, message, sequence));
         } else {
             self.suspects += 1;
+            out.show(entry_of(update, message, sequence));
         }
     }
 
@@ -335,6 +404,7 @@ impl Replayer {
             }
         };
         if orders.trust != Trust::Good {
+            out.show(order_entry_of(order, message, sequence));
             return;
         }
         if sequence <= orders.includes {

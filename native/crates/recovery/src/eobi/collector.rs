@@ -175,11 +175,11 @@ impl Inner {
     fn begin(&mut self, packet: &Packet<'_>) -> bool {
         let first = packet.messages().next();
         let content = first.and_then(|message| message.content(packet.release()).ok());
-        let Some(Content::ProductSummary { last_processed }) = content else {
+        let Some(Content::ProductSummary(summary)) = content else {
             return false;
         };
         self.spoil(Spoiled::Unfinished);
-        self.open = Some(Open::new(packet, last_processed));
+        self.open = Some(Open::new(packet, summary.last_processed));
         true
     }
 

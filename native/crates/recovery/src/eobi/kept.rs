@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use tickdeck_wire::eobi::{Message, Packet, Release};
 
+use super::replayer::taken;
+
 /// One whole stretch of a product's messages.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
@@ -65,6 +67,45 @@ impl Kept {
                 |message: &Message<'_>| message.msg_seq_num().is_some_and(|number| number > last);
             packet.messages().filter(is_behind).for_each(|m| each(&m));
         }
+    }
+
+    /// Appends what is kept: u32 first number that is whole, u32 packets, each u8 release, u32
+    /// length and its bytes.
+    pub(super) fn save(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.from.to_le_bytes());
+        // Limited by the configuration to far less than 2^32.
+        out.extend_from_slice(&(self.packets.len() as u32).to_le_bytes());
+        for (release, packet) in &self.packets {
+            out.push(*release as u8);
+            out.extend_from_slice(&(packet.len() as u32).to_le_bytes());
+            out.extend_from_slice(packet);
+        }
+    }
+
+    /// Reads what [`Self::save`] wrote from the front of the bytes.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
+    pub(super) fn restore(saved: &mut &[u8]) -> Result<Self, &'static str> {
+        let mut kept = Self {
+            from: u32::from_le_bytes(taken(saved)?),
+            ..Self::default()
+        };
+        for _ in 0..u32::from_le_bytes(taken(saved)?) {
+            let [release] = taken(saved)?;
+            let is_it = |it: &Release| *it as u8 == release;
+            let release = Release::ALL.into_iter().find(is_it);
+            let release = release.ok_or("EOBI: a packet of an unknown release")?;
+            let len = u32::from_le_bytes(taken(saved)?) as usize;
+            let (packet, rest) = saved
+                .split_at_checked(len)
+                .ok_or("EOBI: a kept packet is cut")?;
+            *saved = rest;
+            Packet::parse(packet, release).map_err(|_| "EOBI: a kept packet that is none")?;
+            kept.bytes += len;
+            kept.packets.push_back((release, packet.to_vec()));
+        }
+        Ok(kept)
     }
 
     fn first_number(&self) -> Option<u32> {

@@ -83,14 +83,14 @@ impl Open {
         Ok(self.cycle)
     }
 
-    fn take_content(&mut self, content: &Content) -> Result<(), Spoiled> {
+    fn take_content(&mut self, content: &Content<'_>) -> Result<(), Spoiled> {
         match content {
-            Content::ProductSummary { .. } => Err(Spoiled::Malformed),
-            Content::InstrumentSummary { orders, .. } => {
-                if self.missing.replace(*orders).unwrap_or(0) > 0 {
+            Content::ProductSummary(_) => Err(Spoiled::Malformed),
+            Content::InstrumentSummary(summary) => {
+                if self.missing.replace(summary.orders).unwrap_or(0) > 0 {
                     return Err(Spoiled::OrdersMismatch);
                 }
-                self.cycle.orders += u64::from(*orders);
+                self.cycle.orders += u64::from(summary.orders);
                 Ok(())
             }
             Content::SnapshotOrder(_) => match &mut self.missing {

@@ -7,6 +7,10 @@ use tickdeck_wire::eobi::{Content, Message, Packet};
 use super::kept::Kept;
 use super::{Cycle, Trust};
 
+mod saved;
+
+pub(super) use saved::taken;
+
 /// Limits of a [`Replayer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplayerConfig {

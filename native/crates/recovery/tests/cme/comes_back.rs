@@ -186,6 +186,50 @@ fn a_lost_chunk_costs_one_loop() {
     assert_eq!(world.collector.counters().voided, open as u64);
 }
 
+/// Proves that a reader saved and restored while books are suspect takes a cycle that was sent
+/// before, as its receiver does, who was never restored and sends no other.
+#[test]
+fn a_restored_reader_takes_the_cycle_that_was_on_its_way() {
+    let losses = Losses {
+        ranges: vec![(200, 203)],
+        ..Losses::default()
+    };
+    let mut world = World::new(7, losses);
+    world.run(203);
+    let feed = |world: &mut World, packets: u32| {
+        for _ in 0..packets {
+            let packet = world.channel.next_packet().to_vec();
+            let packet = Packet::parse(&packet).unwrap();
+            world.replayer.on_packet(&packet, &mut world.books);
+        }
+    };
+    feed(&mut world, 2);
+    let sent = [Snapshots::Prices, Snapshots::Orders].map(|kind| world.channel.snapshot_loop(kind));
+    feed(&mut world, 20);
+    assert!(world.replayer.suspects().count() > 0);
+    let mut saved = Vec::new();
+    world.replayer.save(&mut saved);
+    let config = ReplayerConfig::default();
+    for end in 0..saved.len() {
+        assert!(
+            Replayer::restore(config, &mut &saved[..end]).is_err(),
+            "cut at {end}"
+        );
+    }
+    let rest = &mut &saved[..];
+    world.replayer = Replayer::restore(config, rest).expect("what was saved");
+    assert!(rest.is_empty());
+    feed(&mut world, 20);
+    for part in sent.iter().flatten() {
+        let part = Packet::parse(part).unwrap();
+        let (replayer, books) = (&mut world.replayer, &mut world.books);
+        world.collector.on_packet(&part, &mut |cycle| {
+            replayer.on_cycle(&cycle, books);
+        });
+    }
+    world.assert_equal("behind the cycle that was on its way");
+}
+
 /// Proves that a channel reset while books are suspect ends the recovery: everything is built
 /// again from the incrementals, without a cycle.
 #[test]

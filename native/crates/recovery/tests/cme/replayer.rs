@@ -107,6 +107,49 @@ fn a_loss_makes_suspect_what_it_must() {
     );
 }
 
+/// Proves that a message of changes by order that cannot be read costs what a lost packet does:
+/// every book by order waits for a cycle that includes it, and one by price goes on.
+#[test]
+fn an_unreadable_message_is_a_lost_packet_by_order() {
+    let mut reader = reader();
+    reader.take(&prices(1, &[(8, 1)]));
+    reader.take(&orders(2, 7, 1));
+    let mut unreadable = orders(3, 9, 2);
+    let size = u16::from_le_bytes([unreadable[12], unreadable[13]]) + 1;
+    unreadable[12..14].copy_from_slice(&size.to_le_bytes());
+    unreadable.push(0);
+    reader.take(&unreadable);
+    assert_eq!(reader.replayer.counters().malformed, 1);
+    let suspect = Some(Trust::Suspect { since: 4 });
+    assert_eq!(reader.trust(7, Book::Orders), suspect);
+    assert_eq!(reader.trust(8, Book::Prices), Some(Trust::Good));
+    // What was in the message may concern any instrument, also one that is met later.
+    reader.take(&orders(4, 9, 3));
+    assert_eq!(reader.trust(9, Book::Orders), suspect);
+    reader.take(&prices(5, &[(8, 2)]));
+    assert_eq!(reader.trust(8, Book::Prices), Some(Trust::Good));
+    assert!(!reader.load(&[chunk(7, 2, 1, 1)]), "it lacks the message");
+    assert!(reader.load(&[chunk(7, 3, 1, 1)]));
+    assert_eq!(reader.trust(7, Book::Orders), Some(Trust::Good));
+}
+
+/// Proves that a book which an entry contradicted takes no cycle from before the entry, unless
+/// all behind the cycle is kept.
+#[test]
+fn a_distrusted_book_takes_no_cycle_from_before_the_fault() {
+    let mut reader = reader();
+    reader.take(&orders(1, 7, 1));
+    reader.take(&orders(2, 7, 2));
+    reader.take(&orders(3, 7, 3));
+    reader.replayer.distrust(7, Book::Orders, &mut reader.books);
+    assert!(!reader.load(&[chunk(7, 2, 1, 1)]), "packet 3 is not kept");
+    reader.take(&orders(4, 7, 4));
+    assert!(!reader.load(&[chunk(7, 2, 1, 1)]), "packet 3 is not kept");
+    assert!(reader.load(&[chunk(7, 3, 1, 1)]));
+    assert_eq!(reader.trust(7, Book::Orders), Some(Trust::Good));
+    assert_eq!(reader.replayer.counters().cycles_stale, 2);
+}
+
 /// Proves that a cycle is followed by exactly what is behind it: entries of its packets and of
 /// its RptSeqs are skipped.
 #[test]
@@ -328,4 +371,25 @@ fn limits_hold() {
     reader.take(&reset(u32::MAX));
     reader.take(&prices(u32::MAX, &[(7, 1)]));
     assert_eq!(reader.replayer.counters().stale_packets, 1);
+}
+
+/// Proves that channel resets do not make room for more and more instruments; new numbers do.
+#[test]
+fn a_channel_reset_makes_no_room() {
+    let mut reader = Reader::new(ReplayerConfig {
+        max_instruments: 1,
+        ..ReplayerConfig::default()
+    });
+    reader.take(&prices(1, &[(7, 1)]));
+    reader.take(&orders(2, 7, 1));
+    reader.take(&reset(3));
+    reader.take(&prices(4, &[(8, 1)]));
+    reader.take(&orders(5, 8, 1));
+    assert_eq!(reader.replayer.counters().refused_entries, 2);
+    reader.take(&prices(6, &[(7, 1)]));
+    assert_eq!(reader.trust(7, Book::Prices), Some(Trust::Good));
+    reader.replayer.restart(&mut reader.books);
+    reader.take(&prices(1, &[(8, 1)]));
+    assert_eq!(reader.trust(8, Book::Prices), Some(Trust::Good));
+    assert_eq!(reader.replayer.counters().refused_entries, 2);
 }

@@ -80,7 +80,7 @@ impl Books {
                 order.quantity -= execution.last_quantity;
                 assert!(order.quantity > 0);
             }
-            Content::AuctionBbo { .. } => {}
+            Content::AuctionBbo(_) => {}
             other => panic!("{other:?} is not incremental"),
         }
     }
@@ -97,7 +97,7 @@ impl Output for Books {
         orders.clear();
         let mut current = None;
         cycle.messages(|message| match message.content(self.release) {
-            Ok(Content::InstrumentSummary { security_id, .. }) => current = Some(security_id),
+            Ok(Content::InstrumentSummary(summary)) => current = Some(summary.security_id),
             Ok(Content::SnapshotOrder(order)) => {
                 let security_id = current.expect("an instrument began");
                 assert!(orders.insert(key(security_id, &order), order).is_none());

@@ -2,7 +2,9 @@
 
 use tickdeck_recovery::eobi::{Collector, CollectorConfig, CollectorCounters, Cycle};
 use tickdeck_sim::eobi::{Channel, Session, SessionConfig};
-use tickdeck_wire::eobi::{Content, Header, Packet, PacketBuilder, Release, Side};
+use tickdeck_wire::eobi::{
+    Content, Header, InstrumentSummary, Packet, PacketBuilder, ProductSummary, Release, Side,
+};
 
 /// Its packets are smaller, so that a few messages fit one.
 const RELEASE: Release = Release::V6_0;
@@ -142,13 +144,16 @@ fn each_reason_has_its_counter() {
         is_market: false,
         price: Some(5),
     });
-    let product = Content::ProductSummary { last_processed: 9 };
-    let instrument = |orders| Content::InstrumentSummary {
-        security_id: 1,
-        orders,
+    let product = product_summary(9);
+    let instrument = |orders| {
+        Content::InstrumentSummary(InstrumentSummary {
+            security_id: 1,
+            orders,
+            ..InstrumentSummary::default()
+        })
     };
     let good = vec![product, instrument(2), order, order, instrument(0)];
-    let cases: [(&str, Vec<Content>, Counter); 6] = [
+    let cases: [(&str, Vec<Content<'_>>, Counter); 6] = [
         ("whole", good, |c| c.cycles),
         (
             "too few",
@@ -184,7 +189,6 @@ fn each_reason_has_its_counter() {
 /// another restart, and that what was sent before is refused.
 #[test]
 fn a_restart_is_seen_once_and_stragglers_are_refused() {
-    let product = |last_processed| Content::ProductSummary { last_processed };
     let mut collector = Collector::new(CollectorConfig::default());
     let mut cycles = Vec::new();
     // Line, ApplSeqNum, time, LastMsgSeqNumProcessed.
@@ -198,7 +202,7 @@ fn a_restart_is_seen_once_and_stragglers_are_refused() {
         (0, 2, 210, 1),
         (1, 2, 212, 1),
     ] {
-        let bytes = built(&[product(last)], sequence, sent_ns);
+        let bytes = built(&[product_summary(last)], sequence, sent_ns);
         let packet = Packet::parse(&bytes, RELEASE).expect("a packet");
         collector.on_packet(line, &packet, &mut |cycle| {
             cycles.push(cycle.last_msg_seq_num_processed);
@@ -229,13 +233,7 @@ fn one_forged_packet_ends_nothing() {
             (501, 105, 41), // late
             (3, 220, 2),
         ] {
-            let bytes = built(
-                &[Content::ProductSummary {
-                    last_processed: last,
-                }],
-                sequence,
-                sent_ns,
-            );
+            let bytes = built(&[product_summary(last)], sequence, sent_ns);
             let packet = Packet::parse(&bytes, RELEASE).expect("a packet");
             collector.on_packet(0, &packet, &mut |cycle| {
                 cycles.push(cycle.last_msg_seq_num_processed);
@@ -251,8 +249,16 @@ fn one_forged_packet_ends_nothing() {
     }
 }
 
+/// The beginning of a product.
+fn product_summary(last_processed: u32) -> Content<'static> {
+    Content::ProductSummary(ProductSummary {
+        last_processed,
+        ..ProductSummary::default()
+    })
+}
+
 /// A packet that completes its product, with numbers from 0.
-fn built(contents: &[Content], sequence: u32, sent_ns: u64) -> Vec<u8> {
+fn built(contents: &[Content<'_>], sequence: u32, sent_ns: u64) -> Vec<u8> {
     let mut builder = PacketBuilder::new(RELEASE);
     builder.begin(Header {
         sequence,

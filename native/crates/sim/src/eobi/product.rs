@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 
 use tickdeck_wire::eobi::layout::{PRICE_SCALE, QUANTITY_SCALE};
-use tickdeck_wire::eobi::{Content, Execution, Order, Side};
+use tickdeck_wire::eobi::{
+    AuctionBbo, Content, Execution, InstrumentSummary, Order, ProductSummary, Side,
+};
 
 use crate::Random;
 
 /// Orders of an instrument above which more go than come.
 const MANY_ORDERS: usize = 30;
+
+/// SecurityStatus of an active instrument.
+const ACTIVE: u8 = 1;
 
 /// What names an order: instrument, side, priority.
 pub type Key = (i64, Side, u64);
@@ -72,7 +77,7 @@ impl Product {
     }
 
     /// Begins its numbers again: what is sent of its orders then.
-    pub(super) fn send_again(&mut self) -> Vec<Content> {
+    pub(super) fn send_again(&mut self) -> Vec<Content<'static>> {
         self.last_number = 0;
         let add = |(key, order): (&Key, &Order)| Content::OrderAdd {
             security_id: key.0,
@@ -82,22 +87,25 @@ impl Product {
     }
 
     /// A unit of work: one to five messages.
-    pub(super) fn work(&mut self, time_ns: u64, random: &mut Random) -> Vec<Content> {
+    pub(super) fn work(&mut self, time_ns: u64, random: &mut Random) -> Vec<Content<'static>> {
         let count = 1 + random.below(5);
         (0..count).map(|_| self.change(time_ns, random)).collect()
     }
 
     /// The snapshot of the product, as of its last message.
-    pub(super) fn snapshot(&self) -> Vec<Content> {
-        let mut contents = vec![Content::ProductSummary {
+    pub(super) fn snapshot(&self) -> Vec<Content<'static>> {
+        let mut contents = vec![Content::ProductSummary(ProductSummary {
             last_processed: self.last_number,
-        }];
+            ..ProductSummary::default()
+        })];
         for security_id in &self.securities {
             let orders = self.in_snapshot_order(*security_id);
-            contents.push(Content::InstrumentSummary {
+            contents.push(Content::InstrumentSummary(InstrumentSummary {
                 security_id: *security_id,
                 orders: u16::try_from(orders.len()).expect("few orders"),
-            });
+                security_status: Some(ACTIVE),
+                ..InstrumentSummary::default()
+            }));
             contents.extend(orders.into_iter().map(Content::SnapshotOrder));
             if self.is_in_auction {
                 contents.push(touch(*security_id, None));
@@ -106,7 +114,7 @@ impl Product {
         contents
     }
 
-    fn change(&mut self, time_ns: u64, random: &mut Random) -> Content {
+    fn change(&mut self, time_ns: u64, random: &mut Random) -> Content<'static> {
         let security_id = self.securities[random.below(self.securities.len() as u64) as usize];
         if self.is_in_auction {
             return touch(security_id, Some(random));
@@ -149,7 +157,13 @@ impl Product {
     }
 
     /// The order leaves its place for the tail of another price, or of its own.
-    fn modify(&mut self, key: Key, order: Order, time_ns: u64, random: &mut Random) -> Content {
+    fn modify(
+        &mut self,
+        key: Key,
+        order: Order,
+        time_ns: u64,
+        random: &mut Random,
+    ) -> Content<'static> {
         self.orders.remove(&key);
         let now = Order {
             side: order.side,
@@ -165,7 +179,7 @@ impl Product {
         }
     }
 
-    fn execute(&mut self, key: Key, order: Order, random: &mut Random) -> Content {
+    fn execute(&mut self, key: Key, order: Order, random: &mut Random) -> Content<'static> {
         let lots = (order.quantity / QUANTITY_SCALE) as u64;
         let matched = (1 + random.below(lots)) as i64 * QUANTITY_SCALE;
         let execution = Execution {
@@ -175,6 +189,7 @@ impl Product {
             price: order.price,
             last_quantity: matched,
             last_price: Some(order.price.unwrap_or(PRICE_SCALE)),
+            match_id: None,
         };
         if matched == order.quantity {
             self.orders.remove(&key);
@@ -240,14 +255,15 @@ fn of(security_id: i64) -> std::ops::RangeInclusive<Key> {
 }
 
 /// The touch of an auction; without a draw a side without interest.
-fn touch(security_id: i64, random: Option<&mut Random>) -> Content {
+fn touch(security_id: i64, random: Option<&mut Random>) -> Content<'static> {
     let bid = random.map(|random| {
         let price = random.below(100) as i64 * PRICE_SCALE;
         (price, (1 + random.below(9)) as i64 * QUANTITY_SCALE)
     });
-    Content::AuctionBbo {
+    Content::AuctionBbo(AuctionBbo {
         security_id,
-        bid,
-        offer: None,
-    }
+        bid_price: bid.map(|(price, _)| price),
+        bid_quantity: bid.map(|(_, quantity)| quantity),
+        ..AuctionBbo::default()
+    })
 }

@@ -39,9 +39,9 @@ pub(super) struct Snapshots {
     number: u32,
     /// Index of the product whose packets are pending.
     product: usize,
-    pending: VecDeque<Vec<Content>>,
+    pending: VecDeque<Vec<Content<'static>>>,
     /// Each product as it was sent last.
-    sent: BTreeMap<usize, Vec<Content>>,
+    sent: BTreeMap<usize, Vec<Content<'static>>>,
 }
 
 impl Snapshots {
@@ -122,8 +122,8 @@ impl Snapshots {
         self.sent.insert(self.product, contents.clone());
         if self.fault == SnapshotFault::WrongOrders {
             for content in &mut contents {
-                if let Content::InstrumentSummary { orders, .. } = content {
-                    *orders += 1;
+                if let Content::InstrumentSummary(summary) = content {
+                    summary.orders += 1;
                 }
             }
         }

@@ -1,6 +1,10 @@
 //! Encoder of packets of generated channels: incremental books, snapshots, reset, heartbeat.
 
-use super::layout::{Dimension, GroupLayout, layout_of};
+mod states;
+
+pub use states::{DefinitionOf, TradeReport};
+
+use super::layout::{self, Dimension, layout_of};
 use super::{HEADER_LEN, MESSAGE_HEADER_LEN, SCHEMA_ID, SCHEMA_VERSION, template};
 
 /// Entries that the count of a group can say.
@@ -213,8 +217,12 @@ impl PacketBuilder {
         self.message(template::ORDER_SNAPSHOT_9, &root, &[&orders])
     }
 
-    /// Appends a message of any template that has a layout; entries have its lengths.
-    fn message(&mut self, template_id: u16, root: &[u8], groups: &[&[Vec<u8>]]) -> bool {
+    /// Appends a message of any template from its blocks: the root block and, for each group, its
+    /// entries; all as long as the template has them.
+    ///
+    /// # Panics
+    /// When the template is not known.
+    pub fn message(&mut self, template_id: u16, root: &[u8], groups: &[&[Vec<u8>]]) -> bool {
         let layout = layout_of(template_id).expect("only known templates are written");
         let begin = self.bytes.len();
         self.bytes.extend_from_slice(&[0; MESSAGE_HEADER_LEN]);
@@ -238,7 +246,7 @@ impl PacketBuilder {
         true
     }
 
-    fn group(&mut self, layout: GroupLayout, entries: &[Vec<u8>]) {
+    fn group(&mut self, layout: layout::Group, entries: &[Vec<u8>]) {
         let entry_len = layout.entry_len as u16;
         self.bytes.extend_from_slice(&entry_len.to_le_bytes());
         if layout.dimension == Dimension::Aligned {

@@ -5,7 +5,7 @@
 /// # Panics
 /// When the block is shorter; callers have checked its length.
 #[inline]
-fn bytes_at<const N: usize>(block: &[u8], offset: usize) -> [u8; N] {
+pub(super) fn bytes_at<const N: usize>(block: &[u8], offset: usize) -> [u8; N] {
     *block[offset..]
         .first_chunk()
         .expect("the block's length was checked")

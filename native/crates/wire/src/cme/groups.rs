@@ -4,11 +4,8 @@ use std::slice::ChunksExact;
 
 use thiserror::Error;
 
-use super::layout::{GroupLayout, layout_of};
+use super::layout::{self, MAX_GROUPS, layout_of};
 use super::{Message, SCHEMA_VERSION, fields};
-
-/// Groups that any layout here has at most.
-const MAX_GROUPS: usize = 2;
 
 /// The checked groups of a message.
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +105,11 @@ impl<'a> Groups<'a> {
         self.groups[0]
     }
 
+    /// The group with this index, from 0; empty when there is none.
+    pub fn get(&self, index: usize) -> Group<'a> {
+        self.groups.get(index).copied().unwrap_or(Group::EMPTY)
+    }
+
     /// The second group; empty when there is none.
     pub fn second(&self) -> Group<'a> {
         self.groups[1]
@@ -144,7 +146,7 @@ impl<'a> Group<'a> {
     /// The group that `rest` begins with, and what follows it.
     fn split(
         rest: &'a [u8],
-        layout: GroupLayout,
+        layout: layout::Group,
         template_id: u16,
     ) -> Result<(Self, &'a [u8]), GroupError> {
         let beyond = |needed| GroupError::GroupBeyondMessage {

@@ -1,7 +1,8 @@
 //! The messages of a snapshot channel: an instrument's book by price in one message (templates 38
 //! and 52), by order in chunks (44 and 53).
 
-use super::{Group, GroupError, Message, fields, template};
+use super::views::{Block, OrderSnapshotRoot, SnapshotRoot};
+use super::{Group, GroupError, Message, template};
 
 /// An instrument's book by price, whole.
 #[derive(Clone, Copy, Debug)]
@@ -48,12 +49,12 @@ impl<'a> PriceSnapshot<'a> {
             return Ok(None);
         }
         let entries = message.groups()?.first();
-        let root = message.root;
+        let root = SnapshotRoot::of(message.root);
         Ok(Some(Self {
-            last_msg_seq_num_processed: fields::u32_at(root, 0),
-            total_reports: fields::u32_at(root, 4),
-            security_id: fields::i32_at(root, 8),
-            rpt_seq: fields::u32_at(root, 12),
+            last_msg_seq_num_processed: root.last_msg_seq_num_processed(),
+            total_reports: root.total_reports(),
+            security_id: root.security_id(),
+            rpt_seq: root.rpt_seq(),
             entries,
         }))
     }
@@ -73,8 +74,8 @@ impl<'a> OrderSnapshot<'a> {
             return Ok(None);
         }
         let entries = message.groups()?.first();
-        let root = message.root;
-        let (chunks, chunk) = (fields::u32_at(root, 12), fields::u32_at(root, 16));
+        let root = OrderSnapshotRoot::of(message.root);
+        let (chunks, chunk) = (root.chunks(), root.chunk());
         if !(1..=chunks).contains(&chunk) {
             return Err(GroupError::Contradiction {
                 template_id: message.template_id,
@@ -82,9 +83,9 @@ impl<'a> OrderSnapshot<'a> {
             });
         }
         Ok(Some(Self {
-            last_msg_seq_num_processed: fields::u32_at(root, 0),
-            total_reports: fields::u32_at(root, 4),
-            security_id: fields::i32_at(root, 8),
+            last_msg_seq_num_processed: root.last_msg_seq_num_processed(),
+            total_reports: root.total_reports(),
+            security_id: root.security_id(),
             chunks,
             chunk,
             entries,

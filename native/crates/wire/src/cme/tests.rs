@@ -1,6 +1,6 @@
 //! Golden bytes and the reason for each kind of bad packet or message.
 
-use super::layout::{Dimension, LAYOUTS};
+use super::layout::{Dimension, LAYOUTS, MAX_GROUPS, layout_of, v6, v9};
 use super::*;
 
 /// Packet 258: a heartbeat, then one price entry of instrument 7 with RptSeq 9 and one order
@@ -296,6 +296,44 @@ fn the_builder_refuses_what_does_not_fit() {
     let mut small = PacketBuilder::new(len - 1);
     small.begin(258, 1);
     assert!(!small.order_book(1, &[ORDER; 255]));
+}
+
+/// Proves that the table of layouts is in order and finds each, and that no more groups are named
+/// than a message can have here.
+#[test]
+fn every_template_is_found() {
+    assert!(LAYOUTS.is_sorted_by_key(|layout| layout.template_id));
+    for template_id in 0..=u16::MAX {
+        let row = LAYOUTS.iter().find(|row| row.template_id == template_id);
+        assert_eq!(layout_of(template_id), row, "{template_id}");
+        assert!(row.is_none_or(|row| row.groups.len() <= MAX_GROUPS));
+    }
+}
+
+/// Proves that version 9 only appends to version 6, so that its layouts read both.
+#[test]
+fn the_newer_version_only_appends() {
+    let mut dropped = Vec::new();
+    for older in v6::MESSAGES {
+        let newer = v9::MESSAGES
+            .iter()
+            .find(|m| m.template_id == older.template_id);
+        let Some(newer) = newer else {
+            dropped.push(older.template_id);
+            continue;
+        };
+        assert_eq!(
+            (older.name, older.root_len),
+            (newer.name, newer.root_len),
+            "{newer:?}"
+        );
+        for (old, new) in older.groups.iter().zip(newer.groups) {
+            let of = |group: &layout::Group| (group.name, group.dimension, group.entry_len);
+            assert_eq!(of(old), of(new), "{newer:?}");
+        }
+        assert!(older.groups.len() <= newer.groups.len());
+    }
+    assert_eq!(dropped, [template::TRADE]);
 }
 
 /// Proves that every place named by a layout lies in its block.

@@ -63,7 +63,7 @@ impl PacketBuilder {
     ///
     /// # Panics
     /// When no packet was begun, the release has no such message, or a value is beyond its field.
-    pub fn push(&mut self, content: &Content, msg_seq_num: Option<u32>) -> bool {
+    pub fn push(&mut self, content: &Content<'_>, msg_seq_num: Option<u32>) -> bool {
         assert!(self.bytes.len() >= HEADER_LEN, "no packet was begun");
         let template_id = content.template_id();
         let layout = self.release.layout(template_id);
@@ -90,7 +90,7 @@ impl PacketBuilder {
     }
 }
 
-impl Content {
+impl Content<'_> {
     /// The TemplateID of the message that says this.
     pub fn template_id(&self) -> u16 {
         use layout::v14_1::*;
@@ -103,9 +103,23 @@ impl Content {
             Self::OrderMassDelete { .. } => order_mass_delete::ID,
             Self::FullOrderExecution(_) => full_order_execution::ID,
             Self::PartialOrderExecution(_) => partial_order_execution::ID,
-            Self::AuctionBbo { .. } => auction_bbo::ID,
-            Self::ProductSummary { .. } => product_summary::ID,
-            Self::InstrumentSummary { .. } => instrument_summary::ID,
+            Self::TradeReversal(_) => trade_reversal::ID,
+            Self::TradeReport(_) => trade_report::ID,
+            Self::ExecutionSummary(_) => execution_summary::ID,
+            Self::TesTradeReport(_) => tes_trade_report::ID,
+            Self::ProductStateChange(_) => product_state_change::ID,
+            Self::InstrumentStateChange(_) => instrument_state_change::ID,
+            Self::MassInstrumentStateChange(_) => mass_instrument_state_change::ID,
+            Self::AddComplexInstrument(_) => add_complex_instrument::ID,
+            Self::AddFlexibleInstrument(_) => add_flexible_instrument::ID,
+            Self::AddScaledSimpleInstrument(_) => add_scaled_simple_instrument::ID,
+            Self::AuctionBbo(_) => auction_bbo::ID,
+            Self::AuctionClearingPrice(_) => auction_clearing_price::ID,
+            Self::CrossRequest(_) => cross_request::ID,
+            Self::QuoteRequest(_) => quote_request::ID,
+            Self::TopOfBook(_) => top_of_book::ID,
+            Self::ProductSummary(_) => product_summary::ID,
+            Self::InstrumentSummary(_) => instrument_summary::ID,
             Self::SnapshotOrder(_) => snapshot_order::ID,
             Self::Other(layout) => layout.template_id,
         }

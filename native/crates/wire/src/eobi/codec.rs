@@ -1,23 +1,26 @@
-//! One reader and one writer of contents for each release's layout.
+//! One reader and one writer of the messages of orders for each release's layout: they are most of
+//! a channel. The others are [structures](super::structure).
 
 /// The OrdType of a market order; others have none.
 const MARKET: u8 = 1;
-/// SecurityStatus of an active instrument, in what is written here.
-const ACTIVE: u8 = 1;
 
 /// Reads and writes messages by one release's layout. The releases differ in offsets, and in the
 /// name of the field that has the time of the request.
 macro_rules! codec {
-    ($release:ident, $request_time:ident) => {
+    ($release:ident, $name:ident, $request_time:ident) => {
         pub(super) mod $release {
+            use super::super::Release;
             use super::super::content::{Content, Execution, Order, Side};
             use super::super::layout::$release::*;
-            use super::{ACTIVE, MARKET};
+            use super::MARKET;
 
             type Field<T> = Result<T, &'static str>;
 
-            /// `None` for a message that is not decoded; an error names the field.
-            pub(in super::super) fn read(template_id: u16, body: &[u8]) -> Field<Option<Content>> {
+            /// `None` for a message that is not of an order; an error names the field.
+            pub(in super::super) fn read(
+                template_id: u16,
+                body: &[u8],
+            ) -> Field<Option<Content<'_>>> {
                 Ok(Some(match template_id {
                     heartbeat::ID => Content::Heartbeat {
                         last_processed: heartbeat::LAST_MSG_SEQ_NUM_PROCESSED
@@ -57,28 +60,6 @@ macro_rules! codec {
                     },
                     full_order_execution::ID => Content::FullOrderExecution(execution(body)?),
                     partial_order_execution::ID => Content::PartialOrderExecution(execution(body)?),
-                    auction_bbo::ID => Content::AuctionBbo {
-                        security_id: auction_bbo::SECURITY_ID.get(body).ok_or("SecurityID")?,
-                        bid: auction_bbo::BID_PX
-                            .get(body)
-                            .zip(auction_bbo::BID_SIZE.get(body)),
-                        offer: auction_bbo::OFFER_PX
-                            .get(body)
-                            .zip(auction_bbo::OFFER_SIZE.get(body)),
-                    },
-                    product_summary::ID => Content::ProductSummary {
-                        last_processed: product_summary::LAST_MSG_SEQ_NUM_PROCESSED
-                            .get(body)
-                            .ok_or("LastMsgSeqNumProcessed")?,
-                    },
-                    instrument_summary::ID => Content::InstrumentSummary {
-                        security_id: instrument_summary::SECURITY_ID
-                            .get(body)
-                            .ok_or("SecurityID")?,
-                        orders: instrument_summary::TOT_NO_ORDERS
-                            .get(body)
-                            .ok_or("TotNoOrders")?,
-                    },
                     snapshot_order::ID => {
                         Content::SnapshotOrder(order(&body[snapshot_order::ORDER_DETAILS..])?)
                     }
@@ -87,7 +68,8 @@ macro_rules! codec {
             }
 
             /// Writes the fields of `content` into the zeroed bytes of its message.
-            pub(in super::super) fn write(content: &Content, body: &mut [u8]) {
+            pub(in super::super) fn write(content: &Content<'_>, body: &mut [u8]) {
+                let release = Release::$name;
                 match *content {
                     Content::Heartbeat { last_processed } => {
                         heartbeat::LAST_MSG_SEQ_NUM_PROCESSED.put(body, Some(last_processed));
@@ -131,32 +113,10 @@ macro_rules! codec {
                     }
                     Content::FullOrderExecution(execution)
                     | Content::PartialOrderExecution(execution) => put_execution(body, &execution),
-                    Content::AuctionBbo {
-                        security_id,
-                        bid,
-                        offer,
-                    } => {
-                        auction_bbo::SECURITY_ID.put(body, Some(security_id));
-                        auction_bbo::BID_PX.put(body, bid.map(|(price, _)| price));
-                        auction_bbo::BID_SIZE.put(body, bid.map(|(_, quantity)| quantity));
-                        auction_bbo::OFFER_PX.put(body, offer.map(|(price, _)| price));
-                        auction_bbo::OFFER_SIZE.put(body, offer.map(|(_, quantity)| quantity));
-                    }
-                    Content::ProductSummary { last_processed } => {
-                        product_summary::LAST_MSG_SEQ_NUM_PROCESSED.put(body, Some(last_processed));
-                    }
-                    Content::InstrumentSummary {
-                        security_id,
-                        orders,
-                    } => {
-                        instrument_summary::SECURITY_ID.put(body, Some(security_id));
-                        instrument_summary::TOT_NO_ORDERS.put(body, Some(orders));
-                        instrument_summary::SECURITY_STATUS.put(body, Some(ACTIVE));
-                    }
                     Content::SnapshotOrder(order) => {
                         put_order(&mut body[snapshot_order::ORDER_DETAILS..], &order);
                     }
-                    Content::Other(_) => {}
+                    _ => content.write_others(release, body),
                 }
             }
 
@@ -188,6 +148,7 @@ macro_rules! codec {
                 assert!(full::TRD_REG_TS_TIME_PRIORITY.0 == partial::TRD_REG_TS_TIME_PRIORITY.0);
                 assert!(full::LAST_QTY.0 == partial::LAST_QTY.0);
                 assert!(full::LAST_PX.0 == partial::LAST_PX.0);
+                assert!(full::TRD_MATCH_ID.0 == partial::TRD_MATCH_ID.0);
             };
 
             /// Full and partial executions have the same fields at the same places, as asserted.
@@ -200,6 +161,7 @@ macro_rules! codec {
                     price: PRICE.get(body),
                     last_quantity: LAST_QTY.get(body).ok_or("LastQty")?,
                     last_price: LAST_PX.get(body),
+                    match_id: TRD_MATCH_ID.get(body),
                 })
             }
 
@@ -211,10 +173,11 @@ macro_rules! codec {
                 PRICE.put(body, execution.price);
                 LAST_QTY.put(body, Some(execution.last_quantity));
                 LAST_PX.put(body, execution.last_price);
+                TRD_MATCH_ID.put(body, execution.match_id);
             }
         }
     };
 }
 
-codec!(v6_0, TRD_REG_TS_TIME_IN);
-codec!(v14_1, REQUEST_TIME);
+codec!(v6_0, V6_0, TRD_REG_TS_TIME_IN);
+codec!(v14_1, V14_1, REQUEST_TIME);

@@ -17,6 +17,13 @@ pub struct Messages<'a> {
 }
 
 impl<'a> Message<'a> {
+    /// A message on its own; `None` unless its BodyLen is all of the bytes.
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
+        let mut messages = Messages { rest: bytes };
+        let message = messages.next()?;
+        (messages.rest.is_empty() && bytes.len() >= MESSAGE_HEADER_LEN).then_some(message)
+    }
+
     /// TemplateID.
     pub fn template_id(&self) -> u16 {
         fields::u16_at(self.bytes, 2)

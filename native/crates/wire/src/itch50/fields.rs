@@ -186,6 +186,11 @@ impl Field for Side {
 
     #[inline]
     fn bad_byte(bytes: &[u8]) -> Option<u8> {
-        (!matches!(bytes[0], b'B' | b'S')).then_some(bytes[0])
+        // As bits of a word, not one comparison after the other: which of the two it is cannot be
+        // predicted, that it is one of them can.
+        const SIDES: u32 = 1 << (b'B' % 32) | 1 << (b'S' % 32);
+        let is_letter = u32::from(bytes[0] / 32 == b'B' / 32);
+        let is_side = (SIDES >> (bytes[0] % 32)) & is_letter;
+        (is_side == 0).then_some(bytes[0])
     }
 }

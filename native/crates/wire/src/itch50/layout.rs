@@ -46,7 +46,7 @@ macro_rules! message {
             ///
             /// # Errors
             /// [`ItchError`] for another type or length, or a side that is neither `B` nor `S`.
-            #[inline]
+            #[inline(always)]
             pub fn parse(bytes: &'a [u8]) -> Result<Self, ItchError> {
                 match bytes.first() {
                     None => return Err(ItchError::Empty),

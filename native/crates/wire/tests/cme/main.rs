@@ -3,3 +3,5 @@
 mod properties;
 mod real_data;
 mod schema;
+mod single_packets;
+mod views;

@@ -35,10 +35,49 @@ proptest! {
         check_packet(&bytes)?;
     }
 
+    /// Proves that a message of any template whose blocks have the template's lengths, or more, is
+    /// read as what it is, whatever the bytes of its fields are.
+    #[test]
+    fn any_values_of_any_template_are_read(
+        row in 0..LAYOUTS.len(),
+        counts in vec(0usize..5, 6),
+        more in vec(0usize..4, 7),
+        bytes in vec(any::<u8>(), 64),
+    ) {
+        let layout = LAYOUTS[row];
+        let mut body = Vec::new();
+        let fill = |body: &mut Vec<u8>, len: usize| {
+            body.extend(bytes.iter().cycle().skip(body.len() % 7).take(len));
+        };
+        fill(&mut body, layout.root_len + more[6]);
+        for ((group, count), more) in layout.groups.iter().zip(&counts).zip(&more) {
+            let entry_len = group.entry_len + more;
+            body.extend_from_slice(&(entry_len as u16).to_le_bytes());
+            body.extend_from_slice(&vec![0; group.dimension.bytes() - 3]);
+            body.push(*count as u8);
+            fill(&mut body, entry_len * count);
+        }
+        let mut packet = vec![1; HEADER_LEN];
+        let size = (MESSAGE_HEADER_LEN + body.len()) as u16;
+        let root_len = (layout.root_len + more[6]) as u16;
+        for number in [size, root_len, layout.template_id, 1, 10] {
+            packet.extend_from_slice(&number.to_le_bytes());
+        }
+        packet.extend_from_slice(&body);
+        let parsed = Packet::parse(&packet).unwrap();
+        let message = parsed.messages().next().unwrap();
+        let groups = message.groups().unwrap();
+        for (index, _) in layout.groups.iter().enumerate() {
+            prop_assert_eq!(groups.get(index).len(), counts[index]);
+        }
+        prop_assert!(message.view().is_ok());
+        check_packet(&packet)?;
+    }
+
     /// Proves that no byte of a good packet can be changed so that a reader panics, and that a cut
     /// packet is refused or has fewer whole messages.
     #[test]
-    fn damaged_packets_are_survived(at in 0usize..300, byte: u8, cut in 0usize..300) {
+    fn damaged_packets_are_survived(at in 0usize..450, byte: u8, cut in 0usize..450) {
         let mut bytes = sample();
         let cut = cut.min(bytes.len());
         let whole = Packet::parse(&bytes).unwrap().messages().count();
@@ -92,6 +131,11 @@ fn check_packet(bytes: &[u8]) -> Result<(), TestCaseError> {
             prop_assert_eq!(groups.first().entries().count(), groups.first().len());
             prop_assert_eq!(groups.second().entries().count(), groups.second().len());
         }
+        if let Ok(view) = message.view() {
+            // Reads every field of every entry.
+            let text = format!("{view:?}");
+            prop_assert!(!text.is_empty());
+        }
         if let Ok(updates) = message.rpt_seqs() {
             updates.for_each(drop);
         }
@@ -131,6 +175,8 @@ fn sample() -> Vec<u8> {
     assert!(builder.book(template::BOOK_9, 1, &[price(4, 5)], &[(0, order(4))]));
     assert!(builder.order_book(1, &[order(4)]));
     assert!(builder.order_snapshot(head, (1, 1), 1, &[resting]));
+    assert!(builder.security_status(1, b"ES", Some(4), 17));
+    assert!(builder.session_statistic(1, 4, 6, (b'4', 3)));
     builder.finish().to_vec()
 }
 

@@ -69,7 +69,7 @@ fn parsed(frames: &[([u8; 4], Vec<u8>)]) -> Vec<Packet<'_>> {
 
 /// Destination group and payload of each UDP datagram; `None`, with the reason printed, when the
 /// folder is not there.
-fn capture(name: &str) -> Option<Vec<([u8; 4], Vec<u8>)>> {
+pub(crate) fn capture(name: &str) -> Option<Vec<([u8; 4], Vec<u8>)>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../../shared/data/cme");
     if !folder.is_dir() {
         println!("skipped: no real market data at {}", folder.display());

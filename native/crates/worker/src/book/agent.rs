@@ -5,17 +5,19 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
-use tickdeck_book::{BooksConfig, Channel};
+use tickdeck_book::{BooksConfig, Phase, TickRules};
 use tickdeck_net::clock;
 use tickdeck_stats::{Header, State};
 
-use super::commands::{
-    Answer, BookDepth, BookList, DrainDeadline, LIST_LIMIT, Place, Query, Request,
-};
+use super::answers::{BookDepth, BookList, DepthKind};
+use super::checkpoints::Own;
+use super::commands::{Answer, DrainDeadline, LIST_LIMIT, Query, Request};
 use super::feed::{Feed, Stage};
+use super::handover::Handover;
 use super::metrics::Metrics;
-use super::report::{BookSummary, Depth};
+use super::patrol::Patrol;
 use super::snapshots::{Snapshots, Written};
+use super::venue::{BookChannel, VenueKind};
 use crate::control::ControlError;
 use crate::exit::Failure;
 use crate::idle::Idle;
@@ -39,10 +41,16 @@ const LAST_SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Settings of the agent.
 pub(crate) struct Settings {
+    /// Whose books.
+    pub(crate) venue: VenueKind,
     /// Sizes of the books.
     pub(crate) books: BooksConfig,
+    /// The configured ticks of the instruments.
+    pub(crate) ticks: TickRules,
     /// Time between two snapshots while something changes.
     pub(crate) snapshot_interval_ns: u64,
+    /// Messages between two checkpoints; 0: none is taken.
+    pub(crate) checkpoint_messages: u64,
     /// Descriptor that gets a newline when the worker is ready.
     pub(crate) ready_fd: Option<u32>,
 }
@@ -52,6 +60,8 @@ pub(crate) struct Agent {
     pub(crate) settings: Settings,
     pub(crate) feed: Feed,
     pub(crate) snapshots: Snapshots,
+    pub(crate) handover: Handover,
+    pub(crate) patrol: Patrol,
     pub(crate) metrics: Metrics,
     pub(crate) header: Header,
     pub(crate) requests: Receiver<Request>,
@@ -62,7 +72,7 @@ pub(crate) struct Agent {
 /// The agent at work: the books exist.
 struct Duty {
     agent: Agent,
-    channel: Channel,
+    channel: BookChannel,
     /// A snapshot was looked for, or there is none to look for.
     is_restored: bool,
     is_ready: bool,
@@ -72,6 +82,8 @@ struct Duty {
     last_snapshot: Option<Written>,
     /// Cursor of the last snapshot that was begun.
     snapshot_cursor: u64,
+    /// Messages after which the next checkpoint is taken.
+    checkpoint_due: u64,
     /// Who waits for the snapshot being written, and who for the next one.
     waiting: Vec<Request>,
     asked: Vec<Request>,
@@ -80,7 +92,9 @@ struct Duty {
 impl Agent {
     /// Works until the stop flag is set, then drains.
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let channel = Channel::new(self.settings.books);
+        let mut channel = self.settings.venue.channel(self.settings.books);
+        let rules = self.settings.ticks.clone();
+        channel.books_mut().configure_ticks(rules);
         let snapshot_cursor = channel.cursor();
         let mut duty = Duty {
             agent: self,
@@ -92,6 +106,7 @@ impl Agent {
             snapshot_due_ns: 0,
             last_snapshot: None,
             snapshot_cursor,
+            checkpoint_due: 0,
             waiting: Vec::new(),
             asked: Vec::new(),
         };
@@ -131,6 +146,9 @@ impl Duty {
         let phase = self.agent.feed.phase(now_ns);
         self.channel.books_mut().set_phase(phase);
         count += self.take_snapshots(now_ns);
+        count += self.take_checkpoint(phase);
+        let channel = &mut self.channel;
+        count += self.agent.patrol.walk(channel, now_ns, count > 0);
         self.publish(now_ns, count > 0);
         self.announce()?;
         Ok(count)
@@ -144,11 +162,14 @@ impl Duty {
             settings,
             ..
         } = &mut self.agent;
-        let (restored, refused) = snapshots.restore(feed, settings.books);
+        let (restored, refused) = snapshots.restore(feed, settings.venue, settings.books);
         metrics.snapshot_errors.add(refused);
         if let Some(channel) = restored {
             self.snapshot_cursor = channel.cursor();
             self.channel = channel;
+            self.channel
+                .books_mut()
+                .configure_ticks(settings.ticks.clone());
         }
         self.is_restored = true;
         self.snapshot_due_ns = now_ns + self.agent.settings.snapshot_interval_ns;
@@ -160,12 +181,15 @@ impl Duty {
             snapshots,
             metrics,
             header,
+            handover,
+            patrol,
             ..
         } = &self.agent;
         header.progress();
         if worked || now_ns >= self.publish_due_ns {
             self.publish_due_ns = now_ns + PUBLISH_NS;
             metrics.publish(&self.channel, feed, snapshots);
+            metrics.publish_checks(feed.checkpoints(), handover, patrol);
         }
         if worked && feed.stage() == Stage::Ring {
             header.last_packet(now_ns);
@@ -190,6 +214,8 @@ impl Duty {
             return Ok(());
         }
         self.is_ready = true;
+        let messages = self.channel.books().counters().messages;
+        self.checkpoint_due = messages.saturating_add(self.agent.settings.checkpoint_messages);
         self.agent
             .header
             .set_sub_state(State::Ready, Stage::Ring as u32);
@@ -212,8 +238,12 @@ impl Duty {
                     let list = self.list(*hashes, *offset);
                     request.answer(Ok(list));
                 }
-                Query::Depth { symbol, levels } => {
-                    let depth = self.depth(symbol, *levels);
+                Query::Depth {
+                    symbol,
+                    kind,
+                    levels,
+                } => {
+                    let depth = self.depth(symbol, *kind, *levels);
                     request.answer(depth);
                 }
                 Query::Snapshot if self.agent.feed.log_id().is_none() => {
@@ -221,45 +251,27 @@ impl Duty {
                     request.answer(Err(ControlError::new("WRONG_STATE", text)));
                 }
                 Query::Snapshot => self.asked.push(request),
+                Query::Check { .. } => self.agent.patrol.ask(&self.channel, request),
             }
         }
         count
     }
 
-    fn place(&self) -> Place {
-        Place {
-            cursor: self.channel.cursor(),
-            messages: self.channel.books().counters().messages,
-            next_sequence: self.channel.next_sequence(),
-        }
-    }
-
     fn list(&self, hashes: bool, offset: usize) -> Answer {
-        let books = self.channel.books();
-        let mut views: Vec<_> = books.iter().collect();
-        views.sort_by_key(|book| book.symbol());
-        let shown = views.into_iter().skip(offset).take(LIST_LIMIT);
-        Answer::List(BookList {
-            books: shown.map(|book| BookSummary::of(book, hashes)).collect(),
-            total: books.len(),
-            place: self.place(),
-        })
+        Answer::List(BookList::of(&self.channel, hashes, offset, LIST_LIMIT))
     }
 
-    fn depth(&self, symbol: &str, levels: usize) -> Result<Answer, ControlError> {
-        let book = self
-            .channel
-            .books()
-            .by_symbol(symbol.as_bytes())
-            .ok_or_else(|| {
-                let text = format!("there is no book of {symbol:?}; book.list names them");
-                ControlError::new("NOT_FOUND", text)
-            })?;
-        Ok(Answer::Depth(Box::new(BookDepth {
-            summary: BookSummary::of(book, false),
-            depth: Depth::of(book, levels),
-            place: self.place(),
-        })))
+    fn depth(
+        &self,
+        symbol: &str,
+        kind: Option<DepthKind>,
+        levels: usize,
+    ) -> Result<Answer, ControlError> {
+        let depth = BookDepth::of(&self.channel, symbol, kind, levels).ok_or_else(|| {
+            let text = format!("there is no such book of {symbol:?}; book.list names them");
+            ControlError::new("NOT_FOUND", text)
+        })?;
+        Ok(Answer::Depth(Box::new(depth)))
     }
 
     fn status(&self) -> Answer {
@@ -279,7 +291,7 @@ impl Duty {
             "sequence_errors": self.channel.counters().sequence_errors,
             "lost_messages": self.channel.counters().lost_messages,
             "faults": books.counters().faults_total(),
-            "books": books.len(),
+            "books": books.len() + books.price_books().len(),
             "orders": books.order_count(),
             "suspect": books.suspect_count(),
             "trust": trust.name(),
@@ -311,6 +323,34 @@ impl Duty {
             count += 1;
         }
         count
+    }
+
+    /// Takes a checkpoint when enough messages were applied and nothing is being caught up with, and
+    /// hands it to the receiver. Called between two records.
+    fn take_checkpoint(&mut self, phase: Phase) -> usize {
+        let every = self.agent.settings.checkpoint_messages;
+        let Agent {
+            feed,
+            handover,
+            metrics,
+            ..
+        } = &mut self.agent;
+        if handover.finished() == Some(true) {
+            metrics.checkpoints.add(1);
+        }
+        let messages = self.channel.books().counters().messages;
+        let is_live = phase == Phase::Live && self.is_ready && !self.channel.is_loading();
+        if every == 0 || messages < self.checkpoint_due || !is_live || !handover.is_idle() {
+            return 0;
+        }
+        let Some(log_id) = feed.log_id() else {
+            return 0;
+        };
+        self.checkpoint_due = messages.saturating_add(every);
+        let own = Own::of(&self.channel);
+        feed.checkpoints_mut().remember(own);
+        handover.give(log_id, own.checkpoint);
+        1
     }
 
     fn begin_snapshot(&mut self, now_ns: u64) {
@@ -385,9 +425,12 @@ impl Duty {
             feed,
             snapshots,
             metrics,
+            handover,
+            patrol,
             ..
         } = &self.agent;
         metrics.publish(&self.channel, feed, snapshots);
+        metrics.publish_checks(feed.checkpoints(), handover, patrol);
         match &self.last_snapshot {
             Some(Written {
                 result: Err(error), ..

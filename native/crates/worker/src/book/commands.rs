@@ -11,21 +11,23 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::report::{BookSummary, Depth};
+use super::answers::{BookDepth, BookList, DepthKind};
+use super::venue::BookChannel;
 use crate::control::{Call, ControlError};
 use crate::lifecycle::StopFlag;
 
 /// The ops named in the hello line.
-pub(crate) const OPS: [&str; 5] = [
+pub(crate) const OPS: [&str; 6] = [
     "status",
     "book.list",
     "book.depth",
     "book.snapshot",
+    "book.check",
     "drain",
 ];
 
 /// Books in one answer, so that it stays below 1 MiB; `offset` asks for the others.
-pub(crate) const LIST_LIMIT: usize = 2_000;
+pub(crate) const LIST_LIMIT: usize = 1_500;
 
 /// Levels per side in one answer.
 const LEVELS_LIMIT: u64 = 5_000;
@@ -52,11 +54,18 @@ pub(crate) enum Query {
     Depth {
         /// The instrument.
         symbol: String,
+        /// By order, by price, or implied; by order first when it was not said.
+        kind: Option<DepthKind>,
         /// Levels per side.
         levels: usize,
     },
     /// `book.snapshot`
     Snapshot,
+    /// `book.check`
+    Check {
+        /// One instrument; all when there is none.
+        symbol: Option<String>,
+    },
 }
 
 /// What a query is answered with.
@@ -71,32 +80,6 @@ pub(crate) enum Answer {
     Depth(Box<BookDepth>),
 }
 
-/// Some of the books.
-#[derive(Debug, Serialize)]
-pub(crate) struct BookList {
-    /// Books in the order of their symbols.
-    pub(crate) books: Vec<BookSummary>,
-    /// How many there are in all.
-    pub(crate) total: usize,
-    /// Where in the stream this holds.
-    #[serde(flatten)]
-    pub(crate) place: Place,
-}
-
-/// One book with its best levels.
-#[derive(Debug, Serialize)]
-pub(crate) struct BookDepth {
-    /// The book in numbers.
-    #[serde(flatten)]
-    pub(crate) summary: BookSummary,
-    /// Its best levels.
-    #[serde(flatten)]
-    pub(crate) depth: Depth,
-    /// Where in the stream this holds.
-    #[serde(flatten)]
-    pub(crate) place: Place,
-}
-
 /// Where in the stream an answer holds.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Place {
@@ -106,6 +89,17 @@ pub(crate) struct Place {
     pub(crate) messages: u64,
     /// Venue sequence number of the next message.
     pub(crate) next_sequence: Option<u64>,
+}
+
+impl Place {
+    /// Where a channel stands.
+    pub(crate) fn of(channel: &BookChannel) -> Self {
+        Self {
+            cursor: channel.cursor(),
+            messages: channel.books().counters().messages,
+            next_sequence: channel.next_sequence(),
+        }
+    }
 }
 
 /// A query and where its answer goes.
@@ -155,6 +149,9 @@ pub(crate) fn handler(
             "book.list" => list_query(call)?,
             "book.depth" => depth_query(call)?,
             "book.snapshot" => Query::Snapshot,
+            "book.check" => Query::Check {
+                symbol: call.str("symbol")?.map(str::to_owned),
+            },
             "drain" => {
                 let deadline_ms = call.u64("deadline_ms")?.unwrap_or(DRAIN_DEADLINE_MS);
                 deadline.0.store(deadline_ms, Ordering::Relaxed);
@@ -187,8 +184,17 @@ fn depth_query(call: &Call<'_>) -> Result<Query, ControlError> {
         let text = format!("book.depth: argument levels is {levels}, wanted 1 to {LEVELS_LIMIT}");
         return Err(ControlError::invalid_args(text));
     }
+    let kind = match call.str("kind")? {
+        None => None,
+        Some(name) => Some(DepthKind::named(name).ok_or_else(|| {
+            let text =
+                format!("book.depth: argument kind is {name:?}, wanted order, price or implied");
+            ControlError::invalid_args(text)
+        })?),
+    };
     Ok(Query::Depth {
         symbol: symbol.to_owned(),
+        kind,
         levels: levels as usize,
     })
 }

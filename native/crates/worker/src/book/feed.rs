@@ -17,20 +17,21 @@
 
 use std::path::{Path, PathBuf};
 
-use tickdeck_book::{Channel, Phase, Record, RecordMark};
+use tickdeck_book::{Cause, Phase, Record, RecordMark};
 use tickdeck_journal::{JournalError, Reader as Journal};
 use tickdeck_net::clock;
 use tickdeck_ring::{Read, Reader as Ring};
 use tickdeck_wire::record::{kind, line, stamp};
 
+use super::checkpoints::{Checkpoints, Scout, Verdict};
 use super::metrics::Metrics;
 use super::pulse::Pulse;
+use super::venue::BookChannel;
 
 mod fit;
 mod stage;
 
-pub(crate) use fit::Fit;
-use fit::fit;
+pub(crate) use fit::{Fit, fit};
 use stage::Retry;
 pub(crate) use stage::Stage;
 
@@ -61,6 +62,7 @@ pub(crate) struct Feed {
     ring_check_at_ns: u64,
     damaged_since_ns: Option<u64>,
     problem: String,
+    checkpoints: Checkpoints,
 }
 
 enum Source {
@@ -69,6 +71,8 @@ enum Source {
         reader: Box<Journal>,
         /// The record before the cursor was found to be the one applied.
         is_checked: bool,
+        /// Looks ahead for checkpoints.
+        scout: Option<Box<Scout>>,
     },
     Ring,
 }
@@ -95,6 +99,7 @@ impl Feed {
             ring_check_at_ns: 0,
             damaged_since_ns: None,
             problem: String::new(),
+            checkpoints: Checkpoints::default(),
         }
     }
 
@@ -110,6 +115,7 @@ impl Feed {
                 self.source = Source::Journal {
                     reader: Box::new(reader),
                     is_checked: false,
+                    scout: None,
                 };
             }
             Err(error) => self.wait(now_ns, Stage::WaitingForJournal, &error.to_string()),
@@ -134,7 +140,12 @@ impl Feed {
     }
 
     /// Applies what there is, at most one batch, and returns how many records.
-    pub(crate) fn poll(&mut self, channel: &mut Channel, metrics: &Metrics, now_ns: u64) -> usize {
+    pub(crate) fn poll(
+        &mut self,
+        channel: &mut BookChannel,
+        metrics: &Metrics,
+        now_ns: u64,
+    ) -> usize {
         match &self.source {
             Source::Waiting => {
                 self.reopen_journal(channel, now_ns);
@@ -177,6 +188,16 @@ impl Feed {
             .map_or(0, |open| open.ring.next_seq().saturating_sub(cursor))
     }
 
+    /// The checkpoints of the stream and the own ones.
+    pub(crate) fn checkpoints(&self) -> &Checkpoints {
+        &self.checkpoints
+    }
+
+    /// As [`Self::checkpoints`], to remember one that was taken.
+    pub(crate) fn checkpoints_mut(&mut self) -> &mut Checkpoints {
+        &mut self.checkpoints
+    }
+
     /// Where books that are applied from here stand.
     pub(crate) fn phase(&mut self, now_ns: u64) -> Phase {
         if self.stage == Stage::Journal {
@@ -195,7 +216,7 @@ impl Feed {
     }
 
     /// Opens the journal again, after an error or a change of the ring.
-    fn reopen_journal(&mut self, channel: &mut Channel, now_ns: u64) {
+    fn reopen_journal(&mut self, channel: &mut BookChannel, now_ns: u64) {
         if !self.retry.is_due(now_ns) {
             return;
         }
@@ -209,23 +230,31 @@ impl Feed {
                 "the journal is another log now: the books start over"
             );
             channel.start_over();
+            self.checkpoints.forget();
             self.log_id = Some(reader.log_id());
         }
         self.source = Source::Journal {
             reader: Box::new(reader),
             is_checked: false,
+            scout: None,
         };
         self.check_journal(channel, now_ns);
     }
 
     /// Compares the record before the cursor and places the reader on the cursor.
-    fn check_journal(&mut self, channel: &mut Channel, now_ns: u64) {
+    fn check_journal(&mut self, channel: &mut BookChannel, now_ns: u64) {
         if !self.retry.is_due(now_ns) {
             return;
         }
-        let Source::Journal { reader, is_checked } = &mut self.source else {
+        let Source::Journal {
+            reader,
+            is_checked,
+            scout,
+        } = &mut self.source
+        else {
             return;
         };
+        let checkpoints = &mut self.checkpoints;
         let placed = fit(reader, channel.cursor(), channel.last_record()).and_then(|answer| {
             if answer == Fit::Other {
                 tracing::error!(
@@ -233,6 +262,7 @@ impl Feed {
                     "the journal holds another record than the books end with: they start over"
                 );
                 channel.start_over();
+                checkpoints.forget();
             }
             if answer != Fit::Beyond {
                 channel.skip_to(reader.first_seq());
@@ -248,6 +278,7 @@ impl Feed {
             }
             Ok(_) => {
                 *is_checked = true;
+                *scout = look_ahead(&self.journal_dir, channel.cursor());
                 self.retry = Retry::default();
                 // Other stages describe what is waited for beside the journal, and go on.
                 if matches!(
@@ -261,23 +292,31 @@ impl Feed {
         }
     }
 
-    fn read_journal(&mut self, channel: &mut Channel, metrics: &Metrics, now_ns: u64) -> usize {
-        let Source::Journal { reader, .. } = &mut self.source else {
+    fn read_journal(&mut self, channel: &mut BookChannel, metrics: &Metrics, now_ns: u64) -> usize {
+        let Source::Journal { reader, scout, .. } = &mut self.source else {
             return 0;
         };
+        if let Some(scout) = scout {
+            scout.keep_ahead(channel.cursor(), &mut self.checkpoints);
+        }
         let mut count = 0;
         let end = loop {
             if count == BATCH {
                 break Ok(false);
             }
             match reader.next() {
-                Ok(Some(entry)) => channel.apply(Record {
-                    seq: entry.seq,
-                    kind: entry.record.kind,
-                    venue_seq: entry.record.venue_seq,
-                    rx_ns: entry.record.rx_ns,
-                    payload: entry.record.payload,
-                }),
+                Ok(Some(entry)) => {
+                    let record = Record {
+                        seq: entry.seq,
+                        kind: entry.record.kind,
+                        venue_seq: entry.record.venue_seq,
+                        rx_ns: entry.record.rx_ns,
+                        payload: entry.record.payload,
+                    };
+                    if let Some(verdict) = self.checkpoints.follow(channel, record) {
+                        on_verdict(channel, &self.checkpoints, verdict);
+                    }
+                }
                 Ok(None) => break Ok(true),
                 Err(error) => break Err(error),
             }
@@ -297,7 +336,7 @@ impl Feed {
     }
 
     /// At the end of the journal: go on with the ring, if it goes on from here.
-    fn attach_ring(&mut self, channel: &Channel, now_ns: u64) {
+    fn attach_ring(&mut self, channel: &BookChannel, now_ns: u64) {
         if self.ring.is_none() && !self.open_ring(now_ns) {
             return;
         }
@@ -368,7 +407,7 @@ impl Feed {
         }
     }
 
-    fn read_ring(&mut self, channel: &mut Channel, metrics: &Metrics, now_ns: u64) -> usize {
+    fn read_ring(&mut self, channel: &mut BookChannel, metrics: &Metrics, now_ns: u64) -> usize {
         let Some(OpenRing { ring, .. }) = &self.ring else {
             self.source = Source::Waiting;
             return 0;
@@ -395,13 +434,16 @@ impl Feed {
                 }
             };
             let (kind, venue_seq, rx_ns) = (header.kind, header.venue_seq, header.rx_ns);
-            channel.apply(Record {
+            let record = Record {
                 seq,
                 kind,
                 venue_seq,
                 rx_ns,
                 payload: &self.buffer[..len],
-            });
+            };
+            if let Some(verdict) = self.checkpoints.follow(channel, record) {
+                on_verdict(channel, &self.checkpoints, verdict);
+            }
             if kind == kind::DATA {
                 let is_late = header.stamp == stamp::USER || header.line == line::RETRANSMIT;
                 metrics.rx_to_book(is_late, clock::realtime_ns().saturating_sub(rx_ns));
@@ -421,7 +463,7 @@ impl Feed {
     }
 
     /// A journal that cannot be read is tried again, and after a while passed by with the ring.
-    fn on_journal_error(&mut self, channel: &mut Channel, now_ns: u64, error: &JournalError) {
+    fn on_journal_error(&mut self, channel: &mut BookChannel, now_ns: u64, error: &JournalError) {
         self.source = Source::Waiting;
         self.wait(now_ns, Stage::JournalDamaged, &error.to_string());
         let since_ns = *self.damaged_since_ns.get_or_insert(now_ns);
@@ -506,5 +548,38 @@ impl Feed {
         }
         self.stage = stage;
         problem.clone_into(&mut self.problem);
+    }
+}
+
+/// Books that a checkpoint contradicts are suspect from where they were last known to be right.
+#[cold]
+fn on_verdict(channel: &mut BookChannel, checkpoints: &Checkpoints, verdict: Verdict) {
+    let Verdict::Different(difference) = verdict else {
+        return;
+    };
+    let (expected, found) = (difference.expected, difference.found);
+    let since = checkpoints.equal_until();
+    tracing::error!(
+        cursor = expected.cursor,
+        next_sequence = expected.next_sequence,
+        expected = format!("{:016x}", expected.state_hash),
+        found = format!("{:016x}", found.state_hash),
+        equal_until = since,
+        "the books are not those of a checkpoint in the journal; tickdeck-book verify tells which \
+         side a replay agrees with"
+    );
+    channel
+        .books_mut()
+        .mark_suspect_all(since, Cause::CheckpointMismatch);
+}
+
+/// A scout in front of books at `cursor`. Without one their checkpoints are not compared.
+fn look_ahead(journal: &Path, cursor: u64) -> Option<Box<Scout>> {
+    match Scout::open(journal, cursor) {
+        Ok(scout) => Some(Box::new(scout)),
+        Err(error) => {
+            tracing::warn!(%error, cursor, "checkpoints of the journal are not compared");
+            None
+        }
     }
 }

@@ -2,11 +2,15 @@
 
 use std::path::Path;
 
-use tickdeck_book::{Channel, Fault};
+use tickdeck_book::Fault;
 use tickdeck_stats::{Builder, Counter, Gauge, Histogram, Identity, StatsFile};
 
+use super::checkpoints::Checkpoints;
 use super::feed::Feed;
+use super::handover::Handover;
+use super::patrol::Patrol;
 use super::snapshots::Snapshots;
+use super::venue::BookChannel;
 use crate::exit::Failure;
 use crate::spec::Spec;
 
@@ -23,6 +27,14 @@ pub(crate) struct Metrics {
     /// `snapshot_payload_bytes`
     pub(crate) snapshot_bytes: Gauge,
     snapshot_grows: Counter,
+    /// `book_checkpoints_total`: taken, and in the stream.
+    pub(crate) checkpoints: Counter,
+    checkpoint_errors: Counter,
+    checkpoints_equal: Counter,
+    checkpoint_mismatches: Counter,
+    checkpoints_incomparable: Counter,
+    integrity_checks: Counter,
+    integrity_errors: Counter,
     records: Counter,
     messages: Counter,
     sequence_errors: Counter,
@@ -33,6 +45,8 @@ pub(crate) struct Metrics {
     faults: Vec<(Fault, Counter)>,
     slab_grows: Counter,
     depth_grows: Counter,
+    off_tick: Counter,
+    ticks: Gauge,
     cursor: Gauge,
     next_sequence: Gauge,
     lag: Gauge,
@@ -82,6 +96,17 @@ impl Metrics {
             snapshot_errors: b.counter("book_snapshot_errors_total", "snapshots", ""),
             snapshot_bytes: b.gauge("snapshot_payload_bytes", "bytes", ""),
             snapshot_grows: b.counter("snapshot_payload_vec_grows_total", "growths", ""),
+            checkpoints: b.counter("book_checkpoints_total", "checkpoints", ""),
+            checkpoint_errors: b.counter("book_checkpoint_errors_total", "attempts", ""),
+            checkpoints_equal: b.counter("book_checkpoints_equal_total", "checkpoints", ""),
+            checkpoint_mismatches: b.counter("book_checkpoint_mismatches_total", "checkpoints", ""),
+            checkpoints_incomparable: b.counter(
+                "book_checkpoints_incomparable_total",
+                "checkpoints",
+                "",
+            ),
+            integrity_checks: b.counter("book_integrity_checks_total", "books", ""),
+            integrity_errors: b.counter("book_integrity_errors_total", "errors", ""),
             records: b.counter("book_records_total", "records", ""),
             messages: b.counter("book_messages_total", "messages", ""),
             sequence_errors: b.counter("book_sequence_errors_total", "errors", ""),
@@ -91,6 +116,8 @@ impl Metrics {
             excused_references: b.counter("book_excused_references_total", "messages", ""),
             slab_grows: b.counter("orderbook_slab_grows_total", "growths", ""),
             depth_grows: b.counter("orderbook_depth_vec_grows_total", "growths", ""),
+            off_tick: b.counter("book_off_tick_total", "levels", ""),
+            ticks: b.gauge("book_ticks", "books", ""),
             cursor: b.gauge("book_cursor_seq", "seq", ""),
             next_sequence: b.gauge("book_next_sequence", "sequence", ""),
             lag: b.gauge("book_lag_records", "records", ""),
@@ -115,8 +142,24 @@ impl Metrics {
         histogram.record(latency_ns);
     }
 
+    /// Publishes what came of checkpoints and checks.
+    pub(crate) fn publish_checks(
+        &self,
+        checkpoints: &Checkpoints,
+        handover: &Handover,
+        patrol: &Patrol,
+    ) {
+        let tally = checkpoints.tally();
+        self.checkpoint_errors.set(handover.errors());
+        self.checkpoints_equal.set(tally.equal);
+        self.checkpoint_mismatches.set(tally.different);
+        self.checkpoints_incomparable.set(tally.incomparable);
+        self.integrity_checks.set(patrol.checks());
+        self.integrity_errors.set(patrol.errors());
+    }
+
     /// Publishes the totals of the books; once per batch.
-    pub(crate) fn publish(&self, channel: &Channel, feed: &Feed, snapshots: &Snapshots) {
+    pub(crate) fn publish(&self, channel: &BookChannel, feed: &Feed, snapshots: &Snapshots) {
         let (stream, books) = (channel.counters(), channel.books());
         self.records.set(stream.records);
         self.messages.set(books.counters().messages);
@@ -131,12 +174,15 @@ impl Metrics {
         }
         self.slab_grows.set(books.slab_grows());
         self.depth_grows.set(books.depth_vec_grows());
+        self.off_tick.set(books.off_tick());
+        self.ticks.set(books.tick_count() as u64);
         self.snapshot_grows.set(snapshots.buffer_grows());
         self.cursor.set(channel.cursor());
         self.next_sequence.set(channel.next_sequence().unwrap_or(0));
         self.lag.set(feed.lag(channel.cursor()));
         self.suspect.set(books.suspect_count() as u64);
-        self.books.set(books.len() as u64);
+        self.books
+            .set((books.len() + books.price_books().len()) as u64);
         self.orders.set(books.order_count() as u64);
         self.trust.set(books.channel_trust().code());
     }

@@ -1,5 +1,5 @@
 //! `tickdeck-book offline`: books from an ITCH file, a capture or a journal, with checkpoints on the
-//! way.
+//! way, at any point asked for, and compared with those of another input.
 //!
 //! Files and journals are read in pieces and checkpoints are printed as they come, so memory does
 //! not grow with the length of the day; only a capture's messages are held, to put them in order.
@@ -9,23 +9,47 @@
 //! {"checkpoints":[{"message":1000,"symbol":"ES","orders":995,"bids":[[p,q,n],…],"asks":[…],
 //!                  "state_hash":"…","trust":"GOOD"},…],
 //!  "final":{"messages":59607,"books":[{"symbol":"ES","orders":11217,…,"queue_sha256":"…",…}],
-//!           "faults":{},"narrowed":0,"stream":null}}
+//!           "faults":{},"narrowed":0,"stream":null,"place":{…},"stopped":false}}
 //! ```
+//!
+//! A checkpoint of `--at` also says what was wanted, where it really stands (message, sequence,
+//! record, times), and sums the book up.
+//!
+//! | Module | Does |
+//! |---|---|
+//! | `input`, `mender` | journal, file or capture as records |
+//! | `protocol` | what must be known of a protocol beside its books |
+//! | `point` | points asked for, and where a record passes them |
+//! | `start` | snapshots to begin with |
+//! | `walk` | applies records and lets a visitor look |
+//! | `checkpoints`, `diff`, `compare` | the three things that are printed |
 
-use std::collections::BTreeSet;
-use std::io::{self, BufWriter, StdoutLock, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
-use serde_json::{Map, Value, json};
-use tickdeck_book::{BookView, Books, BooksConfig, StreamCounters};
+use clap::Args;
+use tickdeck_book::{BookView, BooksConfig, Symbol};
 
-use super::report::{self, BookSummary, Depth};
-use crate::capture::is_capture;
+use super::venue::BookChannel;
 use crate::exit::{Code, Failure};
 
+mod checkpoints;
+mod compare;
+mod diff;
 mod input;
+mod mender;
+mod point;
+mod protocol;
+mod start;
+mod text;
+mod walk;
+
+use checkpoints::{Checkpoints, End};
+use input::Input;
+use point::{Point, Points, Wanted};
+use protocol::Protocol;
+use walk::walk;
 
 /// Arguments of `offline`.
 #[derive(Args, Clone, Debug)]
@@ -40,12 +64,36 @@ pub(crate) struct OfflineArgs {
     /// that gets MoldUDP64 messages.
     #[arg(long, value_name = "GROUP:PORT")]
     destination: Option<SocketAddr>,
+    /// Of a capture of CME or EOBI packets, the lines of the channel; they are merged as
+    /// `tickdeck-rx offline` does.
+    #[arg(long, value_name = "A=GROUP:PORT,B=GROUP:PORT")]
+    lines: Vec<String>,
     /// Print a checkpoint after every N-th message.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     every: Option<u64>,
     /// Print checkpoints after these messages, counted from 1.
     #[arg(long, value_delimiter = ',')]
     messages: Vec<u64>,
+    /// Print the state after the last message at or before each point: a venue sequence (of a file,
+    /// a message number), HH:MM:SS[.frac] of the venue's day, or an RFC 3339 receive time.
+    /// Reading ends with the last point when nothing else was asked for.
+    #[arg(long, value_name = "SEQ|TIME", value_delimiter = ',')]
+    at: Vec<Wanted>,
+    /// Print the difference between the books at two points instead.
+    #[arg(long, value_name = "A,B", value_delimiter = ',', num_args = 1,
+          conflicts_with_all = ["every", "messages", "at"])]
+    diff: Vec<Wanted>,
+    /// Find the first event in which the input differs from this one, and print the books around
+    /// it. Exit code 0: equal, 1: different, 2: one could not be read.
+    #[arg(long, value_name = "INPUT2",
+          conflicts_with_all = ["every", "messages", "at", "diff", "snapshots"])]
+    compare: Option<PathBuf>,
+    /// Events between two checkpoints of a comparison.
+    #[arg(long, default_value_t = compare::STRIDE, value_parser = clap::value_parser!(u64).range(1..))]
+    stride: u64,
+    /// Begin with the newest snapshot of this directory that lies before every point.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["every", "messages"])]
+    snapshots: Option<PathBuf>,
     /// Levels per side in a checkpoint.
     #[arg(long, default_value_t = 10)]
     levels: usize,
@@ -57,214 +105,104 @@ pub(crate) struct OfflineArgs {
     json: bool,
 }
 
-/// Formats that books can be built from.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Protocol {
-    /// TotalView-ITCH 5.0.
-    Itch50,
-}
-
 impl OfflineArgs {
     fn wants(&self, book: BookView<'_>) -> bool {
-        let wants = |symbol: &String| symbol.as_bytes() == book.symbol().as_bytes();
-        self.symbol.is_empty() || self.symbol.iter().any(wants)
+        self.wants_symbol(book.symbol())
     }
 
-    fn refuse_destination(&self) -> Result<(), Failure> {
-        if self.destination.is_none() {
-            return Ok(());
-        }
-        let text = format!(
-            "--destination chooses from a capture; {} is no pcap or pcapng",
-            self.input.display()
-        );
-        Err(Failure::new(Code::Config, text))
+    fn wants_symbol(&self, name: Symbol) -> bool {
+        let wants = |symbol: &String| symbol.as_bytes() == name.as_bytes();
+        self.symbol.is_empty() || self.symbol.iter().any(wants)
     }
 }
 
-/// Reads the input to its end, prints, and fails when the input was not whole.
+/// Reads the input as far as needed, prints, and fails when the input was not whole.
 pub(crate) fn run(args: &OfflineArgs) -> Result<Code, Failure> {
-    let Protocol::Itch50 = args.protocol;
-    let mut printer = Printer::new(args, io::stdout().lock());
-    let (path, config) = (&args.input, BooksConfig::default());
-    let outcome = if path.is_dir() {
-        args.refuse_destination()?;
-        input::read_journal(path, config, &mut printer)?
-    } else if is_capture(path).map_err(|error| cannot_read(path, error))? {
-        input::read_capture(path, args.destination, config, &mut printer)?
-    } else {
-        args.refuse_destination()?;
-        input::read_file(path, config, &mut printer)?
+    if let Some(other) = &args.compare {
+        return compare::run(args, other);
+    }
+    if !args.diff.is_empty() {
+        return diff::run(args);
+    }
+    let (mut input, mut channel, points) = begin(args, &args.at)?;
+    let mut printer = Checkpoints::new(args, points, io::stdout().lock());
+    let walked = walk(&mut input, &mut channel, args.protocol, &mut printer);
+    let stream = input.journal().map(|_| *channel.counters());
+    let end = End {
+        walked,
+        stream,
+        narrowed: input.narrowed(),
     };
-    printer.finish(&outcome).map_err(on_stdout)?;
-    if outcome.narrowed > 0 {
+    printer.finish(channel.books(), &end).map_err(on_stdout)?;
+    if end.narrowed > 0 {
         tracing::warn!(
-            messages = outcome.narrowed,
+            messages = end.narrowed,
             "stock fields wider than eight bytes were cut"
         );
     }
-    match outcome.problem {
+    whole(&args.input, end.walked.problem.as_ref())
+}
+
+/// Opens the input where a walk to these points may begin.
+fn begin(args: &OfflineArgs, wanted: &[Wanted]) -> Result<(Input, BookChannel, Points), Failure> {
+    let mut input = Input::open(&args.input, args)?;
+    check(args, &mut input, wanted)?;
+    let on_journal = |error: &dyn std::fmt::Display| cannot_read(&args.input, error);
+    let (mut session_from, mut restored) = (0, None);
+    if let Some(journal) = input.journal()
+        && !wanted.is_empty()
+    {
+        session_from = start::newest_session(journal).map_err(|error| on_journal(&error))?;
+        if let Some(dir) = &args.snapshots {
+            restored = start::restore(journal, dir, args.protocol, wanted, session_from)
+                .map_err(|error| on_journal(&error))?;
+        }
+    }
+    let channel = restored.unwrap_or_else(|| empty(args.protocol, &input));
+    let points = Points::new(args.protocol, wanted, session_from);
+    Ok((input, channel, points))
+}
+
+/// Empty books before the first record of an input.
+fn empty(protocol: Protocol, input: &Input) -> BookChannel {
+    let mut channel = protocol.venue().channel(BooksConfig::default());
+    // A log of which the beginning was pruned: the books start without it, and say so.
+    channel.skip_to(input.first_record());
+    channel
+}
+
+/// Refuses points that the input cannot have.
+fn check(args: &OfflineArgs, input: &mut Input, wanted: &[Wanted]) -> Result<(), Failure> {
+    let is_journal = input.journal().is_some();
+    let path = args.input.display();
+    for Wanted { text, point } in wanted {
+        let fault = match point {
+            Point::Received(_) if !is_journal => {
+                format!("{path} has no receive times; {text} can be looked for in a journal only")
+            }
+            Point::DayTime(_) if !args.protocol.has_day_time() => format!(
+                "messages of this protocol carry no time of day; write {text} as an RFC 3339 time"
+            ),
+            _ => continue,
+        };
+        return Err(Failure::new(Code::Config, fault));
+    }
+    if args.snapshots.is_some() && (wanted.is_empty() || !is_journal) {
+        let text = "--snapshots begins a journal nearer to the points of --at or --diff; \
+                    here is no journal, or no point";
+        return Err(Failure::new(Code::Config, text));
+    }
+    Ok(())
+}
+
+fn whole(path: &Path, problem: Option<&String>) -> Result<Code, Failure> {
+    match problem {
         None => Ok(Code::Clean),
         Some(problem) => Err(Failure::failed(format!(
             "{}: {problem}; the books up to there were printed",
-            args.input.display()
+            path.display()
         ))),
     }
-}
-
-/// What is left when the input has been read.
-struct Outcome {
-    /// The books at the end.
-    books: Books,
-    /// What the records said, when the input was a journal.
-    stream: Option<StreamCounters>,
-    /// Messages whose stock field was wider than the specification's and was cut.
-    narrowed: u64,
-    /// Why the end of the input is not its real end.
-    problem: Option<String>,
-}
-
-/// Prints checkpoints as they are reached, then the end.
-struct Printer<'a> {
-    args: &'a OfflineArgs,
-    wanted: BTreeSet<u64>,
-    out: BufWriter<StdoutLock<'a>>,
-    /// What stands before the next checkpoint: the opening of the object, then commas.
-    separator: &'static str,
-    error: Option<io::Error>,
-}
-
-const OPENING: &str = "{\"checkpoints\":[";
-
-impl<'a> Printer<'a> {
-    fn new(args: &'a OfflineArgs, out: StdoutLock<'a>) -> Self {
-        let wanted = args.messages.iter().copied().collect();
-        Self {
-            args,
-            wanted,
-            out: BufWriter::new(out),
-            separator: OPENING,
-            error: None,
-        }
-    }
-
-    /// Called after each message, counted from 1. An error of the output is kept for the end.
-    #[inline]
-    fn after(&mut self, message: u64, books: &Books) {
-        let due = self
-            .args
-            .every
-            .is_some_and(|every| message.is_multiple_of(every));
-        if (due || self.wanted.contains(&message)) && self.error.is_none() {
-            self.error = self.checkpoint(message, books).err();
-        }
-    }
-
-    fn checkpoint(&mut self, message: u64, books: &Books) -> io::Result<()> {
-        let args = self.args;
-        for book in books.iter().filter(|book| args.wants(*book)) {
-            let depth = Depth::of(book, self.args.levels);
-            if self.args.json {
-                let checkpoint = json!({
-                    "message": message,
-                    "symbol": book.symbol().to_string(),
-                    "orders": book.orders(),
-                    "bids": depth.bids,
-                    "asks": depth.asks,
-                    "state_hash": report::state_hash(book),
-                    "trust": book.trust().name(),
-                });
-                write!(self.out, "{}{checkpoint}", self.separator)?;
-                self.separator = ",";
-            } else {
-                writeln!(
-                    self.out,
-                    "message {message}: {}",
-                    line(&BookSummary::of(book, false))
-                )?;
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(mut self, outcome: &Outcome) -> io::Result<()> {
-        if let Some(error) = self.error {
-            return Err(error);
-        }
-        let books = &outcome.books;
-        let summaries: Vec<BookSummary> = books
-            .iter()
-            .filter(|book| self.args.wants(*book))
-            .map(|book| BookSummary::of(book, true))
-            .collect();
-        let faults = report::faults(books);
-        let messages = books.counters().messages;
-        if self.args.json {
-            let faults: Map<String, Value> = faults
-                .into_iter()
-                .map(|(reason, count)| (reason.to_owned(), count.into()))
-                .collect();
-            let last = json!({
-                "messages": messages,
-                "books": summaries,
-                "faults": faults,
-                "narrowed": outcome.narrowed,
-                "stream": outcome.stream.as_ref().map(stream_json),
-            });
-            let opening = if self.separator == OPENING {
-                OPENING
-            } else {
-                ""
-            };
-            writeln!(self.out, "{opening}],\"final\":{last}}}")?;
-        } else {
-            writeln!(self.out, "{messages} messages, {} books", summaries.len())?;
-            for summary in &summaries {
-                writeln!(self.out, "{}", line(summary))?;
-            }
-            for (reason, count) in faults {
-                writeln!(self.out, "fault {reason}: {count}")?;
-            }
-        }
-        self.out.flush()
-    }
-}
-
-fn stream_json(stream: &StreamCounters) -> Value {
-    json!({
-        "records": stream.records,
-        "missing_records": stream.missing_records,
-        "malformed_records": stream.malformed_records,
-        "sequence_errors": stream.sequence_errors,
-        "lost_messages": stream.lost_messages,
-        "sessions": stream.sessions,
-    })
-}
-
-/// A book in one line of text.
-fn line(book: &BookSummary) -> String {
-    let touch = |best: Option<(u32, u64)>| {
-        best.map_or_else(
-            || "-".to_owned(),
-            |(price, quantity)| format!("{price} x {quantity}"),
-        )
-    };
-    format!(
-        "{} {} orders, {}/{} levels, bid {}, ask {}, {}{}",
-        book.symbol,
-        book.orders,
-        book.bid_levels,
-        book.ask_levels,
-        touch(book.best_bid),
-        touch(book.best_ask),
-        book.trust,
-        book.hashes
-            .as_ref()
-            .map_or_else(String::new, |hashes| format!(
-                ", queue_sha256 {}",
-                hashes.queue_sha256
-            )),
-    )
 }
 
 fn on_stdout(error: io::Error) -> Failure {

@@ -1,7 +1,7 @@
 //! Books as JSON, the same shapes offline and on the control socket.
 
 use serde::Serialize;
-use tickdeck_book::{BookView, Books, Fault, LevelView, Side, hash};
+use tickdeck_book::{BookView, Books, Fault, LevelView, Scale, Side, hash};
 
 /// One book in a few numbers.
 #[derive(Clone, Debug, Serialize)]
@@ -15,13 +15,22 @@ pub(crate) struct BookSummary {
     /// Price levels of the asks.
     pub(crate) ask_levels: usize,
     /// Best bid: price in the venue's scale, shares.
-    pub(crate) best_bid: Option<(u32, u64)>,
+    pub(crate) best_bid: Option<(i64, u64)>,
     /// Best ask: price in the venue's scale, shares.
-    pub(crate) best_ask: Option<(u32, u64)>,
+    pub(crate) best_ask: Option<(i64, u64)>,
     /// Last trading state of the venue, if it named one.
     pub(crate) trading_state: Option<char>,
     /// Whether the book is locked or crossed.
     pub(crate) crossed: bool,
+    /// Step between two prices at the touch, in the venue's scale, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tick: Option<i64>,
+    /// Ticks between best bid and best ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) spread_ticks: Option<u64>,
+    /// How its prices and quantities are read.
+    #[serde(flatten)]
+    pub(crate) scale: ScaleView,
     /// GOOD, SUSPECT, REBUILDING or STALE.
     pub(crate) trust: &'static str,
     /// Venue sequence number from which on the book may be wrong.
@@ -51,6 +60,25 @@ pub(crate) struct Depth {
     pub(crate) asks: Vec<LevelView>,
 }
 
+/// Decimals of the integers of a book.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct ScaleView {
+    /// A price of 1 is 10 to the minus this.
+    pub(crate) price_decimals: u8,
+    /// A quantity of 1 is 10 to the minus this.
+    pub(crate) quantity_decimals: u8,
+}
+
+impl ScaleView {
+    /// Those of a channel's books.
+    pub(crate) fn of(scale: Scale) -> Self {
+        Self {
+            price_decimals: scale.price_decimals,
+            quantity_decimals: scale.quantity_decimals,
+        }
+    }
+}
+
 impl BookSummary {
     /// Sums up a book; the hashes take time in proportion to its orders.
     pub(crate) fn of(book: BookView<'_>, with_hashes: bool) -> Self {
@@ -67,6 +95,9 @@ impl BookSummary {
                 .filter(u8::is_ascii_graphic)
                 .map(char::from),
             crossed: book.is_crossed(),
+            tick: book.tick(),
+            spread_ticks: book.spread_ticks(),
+            scale: ScaleView::of(book.scale()),
             trust: trust.name(),
             suspect_since: trust.doubt().map(|doubt| doubt.since),
             suspect_cause: trust.doubt().map(|doubt| doubt.cause.name()),

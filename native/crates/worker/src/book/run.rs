@@ -6,16 +6,20 @@ use std::time::Duration;
 use tickdeck_book::BooksConfig;
 use tickdeck_net::clock;
 use tickdeck_stats::{ExitReason, Header, State};
+use tickdeck_wire::eobi::Release;
 
 use super::agent::{Agent, Settings};
 use super::commands::{self, DrainDeadline};
 use super::feed::Feed;
+use super::handover::Handover;
 use super::metrics::Metrics;
+use super::patrol::Patrol;
 use super::snapshots::Snapshots;
+use super::venue::VenueKind;
 use crate::control::{ControlServer, Hello};
 use crate::exit::{Code, Failure};
 use crate::lifecycle::{self, Lock, RunArgs, StopFlag};
-use crate::spec::{Kind, Spec};
+use crate::spec::{self, Decoder, EobiRelease, Exchange, Kind, Spec};
 
 /// Time between two heartbeats; the daemon expects one a second.
 const HEARTBEAT: Duration = Duration::from_millis(100);
@@ -69,20 +73,30 @@ fn supervise(
     })?;
     let agent = Agent {
         settings: Settings {
+            venue: venue_of(&spec.exchange)?,
             books: BooksConfig {
                 initial_orders: spec.exchange.book.initial_orders,
                 ..BooksConfig::default()
             },
+            ticks: spec::tick_rules(&spec.exchange.book.ticks),
             snapshot_interval_ns: spec
                 .exchange
                 .book
                 .snapshot_interval_ms
                 .max(1)
                 .saturating_mul(1_000_000),
+            checkpoint_messages: spec.exchange.book.checkpoint_messages,
             ready_fd: args.ready_fd,
         },
         feed: Feed::new(&spec.exchange.journal.data_dir, &spec.ring_path),
         snapshots: Snapshots::start(&spec.snapshot_dir)?,
+        handover: Handover::start(&spec.ring_path, incarnation)?,
+        patrol: Patrol::new(
+            spec.exchange
+                .book
+                .check_interval_ms
+                .saturating_mul(1_000_000),
+        ),
         metrics,
         header: header.clone(),
         requests,
@@ -99,6 +113,22 @@ fn supervise(
         thread::park_timeout(HEARTBEAT);
     }
     join(thread)
+}
+
+/// What the exchange's lines carry.
+fn venue_of(exchange: &Exchange) -> Result<VenueKind, Failure> {
+    match exchange.decoder {
+        Decoder::Itch50 => Ok(VenueKind::Itch50),
+        Decoder::CmeMdp3 => Ok(VenueKind::CmeMdp3),
+        Decoder::Eobi => Ok(VenueKind::Eobi(match exchange.eobi_release {
+            EobiRelease::V6_0 => Release::V6_0,
+            EobiRelease::V14_1 => Release::V14_1,
+        })),
+        Decoder::None => Err(Failure::new(
+            Code::Config,
+            "decoder \"none\" makes no books; set book.enabled to false",
+        )),
+    }
 }
 
 fn join(thread: JoinHandle<Result<(), Failure>>) -> Result<Code, Failure> {

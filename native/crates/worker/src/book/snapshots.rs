@@ -12,10 +12,11 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use tickdeck_book::BooksConfig;
 use tickdeck_book::snapshot::{self, Restored};
-use tickdeck_book::{BooksConfig, Channel};
 
 use super::feed::{Feed, Fit};
+use super::venue::{AnyVenue, BookChannel, VenueKind};
 use crate::exit::Failure;
 
 /// Snapshots kept; the older one for the case that the newer is refused.
@@ -99,10 +100,15 @@ impl Snapshots {
 
     /// Restores the newest snapshot that belongs to the log of the feed, and tells how many were
     /// refused on the way.
-    pub(crate) fn restore(&self, feed: &mut Feed, config: BooksConfig) -> (Option<Channel>, u64) {
+    pub(crate) fn restore(
+        &self,
+        feed: &mut Feed,
+        venue: VenueKind,
+        config: BooksConfig,
+    ) -> (Option<BookChannel>, u64) {
         let mut refused = 0;
         for (path, _) in self.list() {
-            match open(&path, feed, config) {
+            match open(&path, feed, venue.venue(config)) {
                 Ok(restored) => {
                     let cursor = restored.channel.cursor();
                     let created_ns = restored.created_ns;
@@ -125,7 +131,7 @@ impl Snapshots {
     }
 
     /// Copies the state and hands it to the thread; false when that is still busy.
-    pub(crate) fn begin(&mut self, channel: &Channel, log_id: &[u8; 16], now_ns: u64) -> bool {
+    pub(crate) fn begin(&mut self, channel: &BookChannel, log_id: &[u8; 16], now_ns: u64) -> bool {
         let Some(mut encoded) = self.buffer.take() else {
             return false;
         };
@@ -194,9 +200,9 @@ impl Drop for Snapshots {
 }
 
 /// Reads one snapshot and checks that it belongs to the feed's log, or says why it does not.
-fn open(path: &Path, feed: &mut Feed, config: BooksConfig) -> Result<Restored, String> {
+fn open(path: &Path, feed: &mut Feed, venue: AnyVenue) -> Result<Restored<AnyVenue>, String> {
     let bytes = fs::read(path).map_err(|error| error.to_string())?;
-    let restored = snapshot::decode(&bytes, config).map_err(|error| error.to_string())?;
+    let restored = snapshot::decode(&bytes, venue).map_err(|error| error.to_string())?;
     if Some(restored.log_id) != feed.log_id() {
         return Err("it belongs to another journal".to_owned());
     }
@@ -227,7 +233,8 @@ fn write(dir: &Path, cursor: u64, sealed: &[u8]) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-fn list(dir: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
+/// Snapshots of a directory by falling cursor.
+pub(crate) fn list(dir: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();

@@ -9,7 +9,7 @@ use tickdeck_journal::{Entry, Reader, Record};
 use tickdeck_wire::ledger::{LedgerNote, LedgerRow, state_name};
 use tickdeck_wire::moldudp64::count_blocks;
 use tickdeck_wire::record::{
-    GapEvent, JournalHole, LostEvent, PayloadError, SessionEvent, kind, line, stamp,
+    Checkpoint, GapEvent, JournalHole, LostEvent, PayloadError, SessionEvent, kind, line, stamp,
 };
 
 use super::{Audience, Output, journal_failure};
@@ -143,6 +143,20 @@ fn event(record: &Record<'_>) -> Result<Vec<Field>, PayloadError> {
                 ("at_ns", json!(note.at_ns)),
                 ("actor", json!(note.actor)),
                 ("note", json!(note.note)),
+            ]
+        }
+        kind::SNAPSHOT_ANCHOR => {
+            let checkpoint = Checkpoint::decode(payload)?;
+            vec![
+                ("cursor", json!(checkpoint.cursor)),
+                ("applied", json!(checkpoint.messages)),
+                ("next_sequence", json!(checkpoint.next_sequence)),
+                (
+                    "state_hash",
+                    json!(format!("{:016x}", checkpoint.state_hash)),
+                ),
+                ("books", json!(checkpoint.books)),
+                ("trust", json!(checkpoint.trust)),
             ]
         }
         kind::JOURNAL_HOLE => {

@@ -7,9 +7,11 @@ use rtrb::{Producer, PushError};
 use serde_json::{Value, json};
 
 use super::capture::order::{self, CutOrder};
-use super::gap_orders::{self, GapOrder};
+use super::checkpoints::{self, Pace};
+use super::gap_orders;
 use super::journal::Seal;
 use super::ladder::watch::ReportOrder;
+use super::merge_orders::MergeOrder;
 use super::recovery_ops;
 use crate::control::{Call, ControlError};
 use crate::lifecycle::StopFlag;
@@ -23,6 +25,7 @@ pub(super) const OPS: &[&str] = &[
     "recovery.sources",
     "recovery.accept_loss",
     "recovery.annotate",
+    "book.checkpoint",
     "journal.seal",
     "receive.report",
     "capture.cut",
@@ -41,7 +44,9 @@ pub(super) struct Ops {
     /// `None` when there is nobody to ask.
     pub(super) recovery: recovery_ops::Orders,
     /// To the receive thread.
-    pub(super) gaps: Producer<GapOrder>,
+    pub(super) merge: Producer<MergeOrder>,
+    /// Keeps checkpoints rare.
+    pub(super) checkpoints: Pace,
     pub(super) journal: Producer<Seal>,
     pub(super) report: Producer<ReportOrder>,
     /// `None` when nothing is captured.
@@ -59,8 +64,9 @@ impl Ops {
             "recovery.start" => recovery_ops::start(&mut self.recovery, call),
             "recovery.snapshot" => recovery_ops::snapshot(&mut self.recovery, call),
             "recovery.sources" => recovery_ops::sources(&mut self.recovery, call),
-            "recovery.accept_loss" => gap_orders::accept_loss(&mut self.gaps, call),
-            "recovery.annotate" => gap_orders::annotate(&mut self.gaps, call),
+            "recovery.accept_loss" => gap_orders::accept_loss(&mut self.merge, call),
+            "recovery.annotate" => gap_orders::annotate(&mut self.merge, call),
+            "book.checkpoint" => checkpoints::publish(&mut self.merge, &mut self.checkpoints, call),
             "journal.seal" => self.seal(call),
             "receive.report" => self.report(call),
             "capture.cut" => order::cut(self.capture.as_ref(), call),

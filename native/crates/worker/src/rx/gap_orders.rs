@@ -21,6 +21,7 @@ use tickdeck_wire::ledger::LedgerNote;
 use super::control::{push, wait_for};
 use super::link::Command;
 use super::merge::Merge;
+use super::merge_orders::MergeOrder;
 use crate::control::{Call, ControlError};
 
 /// What goes in front of the reason when a loss is accepted.
@@ -46,7 +47,7 @@ enum Verb {
 
 /// Answers `recovery.accept_loss`.
 pub(super) fn accept_loss(
-    orders: &mut Producer<GapOrder>,
+    orders: &mut Producer<MergeOrder>,
     call: &Call<'_>,
 ) -> Result<Value, ControlError> {
     let most = LedgerNote::MAX_NOTE - ACCEPTED.len();
@@ -61,7 +62,7 @@ pub(super) fn accept_loss(
 
 /// Answers `recovery.annotate`.
 pub(super) fn annotate(
-    orders: &mut Producer<GapOrder>,
+    orders: &mut Producer<MergeOrder>,
     call: &Call<'_>,
 ) -> Result<Value, ControlError> {
     let note = text(call, "note", LedgerNote::MAX_NOTE)?;
@@ -74,7 +75,7 @@ pub(super) fn annotate(
 }
 
 fn carry_out(
-    orders: &mut Producer<GapOrder>,
+    orders: &mut Producer<MergeOrder>,
     call: &Call<'_>,
     verb: Verb,
     note: String,
@@ -91,7 +92,7 @@ fn carry_out(
         note,
         reply,
     };
-    push(orders, order, "receive")?;
+    push(orders, MergeOrder::Gap(order), "receive")?;
     Ok((id, wait_for(&answer, call, || orders.is_abandoned())?))
 }
 
@@ -108,16 +109,8 @@ fn text(call: &Call<'_>, key: &str, most: usize) -> Result<String, ControlError>
 }
 
 impl Merge {
-    /// Carries out the orders of operators; one load when there is none.
-    #[inline]
-    pub(super) fn take_orders(&mut self, now_ns: u64) {
-        while let Ok(order) = self.orders.pop() {
-            self.carry_out(&order, now_ns);
-        }
-    }
-
     #[cold]
-    fn carry_out(&mut self, order: &GapOrder, now_ns: u64) {
+    pub(super) fn carry_out(&mut self, order: &GapOrder, now_ns: u64) {
         let result = match order.verb {
             Verb::AcceptLoss => self.lost_if_accepted(order.id),
             Verb::Annotate => self.rows.has_seen(order.id).then_some(0),

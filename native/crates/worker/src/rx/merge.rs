@@ -11,11 +11,11 @@ use tickdeck_wire::moldudp64::Session;
 use tickdeck_wire::record::stamp;
 
 use super::capture::Tap;
-use super::gap_orders::GapOrder;
 use super::gap_rows::{GapRows, monotonic_of};
 use super::ladder::link::Asker;
 use super::ladder::own::{MergeCounts, Own, PATH_LAYERS};
 use super::link::{Answer, Command, Feedback};
+use super::merge_orders::MergeOrder;
 use super::metrics::{
     IMPLAUSIBLE_JUMP, LineMetrics, MergeMetrics, OVERSIZE, SEQUENCE_OVERFLOW, WRONG_SESSION,
 };
@@ -40,8 +40,8 @@ pub(super) struct Merge {
     pub(super) publisher: Publisher,
     pub(super) rows: GapRows,
     pub(super) asker: Asker,
-    /// Orders of operators.
-    pub(super) orders: Consumer<GapOrder>,
+    /// Orders of operators and of the book worker.
+    pub(super) orders: Consumer<MergeOrder>,
     /// `None` when there is nobody to ask.
     pub(super) port: Option<RecoveryPort>,
     pub(super) policy: UnrecoverablePolicy,

@@ -43,12 +43,14 @@ mod arguments;
 mod arrivals;
 mod continuity;
 mod merge;
+mod merged;
 mod protocol;
 mod report;
 
 use account::Account;
 use arguments::{Drops, Pair};
 use arrivals::Arrivals;
+pub(crate) use merged::Merged;
 use protocol::Choice;
 
 /// Arguments of `offline`.

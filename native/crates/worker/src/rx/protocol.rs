@@ -9,7 +9,7 @@ use crate::spec::{EobiRelease, Exchange, Protocol};
 
 /// The protocol of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wire {
+pub(crate) enum Wire {
     MoldUdp64,
     CmeMdp3,
     Eobi(eobi::Release),

@@ -9,7 +9,9 @@ use tickdeck_net::clock;
 use tickdeck_ring::{RecordHeader, RingError, Writer};
 use tickdeck_wire::ledger::{LedgerNote, LedgerRow};
 use tickdeck_wire::moldudp64::Session;
-use tickdeck_wire::record::{GapEvent, LostEvent, SessionEvent, SnapshotEvent, kind, line, stamp};
+use tickdeck_wire::record::{
+    Checkpoint, GapEvent, LostEvent, SessionEvent, SnapshotEvent, kind, line, stamp,
+};
 
 use super::gap_rows::utc_of;
 use super::metrics::{MergeMetrics, RingMetrics};
@@ -59,6 +61,11 @@ impl Publisher {
     /// The sequence of the next record.
     pub(super) fn next_seq(&self) -> u64 {
         self.ring.next_seq()
+    }
+
+    /// The log that the records belong to.
+    pub(super) fn log_id(&self) -> [u8; 16] {
+        self.ring.log_id()
     }
 
     /// Records that did not fit the ring.
@@ -112,6 +119,14 @@ impl Publisher {
     pub(super) fn publish_note(&mut self, note: &LedgerNote<'_>) {
         let mut bytes = [0; LedgerNote::MAX_LEN];
         self.publish_event(kind::GAP_NOTE, 0, note.encode(&mut bytes));
+    }
+
+    /// Publishes a checkpoint of the books and returns its sequence.
+    pub(super) fn publish_checkpoint(&mut self, checkpoint: &Checkpoint) -> u64 {
+        let seq = self.next_seq();
+        let venue_seq = checkpoint.next_sequence;
+        self.publish_event(kind::SNAPSHOT_ANCHOR, venue_seq, &checkpoint.encode());
+        seq
     }
 
     fn publish(&mut self, header: &RecordHeader, payload: &[u8]) {

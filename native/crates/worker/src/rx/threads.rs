@@ -18,7 +18,6 @@ use tickdeck_wire::ledger::LedgerNote;
 use super::Metrics;
 use super::capture::{self, Tap, order::CutOrder};
 use super::failure::{journal_failure, net_failure};
-use super::gap_orders::GapOrder;
 use super::gap_rows::GapRows;
 use super::journal::{JournalThread, STILL_GROWING, Seal};
 use super::ladder::link::{Asker, WatchEnd, link as ladder_link};
@@ -27,6 +26,7 @@ use super::ladder::watch::{HostMetrics, ReportOrder, Watcher};
 use super::lines::{OpenLines, open_lines};
 use super::link::{ReceiveEnd, RecoveryEnd, link};
 use super::merge::Merge;
+use super::merge_orders::MergeOrder;
 use super::metrics::ReceiveMetrics;
 use super::protocol::Wire;
 use super::publisher::Publisher;
@@ -54,7 +54,7 @@ const NS_PER_MS: u64 = 1_000_000;
 /// The queues between the threads.
 pub(super) struct Queues {
     pub(super) recovery_orders: recovery_ops::Orders,
-    pub(super) gap_orders: Producer<GapOrder>,
+    pub(super) merge_orders: Producer<MergeOrder>,
     pub(super) seal_orders: Producer<Seal>,
     pub(super) report_orders: Producer<ReportOrder>,
     pub(super) capture_orders: Option<SyncSender<CutOrder>>,
@@ -64,7 +64,7 @@ pub(super) struct Queues {
 /// The ends that the threads get.
 pub(super) struct InnerQueues {
     recovery: Option<(ReceiveEnd, RecoveryEnd, Consumer<Order>)>,
-    gap_orders: Consumer<GapOrder>,
+    merge_orders: Consumer<MergeOrder>,
     seal_orders: Consumer<Seal>,
     report_orders: Consumer<ReportOrder>,
     ladder: (Asker, WatchEnd),
@@ -74,7 +74,7 @@ pub(super) struct InnerQueues {
 impl Queues {
     pub(super) fn new(spec: &Spec) -> Result<Self, Failure> {
         let exchange = &spec.exchange;
-        let (gap_orders, gap_inbox) = RingBuffer::new(ORDERS);
+        let (merge_orders, merge_inbox) = RingBuffer::new(ORDERS);
         let (seal_orders, seal_inbox) = RingBuffer::new(ORDERS);
         let (report_orders, report_inbox) = RingBuffer::new(ORDERS);
         let (mut recovery_orders, mut recovery) = (None, None);
@@ -89,7 +89,7 @@ impl Queues {
         let (capture_orders, capture) = capture::link(&exchange.capture).unzip();
         let inner = InnerQueues {
             recovery,
-            gap_orders: gap_inbox,
+            merge_orders: merge_inbox,
             seal_orders: seal_inbox,
             report_orders: report_inbox,
             ladder: ladder_link(),
@@ -97,7 +97,7 @@ impl Queues {
         };
         Ok(Self {
             recovery_orders,
-            gap_orders,
+            merge_orders,
             seal_orders,
             report_orders,
             capture_orders,
@@ -162,7 +162,7 @@ pub(super) fn start(
     let ends = MergeEnds {
         port,
         asker,
-        orders: queues.gap_orders,
+        orders: queues.merge_orders,
         tap,
     };
     let receive = ReceiveThread {
@@ -337,7 +337,7 @@ fn create_ring(spec: &Spec, writer: &Writer) -> Result<tickdeck_ring::Writer, Fa
 struct MergeEnds {
     port: Option<RecoveryPort>,
     asker: Asker,
-    orders: Consumer<GapOrder>,
+    orders: Consumer<MergeOrder>,
     tap: Option<Tap>,
 }
 

@@ -21,7 +21,9 @@ pub(crate) const WHOLE: &str = r#"{"schema":"tickdeck.spec/v1","kind":"rx","work
  "journal":{"data_dir":"/j","segment_size_bytes":1,"sync_policy":"batch","fsync_interval_ms":1},
  "capture":{"enabled":false,"ring_bytes":1048576,"before_ms":1,"after_ms":1,"cut_on_gap":true,
  "max_files":1,"data_dir":"/c"},
- "book":{"enabled":true,"snapshot_interval_ms":1,"initial_orders":1}}}"#;
+ "book":{"enabled":true,"snapshot_interval_ms":1,"initial_orders":1,
+  "checkpoint_messages":0,"check_interval_ms":0,"ticks":[
+  {"instrument":"AAPL","tick_size":"0.01","bands":[{"from_price":"1","tick_size":"0.05"}]}]}}}"#;
 
 fn load(text: &str) -> Result<Spec, Failure> {
     let file = tempfile::NamedTempFile::new().expect("temporary file");
@@ -79,7 +81,13 @@ fn bad_documents() {
             "\"protocol\":\"eobi\"",
             "lines' protocol",
         ),
-        ("\"moldudp64\"", "\"eobi\"", "itch50"),
+        ("\"moldudp64\"", "\"eobi\"", "Itch50"),
+        ("\"itch50\"", "\"eobi\"", "Eobi"),
+        ("\"itch50\"", "\"cme_mdp3\"", "CmeMdp3"),
+        ("\"0.01\"", "0.01", "a string"),
+        ("\"0.01\"", "\"0,01\"", "0,01"),
+        ("\"0.01\"", "\"-1\"", "more than 0"),
+        ("\"from_price\":\"1\"", "\"from_price\":\"1.01\"", "AAPL"),
         ("\"itch50\"", "\"none\"", "book.enabled"),
         ("recvmmsg", "magic", "magic"),
         ("\"max_files\":1", "\"max_file\":1", "max_file"),

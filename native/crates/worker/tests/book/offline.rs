@@ -195,6 +195,11 @@ fn real_files_end_as_published() {
             "message {}",
             found["message"]
         );
+        for (best, side) in [("bid", "bids"), ("ask", "asks")] {
+            let level = &found[side][0];
+            let touch = level.as_array().map(|level| level[..2].to_vec());
+            assert_eq!(json!(touch), expected[best], "message {}", found["message"]);
+        }
     }
 
     let names = ("goog_lobster.itch.gz", "goog_lobster.expected.json.gz");

@@ -10,7 +10,8 @@ use tickdeck_ring::{Read, Reader as RingReader, RecordHeader, RingConfig, Writer
 use tickdeck_stats::{Builder, Header, Identity};
 use tickdeck_wire::moldudp64::Session;
 use tickdeck_wire::record::{
-    GapEvent, LossReason, LostEvent, SessionEvent, SessionEventKind, kind, line, stamp,
+    GapEvent, LossReason, LostEvent, SessionEvent, SessionEventKind, SnapshotEvent, kind, line,
+    stamp,
 };
 
 use crate::flow::Flow;
@@ -131,6 +132,23 @@ impl Receiver {
             reason: LossReason::AttemptsExhausted,
         };
         self.publish(kind::GAP_LOST, first, &event.encode());
+    }
+
+    /// A snapshot of the whole channel: the messages `1..resume`, and the stream goes on there.
+    pub(crate) fn snapshot(&mut self, flow: &Flow, resume: u64) {
+        let parts: Vec<_> = flow.runs(1, resume - 1).collect();
+        let event = SnapshotEvent {
+            gap_id: 1,
+            scope: SnapshotEvent::WHOLE_CHANNEL,
+            resume_sequence: resume,
+            records: parts.len() as u64,
+            orders: 0,
+        };
+        self.publish(kind::SNAPSHOT_BEGIN, resume, &event.encode());
+        for (_, payload) in &parts {
+            self.publish(kind::SNAPSHOT_DATA, resume, payload);
+        }
+        self.publish(kind::SNAPSHOT_END, resume, &event.encode());
     }
 
     fn publish(&mut self, kind: u8, venue_seq: u64, payload: &[u8]) {

@@ -32,12 +32,21 @@ impl Worker {
     }
 
     pub(crate) fn start_with(root: &Path, snapshot_interval_ms: u64) -> Self {
+        let book = json!({"snapshot_interval_ms": snapshot_interval_ms});
+        Self::start_set(root, &book)
+    }
+
+    /// Starts a worker with these settings of `[book]` beside the usual ones.
+    pub(crate) fn start_set(root: &Path, book: &Value) -> Self {
         let dir = root.join("book");
         std::fs::create_dir_all(&dir).expect("runtime directory");
         let count = std::fs::read_dir(&dir).expect("runtime directory").count();
         let incarnation = format!("00000000-0000-4000-8000-{count:012x}");
         let path = dir.join(format!("spec.{count}.json"));
-        let spec = spec(root, &dir, &incarnation, snapshot_interval_ms);
+        let mut spec = spec(root, &dir, &incarnation);
+        for (key, value) in book.as_object().expect("settings") {
+            spec["exchange"]["book"][key] = value.clone();
+        }
         std::fs::write(&path, spec.to_string()).expect("spec file");
         let log = std::fs::File::options()
             .create(true)
@@ -218,7 +227,8 @@ pub(crate) fn snapshot_dir(root: &Path) -> PathBuf {
     root.join("snapshots")
 }
 
-fn spec(root: &Path, dir: &Path, incarnation: &str, snapshot_interval_ms: u64) -> Value {
+/// A spec of this worker; one of its receiver differs in kind and lines.
+pub(crate) fn spec(root: &Path, dir: &Path, incarnation: &str) -> Value {
     let line = |name: &str, group: &str| {
         json!({"name": name, "group": group, "port": 31001, "interface": "127.0.0.1",
                "source": null, "receive": "recvmmsg"})
@@ -259,8 +269,9 @@ fn spec(root: &Path, dir: &Path, incarnation: &str, snapshot_interval_ms: u64) -
             "capture": {"enabled": false, "ring_bytes": 1_048_576, "before_ms": 1000,
                         "after_ms": 50, "cut_on_gap": true, "max_files": 10,
                         "data_dir": root.join("captures")},
-            "book": {"enabled": true, "snapshot_interval_ms": snapshot_interval_ms,
-                     "initial_orders": 1024}
+            "book": {"enabled": true, "snapshot_interval_ms": 3_600_000,
+                     "initial_orders": 1024, "checkpoint_messages": 0,
+                     "check_interval_ms": 10, "ticks": []}
         }
     })
 }

@@ -28,7 +28,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const RELEASE: Release = Release::V14_1;
 
 /// A plant of this protocol, and the sender of its snapshot channel.
-fn plant_of(protocol: &str) -> (Plant, MulticastSender) {
+pub(crate) fn plant_of(protocol: &str) -> (Plant, MulticastSender) {
     let mut plant = Plant::new();
     let probe = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = probe.local_addr().expect("address").port();

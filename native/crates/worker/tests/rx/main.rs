@@ -6,6 +6,7 @@
 mod bad_input;
 mod capture;
 mod channels;
+mod checkpoints;
 mod ladder;
 mod ledger;
 mod losses;
@@ -17,3 +18,4 @@ mod sources;
 mod steady;
 mod stream;
 mod venue;
+mod venue_books;

@@ -33,11 +33,12 @@ pub(crate) struct Plant {
     launcher: Box<dyn Fn(&str) -> Command + Send + Sync>,
     server: UdpSocket,
     pub(crate) session: Session,
-    incarnations: u32,
+    incarnations: AtomicU32,
 }
 
 /// A started worker; killed when dropped.
 pub(crate) struct Worker {
+    name: String,
     child: Child,
     stats: PathBuf,
     control: PathBuf,
@@ -110,7 +111,8 @@ impl Plant {
                 "capture": {"enabled": false, "ring_bytes": 1_048_576, "before_ms": 1000,
                             "after_ms": 50, "cut_on_gap": true, "max_files": 10,
                             "data_dir": path("captures")},
-                "book": {"enabled": false, "snapshot_interval_ms": 5000, "initial_orders": 16},
+                "book": {"enabled": false, "snapshot_interval_ms": 5000, "initial_orders": 16,
+                         "checkpoint_messages": 0, "check_interval_ms": 0, "ticks": []},
             },
         });
         Self {
@@ -120,7 +122,7 @@ impl Plant {
             server,
             launcher: Box::new(|program| Command::new(program)),
             session: SESSION,
-            incarnations: 0,
+            incarnations: AtomicU32::new(0),
         }
     }
 
@@ -170,7 +172,16 @@ impl Plant {
 
     /// Starts a worker and waits until it is ready.
     pub(crate) fn start(&mut self) -> Worker {
-        let mut worker = self.spawn();
+        self.ready("rx")
+    }
+
+    /// Starts a book worker beside it and waits until that is ready.
+    pub(crate) fn start_book(&self) -> Worker {
+        self.ready("book")
+    }
+
+    fn ready(&self, kind: &str) -> Worker {
+        let mut worker = self.spawn(kind);
         let mut ready = [0];
         let mut stdout = worker
             .child
@@ -186,7 +197,7 @@ impl Plant {
 
     /// Starts a worker that is not expected to become ready; returns its exit code and its log.
     pub(crate) fn start_in_vain(&mut self) -> (i32, String) {
-        let mut worker = self.spawn();
+        let mut worker = self.spawn("rx");
         let mut log = String::new();
         let mut stderr = worker
             .child
@@ -218,26 +229,34 @@ impl Plant {
         (group.expect("a group"), port.expect("a port"))
     }
 
-    fn spawn(&mut self) -> Worker {
-        self.incarnations += 1;
-        let incarnation = format!("00000000-0000-4000-8000-{:012}", self.incarnations);
-        self.spec["incarnation"] = json!(incarnation);
-        let path = self.directory.path().join("spec.json");
-        std::fs::write(&path, self.spec.to_string()).expect("spec file");
-        let child = (self.launcher)(env!("CARGO_BIN_EXE_tickdeck-rx"))
+    fn spawn(&self, kind: &str) -> Worker {
+        let count = self.incarnations.fetch_add(1, Ordering::Relaxed) + 1;
+        let incarnation = format!("00000000-0000-4000-8000-{count:012}");
+        let (mut spec, mut home) = (self.spec.clone(), self.directory.path().to_owned());
+        spec["incarnation"] = json!(incarnation);
+        let name = format!("TEST-{kind}");
+        let mut program = env!("CARGO_BIN_EXE_tickdeck-rx");
+        if kind == "book" {
+            home.push("book");
+            std::fs::create_dir_all(&home).expect("a directory");
+            program = env!("CARGO_BIN_EXE_tickdeck-book");
+            (spec["kind"], spec["worker"]) = (json!(kind), json!(name));
+            spec["runtime_dir"] = json!(home);
+        }
+        let path = home.join("spec.json");
+        std::fs::write(&path, spec.to_string()).expect("spec file");
+        let child = (self.launcher)(program)
             .args(["run", "--ephemeral", "--ready-fd", "1", "--spec"])
             .arg(&path)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("tickdeck-rx starts");
+            .expect("the worker starts");
         Worker {
+            name,
             child,
-            stats: self
-                .directory
-                .path()
-                .join(format!("stats.{incarnation}.dat")),
-            control: self.directory.path().join("control.sock"),
+            stats: home.join(format!("stats.{incarnation}.dat")),
+            control: home.join("control.sock"),
         }
     }
 
@@ -439,7 +458,7 @@ impl Worker {
         writeln!(stream, "{request}").expect("request");
         let mut lines = BufReader::new(stream).lines();
         let hello: Value = parse(lines.next());
-        assert_eq!(hello["worker"], "TEST-rx");
+        assert_eq!(hello["worker"], self.name);
         parse(lines.next())
     }
 
@@ -515,12 +534,12 @@ fn answer_to(request: &Request, most: u64) -> Vec<u8> {
     packet(request.session, first, first + count.min(most) - 1)
 }
 
-/// The entry of a record; `None` for those of the ledger.
+/// The entry of a record; `None` for those of the ledger and checkpoints.
 fn decode(record: &tickdeck_journal::Record<'_>) -> Option<Entry> {
     let payload = record.payload;
     let gap = || GapEvent::decode(payload).expect("a gap");
     Some(match record.kind {
-        kind::GAP_ROW | kind::GAP_NOTE => return None,
+        kind::GAP_ROW | kind::GAP_NOTE | kind::SNAPSHOT_ANCHOR => return None,
         kind::DATA => {
             assert_eq!(record.channel, 7);
             let mut next = record.venue_seq;

@@ -1,5 +1,7 @@
 //! Events as ITCH bytes.
 
+use std::ops::Range;
+
 use proptest::prelude::*;
 use tickdeck_book::Side;
 use tickdeck_wire::itch50::{
@@ -42,6 +44,21 @@ pub(crate) enum Event {
 }
 
 impl Event {
+    /// The event with other references.
+    pub(crate) fn with_references(mut self, change: impl Fn(u64) -> u64) -> Self {
+        match &mut self {
+            Event::Add { reference, .. }
+            | Event::Execute { reference, .. }
+            | Event::Cancel { reference, .. }
+            | Event::Delete { reference } => *reference = change(*reference),
+            Event::Replace { original, new, .. } => {
+                (*original, *new) = (change(*original), change(*new));
+            }
+            Event::Trade { .. } => {}
+        }
+        self
+    }
+
     /// The message; those that name an order carry the locate code 1, which may not be the order's.
     pub(crate) fn encode(self) -> Vec<u8> {
         let (stock_locate, tracking_number, timestamp_ns) = (1, 0, 34_200_000_000_000);
@@ -237,18 +254,31 @@ pub(crate) fn system_event(event_code: u8) -> Vec<u8> {
 }
 
 /// Events over few references, prices and instruments, so that they meet: queues grow, references
-/// are added twice, executions exceed what is left, unknown orders are named.
+/// are added twice, executions exceed what is left, unknown orders are named, an order is replaced
+/// by one of its own reference.
 pub(crate) fn event() -> impl Strategy<Value = Event> {
-    let reference = || 1..25_u64;
-    let price = || prop_oneof![95..105_u32, Just(0), Just(u32::MAX)];
+    event_over(
+        1..25,
+        prop_oneof![95..105_u32, Just(0), Just(u32::MAX)],
+        1..4,
+    )
+}
+
+/// Events over these references, prices and instruments.
+pub(crate) fn event_over(
+    references: Range<u64>,
+    prices: impl Strategy<Value = u32> + Clone,
+    locates: Range<u16>,
+) -> impl Strategy<Value = Event> {
+    let reference = move || references.clone();
     let shares = || prop_oneof![9 => 1..20_u32, 1 => Just(0), 1 => Just(u32::MAX)];
-    let side = || prop_oneof![Just(Side::Bid), Just(Side::Ask)];
+    let side = prop_oneof![Just(Side::Bid), Just(Side::Ask)];
     let add = (
-        1..4_u16,
+        locates,
         reference(),
-        side(),
+        side,
         shares(),
-        price(),
+        prices.clone(),
         any::<bool>(),
     )
         .prop_map(
@@ -270,11 +300,13 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
     });
     let cancel =
         (reference(), shares()).prop_map(|(reference, shares)| Event::Cancel { reference, shares });
+    // Mostly another reference, often its own.
+    let new = prop_oneof![3 => reference().prop_map(Some), 1 => Just(None)];
     let replace =
-        (reference(), reference(), shares(), price()).prop_map(|(original, new, shares, price)| {
+        (reference(), new, shares(), prices).prop_map(|(original, new, shares, price)| {
             Event::Replace {
                 original,
-                new,
+                new: new.unwrap_or(original),
                 shares,
                 price,
             }

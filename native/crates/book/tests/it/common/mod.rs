@@ -3,3 +3,4 @@
 pub(crate) mod data;
 pub(crate) mod messages;
 pub(crate) mod slow;
+pub(crate) mod slow_eobi;

@@ -1,5 +1,8 @@
 //! A book that is slow and obviously right: one list of orders in the order of their arrival.
 
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
 use tickdeck_book::{Fault, OrderView, Side};
 
 use super::messages::Event;
@@ -33,9 +36,9 @@ impl SlowBooks {
                     locate,
                     OrderView {
                         side,
-                        price,
+                        price: i64::from(price),
                         reference,
-                        quantity: shares,
+                        quantity: u64::from(shares),
                     },
                 );
             }
@@ -60,9 +63,9 @@ impl SlowBooks {
                     let side = old.order.side;
                     let order = OrderView {
                         side,
-                        price,
+                        price: i64::from(price),
                         reference: new,
-                        quantity: shares,
+                        quantity: u64::from(shares),
                     };
                     self.enter(old.locate, order);
                 }
@@ -86,6 +89,24 @@ impl SlowBooks {
         orders
     }
 
+    /// Instruments that have orders.
+    pub(crate) fn locates(&self) -> BTreeSet<u16> {
+        self.resting.iter().map(|resting| resting.locate).collect()
+    }
+
+    /// Orders of all instruments.
+    pub(crate) fn len(&self) -> usize {
+        self.resting.len()
+    }
+
+    /// The channel's hash by its formula, oldest order first.
+    pub(crate) fn channel_hash(&self) -> u64 {
+        let of =
+            |resting: &Resting| mix(order_hash(&resting.order) ^ mix(u64::from(resting.locate)));
+        let sum = self.resting.iter().map(of).fold(0, u64::wrapping_add);
+        mix(sum ^ self.resting.len() as u64)
+    }
+
     fn enter(&mut self, locate: u16, order: OrderView) {
         if order.quantity == 0 {
             self.faults.push(Fault::ZeroShares);
@@ -103,6 +124,7 @@ impl SlowBooks {
             self.faults.push(Fault::UnknownReference);
             return;
         };
+        let shares = u64::from(shares);
         let left = &mut self.resting[at].order.quantity;
         if shares == 0 {
             self.faults.push(Fault::ZeroShares);
@@ -129,4 +151,36 @@ impl SlowBooks {
             .iter()
             .position(|resting| resting.order.reference == reference)
     }
+}
+
+/// The state hash of 32-bit orders by its formula in words, apart from the code it checks.
+pub(crate) fn state_hash(orders: &[OrderView]) -> u64 {
+    let sum = orders.iter().map(order_hash).fold(0, u64::wrapping_add);
+    mix(sum ^ orders.len() as u64)
+}
+
+/// The queue hash by the layout of the data's README: 17 bytes for each order.
+pub(crate) fn queue_sha256(orders: &[OrderView]) -> [u8; 32] {
+    let mut bytes = Vec::new();
+    for order in orders {
+        bytes.push(if order.side == Side::Bid { b'B' } else { b'S' });
+        bytes.extend_from_slice(&order.price.to_be_bytes()[4..]);
+        bytes.extend_from_slice(&order.reference.to_be_bytes());
+        bytes.extend_from_slice(&order.quantity.to_be_bytes()[4..]);
+    }
+    Sha256::digest(bytes).into()
+}
+
+fn order_hash(order: &OrderView) -> u64 {
+    let side = if order.side == Side::Bid { b'B' } else { b'S' };
+    let terms = (order.price.cast_unsigned() << 32) | order.quantity;
+    mix(mix(mix(order.reference) ^ terms) ^ u64::from(side))
+}
+
+/// The output function of SplitMix64.
+fn mix(value: u64) -> u64 {
+    let mut z = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
 }

@@ -16,7 +16,7 @@ pub(crate) enum Fit {
 }
 
 /// Whether the record before `cursor` is in the journal and is the one with this mark.
-pub(super) fn fit(
+pub(crate) fn fit(
     reader: &mut Journal,
     cursor: u64,
     mark: Option<RecordMark>,

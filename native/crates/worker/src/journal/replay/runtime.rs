@@ -208,7 +208,7 @@ fn reason_of(code: Code) -> ExitReason {
         Code::Permission => ExitReason::Capability,
         Code::Unavailable => ExitReason::Absent,
         Code::Locked => ExitReason::Locked,
-        Code::Clean | Code::Failed | Code::Stopped => ExitReason::Failed,
+        Code::Clean | Code::Failed | Code::Stopped | Code::Incomparable => ExitReason::Failed,
     }
 }
 

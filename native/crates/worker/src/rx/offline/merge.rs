@@ -12,12 +12,13 @@ use tickdeck_arbiter::{
     SessionEventKind, Source, Start, Unit,
 };
 use tickdeck_wire::moldudp64::{Session, skip_blocks};
-use tickdeck_wire::record::stamp;
+use tickdeck_wire::record::{GapEvent, LostEvent, SessionEvent, kind, stamp};
 
 use super::account::{Account, Ledger, LineAccount};
 use super::arguments::{Drops, LINES, join};
 use super::arrivals::Arrivals;
 use super::continuity::Continuity;
+use super::merged::Merged;
 use crate::rx::protocol::Wire;
 
 /// Packets held behind a hole most.
@@ -81,6 +82,25 @@ pub(super) fn run(
         merge.take(piece);
     }
     Ok(merge.finish())
+}
+
+/// Merges a capture's only channel and keeps the stream.
+pub(super) fn records(
+    arrivals: &Arrivals,
+    wire: Wire,
+    drops: &Drops,
+) -> Result<Merged, ConfigError> {
+    let framed = Framed::read(arrivals, 0, wire, drops);
+    let mut merge = Merge::new(&framed, drops)?;
+    merge.sink.records = Some(Merged::default());
+    for piece in &framed.pieces {
+        merge.take(piece);
+    }
+    let open: Vec<_> = merge.arbiter.gaps().map(|view| view.gap.id).collect();
+    for id in open {
+        merge.give_up(id);
+    }
+    Ok(merge.sink.records.take().unwrap_or_default())
 }
 
 impl<'a> Framed<'a> {
@@ -201,6 +221,8 @@ struct Sink {
     /// What was lost of a session that another took the place of.
     left: Option<Left>,
     continuity: Option<Continuity>,
+    /// The stream itself, where it is wanted.
+    records: Option<Merged>,
 }
 
 /// What the arbiter put out of a session.
@@ -394,9 +416,15 @@ impl Output for Sink {
         if let Some(continuity) = &mut self.continuity {
             continuity.take(run.payload);
         }
+        if let Some(records) = &mut self.records {
+            records.push_run(&run);
+        }
     }
 
     fn event(&mut self, event: Event) {
+        if let Some(records) = &mut self.records {
+            keep_event(records, event);
+        }
         match event {
             Event::GapOpened { gap } => self.changed.push(gap.id),
             Event::GapProgress { id, .. } => self.changed.push(id),
@@ -407,6 +435,39 @@ impl Output for Sink {
             } => self.left = Some(self.leave()),
             _ => {}
         }
+    }
+}
+
+/// Keeps what a reader of the stream must know: what is lost, and that a session took over.
+fn keep_event(records: &mut Merged, event: Event) {
+    match event {
+        Event::GapLost { gap, reason, .. } => {
+            let (first, detected_ns) = (gap.first, gap.opened_ns);
+            let lost = LostEvent {
+                gap: GapEvent {
+                    gap_id: gap.id,
+                    first: gap.first,
+                    last: gap.last,
+                    detected_ns,
+                },
+                reason,
+            };
+            records.push(kind::GAP_LOST, first, detected_ns, &lost.encode());
+        }
+        Event::Session {
+            kind: SessionEventKind::Changed,
+            session,
+            next_sequence,
+            ..
+        } => {
+            let changed = SessionEvent {
+                kind: SessionEventKind::Changed,
+                session,
+                next_sequence,
+            };
+            records.push(kind::SESSION, next_sequence, 0, &changed.encode());
+        }
+        _ => {}
     }
 }
 

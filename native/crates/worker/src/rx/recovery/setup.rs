@@ -251,7 +251,8 @@ fn soup_config(exchange: &Exchange) -> Result<SoupConfig, Failure> {
         max_message_bytes: exchange.receive.max_packet_bytes - BLOCK_LEN,
         check: match exchange.decoder {
             Decoder::Itch50 => itch50_message,
-            Decoder::None => any_message,
+            // SoupBinTCP carries the messages of MoldUDP64 lines, and of no others.
+            Decoder::Eobi | Decoder::CmeMdp3 | Decoder::None => any_message,
         },
         timing: Timing {
             connect_timeout_ns: recovery.connect_timeout_ms * NS_PER_MS,

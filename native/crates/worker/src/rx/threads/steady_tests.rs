@@ -141,7 +141,7 @@ fn receive_thread(spec: &Spec) -> ReceiveThread {
     let ends = MergeEnds {
         port: None,
         asker,
-        orders: queues.gap_orders,
+        orders: queues.merge_orders,
         tap,
     };
     let begun = Beginning {

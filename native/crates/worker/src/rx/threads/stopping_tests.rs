@@ -37,7 +37,7 @@ impl Rig {
         let ends = MergeEnds {
             port: Some(RecoveryPort::new(receive)),
             asker: queues.ladder.0,
-            orders: queues.gap_orders,
+            orders: queues.merge_orders,
             tap: None,
         };
         let begun = Beginning {

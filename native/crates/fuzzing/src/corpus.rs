@@ -1,0 +1,16 @@
+//! Inputs to begin with, made by our own encoders in the shapes of real traffic: the same message
+//! mixes, lengths and group counts; no recorded byte.
+
+mod books;
+mod cme;
+mod eobi;
+mod itch;
+mod tcp;
+mod venues;
+
+pub(crate) use books::{eobi_books, itch_blocks, itch_operations, records, snapshots};
+pub(crate) use cme::cme_packets;
+pub(crate) use eobi::eobi_packets;
+pub(crate) use itch::{binary_files, itch_messages, mold_packets};
+pub(crate) use tcp::{glimpse_ends, payloads, replay_streams, soup_streams};
+pub(crate) use venues::{cme_records, eobi_records};

@@ -1,0 +1,78 @@
+//! Seeds are what they claim to be: otherwise every run would start in the first error branch.
+
+use tickdeck_book::{Itch, Trust, snapshot};
+use tickdeck_fuzzing::inside::{RANKED, SMALL, WIDE, follow_cme, follow_eobi};
+use tickdeck_fuzzing::target;
+use tickdeck_wire::eobi::{self, Release};
+use tickdeck_wire::{cme, itch50, moldudp64};
+
+fn seeds(name: &str) -> Vec<Vec<u8>> {
+    (target(name).expect("a target").seeds)()
+}
+
+/// Messages and packets are accepted, every ITCH type is among them, and those of CME down to their
+/// groups.
+#[test]
+fn packets_are_whole() {
+    let messages = seeds("itch50");
+    assert!(messages.iter().all(|bytes| itch50::parse(bytes).is_ok()));
+    let has = |kind: &u8| messages.iter().any(|bytes| bytes[0] == *kind);
+    assert!(itch50::LENGTHS.iter().all(|(kind, _)| has(kind)));
+    let is_mold = |bytes: &Vec<u8>| {
+        moldudp64::Packet::parse(bytes).is_ok() || moldudp64::Request::parse(bytes).is_ok()
+    };
+    assert!(seeds("moldudp64").iter().all(is_mold));
+    let is_eobi = |bytes: &Vec<u8>| {
+        let of = |release| eobi::Packet::parse(bytes, release).is_ok();
+        Release::ALL.into_iter().any(of) || bytes.starts_with(&eobi::TECHNICAL_HEARTBEAT)
+    };
+    assert!(seeds("eobi").iter().all(is_eobi));
+    for bytes in seeds("cme") {
+        let packet = cme::Packet::parse(&bytes).expect("a packet");
+        assert!(packet.messages().all(|message| message.groups().is_ok()));
+    }
+}
+
+/// Runs of the generated day have every kind of change in them.
+#[test]
+fn the_day_changes_its_books() {
+    let blocks = seeds("book_itch").concat();
+    let kinds: Vec<u8> = moldudp64::Blocks::new(&blocks)
+        .map(|message| message[0])
+        .collect();
+    assert!(b"ADEXU".iter().all(|kind| kinds.contains(kind)));
+}
+
+/// Snapshots have orders in them once their digest is made, the hostile one too.
+#[test]
+fn snapshots_are_restored() {
+    let (configs, orders) = ([SMALL, WIDE, WIDE, RANKED], [12, 12, 3, 0]);
+    for ((mut bytes, config), least) in seeds("snapshot").into_iter().zip(configs).zip(orders) {
+        snapshot::seal(&mut bytes);
+        let Ok(restored) = snapshot::decode(&bytes, Itch::new(config)) else {
+            panic!("a snapshot");
+        };
+        assert!(restored.channel.books().order_count() >= least);
+    }
+}
+
+/// Channels that lost packets heal: books by order and by price are good again, with orders in
+/// them, and nothing was malformed.
+#[test]
+fn channels_heal() {
+    for bytes in seeds("channel_cme") {
+        let channel = follow_cme(&bytes);
+        let counters = channel.counters();
+        assert!(counters.lost_messages > 0 && counters.malformed_records == 0);
+        let books = channel.books();
+        assert_eq!(books.channel_trust(), Trust::Good);
+        assert!(books.order_count() > 0 && !books.price_books().is_empty());
+    }
+    for bytes in seeds("channel_eobi") {
+        let channel = follow_eobi(&bytes).expect("a release");
+        let counters = channel.counters();
+        assert!(counters.lost_messages > 0 && counters.malformed_records == 0);
+        assert_eq!(channel.books().channel_trust(), Trust::Good);
+        assert!(channel.books().order_count() > 0);
+    }
+}
