@@ -119,8 +119,8 @@ impl Books {
         let book = self.cme_order_book(change.instrument);
         let doubt = self.listings[book.0 as usize].doubt;
         self.prices.counters.tentative += u64::from(doubt.is_some());
-        let side = match (side_of(change.kind), change.order_id) {
-            (Some((Kind::Real, side)), Some(_)) => side,
+        let (side, reference) = match (side_of(change.kind), change.order_id) {
+            (Some((Kind::Real, side)), Some(reference)) => (side, reference),
             _ if change.kind == RESET => {
                 self.prices.counters.resets += 1;
                 self.store.clear_book(book);
@@ -128,7 +128,6 @@ impl Books {
             }
             _ => return self.order_fault(sequence, book, Fault::BadSide),
         };
-        let reference = change.order_id.unwrap_or_default();
         let resting = self.store.find_in(book, side, reference);
         match (change.action, resting) {
             (NEW, None) => {

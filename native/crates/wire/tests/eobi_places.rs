@@ -186,11 +186,13 @@ macro_rules! golden {
             $($entry_field:ident $entry_at:literal $entry_kind:ident),*
             $(; lacks $($entry_absent:ident),*)?)?
     ) => {{
-        #[allow(unused_mut, reason = "only some have texts, parts or groups")]
-        let mut places = vec![$(($at, $kind)),*];
-        $(places.push(($text_at, Text));)?
-        $(places.extend([$(($part_at + $part_place, $part_kind)),*]);)?
-        $(places.push(($count_at, Count));)?
+        let places = [
+            &[$(($at, $kind)),*][..],
+            $(&[($text_at, Text)],)?
+            $(&[$(($part_at + $part_place, $part_kind)),*],)?
+            $(&[($count_at, Count)],)?
+        ]
+        .concat();
         let golden = Golden::new(Release::$release, $id, $len, &places);
         $(let golden = golden.with_group($group_at, $entry_len, &[$(($entry_at, $entry_kind)),*]);)?
         golden.check(|content| {
