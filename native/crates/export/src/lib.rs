@@ -1,0 +1,5 @@
+//! Export protocol.
+
+#![forbid(unsafe_code)]
+
+pub mod auth;
