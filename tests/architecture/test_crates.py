@@ -17,10 +17,11 @@ ALLOWED: dict[str, set[str]] = {
     **{crate: set[str]() for crate in LEAVES},
     **{crate: {"wire"} for crate in ENGINES},
     "venue": {"wire", "book", "recovery"},
-    "worker": LEAVES | ENGINES | {"venue"},
+    "export": set(),
+    "worker": LEAVES | ENGINES | {"venue", "export"},
     "testbed": set(),
-    "fuzzing": {"wire", "book", "recovery", "sim", "venue"},
-    "bench": LEAVES | ENGINES | {"testbed"},
+    "fuzzing": {"wire", "book", "recovery", "sim", "venue", "export", "journal"},
+    "bench": LEAVES | ENGINES | {"export", "testbed"},
 }
 TEST_ONLY = {"sim", "arbiter", "recovery"}  # what a simulation test may use as dev-dependency
 TESTBED_USERS = {"net", "worker"}  # whose tests need a network of their own
@@ -58,7 +59,7 @@ def test_crate_uses_only_what_its_layer_allows(crate: str) -> None:
     assert uses(crate, "dev") & ALLOWED.keys() <= ALLOWED[crate] | TEST_ONLY | {"wire"} | testbed
 
 
-@pytest.mark.parametrize("crate", sorted(ENGINES | {"wire", "venue"}))
+@pytest.mark.parametrize("crate", sorted(ENGINES | {"wire", "venue", "export"}))
 def test_pure_crate_does_no_io(crate: str) -> None:
     """Engines take time and bytes: no clock, file, socket or thread of their own."""
     assert not uses(crate, None) & SYSTEM_CRATES
