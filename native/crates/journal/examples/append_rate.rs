@@ -30,12 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn run(dir: PathBuf, sync: SyncPolicy, records: u64, payload: &[u8]) -> Result<(), Box<dyn Error>> {
-    let config = WriterConfig {
-        dir: dir.clone(),
-        segment_size_bytes: 64 << 20,
-        sync,
-        schema_id: 1,
-    };
+    let config = WriterConfig::new(&dir, 64 << 20, sync, 1);
     let (mut writer, report) = Writer::open(config)?;
     if !report.created {
         return Err(format!("{} exists", dir.display()).into());

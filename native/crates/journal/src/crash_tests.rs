@@ -25,16 +25,12 @@ fn scratch() -> TempDir {
 }
 
 fn config(dir: &Path) -> WriterConfig {
-    WriterConfig {
-        dir: dir.to_owned(),
-        segment_size_bytes: 16 * 1024,
-        sync: SyncPolicy::Batch {
-            bytes: 8192,
-            records: 40,
-            ms: 5,
-        },
-        schema_id: 1,
-    }
+    let sync = SyncPolicy::Batch {
+        bytes: 8192,
+        records: 40,
+        ms: 5,
+    };
+    WriterConfig::new(dir, 16 * 1024, sync, 1)
 }
 
 fn open(disk: Box<dyn Disk>, dir: &Path) -> Result<Writer, JournalError> {

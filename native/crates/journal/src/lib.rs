@@ -14,12 +14,7 @@
 //!
 //! # let temporary = tempfile::tempdir()?;
 //! # let dir = temporary.path().join("journal");
-//! let config = WriterConfig {
-//!     dir: dir.clone(),
-//!     segment_size_bytes: 64 << 20,
-//!     sync: SyncPolicy::default(),
-//!     schema_id: 1,
-//! };
+//! let config = WriterConfig::new(&dir, 64 << 20, SyncPolicy::default(), 1);
 //! let (mut writer, report) = Writer::open(config)?;
 //! assert!(report.created);
 //! let record = Record {

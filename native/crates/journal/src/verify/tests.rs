@@ -15,12 +15,7 @@ use crate::writer::{Record, Writer, WriterConfig};
 /// A closed log of one segment.
 fn closed_log() -> TempDir {
     let dir = TempDir::new().expect("a directory");
-    let config = WriterConfig {
-        dir: dir.path().to_owned(),
-        segment_size_bytes: 1 << 20,
-        sync: SyncPolicy::Os,
-        schema_id: 1,
-    };
+    let config = WriterConfig::new(dir.path(), 1 << 20, SyncPolicy::Os, 1);
     let (mut writer, _) = Writer::open(config).expect("opens");
     let payload = [7; 900];
     let record = Record {

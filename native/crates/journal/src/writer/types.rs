@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use crate::policy::SyncPolicy;
 
-/// How a log is written.
+/// How a log is written. Made by [`new`](Self::new), which has a default for whatever is added
+/// later; the fields may be changed before the writer is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WriterConfig {
     /// The journal directory; created when absent.
     pub dir: PathBuf,
@@ -15,6 +17,24 @@ pub struct WriterConfig {
     pub sync: SyncPolicy,
     /// Names the meaning of the payloads; kept in each segment header.
     pub schema_id: u32,
+}
+
+impl WriterConfig {
+    /// A log in `dir`.
+    #[must_use]
+    pub fn new(
+        dir: impl Into<PathBuf>,
+        segment_size_bytes: u64,
+        sync: SyncPolicy,
+        schema_id: u32,
+    ) -> Self {
+        Self {
+            dir: dir.into(),
+            segment_size_bytes,
+            sync,
+            schema_id,
+        }
+    }
 }
 
 /// One packet or event.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tickdeck_journal::{Class, JournalError, Reader, SyncPolicy, Writer, WriterConfig};
+use tickdeck_journal::{Class, JournalError, Reader, SyncPolicy, Writer};
 
 use crate::support::*;
 
@@ -15,10 +15,8 @@ use crate::support::*;
 fn a_reader_follows_a_writer() {
     const TOTAL: u64 = 60_000;
     let dir = scratch();
-    let config = WriterConfig {
-        sync: SyncPolicy::Os,
-        ..config(dir.path(), 100_000)
-    };
+    let mut config = config(dir.path(), 100_000);
+    config.sync = SyncPolicy::Os;
     let mut writer = Writer::open(config.clone()).expect("opens").0;
     let done = AtomicBool::new(false);
     let seen = AtomicU64::new(0);

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tickdeck_journal::{Reader, SyncPolicy, Writer, WriterConfig};
+use tickdeck_journal::{Reader, SyncPolicy, Writer};
 
 use crate::support::*;
 
@@ -96,13 +96,11 @@ fn child_writer() {
     let Some(dir) = env::var_os(CHILD_DIR) else {
         return;
     };
-    let config = WriterConfig {
-        sync: SyncPolicy::Batch {
-            bytes: 64 * 1024,
-            records: 500,
-            ms: 1,
-        },
-        ..config(dir.as_ref(), 1 << 20)
+    let mut config = config(dir.as_ref(), 1 << 20);
+    config.sync = SyncPolicy::Batch {
+        bytes: 64 * 1024,
+        records: 500,
+        ms: 1,
     };
     let (mut writer, report) = Writer::open(config).expect("opens");
     let mut out = stdout().lock();

@@ -7,11 +7,9 @@ use crate::support::*;
 const MS: u64 = 1_000_000;
 
 fn with_policy(dir: &std::path::Path, sync: SyncPolicy) -> Writer {
-    let config = WriterConfig {
-        sync,
-        ..config(dir, 1 << 20)
-    };
-    Writer::open(config).expect("opens").0
+    Writer::open(WriterConfig::new(dir, 1 << 20, sync, 7))
+        .expect("opens")
+        .0
 }
 
 fn marks(appended: u64, written: u64, durable: u64) -> Watermarks {
@@ -179,11 +177,5 @@ fn policies_are_checked() {
         records: 1,
         ms: 5,
     };
-    assert!(
-        Writer::open(WriterConfig {
-            sync: bad,
-            ..config(dir.path(), SMALL)
-        })
-        .is_err()
-    );
+    assert!(Writer::open(WriterConfig::new(dir.path(), SMALL, bad, 7)).is_err());
 }

@@ -24,12 +24,7 @@ pub(crate) fn scratch() -> TempDir {
 }
 
 pub(crate) fn config(dir: &Path, segment_size_bytes: u64) -> WriterConfig {
-    WriterConfig {
-        dir: dir.to_owned(),
-        segment_size_bytes,
-        sync: SyncPolicy::default(),
-        schema_id: 7,
-    }
+    WriterConfig::new(dir, segment_size_bytes, SyncPolicy::default(), 7)
 }
 
 pub(crate) fn open(dir: &Path, segment_size_bytes: u64) -> Writer {

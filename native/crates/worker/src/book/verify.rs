@@ -290,12 +290,7 @@ mod tests {
     fn what_is_written_meanwhile_is_left_out() {
         let root = tempfile::tempdir().expect("temporary directory");
         let dir = root.path().join("journal");
-        let config = WriterConfig {
-            dir: dir.clone(),
-            segment_size_bytes: 1 << 20,
-            sync: SyncPolicy::Os,
-            schema_id: 1,
-        };
+        let config = WriterConfig::new(&dir, 1 << 20, SyncPolicy::Os, 1);
         let mut journal = Writer::open(config).expect("journal").0;
         append(&mut journal, kind::GAP_NOTE, b"first");
         let mut checkpoints = Checkpoints::with_places(usize::MAX);

@@ -298,12 +298,7 @@ mod tests {
     fn overrun_is_a_hole() {
         let directory = tempfile::tempdir().expect("temporary directory");
         let dir = directory.path();
-        let config = WriterConfig {
-            dir: dir.join("journal"),
-            segment_size_bytes: 1 << 20,
-            sync: SyncPolicy::batch(1),
-            schema_id: 1,
-        };
+        let config = WriterConfig::new(dir.join("journal"), 1 << 20, SyncPolicy::batch(1), 1);
         let (writer, _) = Writer::open(config.clone()).expect("journal");
         let log_id = writer.log_id();
         let ring = RingConfig {

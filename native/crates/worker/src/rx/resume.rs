@@ -212,12 +212,7 @@ mod tests {
     const SESSION: Session = Session(*b"DEMO000001");
 
     fn open(dir: &Path) -> Writer {
-        let config = WriterConfig {
-            dir: dir.join("journal"),
-            segment_size_bytes: 1 << 20,
-            sync: SyncPolicy::Os,
-            schema_id: 1,
-        };
+        let config = WriterConfig::new(dir.join("journal"), 1 << 20, SyncPolicy::Os, 1);
         Writer::open(config).expect("journal").0
     }
 

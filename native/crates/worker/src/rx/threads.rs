@@ -274,12 +274,12 @@ struct Log {
 fn open_log(spec: &Spec) -> Result<Log, Failure> {
     let journal = &spec.exchange.journal;
     let wire = Wire::of(&spec.exchange);
-    let config = WriterConfig {
-        dir: journal.data_dir.clone(),
-        segment_size_bytes: journal.segment_size_bytes,
-        sync: sync_policy(journal)?,
-        schema_id: wire.schema_id(),
-    };
+    let config = WriterConfig::new(
+        &journal.data_dir,
+        journal.segment_size_bytes,
+        sync_policy(journal)?,
+        wire.schema_id(),
+    );
     let opened = Writer::open(config.clone()).map_err(|error| journal_failure(&error))?;
     let (mut writer, report) = opened;
     let drained =

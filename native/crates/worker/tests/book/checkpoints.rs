@@ -255,12 +255,7 @@ type Kept = Vec<(u8, u64, Vec<u8>)>;
 /// Checkpoints keep naming the same records.
 fn rewrite(from: &Path, to: &Path, mut change: impl FnMut(u64, &Record<'_>) -> Kept) {
     let mut reader = Reader::open(journal_dir(from)).expect("a journal");
-    let config = WriterConfig {
-        dir: journal_dir(to),
-        segment_size_bytes: 1 << 20,
-        sync: SyncPolicy::Os,
-        schema_id: 1,
-    };
+    let config = WriterConfig::new(journal_dir(to), 1 << 20, SyncPolicy::Os, 1);
     let mut writer = Writer::open(config).expect("journal").0;
     while let Some(entry) = reader.next().expect("a whole journal") {
         let kept = change(entry.seq, &entry.record);

@@ -218,12 +218,7 @@ impl Receiver {
 }
 
 fn open_journal(root: &Path) -> Journal {
-    let config = WriterConfig {
-        dir: journal_dir(root),
-        segment_size_bytes: 1 << 20,
-        sync: SyncPolicy::Os,
-        schema_id: 1,
-    };
+    let config = WriterConfig::new(journal_dir(root), 1 << 20, SyncPolicy::Os, 1);
     Journal::open(config).expect("journal").0
 }
 

@@ -32,12 +32,7 @@ impl Day {
     /// A new journal in `dir`, or the one that is there; each record comes `step_ns` after the
     /// last.
     pub(crate) fn open(dir: &Path, step_ns: u64) -> Self {
-        let config = WriterConfig {
-            dir: dir.to_owned(),
-            segment_size_bytes: 16 * 1024,
-            sync: SyncPolicy::Os,
-            schema_id: 1,
-        };
+        let config = WriterConfig::new(dir, 16 * 1024, SyncPolicy::Os, 1);
         let writer = Writer::open(config).expect("opens").0;
         Self {
             writer,
