@@ -18,6 +18,7 @@ from tickdeck_daemon.exchanges.model import (
     RecoverySource,
     Ring,
     Snapshot,
+    TcpExport,
 )
 from tickdeck_daemon.exchanges.text import Host, host_faults, parse_exchange
 from tickdeck_daemon.settings import Settings
@@ -39,6 +40,7 @@ __all__ = [
     "Ring",
     "Settings",
     "Snapshot",
+    "TcpExport",
     "host_faults",
     "parse_exchange",
     "spec_hash",
@@ -50,9 +52,12 @@ __all__ = [
 SPEC_SCHEMA = "tickdeck.spec/v1"
 """Version of the spec document; a worker refuses any other."""
 
-_BOOK_IGNORES = ("receive", "afxdp", "packet_mmap", "line", "arbiter", "recovery", "capture")
-"""Parts of the exchange that a book worker does not use."""
-_RX_IGNORES = ("book",)
+_RECEIVER_PARTS = ("receive", "afxdp", "packet_mmap", "line", "arbiter", "recovery", "capture")
+_IGNORES: dict[WorkerKind, tuple[str, ...]] = {
+    "rx": ("book", "tcp_export"),
+    "book": (*_RECEIVER_PARTS, "tcp_export"),
+}
+"""Parts of the exchange that a worker does not use."""
 
 
 def worker_id(exchange: str, kind: WorkerKind) -> str:
@@ -79,9 +84,11 @@ def to_spec(
     `ticks` are those of the books, as `resolved_ticks` gives them.
     """
     name = config.name
-    exchange = config.model_dump(mode="json", exclude={"enabled", "line", "journal"})
+    exchange = config.model_dump(mode="json", exclude={"enabled", "line", "journal", "tcp_export"})
     exchange["lines"] = [line.model_dump(mode="json") for line in config.lines]
-    exchange["journal"] = config.journal.model_dump(mode="json")
+    exchange["journal"] = config.journal.model_dump(mode="json", exclude={"wal_channel_capacity"})
+    exchange["ring"]["slot_count"] = config.slot_count
+    exchange["tcp_export"] = _export_spec(config.tcp_export)
     exchange["journal"]["data_dir"] = config.journal.data_dir or str(settings.journal_dir(name))
     # Defaults of limits never contradict what the file sets; both set are checked when it is read.
     arbiter, recovery = exchange["arbiter"], exchange["recovery"]
@@ -107,6 +114,16 @@ def to_spec(
     }
 
 
+def _export_spec(table: TcpExport) -> dict[str, Any]:
+    """The exporter's part of a spec: each subscriber with its policy filled in."""
+    spec = table.model_dump(mode="json", exclude={"subscriber"})
+    spec["subscribers"] = [
+        {**one.model_dump(mode="json"), "slow_policy": one.slow_policy or table.slow_policy}
+        for one in table.subscriber
+    ]
+    return spec
+
+
 def spec_hash(config: ExchangeConfig, kind: WorkerKind, settings: Settings) -> str:
     """Hash of what a worker process was started with; another hash means: restart it.
 
@@ -114,7 +131,7 @@ def spec_hash(config: ExchangeConfig, kind: WorkerKind, settings: Settings) -> s
     the plant; and only what this kind of worker uses, so that a new multicast group does not
     restart the book worker.
     """
-    ignored = {"enabled", *(_BOOK_IGNORES if kind == "book" else _RX_IGNORES)}
+    ignored = {"enabled", *_IGNORES[kind]}
     document = config.model_dump(mode="json", exclude_defaults=True, exclude=ignored)
     if kind == "rx":
         document["line"] = [

@@ -4,160 +4,33 @@ The keys are those of the worker's spec file, except that the lines are `[[line]
 Unknown keys are errors. Rules that need several keys at once are in `exchange_text`.
 """
 
-import ipaddress
-import re
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, Field, StringConstraints
 
+from tickdeck_daemon.exchanges.fields import (
+    TICKS_MAX,
+    AbsolutePath,
+    CertificateName,
+    ClientId,
+    Endpoint,
+    HostPort,
+    InstrumentName,
+    Interface,
+    Multicast,
+    Price,
+    Source,
+    Table,
+    TickSize,
+    Username,
+    power_of_two,
+    target_word,
+)
 from tickdeck_daemon.settings import EXCHANGE_NAME_LENGTH_MAX
 
 NAME_PATTERN = rf"^[A-Z0-9][A-Z0-9_-]{{0,{EXCHANGE_NAME_LENGTH_MAX - 1}}}$"
 """An exchange's name: part of paths and resource names, so no other characters."""
-
-
-DECIMAL = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
-"""A price as a file writes it: exact, up to nine digits on either side of the point."""
-INSTRUMENT_NAME_LENGTH_MAX = 24
-"""What a book keeps of a name, in bytes."""
-TICKS_MAX = 65_536
-"""Instruments with a tick, in all."""
-
-
-def target_word(group: str, port: int) -> str:
-    """Group and port in one word; an IPv6 group stands in brackets."""
-    return f"[{group}]:{port}" if ":" in group else f"{group}:{port}"
-
-
-def _refuse(text: str) -> PydanticCustomError:
-    """An error of ours; braces are doubled because pydantic formats the text."""
-    return PydanticCustomError("tickdeck", "{text}", {"text": text})
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError as error:
-        raise _refuse(f'"{text}" is no IP address') from error
-    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
-        raise _refuse(f'"{text}" names a zone; the interface is a key of its own')
-    return address
-
-
-def _multicast(text: str) -> str:
-    address = _address(text)
-    # Not `is_multicast` alone: that also takes IPv4 groups in the clothes of IPv6.
-    if not address.is_multicast or (address.version == 6 and address.packed[0] != 0xFF):
-        places = "224.0.0.0 to 239.255.255.255 or in ff00::/8"
-        raise _refuse(f"{text} is no multicast group; one lies in {places}")
-    return str(address)
-
-
-def _source(text: str) -> str:
-    address = _address(text)
-    if isinstance(address, ipaddress.IPv4Address):
-        return _unicast(text)
-    if address.is_multicast or address.is_unspecified or address.ipv4_mapped is not None:
-        raise _refuse(f"{text} is no address of one host")
-    return str(address)
-
-
-def _unicast(text: str) -> str:
-    try:
-        address = ipaddress.IPv4Address(text)
-    except ValueError as error:
-        raise _refuse(f'"{text}" is no IPv4 address') from error
-    if address.is_multicast or address.is_unspecified or str(address) == "255.255.255.255":
-        raise _refuse(f"{text} is no address of one host")
-    return str(address)
-
-
-def _host_port(text: str) -> str:
-    host, colon, port = text.rpartition(":")
-    if not colon:
-        raise _refuse(f'"{text}" has no port; write "address:port"')
-    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
-        raise _refuse(f'"{text}" has no port from 1 to 65535')
-    return f"{_unicast(host)}:{int(port)}"
-
-
-def _power_of_two(value: int) -> int:
-    if value & (value - 1):
-        raise _refuse(f"{value} is no power of two; the next one is {1 << value.bit_length()}")
-    return value
-
-
-def _absolute(text: str) -> str:
-    if not text.startswith("/"):
-        raise _refuse(f'"{text}" is no absolute path')
-    if "\0" in text:
-        raise _refuse("a path cannot hold a NUL character")
-    return text
-
-
-def _username(text: str) -> str:
-    # The field of a SoupBinTCP login has six bytes, padded with spaces.
-    if not (1 <= len(text) <= 6 and text.isascii() and text.isalnum()):
-        raise _refuse(f'"{text}" is no user name; one has 1 to 6 letters and digits')
-    return text
-
-
-def plain_decimal(text: str) -> str:
-    """A price in its one spelling: no zeros that say nothing.
-
-    Raises:
-        PydanticCustomError: it is no decimal number.
-    """
-    if not DECIMAL.fullmatch(text):
-        raise _refuse(f'"{text}" is no decimal number; write one as "0.01", without an exponent')
-    whole, _, fraction = text.removeprefix("-").partition(".")
-    sign = "-" if text.startswith("-") else ""
-    fraction = fraction.rstrip("0")
-    return f"{sign}{whole.lstrip('0') or '0'}{'.' if fraction else ''}{fraction}"
-
-
-@lru_cache(maxsize=4096)
-def plain_tick_size(text: str) -> str:
-    """As `plain_decimal`, and more than 0."""
-    plain = plain_decimal(text)
-    if plain.startswith("-") or not plain.strip("0."):
-        raise _refuse(f"{text} is no tick size; one is more than 0")
-    return plain
-
-
-def is_instrument_name(text: str) -> bool:
-    """Whether a venue could name an instrument so."""
-    within = 1 <= len(text) <= INSTRUMENT_NAME_LENGTH_MAX
-    return within and text.isascii() and text.isprintable() and text == text.strip()
-
-
-def _instrument(text: str) -> str:
-    if not is_instrument_name(text):
-        most = INSTRUMENT_NAME_LENGTH_MAX
-        raise _refuse(f'"{text}" names no instrument; a name has 1 to {most} letters and digits')
-    return text
-
-
-Price = Annotated[str, AfterValidator(plain_decimal)]
-TickSize = Annotated[str, AfterValidator(plain_tick_size)]
-InstrumentName = Annotated[str, AfterValidator(_instrument)]
-Multicast = Annotated[str, AfterValidator(_multicast)]
-Source = Annotated[str, AfterValidator(_source)]
-HostPort = Annotated[str, AfterValidator(_host_port)]
-AbsolutePath = Annotated[str, AfterValidator(_absolute)]
-Interface = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-Username = Annotated[str, AfterValidator(_username)]
-
-
-class Table(BaseModel):
-    """A table of the file: nothing unknown, nothing converted, nothing changed later."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
-    )
 
 
 class General(Table):
@@ -209,9 +82,9 @@ class Afxdp(Table):
     """
     require: Literal["zerocopy", "native", "any"] = "any"
     """The worst rung taken; where only a worse one is had, the start fails or `auto` goes on."""
-    frame_count: Annotated[int, Field(ge=64, le=1 << 20), AfterValidator(_power_of_two)] = 16384
+    frame_count: Annotated[int, Field(ge=64, le=1 << 20), AfterValidator(power_of_two)] = 16384
     """Frames of 2,048 bytes for each receive queue."""
-    rx_ring: Annotated[int, Field(ge=64, le=1 << 20), AfterValidator(_power_of_two)] = 16384
+    rx_ring: Annotated[int, Field(ge=64, le=1 << 20), AfterValidator(power_of_two)] = 16384
     """Places of the RX ring of each receive queue."""
     huge_pages: bool = False
     """Frames on huge pages; enough of them must be free."""
@@ -231,7 +104,7 @@ class PacketMmap(Table):
     """
     queues: Annotated[int, Field(ge=1, le=4)] = 1
     """Rings of each line; more than one shares the senders of a line between them."""
-    block_bytes: Annotated[int, Field(ge=4096, le=1 << 24), AfterValidator(_power_of_two)] = (
+    block_bytes: Annotated[int, Field(ge=4096, le=1 << 24), AfterValidator(power_of_two)] = (
         256 << 10
     )
     """Bytes of a block; a power of two, with room for the longest packet."""
@@ -284,7 +157,7 @@ class Arbiter(Table):
 class Ring(Table):
     """`[ring]`: shared memory between rx and its readers."""
 
-    slot_count: Annotated[int, Field(ge=16, le=1 << 22), AfterValidator(_power_of_two)] = 32768
+    slot_count: Annotated[int, Field(ge=16, le=1 << 22), AfterValidator(power_of_two)] = 32768
     """Records kept; a power of two."""
 
 
@@ -398,12 +271,108 @@ class Journal(Table):
 
     data_dir: AbsolutePath | None = None
     """Directory of the segments; absent: below the daemon's state directory."""
-    segment_size_bytes: Annotated[int, Field(ge=1 << 16, le=1 << 36)] = 64 << 20
+    segment_size_bytes: Annotated[int, Field(ge=1 << 16, le=1 << 31)] = 64 << 20
     """A segment is sealed at this size."""
+    segment_max_age_ms: Annotated[int, Field(ge=0, le=604_800_000)] = 0
+    """A segment is sealed so long after its first record; 0: never by age."""
     sync_policy: Literal["os", "interval", "batch", "always"] = "batch"
-    """When what was written is synced to the disk."""
-    fsync_interval_ms: Annotated[int, Field(ge=1, le=60_000)] = 5
+    """When what was written is synced to the disk.
+
+    os: at seals only. interval: at most `fsync_interval_ms` after a write. batch: in groups.
+    always: each block.
+    """
+    fsync_interval_ms: Annotated[int, Field(ge=1, le=10_000)] = 5
     """Longest time between two syncs, where the policy has one."""
+    wal_channel_capacity: (
+        Annotated[int, Field(ge=16, le=1 << 22), AfterValidator(power_of_two)] | None
+    ) = None
+    """Records that may wait for the journal: another name of `ring.slot_count`."""
+    compress_wal: bool = False
+    """Compress what is written; a block that gains less than a tenth stays as it is."""
+    codec: Literal["lz4", "zstd"] = "zstd"
+    """How it is compressed, with `compress_wal`."""
+    recovery_mode: Literal["strict", "tail", "point_in_time"] = "tail"
+    """What a start does about what does not verify.
+
+    strict: it refuses any anomaly. tail: it cuts a torn tail and refuses all else.
+    point_in_time: it stops at the first bad block and moves the rest to quarantine.
+    """
+    on_failure: Literal["degrade", "halt"] = "degrade"
+    """A second failure of the disk within 10 s: go on without a journal, or end the worker."""
+    retain_max_bytes: Annotated[int, Field(ge=0, le=1 << 50)] = 0
+    """Sealed segments beyond so many bytes are pruned, unless somebody needs them; 0: kept."""
+    retain_max_age_s: Annotated[int, Field(ge=0, le=315_360_000)] = 0
+    """Sealed segments older than this are pruned, unless somebody needs them; 0: kept."""
+
+
+class Subscriber(Table):
+    """`[[tcp_export.subscriber]]`: a reader of the journal with rules of its own."""
+
+    id: ClientId
+    """Name that the reader proves, by its certificate or its key."""
+    slow_policy: Literal["disconnect", "skip_to_live", "retain"] | None = None
+    """What is done when it is slow; absent: as `tcp_export.slow_policy`."""
+    retain_max_bytes: Annotated[int, Field(ge=0, le=1 << 50)] = 0
+    """What it has not acknowledged is kept up to so many bytes; 0: no limit."""
+    retain_max_age_s: Annotated[int, Field(ge=0, le=315_360_000)] = 0
+    """And for so long; 0: no limit."""
+    allow_written: bool = False
+    """It may ask for what is written and not yet durable."""
+    max_connections: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Connections at a time."""
+
+
+class TcpExport(Table):
+    """`[tcp_export]`: the journal for readers elsewhere, by TICKDECK/1."""
+
+    enabled: bool = False
+    """Run an exporter."""
+    mode: Literal["listen", "connect"] = "listen"
+    """Readers dial the exporter, or the exporter dials a collector."""
+    addr: Endpoint | None = None
+    """Where to listen: "address:port" (port 0: any free one) or "unix:/path"."""
+    collectors: Annotated[tuple[Endpoint, ...], Field(strict=False, max_length=16)] = ()
+    """Whom to dial, first choice first, as "host:port" or "unix:/path"."""
+    auth_token: AbsolutePath | None = None
+    """File with the keys of the readers, of mode 0600; never a key itself."""
+    tls_cert: AbsolutePath | None = None
+    """File with our certificate and its chain, PEM; with `tls_key`."""
+    tls_key: AbsolutePath | None = None
+    """File with the key of that certificate, PEM, of mode 0600."""
+    tls_client_ca: AbsolutePath | None = None
+    """File with the authority of the other side's certificates, PEM: readers, or collectors."""
+    tls_revoked: Annotated[tuple[CertificateName, ...], Field(strict=False, max_length=4096)] = ()
+    """Names (SAN) of certificates that are refused though they verify."""
+    connect_timeout_ms: Annotated[int, Field(ge=1, le=600_000)] = 3000
+    """How long a connection may take to be made."""
+    write_timeout_ms: Annotated[int, Field(ge=1, le=600_000)] = 10_000
+    """A reader that takes nothing for so long is cut."""
+    reconnect_backoff_ms: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """Longest wait before the first redial; doubles up to 10 s."""
+    max_subscribers: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Readers at a time."""
+    channel_capacity: Annotated[int, Field(ge=1 << 16, le=1 << 30)] = 8 << 20
+    """Most bytes in flight that a reader's window may ask for."""
+    backpressure_on_full: bool = True
+    """True: a full window waits for acknowledgements. False: `slow_policy` acts at once."""
+    slow_policy: Literal["disconnect", "skip_to_live", "retain"] = "disconnect"
+    """What is done with a slow reader: cut, told a gap, or kept in its place. None slows us."""
+    lag_soft_bytes: Annotated[int, Field(ge=1, le=1 << 50)] = 8 << 20
+    """Slow: so many bytes behind ..."""
+    lag_soft_ms: Annotated[int, Field(ge=1, le=86_400_000)] = 5000
+    """... for so long."""
+    lag_hard_bytes: Annotated[int, Field(ge=1, le=1 << 50)] = 32 << 20
+    """Slow at once: so many bytes behind."""
+    lag_hard_ms: Annotated[int, Field(ge=1, le=86_400_000)] = 30_000
+    """Slow at once: so long behind."""
+    allow_written: bool = False
+    """Readers without a table may ask for what is written and not yet durable."""
+    heartbeat_ms: Annotated[int, Field(ge=10, le=60_000)] = 1000
+    """Time between two heartbeats."""
+    heartbeat_timeout_ms: Annotated[int, Field(ge=100, le=600_000)] = 5000
+    """A reader that is silent for so long is cut."""
+    subscriber: Annotated[tuple[Subscriber, ...], Field(strict=False, max_length=1024)] = ()
+    """Readers with rules of their own."""
 
 
 class Capture(Table):
@@ -496,6 +465,7 @@ class ExchangeConfig(Table):
     ring: Ring = Ring()
     recovery: Recovery = Recovery()
     journal: Journal = Journal()
+    tcp_export: TcpExport = TcpExport()
     capture: Capture = Capture()
     book: Book = Book()
 
@@ -503,3 +473,8 @@ class ExchangeConfig(Table):
     def lines(self) -> tuple[Line, ...]:
         """The lines in order of name."""
         return tuple(sorted(self.line, key=lambda line: line.name))
+
+    @property
+    def slot_count(self) -> int:
+        """Records that the ring keeps, by whichever name the file gives them."""
+        return self.journal.wal_channel_capacity or self.ring.slot_count

@@ -7,7 +7,8 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Any, cast
 
-from tickdeck_daemon.exchanges.model import Recovery, target_word
+from tickdeck_daemon.exchanges.fields import target_word
+from tickdeck_daemon.exchanges.model import Recovery
 from tickdeck_daemon.exchanges.toml_lines import Fault
 
 LINE_PROTOCOLS_BY_SNAPSHOT = {"glimpse": "moldudp64", "eobi": "eobi", "cme_mdp3": "cme_mdp3"}

@@ -17,12 +17,8 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from tickdeck_daemon.exchanges.model import (
-    TICKS_MAX,
-    Book,
-    is_instrument_name,
-    plain_tick_size,
-)
+from tickdeck_daemon.exchanges.fields import TICKS_MAX, is_instrument_name, plain_tick_size
+from tickdeck_daemon.exchanges.model import Book
 
 PRICE_DECIMALS = {"itch50": 4, "eobi": 8, "cme_mdp3": 9}
 """Most decimals that prices of a decoder have."""

@@ -15,16 +15,17 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tickdeck_daemon.errors import InvalidError, Violation
+from tickdeck_daemon.exchanges.export_rules import export_rules, journal_rules
+from tickdeck_daemon.exchanges.fields import Table, target_word
 from tickdeck_daemon.exchanges.model import (
     Arbiter,
     ExchangeConfig,
     Line,
     PacketMmap,
     Receive,
-    Table,
+    Subscriber,
     Tick,
     TickBand,
-    target_word,
 )
 from tickdeck_daemon.exchanges.recovery_rules import recovery_rules
 from tickdeck_daemon.exchanges.tick_rules import decoder_rules, reference_faults, tick_rules
@@ -39,6 +40,7 @@ RING_BYTES_MAX = 1 << 30
 """Largest packet ring."""
 
 _TICKS, _BANDS = "book.tick", "book.tick.bands"
+_SUBSCRIBERS = "tcp_export.subscriber"
 _POSITION = re.compile(r"^(.*) \(at line (\d+), column (\d+)\)$", re.DOTALL)
 
 
@@ -204,6 +206,10 @@ def _not_tables(path: KeyPath, given: str) -> str:
             return "the lines must be [[line]] tables"
         case ("book", "tick"):
             return "the ticks must be [[book.tick]] tables"
+        case ("tcp_export", "subscriber"):
+            return "the subscribers must be [[tcp_export.subscriber]] tables"
+        case ("tcp_export", str(key)):
+            return f"tcp_export.{key} must be a list of strings, not {given}"
         case _:
             return f"{field_name(path)} must be a list of tables, not {given}"
 
@@ -224,6 +230,8 @@ def _table_name(path: KeyPath) -> str:
             return f"[[line]] number {index + 1}"
         case ("book", "tick", int(index)):
             return f"[[book.tick]] number {index + 1}"
+        case ("tcp_export", "subscriber", int(index)):
+            return f"[[{_SUBSCRIBERS}]] number {index + 1}"
         case (*_, "bands", int(index)):
             return f"{{}} number {index + 1} of {field_name(path[:-1])}"
         case _:
@@ -249,7 +257,7 @@ def _home_name(table: str) -> str:
         return "to the top table"
     if table == _BANDS:
         return f"to the {{ }} of bands in [[{_TICKS}]]"
-    return f"to [[{table}]]" if table in ("line", _TICKS) else f"to [{table}]"
+    return f"to [[{table}]]" if table in ("line", _TICKS, _SUBSCRIBERS) else f"to [{table}]"
 
 
 def _table_key(table: KeyPath) -> str:
@@ -259,7 +267,12 @@ def _table_key(table: KeyPath) -> str:
 
 def _keys_by_table() -> dict[str, frozenset[str]]:
     """Valid keys of each table; the top of the file is the empty name."""
-    lists: dict[str, type[BaseModel]] = {"line": Line, _TICKS: Tick, _BANDS: TickBand}
+    lists: dict[str, type[BaseModel]] = {
+        "line": Line,
+        _TICKS: Tick,
+        _BANDS: TickBand,
+        _SUBSCRIBERS: Subscriber,
+    }
     keys = {name: frozenset(table.model_fields) for name, table in lists.items()}
     return {**keys, **_keys_below("", ExchangeConfig)}
 
@@ -281,6 +294,8 @@ def _rules(raw: dict[str, Any]) -> Iterator[Fault]:
     yield from _protocol_rules(raw)
     yield from recovery_rules(raw)
     yield from tick_rules(raw)
+    yield from journal_rules(raw)
+    yield from export_rules(raw)
     yield from _packet_mmap_rules(_table(raw, "packet_mmap"), _table(raw, "receive"))
 
 

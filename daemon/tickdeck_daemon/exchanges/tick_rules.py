@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, cast
 
-from tickdeck_daemon.exchanges.model import DECIMAL
+from tickdeck_daemon.exchanges.fields import DECIMAL
 from tickdeck_daemon.exchanges.reference import PRICE_DECIMALS, decimals_of, load_reference
 from tickdeck_daemon.exchanges.toml_lines import Fault, KeyPath
 

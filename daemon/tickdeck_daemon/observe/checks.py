@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from tickdeck_daemon.errors import TickdeckError
-from tickdeck_daemon.exchanges.model import target_word
+from tickdeck_daemon.exchanges.fields import target_word
 from tickdeck_daemon.observe.facts import (
     FAILED,
     IN_USE,

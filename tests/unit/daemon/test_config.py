@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from fake_plant import exchange_toml
 from tickdeck_daemon.errors import InvalidError, Violation
 from tickdeck_daemon.exchanges.config import Host, Settings, parse_exchange, spec_hash, to_spec
-from tickdeck_daemon.exchanges.model import ExchangeConfig, Line, Table
+from tickdeck_daemon.exchanges.fields import Table
+from tickdeck_daemon.exchanges.model import ExchangeConfig, Line, Subscriber
 from tickdeck_daemon.exchanges.toml_lines import key_lines, line_of
 
 HOST = Host(2, {"lo": ("127.0.0.1",), "eth0": ("192.0.2.2", "fd00::2"), "idle0": ()})
@@ -327,7 +328,7 @@ def test_this_host_has_a_loopback() -> None:
 
 def test_every_key_is_documented() -> None:
     """Each key of each table says what it is, because messages and schema are made of it."""
-    waiting: list[type[Table]] = [ExchangeConfig, Line]
+    waiting: list[type[Table]] = [ExchangeConfig, Line, Subscriber]
     while waiting:
         table = waiting.pop()
         for name, field in table.model_fields.items():
@@ -374,6 +375,8 @@ def test_spec_has_every_default_filled_in() -> None:
         ('journal = { data_dir = "/j" }', {"rx", "book"}),
         ("capture = { enabled = true }", {"rx"}),
         ("capture = { max_files = 50 }", set[str]()),
+        ("journal = { wal_channel_capacity = 64 }", {"rx", "book"}),
+        ("tcp_export = { heartbeat_ms = 500 }", set[str]()),
     ],
 )
 def test_hash_changes_for_whom_it_matters(change: str, kinds: set[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from fake_plant import exchange_toml
 from tickdeck_daemon.errors import InvalidError
 from tickdeck_daemon.exchanges.config import Host, Settings, parse_exchange, to_spec
-from tickdeck_daemon.exchanges.model import TICKS_MAX
+from tickdeck_daemon.exchanges.fields import TICKS_MAX
 from tickdeck_daemon.exchanges.reference import (
     FAULTS_MAX,
     FAULTS_READ_MAX,

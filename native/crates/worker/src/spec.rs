@@ -11,9 +11,13 @@ use serde::Deserialize;
 
 use crate::exit::{Code, Failure};
 
+pub mod export;
+pub mod journal;
 mod recovery;
 mod ticks;
 
+pub use export::TcpExport;
+pub use journal::{Journal, SyncPolicy};
 pub use recovery::{
     Recovery, ReplayProtocol, Snapshot, SnapshotProtocol, StartAt, UnrecoverablePolicy,
 };
@@ -54,6 +58,8 @@ pub enum Kind {
     Rx,
     /// `tickdeck-book`.
     Book,
+    /// `tickdeck-journal export`.
+    Export,
 }
 
 /// One exchange.
@@ -88,6 +94,8 @@ pub struct Exchange {
     pub recovery: Recovery,
     /// Settings of the journal.
     pub journal: Journal,
+    /// Settings of the exporter.
+    pub tcp_export: TcpExport,
     /// Settings of the rolling capture.
     pub capture: Capture,
     /// Settings of the book worker.
@@ -310,34 +318,6 @@ pub struct Ring {
     pub slot_count: u32,
 }
 
-/// Settings of the journal.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Journal {
-    /// Directory of the log.
-    pub data_dir: PathBuf,
-    /// A segment is sealed at this size.
-    pub segment_size_bytes: u64,
-    /// When written blocks are synced.
-    pub sync_policy: SyncPolicy,
-    /// Longest time between two syncs, where the policy has one.
-    pub fsync_interval_ms: u64,
-}
-
-/// When written blocks are synced.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum SyncPolicy {
-    /// Never but at a seal.
-    Os,
-    /// At most `fsync_interval_ms` after a write.
-    Interval,
-    /// In groups.
-    Batch,
-    /// After each block.
-    Always,
-}
-
 /// Settings of the rolling capture: the packets of both lines, cut into pcapng files.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -476,6 +456,7 @@ impl Exchange {
         if self.decoder == Decoder::None && self.book.enabled {
             return Err("book.enabled needs a decoder".to_owned());
         }
+        self.tcp_export.check()?;
         self.recovery.check(self.protocol)
     }
 }

@@ -18,7 +18,16 @@ pub(crate) const WHOLE: &str = r#"{"schema":"tickdeck.spec/v1","kind":"rx","work
  "start_at":"first_seen","storm_gaps":1,"probe_interval_ms":1,"snapshot":{"protocol":"none",
  "address":null,"group":null,"port":null,"interface":null,"source":null,"timeout_ms":1,
  "max_bytes":1}},
- "journal":{"data_dir":"/j","segment_size_bytes":1,"sync_policy":"batch","fsync_interval_ms":1},
+ "journal":{"data_dir":"/j","segment_size_bytes":1,"segment_max_age_ms":0,"sync_policy":"batch",
+ "fsync_interval_ms":1,"compress_wal":false,"codec":"zstd","recovery_mode":"tail",
+ "on_failure":"degrade","retain_max_bytes":0,"retain_max_age_s":0},
+ "tcp_export":{"enabled":true,"mode":"listen","addr":"127.0.0.1:0","collectors":[],
+ "auth_token":"/k","tls_cert":null,"tls_key":null,"tls_client_ca":null,"tls_revoked":[],
+ "connect_timeout_ms":1,"write_timeout_ms":1,"reconnect_backoff_ms":1,"max_subscribers":1,
+ "channel_capacity":1,"backpressure_on_full":true,"slow_policy":"disconnect","lag_soft_bytes":1,
+ "lag_soft_ms":1,"lag_hard_bytes":1,"lag_hard_ms":1,"allow_written":false,"heartbeat_ms":1,
+ "heartbeat_timeout_ms":1,"subscribers":[{"id":"desk-1","slow_policy":"retain",
+ "retain_max_bytes":0,"retain_max_age_s":0,"allow_written":false,"max_connections":1}]},
  "capture":{"enabled":false,"ring_bytes":1048576,"before_ms":1,"after_ms":1,"cut_on_gap":true,
  "max_files":1,"data_dir":"/c"},
  "book":{"enabled":true,"snapshot_interval_ms":1,"initial_orders":1,
@@ -90,6 +99,8 @@ fn bad_documents() {
         ("\"from_price\":\"1\"", "\"from_price\":\"1.01\"", "AAPL"),
         ("\"itch50\"", "\"none\"", "book.enabled"),
         ("recvmmsg", "magic", "magic"),
+        ("\"codec\":\"zstd\"", "\"codec\":\"gzip\"", "gzip"),
+        ("\"tail\"", "\"hope\"", "hope"),
         ("\"max_files\":1", "\"max_file\":1", "max_file"),
         ("\"max_files\":1", "\"max_files\":0", "max_files"),
         ("}}}", "}}", "EOF"),
@@ -111,5 +122,97 @@ fn incarnation_must_be_a_uuid() {
         let failure = spec.incarnation_bytes().expect_err(text);
         assert_eq!(failure.code, Code::Config);
         assert!(failure.message.contains(text), "{failure}");
+    }
+}
+
+/// What an exporter would leave open, or cannot do, is refused; what is safe is taken.
+#[test]
+fn exporters() {
+    let tls = "\"tls_cert\":\"/c\",\"tls_key\":\"/k\"";
+    let no_tls = "\"tls_cert\":null,\"tls_key\":null";
+    let (ca, no_ca) = ("\"tls_client_ca\":\"/a\"", "\"tls_client_ca\":null");
+    let (token, no_token) = ("\"auth_token\":\"/k\"", "\"auth_token\":null");
+    let far = ("127.0.0.1:0", "192.0.2.1:7000");
+    let connect = (
+        "\"listen\",\"addr\":\"127.0.0.1:0\"",
+        "\"connect\",\"addr\":null",
+    );
+    let collector = |address: &'static str| ("\"collectors\":[]", address);
+    let near = collector("\"collectors\":[\"127.0.0.1:1\"]");
+    let named = collector("\"collectors\":[\"localhost:1\"]");
+    for (changes, culprit) in [
+        (vec![far], Some("tls_cert")),
+        (vec![("127.0.0.1:0", "localhost:0")], Some("tls_cert")),
+        (vec![far, (no_tls, tls)], None),
+        (
+            vec![far, (no_tls, tls), (token, no_token)],
+            Some("tls_client_ca"),
+        ),
+        (
+            vec![far, (no_tls, tls), (token, no_token), (no_ca, ca)],
+            None,
+        ),
+        (vec![("127.0.0.1:0", "[::1]:0")], None),
+        (vec![("127.0.0.1:0", "::1:0")], Some("host:port")),
+        (vec![("127.0.0.1:0", "127.0.0.1")], Some("host:port")),
+        (vec![("127.0.0.1:0", "unix:x")], Some("unix:/path")),
+        (vec![(token, no_token)], Some("open to anybody")),
+        (vec![(token, no_token), ("127.0.0.1:0", "unix:/x")], None),
+        (vec![(no_ca, ca)], Some("tls_client_ca")),
+        (
+            vec![("\"tls_key\":null", "\"tls_key\":\"/k\"")],
+            Some("belong together"),
+        ),
+        (
+            vec![("\"tls_revoked\":[]", "\"tls_revoked\":[\"x\"]")],
+            Some("tls_revoked"),
+        ),
+        (
+            vec![("\"addr\":\"127.0.0.1:0\"", "\"addr\":null")],
+            Some("addr is missing"),
+        ),
+        (vec![near], Some("collectors")),
+        (vec![connect], Some("collectors is empty")),
+        (vec![connect, near], None),
+        (
+            vec![connect, near, (token, no_token)],
+            Some("could be anybody"),
+        ),
+        (vec![connect, named], Some("verify it")),
+        (vec![connect, named, (no_ca, ca)], None),
+        (
+            vec![("\"listen\"", "\"connect\""), near],
+            Some("addr is for"),
+        ),
+        (vec![("desk-1", "../x")], Some("../x")),
+        (vec![("desk-1", "@book")], Some("@book")),
+    ] {
+        let mut text = WHOLE.to_owned();
+        for (from, to) in &changes {
+            assert!(text.contains(from), "{from} is in the document");
+            text = text.replacen(from, to, 1);
+        }
+        match (load(&text), culprit) {
+            (Ok(_), None) => {}
+            (Err(failure), Some(culprit)) => {
+                assert_eq!(failure.code, Code::Config);
+                assert!(failure.message.contains(culprit), "{}", failure.message);
+            }
+            (found, _) => panic!("{changes:?}: {found:?}"),
+        }
+    }
+}
+
+/// An address is written as it was read.
+#[test]
+fn endpoints() {
+    for text in [
+        "127.0.0.1:7",
+        "[::1]:7",
+        "collector.example:7",
+        "unix:/run/x.sock",
+    ] {
+        let endpoint = export::Endpoint::try_from(text.to_owned()).expect(text);
+        assert_eq!(endpoint.to_string(), text);
     }
 }

@@ -12,5 +12,7 @@ mod offline;
 mod receiver;
 mod restarts;
 mod snapshots;
+#[path = "../common/spec.rs"]
+mod spec;
 mod travel;
 mod worker;

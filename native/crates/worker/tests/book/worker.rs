@@ -12,6 +12,7 @@ use tickdeck_stats::reader::Reader;
 use tickdeck_stats::{State, layout};
 
 use crate::receiver::{journal_dir, ring_path};
+use crate::spec;
 
 pub(crate) const BOOK: &str = env!("CARGO_BIN_EXE_tickdeck-book");
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -264,8 +265,8 @@ pub(crate) fn spec(root: &Path, dir: &Path, incarnation: &str) -> Value {
                         "session_takeover_ms": 3000},
             "ring": {"slot_count": 4096},
             "recovery": recovery,
-            "journal": {"data_dir": journal_dir(root), "segment_size_bytes": 1_048_576,
-                        "sync_policy": "batch", "fsync_interval_ms": 5},
+            "journal": spec::journal(&journal_dir(root)),
+            "tcp_export": spec::tcp_export(),
             "capture": {"enabled": false, "ring_bytes": 1_048_576, "before_ms": 1000,
                         "after_ms": 50, "cut_on_gap": true, "max_files": 10,
                         "data_dir": root.join("captures")},

@@ -15,6 +15,8 @@ mod plant;
 mod restart;
 mod snapshots;
 mod sources;
+#[path = "../common/spec.rs"]
+mod spec;
 mod steady;
 mod stream;
 mod venue;
