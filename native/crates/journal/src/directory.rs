@@ -12,7 +12,7 @@ use rustix::fs::FlockOperation;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Class, JournalError};
 use crate::format::state::Slot;
-use crate::format::{SegmentHeader, State, segment_header};
+use crate::format::{SegmentHeader, State, abandoned_hash, segment_header};
 use crate::scan::{self, SealInfo};
 
 /// File that holds the two checkpoints.
@@ -21,8 +21,6 @@ pub(crate) const STATE_FILE: &str = "STATE";
 pub(crate) const QUARANTINE: &str = "quarantine";
 /// A segment that is allocated but not yet part of the log.
 pub(crate) const PREPARED_FILE: &str = "next.tmp";
-/// Directory of the pins.
-pub(crate) const PINS: &str = "pins";
 /// STATE before its first rename.
 pub(crate) const STATE_TEMPORARY: &str = "STATE.tmp";
 
@@ -42,6 +40,38 @@ pub(crate) struct SegmentEntry {
     pub(crate) header_crc: u32,
     /// Present when a valid trailer and seal close the file.
     pub(crate) seal: Option<SealInfo>,
+    /// Set when the next segment of the listing says that this one was given up: the last sequence
+    /// that is valid. What lies behind it, a seal too, is not data.
+    pub(crate) abandoned_at: Option<u64>,
+}
+
+impl SegmentEntry {
+    /// Last sequence of a closed segment, sealed or abandoned; `None` while it is open.
+    pub(crate) fn last_seq(&self) -> Option<u64> {
+        let sealed = || Some(self.seal.as_ref()?.seal.totals.last_seq);
+        self.abandoned_at.or_else(sealed)
+    }
+
+    /// What the next segment names as the end of this one; `None` while it is open.
+    pub(crate) fn closing_hash(&self) -> Option<[u8; 32]> {
+        match self.abandoned_at {
+            Some(last_seq) => Some(abandoned_hash(&self.header, last_seq)),
+            None => Some(self.seal.as_ref()?.hash),
+        }
+    }
+
+    /// The last valid sequence of this segment if `next` says that it was abandoned.
+    pub(crate) fn abandoned_by(&self, next: &SegmentHeader) -> Option<u64> {
+        let last_seq = next.prev_last_seq;
+        let agrees = next.continues_abandoned
+            && next.log_id == self.header.log_id
+            && self.header.number.checked_add(1) == Some(next.number)
+            && next.writer_epoch >= self.header.writer_epoch
+            && last_seq.checked_add(1) == Some(next.base_seq)
+            && next.base_seq >= self.header.base_seq
+            && next.prev_seal_hash == abandoned_hash(&self.header, last_seq);
+        agrees.then_some(last_seq)
+    }
 }
 
 /// A segment file whose header cannot be read.
@@ -83,6 +113,15 @@ pub(crate) fn list(dir: &Path) -> Result<Listing, JournalError> {
         .segments
         .sort_by(|a, b| (a.header.number, &a.name).cmp(&(b.header.number, &b.name)));
     listing.bad.sort_by(|a, b| a.name.cmp(&b.name));
+    for index in 1..listing.segments.len() {
+        let (before, after) = listing.segments.split_at_mut(index);
+        let (entry, next) = (&mut before[index - 1], &after[0].header);
+        entry.abandoned_at = entry.abandoned_by(next);
+        if entry.abandoned_at.is_some() {
+            // The seal was not synced, or the file would not have been given up.
+            entry.seal = None;
+        }
+    }
     Ok(listing)
 }
 
@@ -112,6 +151,7 @@ pub(crate) fn open_segment(
         len,
         header_crc: segment_header::stored_crc(&bytes),
         seal: scan::read_seal(&file, len, &header).map_err(failed)?,
+        abandoned_at: None,
         header,
     }))
 }
@@ -236,12 +276,6 @@ impl StateFile {
         self.current = state;
         Ok(())
     }
-}
-
-/// Makes the names in a directory durable.
-pub(crate) fn sync_directory(dir: &Path) -> Result<(), JournalError> {
-    let synced = File::open(dir).and_then(|file| file.sync_all());
-    synced.map_err(|error| JournalError::io("cannot sync", dir, error))
 }
 
 /// The exclusive right to write a directory; released when dropped or when the process ends.

@@ -26,7 +26,7 @@ mod tests;
 pub(crate) use block_header::{BlockHeader, BlockKind};
 pub(crate) use record::RecordHeader;
 pub(crate) use seal::{IndexEntry, Seal, Trailer};
-pub(crate) use segment_header::SegmentHeader;
+pub(crate) use segment_header::{SegmentHeader, abandoned_hash};
 pub(crate) use state::State;
 
 /// The only format version that exists.

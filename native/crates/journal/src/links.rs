@@ -34,6 +34,7 @@ fn check_first(listing: &Listing, problems: &mut Vec<Problem>) {
         base_seq,
         prev_last_seq,
         prev_seal_hash,
+        continues_abandoned,
         ..
     } = first.header;
     if number > 1 {
@@ -46,7 +47,9 @@ fn check_first(listing: &Listing, problems: &mut Vec<Problem>) {
             Some(to),
             detail,
         ));
-    } else if (number, base_seq, prev_last_seq, prev_seal_hash) != (1, 1, 0, [0; 32]) {
+    } else if (number, base_seq, prev_last_seq, prev_seal_hash) != (1, 1, 0, [0; 32])
+        || continues_abandoned
+    {
         let detail = format!("segment {number} begins at sequence {base_seq} and is the first");
         problems.push(problem(
             &first.name,
@@ -87,10 +90,7 @@ fn check_pair(before: &SegmentEntry, after: &SegmentEntry, problems: &mut Vec<Pr
         return;
     }
     if two.number > one.number + 1 {
-        let from = before
-            .seal
-            .as_ref()
-            .map(|info| info.seal.totals.last_seq + 1);
+        let from = before.last_seq().map(|last_seq| last_seq + 1);
         let to = two
             .base_seq
             .checked_sub(1)
@@ -109,13 +109,22 @@ fn check_pair(before: &SegmentEntry, after: &SegmentEntry, problems: &mut Vec<Pr
     check_seal(before, after, problems);
 }
 
-/// Neighbours by number: the first one is sealed and the second one names its seal.
+/// Neighbours by number: the first one is sealed and the second one names its seal, or the second
+/// one says that the first was abandoned.
 fn check_seal(before: &SegmentEntry, after: &SegmentEntry, problems: &mut Vec<Problem>) {
     let (one, two) = (&before.header, &after.header);
+    if before.abandoned_at.is_some() {
+        return;
+    }
     let Some(info) = &before.seal else {
         let detail = format!(
-            "segment {} follows, but this one has no valid seal",
-            two.number
+            "segment {} follows, but this one has no valid seal{}",
+            two.number,
+            if two.continues_abandoned {
+                ", and it is not the one that was abandoned"
+            } else {
+                ""
+            }
         );
         problems.push(problem(
             &before.name,
@@ -129,6 +138,7 @@ fn check_seal(before: &SegmentEntry, after: &SegmentEntry, problems: &mut Vec<Pr
     let last_seq = info.seal.totals.last_seq;
     let follows = two.base_seq == last_seq + 1
         && two.prev_last_seq == last_seq
+        && !two.continues_abandoned
         && two.prev_seal_hash == info.hash
         && two.writer_epoch >= one.writer_epoch;
     if !follows {
@@ -191,7 +201,7 @@ fn check_checkpoint(listing: &Listing, state: &State, problems: &mut Vec<Problem
     let last = listing.segments.last();
     let last_number = last.map_or(0, |last| last.header.number);
     if state.active_segment > last_number {
-        let from = last.and_then(|last| Some(last.seal.as_ref()?.seal.totals.last_seq + 1));
+        let from = last.and_then(|last| Some(last.last_seq()? + 1));
         let to = from.and_then(|from| (state.durable_seq >= from).then_some(state.durable_seq));
         let detail = format!(
             "STATE names segment {} as active; the newest is {last_number}",
@@ -206,18 +216,13 @@ fn check_checkpoint(listing: &Listing, state: &State, problems: &mut Vec<Problem
         );
         problems.push(problem(STATE_FILE, Class::StateDamaged, None, None, detail));
     }
-    let sealed_seq = last.and_then(|last| Some(last.seal.as_ref()?.seal.totals.last_seq));
+    let sealed_seq = last.and_then(SegmentEntry::last_seq);
     if let Some(last_seq) = sealed_seq.filter(|last_seq| *last_seq < state.durable_seq) {
         let detail = format!("the newest segment is sealed at sequence {last_seq}");
         let (from, to) = (Some(last_seq + 1), Some(state.durable_seq));
         problems.push(problem(STATE_FILE, Class::StateAhead, from, to, detail));
     }
-    let known = |segment: &SegmentEntry| {
-        segment
-            .seal
-            .as_ref()
-            .is_some_and(|info| info.hash == state.last_seal_hash)
-    };
+    let known = |segment: &SegmentEntry| segment.closing_hash() == Some(state.last_seal_hash);
     if state.last_seal_hash != [0; 32] && !listing.segments.iter().any(known) {
         let detail = format!(
             "the seal {} up to sequence {} that STATE names is in no segment",

@@ -4,6 +4,10 @@
 //! a segment about to be sealed. `next` answers `None` there, "end for now". Damage must not look
 //! the same, so a bad block is an error as soon as one of these proves that it once was whole: a
 //! later segment exists, STATE calls its sequence synced, or a valid block lies behind it.
+//!
+//! A segment that was abandoned after an I/O error ends where its successor says. Records behind
+//! that place are written again there, with the same sequences; a reader that has seen them already
+//! does not see them twice.
 
 mod segment;
 
@@ -56,12 +60,14 @@ pub struct SegmentInfo {
     pub file: String,
     /// Sequence of the first record.
     pub base_seq: u64,
-    /// Last sequence, known once the segment is sealed.
+    /// Last sequence, known once the segment is sealed or abandoned.
     pub last_seq: Option<u64>,
     /// Records, known once the segment is sealed.
     pub records: Option<u64>,
     /// True when a valid seal closes the file.
     pub sealed: bool,
+    /// True when it was given up after an I/O error; what lies behind `last_seq` is not data.
+    pub abandoned: bool,
     /// File length (preallocated while open).
     pub bytes: u64,
     /// Epoch of its writer.
@@ -264,11 +270,12 @@ impl Reader {
         // The window is about to move: no record may point into it any more.
         self.segment.records = Records::none(self.segment.records.next_seq);
         loop {
-            if let Some(hash) = self.segment.seal_hash {
-                match self.next_segment(hash)? {
-                    Some(segment) => self.segment = segment,
-                    None => return Ok(false),
-                }
+            if self.segment.has_ended() {
+                let Some(segment) = self.next_segment()? else {
+                    return Ok(false);
+                };
+                self.skip_below = self.position();
+                self.segment = segment;
             }
             let mut found = self.segment.step()?;
             if !matches!(found, Found::Block(_)) {
@@ -290,6 +297,9 @@ impl Reader {
     /// Decides what stands where a block should: true is the end for now, false is a block after
     /// all.
     fn end_or_damage(&mut self, found: Found) -> Result<bool, JournalError> {
+        if self.learn_abandoned()? {
+            return Ok(false);
+        }
         let seq = self.segment.chain.seq;
         let must_be_whole = self.writer_is_past(seq)?
             || (matches!(found, Found::Bad(..)) && self.segment.block_follows()?);
@@ -324,8 +334,20 @@ impl Reader {
         Ok(true)
     }
 
-    /// The segment behind a sealed one; `None` when it does not exist yet.
-    fn next_segment(&self, seal_hash: [u8; 32]) -> Result<Option<OpenSegment>, JournalError> {
+    /// Asks the segment behind whether this one was abandoned; true when nothing more of it is
+    /// data.
+    fn learn_abandoned(&mut self) -> Result<bool, JournalError> {
+        if self.segment.entry.abandoned_at.is_none()
+            && let Some(path) = self.path_of(self.segment.entry.header.number + 1)
+            && let Ok(next) = directory::open_segment(&path, file_name(&path))?
+        {
+            self.segment.entry.abandoned_at = self.segment.entry.abandoned_by(&next.header);
+        }
+        Ok(self.segment.has_ended())
+    }
+
+    /// The segment behind one that has ended; `None` when it does not exist yet.
+    fn next_segment(&self) -> Result<Option<OpenSegment>, JournalError> {
         let number = self.segment.entry.header.number + 1;
         let Some(path) = self.path_of(number) else {
             if self.writer_is_past(u64::MAX)? && self.path_of(number).is_none() {
@@ -347,14 +369,8 @@ impl Reader {
         };
         let name = file_name(&path);
         let entry = directory::open_segment(&path, name)?.map_err(bad_segment)?;
-        let seq = self.segment.chain.seq;
-        let header = &entry.header;
-        let follows = header.log_id == self.log_id
-            && header.number == number
-            && header.base_seq == seq
-            && header.prev_last_seq == seq - 1
-            && header.prev_seal_hash == seal_hash;
-        if !follows {
+        if !self.segment.is_followed_by(&entry.header) {
+            let seq = self.segment.chain.seq;
             let detail = format!("does not continue segment {} at {seq}", number - 1);
             let (class, from) = (Class::SegmentChain, Some(seq));
             let problem = Problem {
@@ -396,9 +412,10 @@ impl From<SegmentEntry> for SegmentInfo {
     fn from(entry: SegmentEntry) -> Self {
         let totals = entry.seal.as_ref().map(|info| &info.seal.totals);
         Self {
+            abandoned: entry.abandoned_at.is_some(),
             number: entry.header.number,
             base_seq: entry.header.base_seq,
-            last_seq: totals.map(|totals| totals.last_seq),
+            last_seq: entry.last_seq(),
             records: totals.map(|totals| totals.records),
             sealed: entry.seal.is_some(),
             bytes: entry.len,

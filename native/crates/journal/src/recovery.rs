@@ -408,12 +408,14 @@ fn predecessor(last: Option<&SegmentEntry>) -> Predecessor {
             number: 0,
             last_seq: 0,
             seal_hash: [0; 32],
+            abandoned: false,
         };
     };
     Predecessor {
         number,
         last_seq: info.seal.totals.last_seq,
         seal_hash: info.hash,
+        abandoned: false,
     }
 }
 

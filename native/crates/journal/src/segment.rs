@@ -72,6 +72,8 @@ pub(crate) struct Predecessor {
     pub(crate) number: u64,
     pub(crate) last_seq: u64,
     pub(crate) seal_hash: [u8; 32],
+    /// It has no seal: it was given up after an I/O error, and `last_seq` is all that is valid.
+    pub(crate) abandoned: bool,
 }
 
 /// What a log knows of itself, written into every header.
@@ -150,6 +152,7 @@ impl ActiveSegment {
     ) -> Result<Self, JournalError> {
         let header = SegmentHeader {
             preallocated: prepared.preallocated,
+            continues_abandoned: before.abandoned,
             log_id: identity.log_id,
             number: before.number + 1,
             base_seq: before.last_seq + 1,
@@ -336,6 +339,7 @@ impl ActiveSegment {
                 number: self.number,
                 last_seq: self.tally.totals.last_seq,
                 seal_hash: seal_hash(&bytes, &trailer),
+                abandoned: false,
             },
             bytes: end + trailer.len() as u64 - begin,
         })

@@ -136,8 +136,9 @@ fn check_closed(
     report.records += tally.totals.records;
     report.last_seq = walk.next_seq - 1;
     report.durable_seq = report.durable_seq.max(walk.durable_seq);
-    let last_seq = entry.seal.as_ref().map(|info| info.seal.totals.last_seq);
-    let end_seq = last_seq.or_else(|| next.map(|next| next.header.prev_last_seq));
+    let end_seq = entry
+        .last_seq()
+        .or_else(|| next.map(|next| next.header.prev_last_seq));
     for damage in &walk.damage {
         let mut problem = damage_problem(&entry.name, damage);
         let from = problem.from.unwrap_or(u64::MAX);
@@ -146,6 +147,9 @@ fn check_closed(
             problem.from = None;
         }
         report.problems.push(problem);
+    }
+    if let Some(last_seq) = entry.abandoned_at {
+        check_abandoned(entry, walk, last_seq, report);
     }
     let Some(info) = &entry.seal else { return };
     report.last_seq = info.seal.totals.last_seq;
@@ -181,6 +185,22 @@ fn check_closed(
             "figures or index differ from the blocks".into(),
         );
     }
+}
+
+/// An abandoned segment ends with a block, exactly where its successor says.
+fn check_abandoned(entry: &SegmentEntry, walk: &Walk, last_seq: u64, report: &mut Report) {
+    if walk.damage.is_empty() && walk.next_seq != last_seq + 1 {
+        let seq = walk.next_seq - 1;
+        report.problems.push(Problem {
+            file: entry.name.clone(),
+            offset: walk.data_end,
+            class: Class::BrokenChain,
+            from: None,
+            to: None,
+            detail: format!("a block ends at {seq}, the segment was abandoned at {last_seq}"),
+        });
+    }
+    report.last_seq = last_seq;
 }
 
 /// Judges the last segment, which was not sealed when the log was listed.

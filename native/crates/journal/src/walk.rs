@@ -62,6 +62,10 @@ pub(crate) fn walk(
 ) -> io::Result<Walk> {
     let mut walker = Walker::begin(entry)?;
     loop {
+        if walker.is_past_abandoned() {
+            walker.walk.sha256 = walker.sha.finalize().into();
+            return Ok(walker.walk);
+        }
         let found = walker.look()?;
         let goes_on = match found {
             Found::Block(block) => walker.pass(&block, visit),
@@ -82,6 +86,8 @@ struct Walker {
     chain: Chain,
     sha: Sha256,
     walk: Walk,
+    /// Last valid sequence of an abandoned segment.
+    abandoned_at: Option<u64>,
 }
 
 impl Walker {
@@ -103,7 +109,13 @@ impl Walker {
             chain,
             sha,
             walk,
+            abandoned_at: entry.abandoned_at,
         })
+    }
+
+    /// All that is valid in an abandoned segment has been seen; nothing behind is looked at.
+    fn is_past_abandoned(&self) -> bool {
+        self.abandoned_at.is_some_and(|last| self.chain.seq > last)
     }
 
     /// Steps to the next block. What is none gets a second look: the window may be older than the
@@ -142,7 +154,10 @@ impl Walker {
     /// Decides what it means that no block stands here; false at the end.
     fn judge(&mut self, class: Class, detail: String) -> io::Result<bool> {
         let Some(block) = self.find_behind()? else {
-            if class != Class::MissingBlocks || self.walk.last_nonzero > self.chain.offset {
+            // An abandoned segment says how far it must reach.
+            let must_go_on = self.abandoned_at.is_some();
+            let is_empty = self.walk.last_nonzero <= self.chain.offset;
+            if class != Class::MissingBlocks || !is_empty || must_go_on {
                 self.damaged(class, detail, None);
                 self.walk.end = End::Lost;
             }
@@ -164,10 +179,12 @@ impl Walker {
         let (mut from, epoch_low) = (self.chain.offset, self.chain.epoch_low);
         let last_nonzero = &mut self.walk.last_nonzero;
         while let Some(block) = find_block(&mut self.source, from, epoch_low, last_nonzero)? {
-            if block.header.base_seq >= self.chain.seq {
+            let seq = block.header.base_seq;
+            let is_data = self.abandoned_at.is_none_or(|last| seq <= last);
+            if is_data && seq >= self.chain.seq {
                 return Ok(Some(block));
             }
-            self.walk.has_stray_block = true;
+            self.walk.has_stray_block |= is_data;
             from = block.end();
         }
         Ok(None)

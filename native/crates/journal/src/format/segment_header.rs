@@ -13,15 +13,22 @@
 //! | 56 | 8 | created, UTC ns |
 //! | 64 | 16 | boot_id: domain of the monotonic stamps |
 //! | 80 | 8 | prev_last_seq, `base_seq - 1` |
-//! | 88 | 32 | prev_seal_hash: SHA-256 of the previous SEAL block and trailer; zero in segment 1 |
+//! | 88 | 32 | prev_seal_hash: SHA-256 of the previous SEAL block and trailer; zero in segment 1; behind
+//! an abandoned segment [`abandoned_hash`] |
 //! | 120 | 4 | schema id of the payload |
 //! | 124 | 4 | masked CRC32C of 0..124 |
 //!
 //! Flags: bits 0-7 the set of codecs that may occur (bit 0 = none), bits 8-15 log2 of the sector
-//! unit, bit 16 preallocated, bit 17 chain keyed by HMAC (not in this build).
+//! unit, bit 16 preallocated, bit 17 chain keyed by HMAC (not in this build), bit 18 the segment
+//! before was abandoned after an I/O error.
+//!
+//! An *abandoned* segment has no seal and is never written again. It is valid up to and including
+//! the `prev_last_seq` of its successor, where a block ends; what lies behind is not data.
 //!
 //! The version lies inside the checksum and no other format shares the magic, so that no damage
 //! turns this file into one of another version.
+
+use sha2::{Digest, Sha256};
 
 use super::{Fields, VERSION, array, get_u16, get_u32, get_u64, masked_crc};
 use crate::error::Class;
@@ -30,6 +37,8 @@ use crate::error::Class;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
     pub(crate) preallocated: bool,
+    /// The segment before was abandoned at `prev_last_seq`.
+    pub(crate) continues_abandoned: bool,
     pub(crate) log_id: [u8; 16],
     pub(crate) number: u64,
     pub(crate) base_seq: u64,
@@ -54,11 +63,8 @@ impl SegmentHeader {
         fields.u32(
             12,
             FLAGS_WRITTEN
-                | if self.preallocated {
-                    FLAG_PREALLOCATED
-                } else {
-                    0
-                },
+                | flag(self.preallocated, FLAG_PREALLOCATED)
+                | flag(self.continues_abandoned, FLAG_CONTINUES_ABANDONED),
         );
         fields.bytes(16, &self.log_id);
         fields.u64(32, self.number);
@@ -105,13 +111,14 @@ impl SegmentHeader {
             let detail = format!("version {version}, header length {length}; known: 1, 128");
             return Err((Class::UnsupportedVersion, detail));
         }
-        if flags & !FLAG_PREALLOCATED != FLAGS_WRITTEN {
+        if flags & !(FLAG_PREALLOCATED | FLAG_CONTINUES_ABANDONED) != FLAGS_WRITTEN {
             let detail =
                 format!("flags {flags:#010x}: this build reads codec none, no keyed chain");
             return Err((Class::UnsupportedCodec, detail));
         }
         Ok(Self {
             preallocated: flags & FLAG_PREALLOCATED != 0,
+            continues_abandoned: flags & FLAG_CONTINUES_ABANDONED != 0,
             log_id: array(bytes, 16),
             number: get_u64(bytes, 32),
             base_seq: get_u64(bytes, 40),
@@ -131,7 +138,23 @@ pub(crate) fn stored_crc(encoded: &[u8]) -> u32 {
     get_u32(encoded, SegmentHeader::CRC_AT)
 }
 
+/// What the successor of an abandoned segment names in place of a seal: SHA-256 of a fixed text,
+/// the header of the abandoned one and the last sequence that is valid in it.
+pub(crate) fn abandoned_hash(header: &SegmentHeader, last_seq: u64) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(b"tickdeck abandoned")
+        .chain_update(header.encode())
+        .chain_update(last_seq.to_le_bytes())
+        .finalize()
+        .into()
+}
+
+fn flag(is_set: bool, flag: u32) -> u32 {
+    if is_set { flag } else { 0 }
+}
+
 const MAGIC: &[u8; 8] = b"TDJRNSEG";
 const FLAG_PREALLOCATED: u32 = 1 << 16;
+const FLAG_CONTINUES_ABANDONED: u32 = 1 << 18;
 /// Codec set {none}, sector unit 512 = 2^9.
 const FLAGS_WRITTEN: u32 = 1 | 9 << 8;

@@ -20,6 +20,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 fn segment_header() -> SegmentHeader {
     SegmentHeader {
         preallocated: true,
+        continues_abandoned: false,
         log_id: *b"0123456789abcdef",
         number: 3,
         base_seq: 0x0102_0304_0506_0708,
@@ -73,6 +74,22 @@ fn segment_header_golden() {
         super::segment_header::stored_crc(&encoded),
         get_u32(&encoded, 124)
     );
+}
+
+/// The successor of an abandoned segment: bit 18, and what it names in place of a seal.
+#[test]
+fn abandoned_golden() {
+    let successor = SegmentHeader {
+        continues_abandoned: true,
+        ..segment_header()
+    };
+    let encoded = successor.encode();
+    assert_eq!(encoded[12..16], [0x01, 0x09, 0x05, 0x00]);
+    assert_eq!(SegmentHeader::parse(&encoded), Ok(successor));
+    let hash = abandoned_hash(&segment_header(), 0x0102_0304_0506_0710);
+    let golden = bytes("1691f0a27950b342af6ee9a10d2a3010bccbb8d82850c2ecf42cb27421e5839d");
+    assert_eq!(hash, *golden, "{hash:02x?}");
+    assert_ne!(hash, abandoned_hash(&segment_header(), 7));
 }
 
 /// Every field of the block header at its offset.

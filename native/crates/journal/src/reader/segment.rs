@@ -5,7 +5,7 @@ use std::io;
 use super::{Entry, OwnedRecord};
 use crate::directory::SegmentEntry;
 use crate::error::{Class, JournalError, Problem};
-use crate::format::{BlockKind, MAX_BLOCK_PAYLOAD, RecordHeader, Seal, Trailer};
+use crate::format::{BlockKind, MAX_BLOCK_PAYLOAD, RecordHeader, Seal, SegmentHeader, Trailer};
 use crate::grid::{EDGE, GRID};
 use crate::scan::{self, Block, Chain, Found, Source};
 
@@ -46,6 +46,28 @@ impl OpenSegment {
             records,
             seal_hash: None,
         })
+    }
+
+    /// True when nothing more of this segment is data: its SEAL block was met, or it was abandoned
+    /// and all that is valid has been read.
+    pub(super) fn has_ended(&self) -> bool {
+        let abandoned_at = self.entry.abandoned_at;
+        self.seal_hash.is_some() || abandoned_at.is_some_and(|last| self.chain.seq > last)
+    }
+
+    /// Whether `next` goes on where this segment ended.
+    pub(super) fn is_followed_by(&self, next: &SegmentHeader) -> bool {
+        let seq = self.chain.seq;
+        if let Some(last_seq) = self.entry.abandoned_by(next) {
+            // Blocks behind were read before they ceased to be data; they come again.
+            return last_seq < seq;
+        }
+        next.log_id == self.entry.header.log_id
+            && next.number == self.entry.header.number + 1
+            && next.base_seq == seq
+            && next.prev_last_seq == seq - 1
+            && !next.continues_abandoned
+            && Some(next.prev_seal_hash) == self.seal_hash
     }
 
     /// Moves past the next block if there is a good one.
@@ -125,7 +147,8 @@ impl OpenSegment {
         below: u64,
     ) -> Result<Option<OwnedRecord>, JournalError> {
         let mut last = None;
-        loop {
+        let is_closed = self.entry.last_seq().is_some();
+        while !self.has_ended() {
             match self.step()? {
                 Found::Block(block) if block.header.kind == BlockKind::Data => {
                     if self
@@ -136,14 +159,20 @@ impl OpenSegment {
                         last = Some(block);
                     }
                 }
-                Found::Block(_) if self.seal_hash.is_none() => {}
-                Found::Bad(class, detail) if self.entry.seal.is_some() => {
+                Found::Block(_) => {}
+                Found::Bad(class, detail) if is_closed => {
                     let seq = self.chain.seq;
                     return Err(JournalError::Damaged(self.problem(
                         class,
                         Some(seq),
                         detail,
                     )));
+                }
+                _ if self.entry.abandoned_at.is_some() => {
+                    let seq = Some(self.chain.seq);
+                    let detail = "the data ends before the place where it was abandoned".into();
+                    let problem = self.problem(Class::MissingBlocks, seq, detail);
+                    return Err(JournalError::Damaged(problem));
                 }
                 _ => break,
             }

@@ -62,6 +62,7 @@ fn to_json(info: &Info) -> Value {
             "last_seq": segment.last_seq,
             "records": segment.records,
             "sealed": segment.sealed,
+            "abandoned": segment.abandoned,
             "bytes": segment.bytes,
             "writer_epoch": segment.writer_epoch,
             "created_ns": segment.created_ns,
@@ -114,7 +115,11 @@ fn to_text(info: &Info) -> String {
             segment.base_seq,
             segment.bytes,
             segment.writer_epoch,
-            if segment.sealed { "  sealed" } else { "" },
+            match (segment.sealed, segment.abandoned) {
+                (true, _) => "  sealed",
+                (_, true) => "  abandoned",
+                _ => "",
+            },
         )
         .expect("a string takes all");
     }
