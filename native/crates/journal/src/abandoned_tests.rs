@@ -13,6 +13,7 @@ use crate::format::{Fields, SegmentHeader, State, abandoned_hash, masked_crc};
 use crate::kind;
 use crate::policy::SyncPolicy;
 use crate::reader::Reader;
+use crate::reader::blocks::{BlockCursor, BlockStep};
 use crate::recovery::RecoveryMode;
 use crate::segment::{ActiveSegment, BlockBuffer, Identity, Predecessor, Prepared};
 use crate::verify::{Report, verify};
@@ -210,6 +211,9 @@ proptest! {
         let (at_seq, end) = (*edge.get(&edges), edges[edges.len() - 1] + further);
         let mut follower = Reader::open(dir).expect("opens");
         let mut seen = if follows { read_on(&mut follower).expect("whole") } else { Vec::new() };
+        let mut cursor = BlockCursor::open(dir, 1).expect("opens");
+        let read_before = if follows { edges[edges.len() - 1] } else { 0 };
+        let mut blocks_seen = block_ranges(&mut cursor, read_before);
         if matches!(behind, Behind::Sealed) {
             // Its seal was written and its sync failed.
             seal_only(dir);
@@ -226,6 +230,10 @@ proptest! {
             follower.seek(seq).expect("is there");
             prop_assert_eq!(follower.next().expect("whole").map(|entry| entry.seq), Some(seq));
         }
+        blocks_seen.extend(block_ranges(&mut cursor, end));
+        prop_assert_eq!(spent(&blocks_seen), all.clone());
+        let later = block_ranges(&mut BlockCursor::open(dir, 1).expect("opens"), end);
+        prop_assert_eq!(spent(&later), all.clone());
         let session = follower.last_record_of_kind(kind::SESSION).expect("whole");
         let expected = (end >= 7).then(|| end / 7 * 7);
         prop_assert_eq!(session.map(|record| record.seq), expected);
@@ -244,6 +252,23 @@ proptest! {
         prop_assert_eq!(check(dir).problems, []);
         prop_assert_eq!(read_on(&mut Reader::open(dir).expect("opens")).expect("whole").len() as u64, end + 1);
     }
+}
+
+/// Ranges of blocks up to a bound; nothing may be missing.
+fn block_ranges(cursor: &mut BlockCursor, limit: u64) -> Vec<(u64, u64)> {
+    let mut ranges = Vec::new();
+    loop {
+        let before = cursor.next_seq();
+        match cursor.next(limit).expect("reads") {
+            BlockStep::Block(block) => ranges.push((block.base_seq.max(before), block.last_seq)),
+            BlockStep::End => return ranges,
+            BlockStep::Missing(missing) => panic!("{missing:?}"),
+        }
+    }
+}
+
+fn spent(ranges: &[(u64, u64)]) -> Vec<u64> {
+    ranges.iter().flat_map(|(from, to)| *from..=*to).collect()
 }
 
 /// Damage in the valid part is damage, with bounds that end where the segment was given up, though

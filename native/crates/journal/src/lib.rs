@@ -54,7 +54,6 @@ mod format;
 mod grid;
 pub mod kind;
 mod links;
-mod pins;
 mod policy;
 mod reader;
 mod recovery;
@@ -67,8 +66,8 @@ mod writer;
 
 pub use checkpoint::{Checkpoint, checkpoint, has_writer};
 pub use error::{Class, JournalError, Problem};
-pub use pins::{BOOK_PIN, Pin, is_client, read_pins, remove_pin, write_pin};
 pub use policy::SyncPolicy;
+pub use reader::blocks::{BlockCursor, BlockStep, Missing, MissingCause, StoredBlock};
 pub use reader::{Entry, OwnedRecord, Reader, SegmentInfo};
 pub use recovery::{Action, RecoveryMode, RecoveryReport};
 pub use verify::{Progress as VerifyProgress, Report, verify};

@@ -9,6 +9,7 @@
 //! that place are written again there, with the same sequences; a reader that has seen them already
 //! does not see them twice.
 
+pub(crate) mod blocks;
 mod segment;
 
 use std::collections::BTreeMap;

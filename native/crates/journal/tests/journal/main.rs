@@ -1,5 +1,6 @@
 //! The journal through its public interface, on real files.
 
+mod blocks;
 mod corruption;
 mod following;
 mod kill;

@@ -1,6 +1,0 @@
-//! Tests of the protocol.
-
-mod frames;
-mod golden;
-mod messages;
-mod support;
