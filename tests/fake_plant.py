@@ -69,7 +69,7 @@ class Plant:
 
     def _make_binaries(self) -> None:
         self.native.mkdir()
-        for kind in ("rx", "book"):
+        for kind in ("rx", "book", "journal"):
             binary = self.native / f"tickdeck-{kind}"
             binary.write_text(f"#!{sys.executable} -SE\n" + FAKE_WORKER.read_text())
             binary.chmod(0o755)

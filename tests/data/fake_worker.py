@@ -1,6 +1,6 @@
 """A worker that keeps the spawn contract and otherwise does as the test says.
 
-    fake_worker.py run --spec FILE --ready-fd 3
+    fake_worker.py run --spec FILE --ready-fd 3    (export, for an exporter)
 
 Order of the start: spec, lock (else exit 125), stats file, control socket, ready. What it does
 besides is read from `<runtime_dir>/../../behaviour/<worker>.json`, when that exists:
@@ -169,9 +169,9 @@ class FakeWorker:
 
 def main() -> None:
     command, *rest = sys.argv[1:]
-    assert command == "run", command
     options = dict(zip(rest[::2], rest[1::2], strict=True))
     spec = json.loads(Path(options["--spec"]).read_text())
+    assert command == ("export" if spec["kind"] == "export" else "run"), command
     print(json.dumps({"message": "started", "argv": sys.argv[1:]}), flush=True)
     FakeWorker(spec, int(options["--ready-fd"])).run()
 

@@ -22,7 +22,7 @@ from tickdeck_daemon.exchanges.model import (
 )
 from tickdeck_daemon.exchanges.text import Host, host_faults, parse_exchange
 from tickdeck_daemon.settings import Settings
-from tickdeck_daemon.workers.views import WorkerKind
+from tickdeck_daemon.workers.views import WORKER_KINDS, WorkerKind
 
 __all__ = [
     "SPEC_SCHEMA",
@@ -56,6 +56,7 @@ _RECEIVER_PARTS = ("receive", "afxdp", "packet_mmap", "line", "arbiter", "recove
 _IGNORES: dict[WorkerKind, tuple[str, ...]] = {
     "rx": ("book", "tcp_export"),
     "book": (*_RECEIVER_PARTS, "tcp_export"),
+    "export": (*_RECEIVER_PARTS, "protocol", "decoder", "eobi_release", "channel", "ring", "book"),
 }
 """Parts of the exchange that a worker does not use."""
 
@@ -67,7 +68,8 @@ def worker_id(exchange: str, kind: WorkerKind) -> str:
 
 def worker_kinds(config: ExchangeConfig) -> tuple[WorkerKind, ...]:
     """Kinds of worker that an exchange has, in the order of their start."""
-    return ("rx", "book") if config.book.enabled else ("rx",)
+    wanted = {"rx": True, "book": config.book.enabled, "export": config.tcp_export.enabled}
+    return tuple(kind for kind in WORKER_KINDS if wanted[kind])
 
 
 def to_spec(
@@ -133,6 +135,9 @@ def spec_hash(config: ExchangeConfig, kind: WorkerKind, settings: Settings) -> s
     """
     ignored = {"enabled", *_IGNORES[kind]}
     document = config.model_dump(mode="json", exclude_defaults=True, exclude=ignored)
+    if kind == "export":
+        # It reads what is written, however that is done.
+        document["journal"] = config.journal.data_dir
     if kind == "rx":
         document["line"] = [
             line.model_dump(mode="json", exclude_defaults=True) for line in config.lines

@@ -34,9 +34,12 @@ from tickdeck_daemon.operate.replays import (
 )
 from tickdeck_daemon.plant import Plant
 from tickdeck_daemon.preflight.finding import Report
+from tickdeck_daemon.workers.views import WorkerKind
 
 CAPTURE_CALL_TIMEOUT_S = 25.0
 """A cut copies and syncs at most a whole ring; less than a unary call may take."""
+
+_DRAIN_ORDER: tuple[WorkerKind, ...] = ("book", "rx", "export")
 
 
 class Commands:
@@ -378,14 +381,15 @@ class Commands:
             return ["start nothing: the file says enabled = false"]
         lines = ", ".join(f"{line.name} {line.target} on {line.interface}" for line in config.lines)
         effects = [f"start worker {worker_id(config.name, 'rx')}, lines {lines}"]
-        if config.book.enabled:
-            effects.append(f"start worker {worker_id(config.name, 'book')}")
+        for kind in worker_kinds(config):
+            if kind != "rx":
+                effects.append(f"start worker {worker_id(config.name, kind)}")
         return effects
 
     def _drain_effects(self, name: str) -> list[str]:
         views = [view for view in self._plant.workers(name) if view.pid is not None]
-        # Readers end before the writer.
-        ordered = sorted(views, key=lambda view: view.kind)
+        # Books end before the writer, the exporter behind it.
+        ordered = sorted(views, key=lambda view: _DRAIN_ORDER.index(view.kind))
         effects = [f"drain worker {view.id} (pid {view.pid})" for view in ordered]
         return effects or ["stop no worker: none runs"]
 

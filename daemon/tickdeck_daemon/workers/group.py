@@ -21,7 +21,7 @@ _NOT_RESTARTED = (WorkerState.PENDING, WorkerState.DRAINING, WorkerState.STOPPED
 
 
 class Group:
-    """One exchange: an rx worker and, unless the file says otherwise, a book worker.
+    """One exchange: an rx worker and, as the file says, a book worker and an exporter.
 
     Attributes:
         record: What is wanted; None for workers that nobody wants and nobody stops.
@@ -78,20 +78,40 @@ class Group:
         reason = self._why(wanted)
         rx, book = self.workers.get("rx"), self.workers.get("book")
         if book is not None:
-            book.want(wanted and self._has_book, reason)
-            if book.stale and book.machine.phase not in _NOT_RESTARTED:
-                book.restart("the configuration changed")
+            book.want(wanted and self._has("book"), reason)
+            self._restart_stale(book)
         book_there = book is not None and book.machine.process
         if rx is not None:
             # Book has the last of the ring before its writer goes.
             rx.want(wanted or (book_there and rx.machine.process), reason)
             book_leaves = book is not None and book_there and book.draining
-            if rx.stale and rx.machine.phase not in _NOT_RESTARTED and not book_leaves:
-                rx.restart("the configuration changed")
+            if not book_leaves:
+                self._restart_stale(rx)
             if rx.startable and take_start():
                 rx.start()
         if book is not None and book.startable and self._rx_serves and take_start():
             book.start()
+        self._reconcile_exporter(wanted, reason, take_start)
+
+    def _reconcile_exporter(
+        self, wanted: bool, reason: str, take_start: Callable[[], bool]
+    ) -> None:
+        """The exporter outlives the writer: it has the journal's last record to send."""
+        rx, exporter = self.workers.get("rx"), self.workers.get("export")
+        if exporter is None:
+            return
+        rx_leaves = not wanted and rx is not None and rx.machine.process
+        stays = exporter.machine.process and self._has("export") and rx_leaves
+        exporter.want(stays or (wanted and self._has("export")), reason)
+        self._restart_stale(exporter)
+        # What is on the disk is served though rx cannot run; at the start rx makes the journal.
+        ahead = rx is not None and rx.machine.phase in (WorkerState.PENDING, WorkerState.STARTING)
+        if exporter.startable and not stays and not ahead and take_start():
+            exporter.start()
+
+    def _restart_stale(self, worker: Worker) -> None:
+        if worker.stale and worker.machine.phase not in _NOT_RESTARTED:
+            worker.restart("the configuration changed")
 
     @property
     def wanted(self) -> bool:
@@ -107,13 +127,12 @@ class Group:
 
     @property
     def shown(self) -> list[Worker]:
-        """The workers, without a book worker that the file does not want and that is gone."""
+        """The workers, without one that the file does not want and that is gone."""
         return [
             worker
             for worker in self.workers.values()
-            if worker.kind != "book"
-            or self.record is None
-            or self._has_book
+            if self.record is None
+            or self._has(worker.kind)
             or worker.machine.phase is not WorkerState.STOPPED
         ]
 
@@ -135,9 +154,9 @@ class Group:
             return not self.alive
         return all(self._settled(worker) for worker in self.workers.values())
 
-    @property
-    def _has_book(self) -> bool:
-        return self.record is not None and self.record.config.book.enabled
+    def _has(self, kind: WorkerKind) -> bool:
+        """The exchange file wants such a worker."""
+        return self.record is not None and kind in worker_kinds(self.record.config)
 
     @property
     def _rx_serves(self) -> bool:
@@ -146,14 +165,14 @@ class Group:
         return rx is not None and rx.machine.ready and not rx.stale
 
     def _settled(self, worker: Worker) -> bool:
-        if worker.kind == "book" and not self._has_book:
+        if not self._has(worker.kind):
             return not worker.machine.process
         if worker.stale and worker.machine.process:
             return False
         if worker.machine.state in _ARRIVED:
             return True
         rx = self.workers.get("rx")
-        behind_rx = worker.kind == "book" and rx is not None and not rx.machine.ready
+        behind_rx = worker.kind != "rx" and rx is not None and not rx.machine.ready
         pending = worker.machine.state is WorkerState.PENDING
         return pending and behind_rx and rx is not None and rx.machine.state in _ARRIVED
 

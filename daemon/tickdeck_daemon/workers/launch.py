@@ -18,6 +18,12 @@ from tickdeck_daemon.workers.views import WorkerKind
 
 _log = structlog.stdlib.get_logger(__name__)
 
+_COMMANDS: dict[WorkerKind, tuple[str, str]] = {
+    "rx": ("tickdeck-rx", "run"),
+    "book": ("tickdeck-book", "run"),
+    "export": ("tickdeck-journal", "export"),
+}
+"""Binary and command of each kind."""
 _STATS_FILES_KEPT = 3
 """Stats files of former incarnations that are kept for a look back."""
 
@@ -39,7 +45,8 @@ def launch(
     """
     name = worker_id(config.name, kind)
     directory = settings.worker_dir(name)
-    binary = binaries.find(f"tickdeck-{kind}")
+    program, command = _COMMANDS[kind]
+    binary = binaries.find(program)
     prepare(directory, settings)
     _prune(directory)
     ticks, faults = resolved_ticks(config.book, config.decoder) if kind == "book" else ([], ())
@@ -51,7 +58,7 @@ def launch(
     )
     spec_path = directory / "spec.json"
     write_atomic(spec_path, json.dumps(spec, indent=1).encode() + b"\n", mode=0o400)
-    argv = [str(binary), "run", "--spec", str(spec_path), "--ready-fd", str(READY_FD)]
+    argv = [str(binary), command, "--spec", str(spec_path), "--ready-fd", str(READY_FD)]
     return Process.spawn(argv, incarnation=incarnation, log_path=settings.log_path(name))
 
 

@@ -2,7 +2,8 @@
 
 The supervisor compares what is wanted with what is there, again and again, and tells each
 worker's state machine; it never remembers steps under way. Order between the workers of one
-exchange: rx is ready before book starts; book has ended before rx drains.
+exchange: rx is ready before book starts; book has ended before rx drains; the exporter drains last,
+so that it has the seal of the journal to send.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from tickdeck_daemon.workers.budget import SpawnBudget
 from tickdeck_daemon.workers.group import Group
 from tickdeck_daemon.workers.machine import Limits
 from tickdeck_daemon.workers.views import (
+    WORKER_KINDS,
     AdoptionResult,
     WorkerChange,
     WorkerKind,
@@ -45,7 +47,7 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Supervisor:
-    """Runs an rx and a book worker for each exchange that wants them.
+    """Runs an rx, a book and an export worker for each exchange that wants them.
 
     Desired state is the only source of starts and restarts. All methods are called from the
     event loop's thread; workers outlive the supervisor.
@@ -124,7 +126,7 @@ class Supervisor:
         self._reconcile(group)
 
     async def remove(self, name: str) -> None:
-        """Drain the workers of an exchange (book, then rx) and forget it; returns when done.
+        """Drain the workers of an exchange (book, rx, exporter) and forget it; returns when done.
 
         The journal, the snapshots and the logs are kept. A second call while the first is
         under way waits for the same end; cancelling the call does not stop the removal.
@@ -225,12 +227,12 @@ class Supervisor:
         directories = self._settings.workers_dir
         names = sorted(p.name for p in directories.iterdir()) if directories.is_dir() else []
         for name in names:
-            exchange, _, kind = name.rpartition("-")
-            if not exchange or kind not in ("rx", "book"):
+            exchange, _, suffix = name.rpartition("-")
+            if not exchange or suffix not in WORKER_KINDS:
                 _log.warning("unknown_worker_directory", path=str(directories / name))
                 continue
             group = self._group(exchange)
-            worker = group.worker("rx" if kind == "rx" else "book")
+            worker = group.worker(WORKER_KINDS[WORKER_KINDS.index(suffix)])
             found = worker.adopt()
             if found.presence is not Presence.NOBODY or (found.state and found.state.identity):
                 result[found.presence].append(worker.id)

@@ -6,7 +6,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
-WorkerKind = Literal["rx", "book"]
+WorkerKind = Literal["rx", "book", "export"]
+WORKER_KINDS: tuple[WorkerKind, ...] = ("rx", "book", "export")
+"""All kinds, in the order of their start."""
 
 
 class WorkerState(StrEnum):

@@ -263,7 +263,7 @@ class Worker:
         await self._let_go()
         if self.machine.phase in (WorkerState.UNVERIFIED, WorkerState.FOREIGN):
             return
-        if self._last_exit_clean or self.kind == "book":
+        if self._last_exit_clean or self.kind != "rx":
             shutil.rmtree(self.directory, ignore_errors=True)
         else:
             (self.directory / "state.json").unlink(missing_ok=True)

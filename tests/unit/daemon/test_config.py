@@ -14,6 +14,7 @@ from tickdeck_daemon.exchanges.config import Host, Settings, parse_exchange, spe
 from tickdeck_daemon.exchanges.fields import Table
 from tickdeck_daemon.exchanges.model import ExchangeConfig, Line, Subscriber
 from tickdeck_daemon.exchanges.toml_lines import key_lines, line_of
+from tickdeck_daemon.workers.views import WORKER_KINDS
 
 HOST = Host(2, {"lo": ("127.0.0.1",), "eth0": ("192.0.2.2", "fd00::2"), "idle0": ()})
 SETTINGS = Settings(Path("/r"), Path("/s"), Path("/c"), Path("/l"), Path("/r/d.sock"))
@@ -372,17 +373,17 @@ def test_spec_has_every_default_filled_in() -> None:
         ("book = { checkpoint_messages = 1_000_000, check_interval_ms = 100 }", set[str]()),
         ("book = { checkpoint_messages = 0 }", {"book"}),
         ("ring = { slot_count = 64 }", {"rx", "book"}),
-        ('journal = { data_dir = "/j" }', {"rx", "book"}),
+        ('journal = { data_dir = "/j" }', {"rx", "book", "export"}),
         ("capture = { enabled = true }", {"rx"}),
         ("capture = { max_files = 50 }", set[str]()),
         ("journal = { wal_channel_capacity = 64 }", {"rx", "book"}),
-        ("tcp_export = { heartbeat_ms = 500 }", set[str]()),
+        ("tcp_export = { heartbeat_ms = 500 }", {"export"}),
     ],
 )
 def test_hash_changes_for_whom_it_matters(change: str, kinds: set[str]) -> None:
     """Only a key that a worker uses, set to another value, asks for its restart."""
     before, after = parse_exchange(exchange_toml()), parse_exchange(exchange_toml(extra=change))
-    for kind in ("rx", "book"):
+    for kind in WORKER_KINDS:
         same = spec_hash(before, kind, SETTINGS) == spec_hash(after, kind, SETTINGS)
         assert same == (kind not in kinds)
 
