@@ -1,6 +1,6 @@
 //! Wiring of `tickdeck-journal`: `verify`, `cat`, `info` and `gaps` look into a journal directory,
 //! `replay` sends a journal or a capture to a multicast group, `serve` answers ranges of a journal
-//! over TCP.
+//! over TCP, `torture` proves that a crash loses nothing that was reported durable.
 //!
 //! Answers go to standard output, as text or JSON; everything else to standard error. All commands
 //! stream: memory does not grow with the journal, only that of `gaps` with its gaps.
@@ -18,6 +18,7 @@ use self::cat::CatArgs;
 use self::gaps::GapsArgs;
 use self::replay::ReplayArgs;
 use self::serve::ServeArgs;
+use self::torture::{TortureArgs, WriterArgs};
 use crate::exit::{self, Code, Failure};
 use crate::logging;
 
@@ -27,6 +28,7 @@ mod history;
 mod info;
 mod replay;
 mod serve;
+mod torture;
 mod verify;
 
 /// Looks into a journal of market data and replays it.
@@ -51,6 +53,11 @@ enum Command {
     Replay(ReplayArgs),
     /// Answer ranges over TCP to another tickdeck until stopped.
     Serve(ServeArgs),
+    /// Kill writers of scratch journals and count what is lost; exit code 0 only for nothing.
+    Torture(TortureArgs),
+    /// The writer that `torture` kills.
+    #[command(hide = true)]
+    TortureWriter(WriterArgs),
 }
 
 /// Arguments of `verify` and `info`.
@@ -74,6 +81,8 @@ pub fn main() -> ExitCode {
         Command::Info(args) => info::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Torture(args) => torture::run(&args),
+        Command::TortureWriter(args) => torture::run_writer(&args),
     })
 }
 

@@ -1,5 +1,5 @@
 //! `tickdeck-journal` as a process: its answers, its exit codes, the packets it replays, the ranges
-//! it serves.
+//! it serves, the torture it survives.
 
 mod captures;
 #[path = "../common/driver.rs"]
@@ -9,3 +9,4 @@ mod looking;
 mod replaying;
 mod serving;
 mod support;
+mod torturing;

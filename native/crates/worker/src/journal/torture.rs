@@ -1,0 +1,190 @@
+//! `tickdeck-journal torture`: kills writers and cuts power, and counts what was lost.
+//!
+//! A child process appends records that follow from a seed, and tells through a pipe what its
+//! journal calls durable. It is ended at a random moment; the parent, which wrote down what it had
+//! been told to a file of its own, opens the journal and looks for every one of those records.
+//!
+//! | Kind | What ends the writer | What must be there |
+//! |---|---|---|
+//! | `kill` | SIGKILL | what was durable, and in fact what was written |
+//! | `syscalls` | SIGKILL at the n-th call of each system call that changes a file (strace) | the same |
+//! | `power` | shutdown of a loop-mounted file system without a flush (root, xfsprogs) | what was durable |
+//!
+//! A power cut of this kind drops what was not synced and never tears a write; torn writes are
+//! the business of the simulated disk in the tests of the journal.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use self::child::Claim;
+use self::setting::Setting;
+use self::tally::Tally;
+use super::answer;
+use crate::exit::{Code, Failure};
+
+mod check;
+mod child;
+mod content;
+mod kill;
+mod life;
+mod setting;
+mod tally;
+mod writer;
+
+pub(super) use self::writer::{WriterArgs, run as run_writer};
+
+/// Arguments of `torture`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct TortureArgs {
+    /// How often the writer is ended, for each kind and file system.
+    #[arg(long, default_value_t = 1000)]
+    cuts: u64,
+    /// Fixes content, order of operations and delays; not the moment a signal arrives.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// What ends the writer.
+    #[arg(long, value_enum, default_value_t = Kind::Kill)]
+    kind: Kind,
+    /// Sync policy; by default each log takes another one.
+    #[arg(long, value_enum)]
+    policy: Option<Policy>,
+    /// Where the logs lie, on a real disk; a new folder below it is used and removed.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// The writer lives up to so long after it has opened its journal.
+    #[arg(long, default_value_t = 50)]
+    within_ms: u64,
+    /// Writers at a time, each with a log of its own.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=64))]
+    lanes: u64,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// What the writer reports as safe; anything but `durable` is for the test of this test.
+    #[arg(long, value_enum, default_value_t = Claim::Durable, hide = true)]
+    claim: Claim,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// SIGKILL at random moments.
+    Kill,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+        }
+    }
+}
+
+/// Sync policies by their configured names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Policy {
+    Os,
+    Interval,
+    Batch,
+    Always,
+}
+
+/// Runs the cuts and prints the result; the code is clean only when nothing was lost.
+pub(super) fn run(args: &TortureArgs) -> Result<Code, Failure> {
+    let parent = args.dir.clone().unwrap_or_else(std::env::temp_dir);
+    let home = TempDir::with_prefix_in("tickdeck-torture-", &parent).map_err(|error| {
+        Failure::new(
+            Code::Config,
+            format!("cannot make a folder in {}: {error}", parent.display()),
+        )
+    })?;
+    let setting = Setting {
+        seed: args.seed,
+        policy: args.policy,
+        claim: args.claim,
+        within: Duration::from_millis(args.within_ms),
+    };
+    let tally = match args.kind {
+        Kind::Kill => spread(args, |lane, cuts, done| {
+            kill::run(&setting, home.path(), lane, cuts, done)
+        })?,
+    };
+    let clean = tally.is_clean();
+    if !clean {
+        let kept = home.keep();
+        eprintln!("the logs are kept in {}", kept.display());
+    }
+    let value = to_json(args, &tally);
+    answer(args.json, &value, &to_text(args, &tally))?;
+    Ok(if clean { Code::Clean } else { Code::Failed })
+}
+
+/// Divides the cuts among lanes, shows progress, adds up what they found.
+fn spread(
+    args: &TortureArgs,
+    lane: impl Fn(u64, u64, &AtomicU64) -> Result<Tally, Failure> + Sync,
+) -> Result<Tally, Failure> {
+    let (done, lanes) = (AtomicU64::new(0), args.lanes.min(args.cuts.max(1)));
+    let share = |index: u64| args.cuts / lanes + u64::from(index < args.cuts % lanes);
+    let found: Vec<Result<Tally, Failure>> = thread::scope(|scope| {
+        let running: Vec<_> = (0..lanes)
+            .map(|index| {
+                let (lane, done) = (&lane, &done);
+                scope.spawn(move || lane(index, share(index), done))
+            })
+            .collect();
+        while running.iter().any(|thread| !thread.is_finished()) {
+            thread::sleep(Duration::from_millis(200));
+            progress(args, done.load(Ordering::Relaxed));
+        }
+        let joined = running.into_iter().map(thread::ScopedJoinHandle::join);
+        joined
+            .map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    let mut total = Tally::default();
+    for tally in found {
+        total.add(tally?);
+    }
+    Ok(total)
+}
+
+/// One line that is rewritten; nothing when standard error is no terminal.
+fn progress(args: &TortureArgs, done: u64) {
+    use std::io::IsTerminal as _;
+    let mut stderr = std::io::stderr();
+    if stderr.is_terminal() {
+        let line = format!("\r{}: {done} of {} ", args.kind.name(), args.cuts);
+        // A courtesy: a terminal that refuses it must not end the run.
+        drop(stderr.write_all(line.as_bytes()));
+    }
+}
+
+fn to_json(args: &TortureArgs, tally: &Tally) -> Value {
+    let mut value = tally.to_json();
+    value["kind"] = json!(args.kind.name());
+    value["seed"] = json!(args.seed);
+    value["policy"] = json!(args.policy.map_or("mixed", Policy::name));
+    value
+}
+
+fn to_text(args: &TortureArgs, tally: &Tally) -> String {
+    format!("{}, seed {}: {tally}", args.kind.name(), args.seed)
+}
+
+impl Policy {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Os => "os",
+            Self::Interval => "interval",
+            Self::Batch => "batch",
+            Self::Always => "always",
+        }
+    }
+}
