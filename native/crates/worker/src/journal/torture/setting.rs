@@ -47,12 +47,7 @@ impl Setting {
 impl LogSetting {
     /// For the journal.
     pub(super) fn writer(&self) -> WriterConfig {
-        WriterConfig {
-            dir: self.dir.clone(),
-            segment_size_bytes: self.segment_bytes,
-            sync: self.policy.sync(),
-            schema_id: SCHEMA,
-        }
+        WriterConfig::new(&self.dir, self.segment_bytes, self.policy.sync(), SCHEMA)
     }
 }
 
