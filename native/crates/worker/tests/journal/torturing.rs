@@ -53,7 +53,7 @@ fn kills_lose_nothing_acknowledged() {
         "--kind=kill",
         "--cuts",
         &cuts,
-        "--within-ms=10",
+        "--within-ms=50",
         "--lanes=4",
     ]);
     assert_nothing_lost(&result);
@@ -61,7 +61,7 @@ fn kills_lose_nothing_acknowledged() {
     assert_eq!(count("cuts").to_string(), cuts);
     assert!(count("cuts_while_opening") * 50 > count("cuts"), "{result}");
     assert!(count("acked") > count("cuts"), "{result}");
-    assert!(count("segments") > count("cuts"), "{result}");
+    assert!(count("segments") * 2 > count("cuts"), "{result}");
     assert!(
         result["recovery_ms"]["max"].as_f64().expect("is a figure") < 2000.0,
         "{result}"
@@ -74,7 +74,7 @@ fn kills_lose_nothing_written() {
     let args = [
         "--kind=kill",
         "--cuts=60",
-        "--within-ms=10",
+        "--within-ms=50",
         "--claim=written",
         "--policy=os",
     ];
@@ -87,7 +87,7 @@ fn a_lying_writer_is_caught() {
     let args = [
         "--kind=kill",
         "--cuts=60",
-        "--within-ms=10",
+        "--within-ms=50",
         "--claim=appended",
     ];
     let result = torture(&args);

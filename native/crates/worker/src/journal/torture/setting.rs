@@ -38,7 +38,7 @@ impl Setting {
             dir: home.join(format!("log-{number}")),
             seed,
             policy: self.policy.unwrap_or(policies[(number % 4) as usize]),
-            segment_bytes: 16 * 1024 << ((seed >> 20) % 4),
+            segment_bytes: (16 * 1024) << ((seed >> 20) % 4),
             claim: self.claim,
         }
     }
