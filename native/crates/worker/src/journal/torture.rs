@@ -34,6 +34,7 @@ mod child;
 mod content;
 mod kill;
 mod life;
+mod random;
 mod setting;
 mod tally;
 mod writer;

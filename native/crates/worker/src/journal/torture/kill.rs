@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use tickdeck_sim::Random;
+use super::random::Random;
 
 use super::check::Trial;
 use super::child::{WriterProcess, was_killed};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tickdeck_sim::{Random, mix};
+use super::random::{Random, mix};
 
 use super::check::Trial;
 use super::setting::Setting;

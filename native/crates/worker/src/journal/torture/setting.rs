@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::random::mix;
 use tickdeck_journal::{SyncPolicy, WriterConfig};
-use tickdeck_sim::mix;
 
 use super::Policy;
 use super::child::Claim;

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::random::{Random, mix};
 use clap::Args;
 use tickdeck_journal::{JournalError, Writer};
-use tickdeck_sim::{Random, mix};
 
 use super::Policy;
 use super::child::Claim;
