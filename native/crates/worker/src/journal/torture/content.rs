@@ -1,7 +1,8 @@
 //! What a log of the torture holds: each record follows from a seed and its sequence.
 
-use super::random::mix;
 use tickdeck_journal::{Record, kind};
+
+use super::random::mix;
 
 /// What stands at a sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]

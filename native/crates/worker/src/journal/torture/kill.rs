@@ -4,11 +4,10 @@ use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use super::random::Random;
-
 use super::check::Trial;
 use super::child::{WriterProcess, was_killed};
 use super::life::{self, Fate};
+use super::random::Random;
 use super::setting::Setting;
 use super::tally::Tally;
 use crate::exit::Failure;

@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::random::{Random, mix};
-
 use super::check::Trial;
+use super::random::{Random, mix};
 use super::setting::Setting;
 use super::tally::Tally;
 use crate::exit::Failure;

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::random::mix;
 use tickdeck_journal::{SyncPolicy, WriterConfig};
 
 use super::Policy;
 use super::child::Claim;
+use super::random::mix;
 
 /// Given by the command line, the same for all logs.
 #[derive(Debug, Clone)]

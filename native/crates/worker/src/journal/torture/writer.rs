@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::random::{Random, mix};
 use clap::Args;
 use tickdeck_journal::{JournalError, Writer};
 
 use super::Policy;
 use super::child::Claim;
 use super::content::{self, Content, HOLE_REASON, content};
+use super::random::{Random, mix};
 use super::setting::LogSetting;
 use crate::exit::{Code, Failure};
 use crate::journal::journal_failure;
