@@ -4,6 +4,7 @@
 mod books;
 mod cme;
 mod eobi;
+mod export;
 mod itch;
 mod tcp;
 mod venues;
@@ -11,6 +12,7 @@ mod venues;
 pub(crate) use books::{eobi_books, itch_blocks, itch_operations, records, snapshots};
 pub(crate) use cme::cme_packets;
 pub(crate) use eobi::eobi_packets;
+pub(crate) use export::{export_messages, export_streams};
 pub(crate) use itch::{binary_files, itch_messages, mold_packets};
 pub(crate) use tcp::{glimpse_ends, payloads, replay_streams, soup_streams};
 pub(crate) use venues::{cme_records, eobi_records};

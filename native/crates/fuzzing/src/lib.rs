@@ -136,6 +136,18 @@ pub const TARGETS: &[Target] = &[
         seeds: corpus::snapshots,
         executions: 300,
     },
+    Target {
+        name: "export_stream",
+        run: targets::export::run_stream,
+        seeds: corpus::export_streams,
+        executions: 5_000,
+    },
+    Target {
+        name: "export_message",
+        run: targets::export::run_message,
+        seeds: corpus::export_messages,
+        executions: 20_000,
+    },
 ];
 
 /// The target of this name.

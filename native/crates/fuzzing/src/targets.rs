@@ -6,6 +6,7 @@ pub(crate) mod book_itch;
 pub(crate) mod channel;
 pub(crate) mod cme;
 pub(crate) mod eobi;
+pub(crate) mod export;
 pub(crate) mod glimpse;
 pub(crate) mod itch50;
 pub(crate) mod moldudp64;

@@ -1,6 +1,8 @@
 //! Seeds are what they claim to be: otherwise every run would start in the first error branch.
 
 use tickdeck_book::{Itch, Trust, snapshot};
+use tickdeck_export::frame::{Decoder, Frame, MAX_PAYLOAD};
+use tickdeck_export::message::Message;
 use tickdeck_fuzzing::inside::{RANKED, SMALL, WIDE, follow_cme, follow_eobi};
 use tickdeck_fuzzing::target;
 use tickdeck_wire::eobi::{self, Release};
@@ -74,5 +76,25 @@ fn channels_heal() {
         assert!(counters.lost_messages > 0 && counters.malformed_records == 0);
         assert_eq!(channel.books().channel_trust(), Trust::Good);
         assert!(channel.books().order_count() > 0);
+    }
+}
+
+/// Messages of the export protocol are messages, streams are whole frames to their last byte.
+#[test]
+fn export_seeds_are_whole() {
+    for bytes in seeds("export_message") {
+        let (kind, seq) = (
+            bytes[0],
+            u64::from_le_bytes(bytes[1..9].try_into().expect("eight")),
+        );
+        let payload = &bytes[9..];
+        let read = Message::parse(&Frame { kind, seq, payload });
+        assert!(read.is_ok(), "{read:?}");
+    }
+    for bytes in seeds("export_stream") {
+        let mut decoder = Decoder::new(MAX_PAYLOAD);
+        decoder.feed(&bytes[1..]);
+        while decoder.next().expect("a frame").is_some() {}
+        assert_eq!(decoder.pending(), 0);
     }
 }

@@ -21,6 +21,8 @@ pub(crate) const STATE_FILE: &str = "STATE";
 pub(crate) const QUARANTINE: &str = "quarantine";
 /// A segment that is allocated but not yet part of the log.
 pub(crate) const PREPARED_FILE: &str = "next.tmp";
+/// Directory of the pins.
+pub(crate) const PINS: &str = "pins";
 /// STATE before its first rename.
 pub(crate) const STATE_TEMPORARY: &str = "STATE.tmp";
 
@@ -276,6 +278,12 @@ impl StateFile {
         self.current = state;
         Ok(())
     }
+}
+
+/// Makes the names in a directory durable.
+pub(crate) fn sync_directory(dir: &Path) -> Result<(), JournalError> {
+    let synced = File::open(dir).and_then(|file| file.sync_all());
+    synced.map_err(|error| JournalError::io("cannot sync", dir, error))
 }
 
 /// The exclusive right to write a directory; released when dropped or when the process ends.

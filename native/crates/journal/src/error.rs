@@ -193,6 +193,10 @@ classes! {
     HashMismatch => "hash_mismatch",
     /// The file changed under a lock that forbids it.
     ChangedWhileRead => "changed_while_read",
+    /// A pin file that cannot be read as one; what it holds is unknown.
+    BadPin => "bad_pin",
+    /// The RETENTION file, which names what was pruned, is damaged or of another log.
+    BadRetention => "bad_retention",
     /// The STATE file is absent beside segments.
     StateMissing => "state_missing",
     /// A slot of the STATE file is damaged.

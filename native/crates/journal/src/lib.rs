@@ -54,6 +54,7 @@ mod format;
 mod grid;
 pub mod kind;
 mod links;
+mod pins;
 mod policy;
 mod reader;
 mod recovery;
@@ -66,6 +67,7 @@ mod writer;
 
 pub use checkpoint::{Checkpoint, checkpoint, has_writer};
 pub use error::{Class, JournalError, Problem};
+pub use pins::{BOOK_PIN, Pin, is_client, read_pins, remove_pin, write_pin};
 pub use policy::SyncPolicy;
 pub use reader::blocks::{BlockCursor, BlockStep, Missing, MissingCause, StoredBlock};
 pub use reader::{Entry, OwnedRecord, Reader, SegmentInfo};

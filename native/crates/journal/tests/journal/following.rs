@@ -66,10 +66,10 @@ fn written_is_visible_and_appended_is_not() {
     let mut writer = open(dir.path(), SMALL);
     let mut reader = Reader::open(dir.path()).expect("opens");
     fill(&mut writer, 5, 20);
-    assert_eq!(read_on(&mut reader).expect("reads"), []);
+    assert_eq!(read_on(&mut reader).expect("reads"), Vec::<u64>::new());
     writer.flush().expect("writes");
     assert_eq!(read_on(&mut reader).expect("reads"), [1, 2, 3, 4, 5]);
-    assert_eq!(read_on(&mut reader).expect("reads"), []);
+    assert_eq!(read_on(&mut reader).expect("reads"), Vec::<u64>::new());
     assert_eq!(reader.unfinished_tail(), None);
 }
 
@@ -132,7 +132,7 @@ fn a_reader_survives_the_repair_of_a_torn_tail() {
     let mut reader = Reader::open(dir.path()).expect("opens");
     assert_eq!(read_on(&mut reader).expect("reads"), [1, 2, 3]);
     let mut writer = open(dir.path(), SMALL);
-    assert_eq!(read_on(&mut reader).expect("reads"), []);
+    assert_eq!(read_on(&mut reader).expect("reads"), Vec::<u64>::new());
     fill(&mut writer, 2, 30);
     writer.close().expect("closes");
     assert_eq!(read_on(&mut reader).expect("reads"), [4, 5]);
@@ -148,7 +148,7 @@ fn damage_is_not_the_end_for_long() {
     let file = segment_files(dir.path())[0].clone();
     let mut reader = Reader::open(dir.path()).expect("opens");
     flip(&file, 128 + 100, 0);
-    assert_eq!(read_on(&mut reader).expect("reads"), []);
+    assert_eq!(read_on(&mut reader).expect("reads"), Vec::<u64>::new());
     // Enough for a block on a grid edge behind the damage.
     fill(&mut writer, 3000, 50);
     writer.flush().expect("writes");

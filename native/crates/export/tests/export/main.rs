@@ -1,0 +1,6 @@
+//! Tests of the protocol.
+
+mod frames;
+mod golden;
+mod messages;
+mod support;
