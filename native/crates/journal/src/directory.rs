@@ -23,6 +23,10 @@ pub(crate) const QUARANTINE: &str = "quarantine";
 pub(crate) const PREPARED_FILE: &str = "next.tmp";
 /// Directory of the pins.
 pub(crate) const PINS: &str = "pins";
+/// Notes of a repair that has begun; more than one after it was interrupted.
+pub(crate) const REPAIR_FILES: [&str; 4] = ["REPAIR", "REPAIR.1", "REPAIR.2", "REPAIR.3"];
+/// Such a note before its rename.
+pub(crate) const REPAIR_TEMPORARY: &str = "REPAIR.tmp";
 /// STATE before its first rename.
 pub(crate) const STATE_TEMPORARY: &str = "STATE.tmp";
 
@@ -115,8 +119,14 @@ pub(crate) fn list(dir: &Path) -> Result<Listing, JournalError> {
         .segments
         .sort_by(|a, b| (a.header.number, &a.name).cmp(&(b.header.number, &b.name)));
     listing.bad.sort_by(|a, b| a.name.cmp(&b.name));
-    for index in 1..listing.segments.len() {
-        let (before, after) = listing.segments.split_at_mut(index);
+    mark_abandoned(&mut listing.segments);
+    Ok(listing)
+}
+
+/// Notes which segments the next one says were abandoned.
+pub(crate) fn mark_abandoned(segments: &mut [SegmentEntry]) {
+    for index in 1..segments.len() {
+        let (before, after) = segments.split_at_mut(index);
         let (entry, next) = (&mut before[index - 1], &after[0].header);
         entry.abandoned_at = entry.abandoned_by(next);
         if entry.abandoned_at.is_some() {
@@ -124,7 +134,6 @@ pub(crate) fn list(dir: &Path) -> Result<Listing, JournalError> {
             entry.seal = None;
         }
     }
-    Ok(listing)
 }
 
 /// Reads header and seal of one segment file.

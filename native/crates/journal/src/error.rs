@@ -197,6 +197,8 @@ classes! {
     BadPin => "bad_pin",
     /// The RETENTION file, which names what was pruned, is damaged or of another log.
     BadRetention => "bad_retention",
+    /// A repair of the log was interrupted; it goes on when a writer opens the log.
+    UnfinishedRepair => "unfinished_repair",
     /// The STATE file is absent beside segments.
     StateMissing => "state_missing",
     /// A slot of the STATE file is damaged.

@@ -56,6 +56,11 @@ pub fn name(kind: u8) -> &'static str {
     }
 }
 
+/// Reason of a hole: a repair set damaged segments aside, and what they held with them.
+pub const HOLE_SET_ASIDE: u8 = 3;
+/// Reason of a hole: a salvage found no valid block for these sequences.
+pub const HOLE_NOT_SALVAGED: u8 = 4;
+
 /// Sequences that the journal did not keep, both ends inclusive.
 ///
 /// The record carrying it has sequence `from` and the record behind it `to + 1`.

@@ -58,6 +58,9 @@ mod pins;
 mod policy;
 mod reader;
 mod recovery;
+#[cfg(test)]
+mod repair_crash_tests;
+mod salvage;
 mod scan;
 mod segment;
 mod tally;
@@ -71,6 +74,8 @@ pub use pins::{BOOK_PIN, Pin, is_client, read_pins, remove_pin, write_pin};
 pub use policy::SyncPolicy;
 pub use reader::blocks::{BlockCursor, BlockStep, Missing, MissingCause, StoredBlock};
 pub use reader::{Entry, OwnedRecord, Reader, SegmentInfo};
-pub use recovery::{Action, RecoveryMode, RecoveryReport};
+pub use recovery::{
+    Action, REPORT_FILE, RecoveryMode, RecoveryReport, acknowledge_report, unacknowledged_problems,
+};
 pub use verify::{Progress as VerifyProgress, Report, verify};
 pub use writer::{Counters, Progress, Record, Watermarks, Writer, WriterConfig};

@@ -16,7 +16,7 @@ pub(crate) fn check(listing: &Listing, view: &StateView) -> Vec<Problem> {
         .iter()
         .map(|bad| problem(&bad.name, bad.class, None, None, bad.detail.clone()))
         .collect();
-    check_first(listing, &mut problems);
+    check_first(listing.segments.first(), &mut problems);
     for pair in listing.segments.windows(2) {
         check_pair(&pair[0], &pair[1], &mut problems);
     }
@@ -25,10 +25,8 @@ pub(crate) fn check(listing: &Listing, view: &StateView) -> Vec<Problem> {
 }
 
 /// Nothing is pruned, so a log begins with segment 1.
-fn check_first(listing: &Listing, problems: &mut Vec<Problem>) {
-    let Some(first) = listing.segments.first() else {
-        return;
-    };
+fn check_first(first: Option<&SegmentEntry>, problems: &mut Vec<Problem>) {
+    let Some(first) = first else { return };
     let SegmentHeader {
         number,
         base_seq,
@@ -160,6 +158,50 @@ fn check_seal(before: &SegmentEntry, after: &SegmentEntry, problems: &mut Vec<Pr
     }
 }
 
+/// True when STATE knows nothing of the newest segments, as a copy of an earlier day would.
+pub(crate) fn is_old_copy(listing: &Listing, view: &StateView) -> bool {
+    let last_number = listing.segments.last().map_or(0, |it| it.header.number);
+    view.current
+        .is_some_and(|state| is_old(last_number, &state))
+}
+
+fn is_old(last_number: u64, state: &State) -> bool {
+    last_number > state.active_segment.saturating_add(1)
+}
+
+/// Identity of the log: that of the segment whose seal STATE names, else the most frequent one.
+pub(crate) fn log_id(listing: &Listing, view: &StateView) -> Option<[u8; 16]> {
+    let segments = || listing.segments.iter();
+    let hash = view.current.map(|state| state.last_seal_hash);
+    let named = segments().find(|entry| {
+        let seal = entry.seal.as_ref();
+        seal.is_some_and(|info| Some(info.hash) == hash)
+    });
+    let count = |id| segments().filter(|it| it.header.log_id == id).count();
+    let frequent = || segments().max_by_key(|entry| count(entry.header.log_id));
+    named.or_else(frequent).map(|entry| entry.header.log_id)
+}
+
+/// How many leading segments follow one another without fault; the last one of them may be unsealed.
+pub(crate) fn sound_prefix(segments: &[SegmentEntry]) -> usize {
+    let mut problems = Vec::new();
+    check_first(segments.first(), &mut problems);
+    if !problems.is_empty() {
+        return 0;
+    }
+    let broken = segments
+        .windows(2)
+        .position(|pair| !follows(&pair[0], &pair[1]));
+    broken.map_or(segments.len(), |at| at + 1)
+}
+
+/// True when one segment continues the other.
+pub(crate) fn follows(before: &SegmentEntry, after: &SegmentEntry) -> bool {
+    let mut problems = Vec::new();
+    check_pair(before, after, &mut problems);
+    problems.is_empty()
+}
+
 fn check_state(listing: &Listing, view: &StateView, problems: &mut Vec<Problem>) {
     let state_problem = |offset, class, detail: &str| Problem {
         file: STATE_FILE.into(),
@@ -209,7 +251,7 @@ fn check_checkpoint(listing: &Listing, state: &State, problems: &mut Vec<Problem
         );
         let name = segment_name(last_number + 1);
         problems.push(problem(&name, Class::MissingSegment, from, to, detail));
-    } else if last_number > state.active_segment + 1 {
+    } else if is_old(last_number, state) {
         let detail = format!(
             "names segment {} as active, the newest is {last_number}: an old copy",
             state.active_segment

@@ -9,23 +9,31 @@
 //! all that any valid block or STATE calls synced. Only then it is cut, after a copy into
 //! `quarantine/`. Everything else is corruption, and a log with corruption is not written to.
 
-use std::fmt;
+mod aside;
+mod intent;
+mod plan;
+mod report;
+
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+pub(crate) use self::plan::{Depth, Plan};
+pub use self::report::{
+    Action, REPORT_FILE, RecoveryReport, acknowledge_report, unacknowledged_problems,
+};
 use crate::directory::{
-    self, DirectoryLock, Listing, PREPARED_FILE, QUARANTINE, STATE_FILE, STATE_TEMPORARY,
-    SegmentEntry, StateFile, StateView,
+    self, DirectoryLock, PREPARED_FILE, REPAIR_FILES, REPAIR_TEMPORARY, STATE_FILE,
+    STATE_TEMPORARY, SegmentEntry, StateFile, StateView,
 };
 use crate::disk::Disk;
 use crate::error::{Class, JournalError, Problem};
 use crate::format::State;
+use crate::kind::{self, JournalHole};
 use crate::links;
-use crate::scan;
-use crate::segment::{ActiveSegment, Identity, Predecessor, Prepared};
+use crate::segment::{ActiveSegment, BlockBuffer, Identity, Predecessor, Prepared, utc_ns};
 use crate::walk::{Damage, End, Walk, walk};
-use crate::writer::WriterConfig;
+use crate::writer::{Record, WriterConfig};
 
 /// How much damage a writer may repair when it opens a log (RELIABILITY.md section 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,59 +43,22 @@ pub enum RecoveryMode {
     /// Cut a torn tail; refuse anything else.
     #[default]
     Tail,
+    /// Keep what lies before the first bad place, set the rest aside in `quarantine/`, and go on
+    /// behind every sequence that is known to have been given out, with a JOURNAL_HOLE over what is
+    /// gone. When it opens a log, headers, seals and what was left unsealed are looked at; what lies
+    /// inside sealed segments is checked by [`verify`](crate::verify) and [`repair`](crate::repair).
+    PointInTime,
 }
 
-/// One thing that opening a log changed on disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Action {
-    /// File name inside the journal directory.
-    pub file: String,
-    /// Where the change begins.
-    pub offset: u64,
-    /// Bytes concerned.
-    pub bytes: u64,
-    /// `cut_torn_tail`, `sealed` or `removed_unused`.
-    pub action: &'static str,
-}
-
-/// What opening a log for writing found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecoveryReport {
-    /// The journal directory.
-    pub dir: PathBuf,
-    /// True when the log did not exist before.
-    pub created: bool,
-    /// True when the writer before had closed the log.
-    pub clean: bool,
-    /// Epoch of the new writer, +1 at each start.
-    pub writer_epoch: u64,
-    /// Segments found.
-    pub segments: u64,
-    /// Oldest sequence kept; equals `next_seq` when the log is empty.
-    pub first_seq: u64,
-    /// Sequence of the next record.
-    pub next_seq: u64,
-    /// Highest sequence known to have been synced before this start.
-    pub durable_seq: u64,
-    /// What was changed.
-    pub actions: Vec<Action>,
-    /// Damage found: the one torn tail that was cut, or all that made opening refuse.
-    pub problems: Vec<Problem>,
-}
-
-impl fmt::Display for RecoveryReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.problems.is_empty() {
-            return write!(
-                f,
-                "whole, {} segments, next sequence {}",
-                self.segments, self.next_seq
-            );
+impl RecoveryMode {
+    /// The name in configurations and reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Tail => "tail",
+            Self::PointInTime => "point_in_time",
         }
-        for (index, problem) in self.problems.iter().enumerate() {
-            write!(f, "{}{problem}", if index > 0 { "; " } else { "" })?;
-        }
-        Ok(())
     }
 }
 
@@ -107,24 +78,31 @@ pub(crate) fn open(
     disk: &dyn Disk,
     config: &WriterConfig,
     mode: RecoveryMode,
+    depth: Depth,
 ) -> Result<Opened, JournalError> {
     let dir = config.dir.as_path();
     create_dir(disk, dir)?;
     let lock = DirectoryLock::take(dir)?;
-    let survey = Survey::take(disk, dir, mode)?;
     let Survey {
-        listing,
+        plan,
         view,
-        tail,
         mut report,
-    } = survey;
+        is_repair,
+    } = Survey::take(disk, dir, mode, depth)?.accepted()?;
 
-    let mut actions = remove_unused(disk, dir)?;
+    report.actions = remove_unused(disk, dir)?;
+    if is_repair {
+        intent::store(disk, dir, plan.resume_seq)?;
+    }
+    for aside in &plan.aside {
+        aside::move_file(disk, dir, &aside.name)?;
+        report.actions.push(aside.action());
+    }
+    let view = usable_state(disk, dir, view, is_repair, &mut report.actions)?;
     let mut state = StateFile::open(disk, dir, &view)?;
-    let last = listing.segments.last();
     let identity = Identity {
-        log_id: match last {
-            Some(last) => last.header.log_id,
+        log_id: match plan.log_id {
+            Some(log_id) => log_id,
             None => random_id()?,
         },
         writer_epoch: report.writer_epoch,
@@ -138,17 +116,9 @@ pub(crate) fn open(
         ..*state.current()
     };
     state.store(fenced)?;
-    let before = match (last, tail) {
-        (Some(last), Some(tail)) => {
-            actions.extend(cut_torn_tail(disk, dir, last, &tail)?);
-            let (sealed, action) = seal_left_open(disk, dir, last, tail, &report)?;
-            actions.push(action);
-            sealed
-        }
-        (last, _) => predecessor(last),
-    };
+    let before = close_last(disk, dir, &plan, &mut report)?;
     let prepared = Prepared::create(disk, dir, config.segment_size_bytes)?;
-    let segment = ActiveSegment::begin(disk, dir, prepared, &identity, &before)?;
+    let mut segment = ActiveSegment::begin(disk, dir, prepared, &identity, &before)?;
     state.store(State {
         active_segment: segment.number(),
         last_sealed_seq: before.last_seq,
@@ -156,7 +126,17 @@ pub(crate) fn open(
         durable_seq: before.last_seq,
         ..fenced
     })?;
-    report.actions = actions;
+    if plan.resume_seq > plan.next_seq {
+        append_hole(&mut segment, &plan, &mut report)?;
+        state.store(State {
+            durable_seq: plan.resume_seq - 1,
+            ..*state.current()
+        })?;
+    }
+    if !report.problems.is_empty() {
+        report.store(false)?;
+    }
+    intent::remove(disk, dir)?;
     Ok(Opened {
         lock,
         state,
@@ -168,75 +148,224 @@ pub(crate) fn open(
 }
 
 /// What was found, before anything is changed.
-struct Survey {
-    listing: Listing,
+pub(crate) struct Survey {
+    pub(crate) plan: Plan,
     view: StateView,
-    /// Walk of the last segment when it was left unsealed.
-    tail: Option<Walk>,
-    report: RecoveryReport,
+    /// What was found; `actions` is empty.
+    pub(crate) report: RecoveryReport,
+    /// More than a torn tail leaves the log.
+    pub(crate) is_repair: bool,
 }
 
 impl Survey {
-    fn take(disk: &dyn Disk, dir: &Path, mode: RecoveryMode) -> Result<Self, JournalError> {
+    /// Looks at a log whose directory the caller has locked, or at one that nobody writes.
+    pub(crate) fn take(
+        disk: &dyn Disk,
+        dir: &Path,
+        mode: RecoveryMode,
+        depth: Depth,
+    ) -> Result<Self, JournalError> {
         let view = directory::read_state(dir)?;
         let listing = directory::list(dir)?;
+        let noted_seq = intent::read(dir)?;
         let mut problems = links::check(&listing, &view);
+        let found = listing.segments.len() + listing.bad.len();
         // A crash while a slot was written: the other one rules, or nothing was ever acknowledged.
         let first_checkpoint = view.has_empty_slot && listing.segments.is_empty();
-        if mode == RecoveryMode::Tail && (view.current.is_some() || first_checkpoint) {
-            problems.retain(|problem| {
-                problem.class != Class::StateDamaged || problem.file != STATE_FILE
-            });
+        if mode != RecoveryMode::Strict && (view.current.is_some() || first_checkpoint) {
+            let is_slot = |problem: &Problem| problem.class == Class::StateDamaged;
+            problems.retain(|problem| !is_slot(problem) || problem.file != STATE_FILE);
         }
-        let last = listing.segments.last();
-        let open = last.filter(|last| last.seal.is_none());
-        let tail = open.map(|last| walk_device(disk, last)).transpose()?;
         let state = view.current.unwrap_or_default();
-        let mut torn = None;
-        if let (Some(last), Some(walk)) = (open, &tail) {
-            let durable_seq = walk.durable_seq.max(state.durable_seq);
-            let mut found = tail_problems(&last.name, walk, durable_seq);
-            torn = found
-                .pop_if(|problem| mode == RecoveryMode::Tail && problem.class == Class::TornTail);
-            problems.append(&mut found);
+        let epochs = listing.segments.iter().map(|it| it.header.writer_epoch);
+        let newest_epoch = epochs.max().unwrap_or(0).max(state.writer_epoch);
+        let last_name = listing.segments.last().map(|last| last.name.clone());
+        let plan = plan::make(disk, dir, listing, &view, noted_seq, depth)?;
+        let tail_durable_seq = plan.tail.as_ref().map_or(0, |walk| walk.durable_seq);
+        let durable_seq = state.durable_seq.max(tail_durable_seq);
+        if let (Some(name), Some(walk)) = (&last_name, &plan.tail) {
+            problems.append(&mut tail_problems(name, walk, durable_seq));
         }
-        let next_seq = match (last, &tail) {
-            (_, Some(walk)) => walk.next_seq,
-            (Some(last), None) => predecessor(Some(last)).last_seq + 1,
-            (None, None) => 1,
-        };
-        let newest_epoch = last
-            .map_or(0, |last| last.header.writer_epoch)
-            .max(state.writer_epoch);
-        let mut report = RecoveryReport {
+        add_unsound(&plan, &mut problems);
+        let is_unfinished = noted_seq.is_some_and(|seq| seq > plan.next_seq);
+        if is_unfinished {
+            problems.push(unfinished_repair(&plan));
+        }
+        let report = RecoveryReport {
             dir: dir.to_owned(),
-            created: last.is_none() && listing.bad.is_empty(),
-            clean: state.clean && tail.is_none(),
+            mode,
+            created: found == 0,
+            clean: state.clean && plan.tail.is_none(),
             writer_epoch: newest_epoch + 1,
-            segments: (listing.segments.len() + listing.bad.len()) as u64,
-            first_seq: listing
-                .segments
-                .first()
-                .map_or(1, |first| first.header.base_seq),
-            next_seq,
-            durable_seq: state
-                .durable_seq
-                .max(tail.as_ref().map_or(0, |walk| walk.durable_seq)),
+            segments: found as u64,
+            first_seq: plan.keep.first().map_or(1, |first| first.header.base_seq),
+            next_seq: plan.next_seq,
+            durable_seq,
+            hole: None,
             actions: Vec::new(),
             problems,
         };
-        if !report.problems.is_empty() {
-            return Err(JournalError::Refused {
-                report: Box::new(report),
-            });
-        }
-        report.problems.extend(torn);
         Ok(Self {
-            listing,
+            is_repair: plan.is_repair(),
+            plan,
             view,
-            tail,
             report,
         })
+    }
+
+    /// Whether the mode allows what must be done to write this log. A repair that was interrupted is
+    /// finished in every mode but `Strict`.
+    pub(crate) fn is_accepted(&self) -> bool {
+        let is_torn = |problem: &Problem| problem.class == Class::TornTail;
+        let is_unfinished = |problem: &Problem| problem.class == Class::UnfinishedRepair;
+        let problems = &self.report.problems;
+        match self.report.mode {
+            RecoveryMode::Strict => problems.is_empty(),
+            RecoveryMode::Tail => {
+                problems.iter().all(is_torn) || problems.iter().any(is_unfinished)
+            }
+            RecoveryMode::PointInTime => true,
+        }
+    }
+
+    fn accepted(self) -> Result<Self, JournalError> {
+        if self.is_accepted() {
+            return Ok(self);
+        }
+        let report = Box::new(self.report);
+        // The refusal counts more than a report file that could not be written.
+        match report.store(true) {
+            Ok(()) | Err(_) => Err(JournalError::Refused { report }),
+        }
+    }
+}
+
+/// Seals what is left open, after cutting it where the plan says.
+fn close_last(
+    disk: &dyn Disk,
+    dir: &Path,
+    plan: &Plan,
+    report: &mut RecoveryReport,
+) -> Result<Predecessor, JournalError> {
+    let Some(last) = plan.keep.last() else {
+        return Ok(predecessor(None));
+    };
+    let Some(end) = &plan.end else {
+        return Ok(predecessor(Some(last)));
+    };
+    if let Some(cut) = &end.cut {
+        aside::cut_file(disk, dir, &last.name, end.data_end, cut.bytes)?;
+        report.actions.push(Action {
+            action: if cut.class == Class::TornTail {
+                "cut_torn_tail"
+            } else {
+                "cut"
+            },
+            class: Some(cut.class),
+            from: Some(plan.next_seq),
+            to: cut.to,
+            ..Action::new(&last.name, end.data_end, cut.bytes, "cut")
+        });
+    }
+    let (sealed, action) = seal_left_open(disk, dir, last, plan, report.writer_epoch)?;
+    report.actions.push(action);
+    Ok(sealed)
+}
+
+/// Spends what was set aside, so that no sequence is given out twice; synced on return.
+fn append_hole(
+    segment: &mut ActiveSegment,
+    plan: &Plan,
+    report: &mut RecoveryReport,
+) -> Result<(), JournalError> {
+    let (from, to) = (plan.next_seq, plan.resume_seq - 1);
+    let reason = kind::HOLE_SET_ASIDE;
+    let payload = JournalHole { from, to, reason }.encode();
+    let mut buffer = BlockBuffer::new(from);
+    buffer.push(&Record {
+        kind: kind::JOURNAL_HOLE,
+        stamp: STAMP_USER,
+        line: LINE_NONE,
+        channel: 0,
+        venue_seq: 0,
+        rx_ns: utc_ns(),
+        payload: &payload,
+    });
+    let offset = segment.position();
+    segment.write_records(&mut buffer, plan.resume_seq, from - 1)?;
+    segment.sync()?;
+    report.hole = Some((from, to));
+    report.next_seq = plan.resume_seq;
+    report.actions.push(Action {
+        from: Some(from),
+        to: Some(to),
+        ..Action::new(
+            &directory::segment_name(segment.number()),
+            offset,
+            0,
+            "hole",
+        )
+    });
+    Ok(())
+}
+
+/// The STATE file as it can be continued: in a repair, one without a valid checkpoint or of a wrong
+/// length is set aside.
+fn usable_state(
+    disk: &dyn Disk,
+    dir: &Path,
+    view: StateView,
+    is_repair: bool,
+    actions: &mut Vec<Action>,
+) -> Result<StateView, JournalError> {
+    let path = dir.join(STATE_FILE);
+    let failed = |error| JournalError::io("cannot read", &path, error);
+    if !view.exists {
+        return Ok(view);
+    }
+    let bytes = path.metadata().map_err(failed)?.len();
+    let is_usable = bytes == State::FILE_LEN as u64 && (view.current.is_some() || !is_repair);
+    if is_usable || view.damaged_at.is_none() {
+        return Ok(view);
+    }
+    aside::move_file(disk, dir, STATE_FILE)?;
+    actions.push(Action {
+        class: Some(Class::StateDamaged),
+        ..Action::new(STATE_FILE, 0, bytes, "quarantined")
+    });
+    Ok(StateView {
+        exists: false,
+        damaged_at: None,
+        ..view
+    })
+}
+
+/// Damage inside sealed segments, which only a deep look finds.
+fn add_unsound(plan: &Plan, problems: &mut Vec<Problem>) {
+    let last = plan.keep.last().filter(|last| last.seal.is_some());
+    let end = plan.end.as_ref();
+    if let (Some(last), Some((end, cut))) =
+        (last, end.and_then(|end| Some((end, end.cut.as_ref()?))))
+    {
+        problems.push(Problem {
+            file: last.name.clone(),
+            offset: end.data_end,
+            class: cut.class,
+            from: Some(plan.next_seq),
+            to: cut.to,
+            detail: "the segment is not what was sealed".into(),
+        });
+    }
+}
+
+fn unfinished_repair(plan: &Plan) -> Problem {
+    Problem {
+        file: REPAIR_FILES[0].into(),
+        offset: 0,
+        class: Class::UnfinishedRepair,
+        from: Some(plan.next_seq),
+        to: Some(plan.resume_seq - 1),
+        detail: "a repair was interrupted; it goes on now".into(),
     }
 }
 
@@ -256,9 +385,7 @@ pub(crate) fn tail_problems(file: &str, walk: &Walk, durable_seq: u64) -> Vec<Pr
         detail,
     };
     match &walk.end {
-        End::Lost
-            if walk.damage.len() == 1 && !walk.has_stray_block && walk.next_seq > durable_seq =>
-        {
+        End::Lost if plan::is_torn_tail(walk, durable_seq) => {
             let detail = std::mem::take(&mut problems[0].detail);
             problems[0] = Problem {
                 from: Some(walk.next_seq),
@@ -297,90 +424,21 @@ pub(crate) fn damage_problem(file: &str, damage: &Damage) -> Problem {
     }
 }
 
-fn walk_device(disk: &dyn Disk, last: &SegmentEntry) -> Result<Walk, JournalError> {
-    let failed = |context| move |error| JournalError::io(context, &last.path, error);
-    let file = disk.open(&last.path).map_err(failed("cannot open"))?;
-    file.sync_data().map_err(failed("cannot sync"))?;
-    file.evict()
-        .map_err(failed("cannot drop cached pages of"))?;
-    walk(last, &mut |_, _| {}).map_err(failed("cannot read"))
-}
-
-/// Copies what lies behind the data into quarantine, then cuts the file there.
-fn cut_torn_tail(
-    disk: &dyn Disk,
-    dir: &Path,
-    last: &SegmentEntry,
-    tail: &Walk,
-) -> Result<Option<Action>, JournalError> {
-    if !matches!(tail.end, End::Lost) {
-        return Ok(None);
-    }
-    let length = tail
-        .last_nonzero
-        .min(last.len)
-        .saturating_sub(tail.data_end);
-    let quarantine = dir.join(QUARANTINE);
-    let copy = free_name(
-        &quarantine,
-        &format!("{}.{}.torn", last.name, tail.data_end),
-    );
-    let failed = |context| {
-        let copy = copy.clone();
-        move |error| JournalError::io(context, &copy, error)
-    };
-    disk.create_dir(&quarantine)
-        .map_err(failed("cannot create the directory of"))?;
-    disk.sync_dir(dir)
-        .map_err(failed("cannot sync the directory of"))?;
-    let target = disk.create_new(&copy).map_err(failed("cannot create"))?;
-    let source = File::open(&last.path).map_err(failed("cannot read the source of"))?;
-    let mut bytes = vec![0; COPY_CHUNK];
-    let mut done = 0;
-    while done < length {
-        let wanted = COPY_CHUNK.min(usize::try_from(length - done).unwrap_or(COPY_CHUNK));
-        let read = scan::read_up_to(&source, &mut bytes[..wanted], tail.data_end + done)
-            .map_err(failed("cannot read the source of"))?;
-        if read == 0 {
-            break;
-        }
-        target
-            .write_all_at(&bytes[..read], done)
-            .map_err(failed("cannot write"))?;
-        done += read as u64;
-    }
-    target.sync_data().map_err(failed("cannot sync"))?;
-    disk.sync_dir(&quarantine)
-        .map_err(failed("cannot sync the directory of"))?;
-
-    let failed = |context| move |error| JournalError::io(context, &last.path, error);
-    let file = disk.open(&last.path).map_err(failed("cannot open"))?;
-    file.set_len(tail.data_end).map_err(failed("cannot cut"))?;
-    file.sync_data().map_err(failed("cannot sync"))?;
-    let (file, offset) = (last.name.clone(), tail.data_end);
-    Ok(Some(Action {
-        file,
-        offset,
-        bytes: length,
-        action: "cut_torn_tail",
-    }))
-}
-
 /// Seals the segment that the writer before left open.
 fn seal_left_open(
     disk: &dyn Disk,
     dir: &Path,
     last: &SegmentEntry,
-    tail: Walk,
-    report: &RecoveryReport,
+    plan: &Plan,
+    writer_epoch: u64,
 ) -> Result<(Predecessor, Action), JournalError> {
     let failed = |context| move |error| JournalError::io(context, &last.path, error);
     let file = disk.open(&last.path).map_err(failed("cannot open"))?;
     let mut segment = ActiveSegment::reopen(file, last);
     let again = walk(last, &mut |source, block| segment.note_block(source, block))
         .map_err(failed("cannot read"))?;
-    let offset = tail.data_end;
-    if again.data_end != offset {
+    let offset = plan.end.as_ref().map_or(0, |end| end.data_end);
+    if again.data_end != offset || again.next_seq != plan.next_seq {
         return Err(JournalError::Damaged(Problem {
             file: last.name.clone(),
             offset,
@@ -391,13 +449,8 @@ fn seal_left_open(
         }));
     }
     // Everything read came from the device, so all of it is synced.
-    let sealed = segment.seal(disk, dir, report.writer_epoch, tail.next_seq - 1)?;
-    let action = Action {
-        file: last.name.clone(),
-        offset,
-        bytes: sealed.bytes,
-        action: "sealed",
-    };
+    let sealed = segment.seal(disk, dir, writer_epoch, plan.next_seq - 1)?;
+    let action = Action::new(&last.name, offset, sealed.bytes, "sealed");
     Ok((sealed.predecessor, action))
 }
 
@@ -422,7 +475,7 @@ fn predecessor(last: Option<&SegmentEntry>) -> Predecessor {
 /// Removes files that were being prepared and never became part of the log.
 fn remove_unused(disk: &dyn Disk, dir: &Path) -> Result<Vec<Action>, JournalError> {
     let mut actions = Vec::new();
-    for name in [PREPARED_FILE, STATE_TEMPORARY] {
+    for name in [PREPARED_FILE, STATE_TEMPORARY, REPAIR_TEMPORARY] {
         let path = dir.join(name);
         let failed = |error| JournalError::io("cannot remove", &path, error);
         let bytes = match fs::symlink_metadata(&path) {
@@ -431,13 +484,7 @@ fn remove_unused(disk: &dyn Disk, dir: &Path) -> Result<Vec<Action>, JournalErro
             Err(error) => return Err(failed(error)),
         };
         disk.remove(&path).map_err(failed)?;
-        let file = name.to_owned();
-        actions.push(Action {
-            file,
-            offset: 0,
-            bytes,
-            action: "removed_unused",
-        });
+        actions.push(Action::new(name, 0, bytes, "removed_unused"));
     }
     Ok(actions)
 }
@@ -461,14 +508,6 @@ fn create_dir(disk: &dyn Disk, dir: &Path) -> Result<(), JournalError> {
     Ok(())
 }
 
-fn free_name(dir: &Path, name: &str) -> PathBuf {
-    let numbered = (1..).map(|number| dir.join(format!("{name}.{number}")));
-    let mut names = std::iter::once(dir.join(name)).chain(numbered);
-    names
-        .find(|path| !path.exists())
-        .expect("the names do not end")
-}
-
 fn random_id() -> Result<[u8; 16], JournalError> {
     let path = Path::new("/dev/urandom");
     let mut id = [0; 16];
@@ -486,4 +525,5 @@ fn boot_id() -> Result<[u8; 16], JournalError> {
     Ok(u128::from_str_radix(&digits, 16).unwrap_or(0).to_be_bytes())
 }
 
-const COPY_CHUNK: usize = 256 * 1024;
+const STAMP_USER: u8 = 2;
+const LINE_NONE: u8 = 255;

@@ -245,14 +245,14 @@ impl Chain {
     }
 }
 
-/// The first valid block of this epoch at or behind `from`, on any 8-byte boundary.
+/// The first valid block of this epoch, or of any, at or behind `from`, on any 8-byte boundary.
 ///
 /// `last_nonzero` is raised to the end of the last bytes that are not zero, to the grain of the
 /// search: what lies behind is preallocated and untouched.
 pub(crate) fn find_block(
     source: &mut Source,
     from: u64,
-    epoch_low: u32,
+    epoch_low: Option<u32>,
     last_nonzero: &mut u64,
 ) -> io::Result<Option<Block>> {
     let mut offset = from.next_multiple_of(BLOCK_ALIGN);
@@ -274,7 +274,7 @@ pub(crate) fn find_block(
             .collect();
         for candidate in candidates {
             if let Found::Block(block) = read_block(source, candidate)?
-                && block.header.epoch_low == epoch_low
+                && epoch_low.is_none_or(|epoch_low| block.header.epoch_low == epoch_low)
             {
                 return Ok(Some(block));
             }

@@ -425,7 +425,7 @@ struct BlockStamp {
 }
 
 /// UTC now in nanoseconds, 0 before 1970.
-fn utc_ns() -> u64 {
+pub(crate) fn utc_ns() -> u64 {
     clock_ns(ClockId::Realtime)
 }
 

@@ -66,8 +66,16 @@ pub fn verify(
 ) -> Result<Report, JournalError> {
     let dir = dir.as_ref();
     // STATE first: what it promises was there before the segments are looked at.
-    let view = settled_state(dir)?;
-    let listing = directory::list(dir)?;
+    let mut view = settled_state(dir)?;
+    let mut listing = directory::list(dir)?;
+    for _ in 0..STATE_LOOKS {
+        // A living writer may have begun several segments between the two looks.
+        if !links::is_old_copy(&listing, &view) || !directory::has_writer(dir)? {
+            break;
+        }
+        view = settled_state(dir)?;
+        listing = directory::list(dir)?;
+    }
     if listing.segments.is_empty() && listing.bad.is_empty() && !view.exists {
         return Err(JournalError::NotAJournal {
             dir: dir.to_owned(),
@@ -157,34 +165,37 @@ fn check_closed(
     if !walk.damage.is_empty() {
         return;
     }
-    let mut problem = |class, detail: String| {
-        let file = entry.name.clone();
+    if let Some((class, detail)) = seal_fault(entry, walk, tally) {
         report.problems.push(Problem {
-            file,
+            file: entry.name.clone(),
             offset: info.offset,
             class,
             from: None,
             to: None,
             detail,
         });
-    };
+    }
+}
+
+/// What of a seal does not fit the blocks before it, which are whole.
+pub(crate) fn seal_fault(
+    entry: &SegmentEntry,
+    walk: &Walk,
+    tally: &Tally,
+) -> Option<(Class, String)> {
+    let info = entry.seal.as_ref()?;
     let reached = matches!(&walk.end, End::Seal { offset } if *offset == info.offset);
     if !reached {
-        problem(
-            Class::BadSeal,
-            format!("the blocks end at {}, not at the seal", walk.data_end),
-        );
-    } else if walk.sha256 != info.seal.sha256 {
-        problem(
-            Class::HashMismatch,
-            "SHA-256 of the segment is not the one sealed".into(),
-        );
-    } else if tally.totals != info.seal.totals || tally.index != info.seal.index {
-        problem(
-            Class::BadSeal,
-            "figures or index differ from the blocks".into(),
-        );
+        let detail = format!("the blocks end at {}, not at the seal", walk.data_end);
+        return Some((Class::BadSeal, detail));
     }
+    if walk.sha256 != info.seal.sha256 {
+        let detail = "SHA-256 of the segment is not the one sealed".to_owned();
+        return Some((Class::HashMismatch, detail));
+    }
+    let differs = tally.totals != info.seal.totals || tally.index != info.seal.index;
+    let detail = || "figures or index differ from the blocks".to_owned();
+    differs.then(|| (Class::BadSeal, detail()))
 }
 
 /// An abandoned segment ends with a block, exactly where its successor says.

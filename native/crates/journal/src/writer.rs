@@ -94,7 +94,7 @@ impl Writer {
                 reason: format!("{size}; must be {MIN_SEGMENT_BYTES} to {MAX_SEGMENT_BYTES}"),
             });
         }
-        let opened = recovery::open(disk.as_ref(), &config, mode)?;
+        let opened = recovery::open(disk.as_ref(), &config, mode, recovery::Depth::Edges)?;
         let Opened {
             lock,
             state,
@@ -103,7 +103,8 @@ impl Writer {
             before,
             report,
         } = opened;
-        let last_seq = before.last_seq;
+        // Behind the hole over what a repair has set aside.
+        let last_seq = report.next_seq - 1;
         let writer = Self {
             // Small segments get small blocks, so that their size means something.
             block_limit: NORMAL_BLOCK_PAYLOAD.min(usize::try_from(size / 4).unwrap_or(usize::MAX)),

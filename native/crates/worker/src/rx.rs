@@ -41,6 +41,7 @@ mod merge;
 mod merge_orders;
 mod metrics;
 pub(crate) mod offline;
+mod opening;
 mod probe;
 mod protocol;
 mod publisher;

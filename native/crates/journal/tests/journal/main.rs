@@ -4,6 +4,7 @@ mod blocks;
 mod corruption;
 mod following;
 mod kill;
+mod point_in_time;
 mod policies;
 mod recovery;
 mod round_trip;

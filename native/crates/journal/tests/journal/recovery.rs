@@ -5,7 +5,9 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use tickdeck_journal::{JournalError, Reader, RecoveryMode, Writer, checkpoint, has_writer};
+use tickdeck_journal::{
+    JournalError, REPORT_FILE, Reader, RecoveryMode, Writer, checkpoint, has_writer,
+};
 
 use crate::support::*;
 
@@ -169,10 +171,11 @@ fn refusing_changes_nothing() {
         let mut files: Vec<_> = fs::read_dir(dir).expect("lists").flatten().collect();
         files.sort_by_key(fs::DirEntry::path);
         let content = |entry: fs::DirEntry| (entry.path(), fs::read(entry.path()).expect("reads"));
-        // The lock file holds the number of the last process that asked.
+        // The lock file holds the number of the last process that asked; the report says why not.
         files
             .into_iter()
             .filter(|entry| entry.file_name() != "lock")
+            .filter(|entry| entry.file_name() != REPORT_FILE && entry.path().is_file())
             .map(content)
             .collect()
     };
@@ -185,7 +188,9 @@ fn refusing_changes_nothing() {
             }
             other => panic!("{other:?}"),
         }
-        assert_eq!(image(dir.path()), before);
+        assert!(image(dir.path()) == before, "a file of the log was changed");
+        let report = fs::read_to_string(dir.path().join(REPORT_FILE)).expect("is written");
+        assert!(report.contains("\"action\": \"refused\""), "{report}");
     }
     let mut reader = Reader::open(dir.path()).expect("opens");
     let error = loop {

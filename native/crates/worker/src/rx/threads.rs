@@ -28,6 +28,7 @@ use super::link::{ReceiveEnd, RecoveryEnd, link};
 use super::merge::Merge;
 use super::merge_orders::MergeOrder;
 use super::metrics::ReceiveMetrics;
+use super::opening::{open_journal, recovery_mode};
 use super::protocol::Wire;
 use super::publisher::Publisher;
 use super::receive::ReceiveThread;
@@ -280,8 +281,8 @@ fn open_log(spec: &Spec) -> Result<Log, Failure> {
         sync_policy(journal)?,
         wire.schema_id(),
     );
-    let opened = Writer::open(config.clone()).map_err(|error| journal_failure(&error))?;
-    let (mut writer, report) = opened;
+    let opened = open_journal(&config, recovery_mode(journal.recovery_mode));
+    let (mut writer, report) = opened.map_err(|error| journal_failure(&error))?;
     let drained =
         drain_old_ring(&spec.ring_path, &mut writer).map_err(|error| journal_failure(&error))?;
     // The reader below sees only what was handed to the kernel.

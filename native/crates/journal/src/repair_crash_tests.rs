@@ -1,0 +1,171 @@
+//! Power cuts and failing operations at every point of a repair.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::directory::segment_name;
+use crate::disk::recording::{Cut, RecordingDisk};
+use crate::error::JournalError;
+use crate::kind::{self, JournalHole};
+use crate::policy::SyncPolicy;
+use crate::reader::Reader;
+use crate::recovery::RecoveryMode;
+use crate::verify::verify;
+use crate::writer::{Record, Writer, WriterConfig};
+
+/// Records in the damaged log; nothing above was ever given out.
+const GIVEN_OUT: u64 = 50;
+
+fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() {
+        TempDir::new_in(memory)
+    } else {
+        TempDir::new()
+    };
+    made.expect("a directory")
+}
+
+fn config(dir: &Path) -> WriterConfig {
+    WriterConfig::new(dir.to_owned(), 16 * 1024, SyncPolicy::Os, 1)
+}
+
+fn append(writer: &mut Writer) {
+    let payload = writer.next_seq().to_le_bytes();
+    let record = Record {
+        kind: kind::DATA,
+        stamp: 1,
+        line: 0,
+        channel: 3,
+        venue_seq: 1,
+        rx_ns: 1,
+        payload: &payload,
+    };
+    writer.append(&record).expect("appends");
+}
+
+/// Four segments of ten records and a last one of ten that was only written, never synced, so that
+/// STATE knows nothing of it: only the file itself says that its sequences were given out. The
+/// second one is damaged at its seal and in its only block.
+fn damaged_log() -> TempDir {
+    let dir = scratch();
+    let mut writer = Writer::open(config(dir.path())).expect("opens").0;
+    for segment in 0..5 {
+        (0..10).for_each(|_| append(&mut writer));
+        if segment < 4 {
+            writer.seal().expect("seals");
+        }
+    }
+    writer.flush().expect("writes");
+    drop(writer);
+    let victim = dir.path().join(segment_name(2));
+    let mut bytes = fs::read(&victim).expect("reads");
+    let len = bytes.len() - 64;
+    bytes.truncate(len);
+    bytes[300] ^= 1;
+    fs::write(&victim, bytes).expect("writes");
+    dir
+}
+
+fn repair(disk: &RecordingDisk, dir: &Path) -> Result<u64, JournalError> {
+    let disk = Box::new(disk.clone());
+    let (writer, report) = Writer::open_on(disk, config(dir), RecoveryMode::PointInTime)?;
+    drop(writer);
+    Ok(report.next_seq)
+}
+
+/// After any interruption the next writer, which only cuts torn tails by itself, finishes the repair:
+/// what was kept is there, nothing is given out twice, the rest is in quarantine.
+fn assert_finished(dir: &Path, context: &str) {
+    let opened = Writer::open_with(config(dir), RecoveryMode::Tail);
+    let (mut writer, _) = match opened {
+        Ok(opened) => opened,
+        // The repair had not begun durably: it is still the operator's decision.
+        Err(JournalError::Refused { .. }) => {
+            Writer::open_with(config(dir), RecoveryMode::PointInTime)
+                .unwrap_or_else(|error| panic!("{context}: {error}"))
+        }
+        Err(error) => panic!("{context}: {error}"),
+    };
+    assert_eq!(writer.next_seq(), GIVEN_OUT + 1, "{context}");
+    append(&mut writer);
+    writer.close().expect("closes");
+    let report = verify(dir, &mut |_| {}).expect("verifies");
+    assert_eq!(report.problems, [], "{context}");
+    let mut reader = Reader::open(dir).expect("opens");
+    for seq in 1..=10 {
+        let entry = reader.next().expect("reads").expect("is there");
+        assert_eq!(
+            (entry.seq, entry.record.kind),
+            (seq, kind::DATA),
+            "{context}"
+        );
+    }
+    let entry = reader.next().expect("reads").expect("is there");
+    let hole = JournalHole::decode(entry.record.payload).expect("a hole");
+    assert_eq!((hole.from, hole.to), (11, GIVEN_OUT), "{context}");
+    let entry = reader.next().expect("reads").expect("is there");
+    assert_eq!(entry.seq, GIVEN_OUT + 1, "{context}");
+    for number in 3..=5 {
+        let kept = dir.join("quarantine").join(segment_name(number));
+        assert!(kept.exists(), "{context}: segment {number} is gone");
+    }
+}
+
+/// A power cut at any point of a repair, and another one at any point of the repair after it.
+#[test]
+fn power_cuts_interrupt_a_repair_without_harm() {
+    let mut interrupted = 0;
+    for cut in [Cut::Ordered, Cut::Chaotic] {
+        let home = damaged_log();
+        let disk = RecordingDisk::with_existing(home.path());
+        let before = disk.len();
+        assert_eq!(repair(&disk, home.path()).expect("repairs"), GIVEN_OUT + 1);
+        for ops in before..=disk.len() {
+            let image = scratch();
+            disk.cut(ops, cut, ops as u64, home.path(), image.path());
+            interrupted += u64::from(image.path().join("REPAIR").exists());
+            let context = format!("{cut:?} after {} operations", ops - before);
+            let second = RecordingDisk::with_existing(image.path());
+            let begin = second.len();
+            repair(&second, image.path()).unwrap_or_else(|error| panic!("{context}: {error}"));
+            for at in (begin..=second.len()).step_by(3) {
+                let again = scratch();
+                second.cut(at, cut, at as u64, image.path(), again.path());
+                assert_finished(
+                    again.path(),
+                    &format!("{context}, again after {}", at - begin),
+                );
+            }
+            assert_finished(image.path(), &context);
+        }
+    }
+    assert!(
+        interrupted > 20,
+        "only {interrupted} cuts met a repair under way"
+    );
+}
+
+/// Any one failing operation ends a repair with an error, and the next one finishes it.
+#[test]
+fn failing_operations_interrupt_a_repair_without_harm() {
+    let total = {
+        let home = damaged_log();
+        let disk = RecordingDisk::with_existing(home.path());
+        let before = disk.len();
+        repair(&disk, home.path()).expect("repairs");
+        disk.len() - before
+    };
+    assert!(total > 25, "{total}");
+    for at in 0..total {
+        let home = damaged_log();
+        let disk = RecordingDisk::with_existing(home.path());
+        disk.fail_at(disk.len() + at, io::ErrorKind::StorageFull);
+        let error = repair(&disk, home.path()).expect_err("one operation fails");
+        assert!(error.is_disk_full(), "operation {at}: {error}");
+        assert_finished(home.path(), &format!("operation {at} failed"));
+    }
+}
