@@ -1,7 +1,8 @@
 #!/bin/sh
 # What tests need beyond `make`'s own needs, else they skip and say so: network namespaces and veth
 # pairs (iproute2, ethtool), XDP links of the kernel (bpftool), the compiler of the steering
-# program (clang 14), capabilities taken away (util-linux' setpriv).
+# program (clang 14), capabilities taken away (util-linux' setpriv), power cuts and exact points of
+# death for the journal (xfsprogs, e2fsprogs, strace).
 set -eu
 
 packages=""
@@ -14,6 +15,9 @@ need bpftool bpftool
 need clang-14 clang-14
 need llvm-strip-14 llvm-14
 need setpriv util-linux
+need xfs_io xfsprogs
+need mkfs.ext4 e2fsprogs
+need strace strace
 [ -z "$packages" ] && exit 0
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     echo "installing$packages"

@@ -10,11 +10,11 @@
 //! | `syscalls` | SIGKILL at the n-th call of each system call that changes a file (strace) | the same |
 //! | `power` | shutdown of a loop-mounted file system without a flush (root, xfsprogs) | what was durable |
 //!
-//! A power cut of this kind drops what was not synced and never tears a write; torn writes are
-//! the business of the simulated disk in the tests of the journal.
+//! A power cut of this kind drops or keeps whole pages of what was not synced; torn sectors are the
+//! business of the simulated disk in the tests of the journal.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -26,6 +26,7 @@ use tempfile::TempDir;
 use self::child::Claim;
 use self::setting::Setting;
 use self::tally::Tally;
+use self::volume::FileSystem;
 use super::answer;
 use crate::exit::{Code, Failure};
 
@@ -34,9 +35,11 @@ mod child;
 mod content;
 mod kill;
 mod life;
+mod power;
 mod random;
 mod setting;
 mod tally;
+mod volume;
 mod writer;
 
 pub(super) use self::writer::{WriterArgs, run as run_writer};
@@ -56,7 +59,11 @@ pub(super) struct TortureArgs {
     /// Sync policy; by default each log takes another one.
     #[arg(long, value_enum)]
     policy: Option<Policy>,
-    /// Where the logs lie, on a real disk; a new folder below it is used and removed.
+    /// File system that loses its power; by default one after the other.
+    #[arg(long, value_enum)]
+    fs: Option<FileSystem>,
+    /// Where the logs lie, for kills on a real disk; a new folder below it is used, and removed
+    /// when nothing was lost. By default the folder for temporary files, of power cuts /dev/shm.
     #[arg(long)]
     dir: Option<PathBuf>,
     /// The writer lives up to so long after it has opened its journal.
@@ -71,18 +78,23 @@ pub(super) struct TortureArgs {
     /// What the writer reports as safe; anything but `durable` is for the test of this test.
     #[arg(long, value_enum, default_value_t = Claim::Durable, hide = true)]
     claim: Claim,
+    #[arg(long, hide = true)]
+    in_namespace: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
     /// SIGKILL at random moments.
     Kill,
+    /// Shutdown of a loop-mounted file system; needs root and xfsprogs.
+    Power,
 }
 
 impl Kind {
     fn name(self) -> &'static str {
         match self {
             Self::Kill => "kill",
+            Self::Power => "power",
         }
     }
 }
@@ -98,32 +110,62 @@ pub(super) enum Policy {
 
 /// Runs the cuts and prints the result; the code is clean only when nothing was lost.
 pub(super) fn run(args: &TortureArgs) -> Result<Code, Failure> {
-    let parent = args.dir.clone().unwrap_or_else(std::env::temp_dir);
-    let home = TempDir::with_prefix_in("tickdeck-torture-", &parent).map_err(|error| {
-        Failure::new(
-            Code::Config,
-            format!("cannot make a folder in {}: {error}", parent.display()),
-        )
-    })?;
+    if args.kind == Kind::Power && !args.in_namespace {
+        return Err(volume::enter_namespace());
+    }
+    let home = home(args)?;
     let setting = Setting {
         seed: args.seed,
         policy: args.policy,
         claim: args.claim,
         within: Duration::from_millis(args.within_ms),
     };
-    let tally = match args.kind {
-        Kind::Kill => spread(args, |lane, cuts, done| {
+    let mut tally = Tally::default();
+    match args.kind {
+        Kind::Kill => tally.add(spread(args, |lane, cuts, done| {
             kill::run(&setting, home.path(), lane, cuts, done)
-        })?,
-    };
-    let clean = tally.is_clean();
-    if !clean {
-        let kept = home.keep();
-        eprintln!("the logs are kept in {}", kept.display());
+        })?),
+        Kind::Power => {
+            for fs in file_systems(args) {
+                tally.add(spread(args, |lane, cuts, done| {
+                    power::run(&setting, fs, home.path(), lane, cuts, done)
+                })?);
+            }
+        }
+    }
+    if !tally.is_clean() {
+        eprintln!("the logs are kept in {}", home.keep().display());
     }
     let value = to_json(args, &tally);
     answer(args.json, &value, &to_text(args, &tally))?;
-    Ok(if clean { Code::Clean } else { Code::Failed })
+    Ok(if tally.is_clean() {
+        Code::Clean
+    } else {
+        Code::Failed
+    })
+}
+
+/// The folder for logs, images and oracles.
+fn home(args: &TortureArgs) -> Result<TempDir, Failure> {
+    let memory = Path::new("/dev/shm");
+    let parent = match &args.dir {
+        Some(dir) => dir.clone(),
+        None if args.kind == Kind::Power && memory.is_dir() => memory.to_owned(),
+        None => std::env::temp_dir(),
+    };
+    TempDir::with_prefix_in("tickdeck-torture-", &parent).map_err(|error| {
+        Failure::new(
+            Code::Config,
+            format!("cannot make a folder in {}: {error}", parent.display()),
+        )
+    })
+}
+
+fn file_systems(args: &TortureArgs) -> Vec<FileSystem> {
+    match args.fs {
+        Some(fs) => vec![fs],
+        None => vec![FileSystem::Ext4, FileSystem::Xfs],
+    }
 }
 
 /// Divides the cuts among lanes, shows progress, adds up what they found.
@@ -171,6 +213,12 @@ fn to_json(args: &TortureArgs, tally: &Tally) -> Value {
     let mut value = tally.to_json();
     value["kind"] = json!(args.kind.name());
     value["seed"] = json!(args.seed);
+    if args.kind == Kind::Power {
+        value["fs"] = file_systems(args)
+            .into_iter()
+            .map(FileSystem::name)
+            .collect();
+    }
     value["policy"] = json!(args.policy.map_or("mixed", Policy::name));
     value
 }

@@ -2,10 +2,12 @@
 //! when something is.
 
 use std::env;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tickdeck_testbed as testbed;
 
 const BIN: &str = env!("CARGO_BIN_EXE_tickdeck-journal");
 
@@ -18,7 +20,12 @@ fn cuts(usual: u64) -> String {
 
 /// Runs a torture; its exit code must agree with its verdict.
 fn torture(args: &[&str]) -> Value {
-    let dir = TempDir::new().expect("a directory on a real disk");
+    let memory = Path::new("/dev/shm");
+    let dir = if args.contains(&"--kind=power") && memory.is_dir() {
+        TempDir::new_in(memory).expect("a directory in memory, for images")
+    } else {
+        TempDir::new().expect("a directory on a real disk")
+    };
     let mut command = Command::new(BIN);
     command.args(["torture", "--json", "--dir"]).arg(dir.path());
     let output = command.args(args).output();
@@ -53,7 +60,7 @@ fn kills_lose_nothing_acknowledged() {
         "--kind=kill",
         "--cuts",
         &cuts,
-        "--within-ms=50",
+        "--within-ms=25",
         "--lanes=4",
     ]);
     assert_nothing_lost(&result);
@@ -74,11 +81,61 @@ fn kills_lose_nothing_written() {
     let args = [
         "--kind=kill",
         "--cuts=60",
-        "--within-ms=50",
+        "--within-ms=25",
         "--claim=written",
         "--policy=os",
     ];
     assert_nothing_lost(&torture(&args));
+}
+
+/// R03: the file system loses its power, and what was not synced.
+#[test]
+fn power_cuts_lose_nothing_acknowledged() {
+    if !has_power_cuts("power_cuts_lose_nothing_acknowledged") {
+        return;
+    }
+    let cuts = cuts(100);
+    let result = torture(&["--kind=power", "--cuts", &cuts, "--within-ms=15"]);
+    assert_nothing_lost(&result);
+    let count = |key: &str| result[key].as_u64().expect("is a count");
+    assert_eq!(count("cuts"), 2 * cuts.parse::<u64>().expect("a number"));
+    assert!(count("acked") > count("cuts"), "{result}");
+    assert!(count("torn_tails") > 0, "{result}");
+}
+
+/// A power cut does lose what was only written, and is seen to.
+#[test]
+fn a_power_cut_is_none_without_loss() {
+    if !has_power_cuts("a_power_cut_is_none_without_loss") {
+        return;
+    }
+    for fs in ["--fs=ext4", "--fs=xfs"] {
+        let args = [
+            "--kind=power",
+            "--cuts=60",
+            "--within-ms=15",
+            "--claim=written",
+            fs,
+        ];
+        let result = torture(&args);
+        assert!(result["lost"].as_u64().expect("is a count") > 0, "{result}");
+    }
+}
+
+/// What `--kind=power` needs: root, loop devices, xfsprogs.
+fn has_power_cuts(test_name: &str) -> bool {
+    let has = |path: &str| Path::new(path).exists();
+    let missing = if !rustix::process::geteuid().is_root() {
+        "needs root for loop mounts"
+    } else if !has("/dev/loop-control") {
+        "needs loop devices"
+    } else if !has("/usr/sbin/xfs_io") || !has("/usr/sbin/mkfs.ext4") {
+        "needs xfsprogs and e2fsprogs"
+    } else {
+        return true;
+    };
+    testbed::skip(test_name, missing);
+    false
 }
 
 /// A writer that reports what it has only appended is caught.
@@ -87,7 +144,7 @@ fn a_lying_writer_is_caught() {
     let args = [
         "--kind=kill",
         "--cuts=60",
-        "--within-ms=50",
+        "--within-ms=25",
         "--claim=appended",
     ];
     let result = torture(&args);

@@ -23,9 +23,11 @@ pub(super) struct Trial {
     oracle: File,
     /// Highest sequence reported safe.
     acked: u64,
-    /// First sequence of each epoch that has said so.
+    /// First sequence of each epoch that was heard of.
     epochs: Vec<(u64, u64)>,
-    /// Writers that were ended before they could say that they had opened the log.
+    /// The last epoch that is certain.
+    epoch: u64,
+    /// Writers since then that were ended before they could say that they had opened the log.
     silent: u64,
     /// Last sequence that was readable after the last cut.
     readable: u64,
@@ -46,14 +48,21 @@ impl Trial {
             oracle: oracle.map_err(|error| cannot("create", &path, &error))?,
             acked: 0,
             epochs: Vec::new(),
+            epoch: 0,
             silent: 0,
             readable: 0,
             read_from: 1,
         })
     }
 
-    /// Takes in what a writer said before it was ended.
-    pub(super) fn heard(&mut self, events: &[Event], tally: &mut Tally) -> Result<(), Failure> {
+    /// Takes in what a writer said before it was ended, and what it said too `late` to count: that
+    /// it had opened the log may be of use, that something was safe is not.
+    pub(super) fn heard(
+        &mut self,
+        events: &[Event],
+        late: &[Event],
+        tally: &mut Tally,
+    ) -> Result<(), Failure> {
         let before = self.acked;
         let mut opened = false;
         for event in events {
@@ -66,12 +75,17 @@ impl Trial {
                 Event::Acked(seq) => {
                     tally.fail(self.text(&format!("{seq} was reported safe after {}", self.acked)))
                 }
-                Event::Done => {}
+                Event::Done | Event::Failed(_) => {}
             }
         }
         if !opened {
             self.silent += 1;
             tally.cuts_while_opening += 1;
+        }
+        for event in late {
+            if let Event::Open(opening) = event {
+                self.began(opening);
+            }
         }
         tally.acked += self.acked - before;
         writeln!(self.oracle, "{}", self.acked)
@@ -176,13 +190,20 @@ impl Trial {
                 self.readable
             )));
         }
-        let last = self.epochs.last().map_or(0, |&(_, epoch)| epoch);
-        if !(last + 1..=last + 1 + self.silent).contains(&epoch) {
-            tally.fail(self.text(&format!("epoch {epoch} follows epoch {last}")));
+        let least = self.epoch + 1;
+        if !(least..=least + self.silent).contains(&epoch) {
+            tally.fail(self.text(&format!("epoch {epoch} follows epoch {}", self.epoch)));
         }
+        self.epoch = epoch;
         self.silent = 0;
+        self.began(opening);
+    }
+
+    /// From here on records are of another epoch.
+    fn began(&mut self, opening: &Opening) {
+        let next_seq = opening.next_seq;
         self.epochs.retain(|&(first_seq, _)| first_seq < next_seq);
-        self.epochs.push((next_seq, epoch));
+        self.epochs.push((next_seq, opening.epoch));
     }
 
     /// Reads from a sequence to the end and compares; what was acked and is not there is lost.

@@ -25,7 +25,7 @@ pub(super) enum Claim {
 }
 
 /// One line of a writer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {
     /// It has opened its journal.
     Open(Opening),
@@ -33,6 +33,8 @@ pub(super) enum Event {
     Acked(u64),
     /// It has closed its journal.
     Done,
+    /// It cannot go on.
+    Failed(String),
 }
 
 /// What opening the journal found.
@@ -132,14 +134,24 @@ impl WriterProcess {
     }
 }
 
+/// Why a writer that ought to live does not.
+pub(super) fn reason(heard: &[Event], status: ExitStatus) -> String {
+    let failed = |event: &Event| match event {
+        Event::Failed(text) => Some(text.clone()),
+        _ => None,
+    };
+    let said = heard.iter().find_map(failed);
+    said.unwrap_or_else(|| format!("the writer ended without a word, {status}"))
+}
+
 /// True for a death by SIGKILL.
 pub(super) fn was_killed(status: ExitStatus) -> bool {
     status.signal() == Some(9)
 }
 
 fn parse(line: &str) -> Option<Event> {
-    let mut words = line.split(' ');
-    let word = words.next()?;
+    let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let mut words = rest.split(' ');
     let mut number = || words.next()?.parse::<u64>().ok();
     match word {
         "open" => Some(Event::Open(Opening {
@@ -151,6 +163,7 @@ fn parse(line: &str) -> Option<Event> {
         })),
         "acked" => Some(Event::Acked(number()?)),
         "done" => Some(Event::Done),
+        "failed" => Some(Event::Failed(rest.to_owned())),
         _ => None,
     }
 }

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::check::Trial;
-use super::child::{WriterProcess, was_killed};
+use super::child::{WriterProcess, reason, was_killed};
 use super::life::{self, Fate};
 use super::random::Random;
 use super::setting::Setting;
@@ -27,13 +27,13 @@ pub(super) fn run(
         lane,
         cuts,
         done,
-        |trial, random, tally| live(setting.within, trial, random, tally),
+        |trial, random, tally| live(setting, trial, random, tally),
     )
 }
 
 /// One life. In one of four the time runs from its start, so that some die while they recover.
 fn live(
-    within: Duration,
+    setting: &Setting,
     trial: &mut Trial,
     random: &mut Random,
     tally: &mut Tally,
@@ -41,13 +41,12 @@ fn live(
     let writer = WriterProcess::start(&trial.log, None, &[])?;
     let mut heard = Vec::new();
     let is_alive = random.below(4) == 0 || writer.listen(None, &mut heard);
-    let micros = u64::try_from(within.as_micros()).unwrap_or(u64::MAX).max(1);
-    let deadline = Instant::now() + Duration::from_micros(random.below(micros));
+    let deadline = Instant::now() + setting.delay(random);
     let is_alive = is_alive && writer.listen(Some(deadline), &mut heard);
     let status = writer.kill(&mut heard)?;
-    trial.heard(&heard, tally)?;
+    trial.heard(&heard, &[], tally)?;
     if !is_alive || !was_killed(status) {
-        trial.refused(&format!("a writer ended by itself, {status}"), tally);
+        trial.refused(&reason(&heard, status), tally);
         return Ok(Fate::Ended);
     }
     trial.check(tally)?;

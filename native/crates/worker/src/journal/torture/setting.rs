@@ -7,7 +7,7 @@ use tickdeck_journal::{SyncPolicy, WriterConfig};
 
 use super::Policy;
 use super::child::Claim;
-use super::random::mix;
+use super::random::{Random, mix};
 
 /// Given by the command line, the same for all logs.
 #[derive(Debug, Clone)]
@@ -30,6 +30,12 @@ pub(super) struct LogSetting {
 }
 
 impl Setting {
+    /// How long a writer may live this time.
+    pub(super) fn delay(&self, random: &mut Random) -> Duration {
+        let micros = u64::try_from(self.within.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(random.below(micros.max(1)))
+    }
+
     /// The log with this number, in `home`: small segments, so that they end often.
     pub(super) fn log(&self, home: &Path, number: u64) -> LogSetting {
         let seed = mix(self.seed, number);

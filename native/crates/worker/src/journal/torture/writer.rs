@@ -1,9 +1,10 @@
 //! The writer that is killed: `tickdeck-journal torture-writer`, in a process of its own.
 //!
 //! What it does follows from the seed and its epoch; time is counted by steps, so that the same
-//! life makes the same system calls. It prints `open`, then `acked` with each advance.
+//! life makes the same system calls. It prints `open`, then `acked` with each advance, `done` when it has
+//! closed its journal, `failed` when it cannot go on.
 
-use std::io::{self, StdoutLock, Write as _};
+use std::io::{self, Stdout, Write as _};
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -67,8 +68,15 @@ impl WriterArgs {
     }
 }
 
-/// Appends until it is killed, or so many records.
+/// Appends until it is killed, or so many records. A failure is told through the pipe.
 pub(in super::super) fn run(args: &WriterArgs) -> Result<Code, Failure> {
+    live(args).or_else(|failure| {
+        writeln!(io::stdout(), "failed {failure}").map_err(pipe_failure)?;
+        Ok(failure.code)
+    })
+}
+
+fn live(args: &WriterArgs) -> Result<Code, Failure> {
     let begin = Instant::now();
     let opened = Writer::open(args.log().writer());
     let (writer, report) = opened.map_err(|error| journal_failure(&error))?;
@@ -76,7 +84,7 @@ pub(in super::super) fn run(args: &WriterArgs) -> Result<Code, Failure> {
         random: Random::new(mix(args.seed, report.writer_epoch)),
         seed: args.seed,
         claim: args.claim,
-        out: io::stdout().lock(),
+        out: io::stdout(),
         acked: report.next_seq - 1,
         now_ns: 0,
         writer,
@@ -101,7 +109,7 @@ struct Life {
     random: Random,
     seed: u64,
     claim: Claim,
-    out: StdoutLock<'static>,
+    out: Stdout,
     acked: u64,
     now_ns: u64,
     writer: Writer,
