@@ -17,6 +17,7 @@
 //! Secrets are types of their own: they print as nothing and compare in constant time only.
 
 mod client_id;
+mod gate;
 mod key;
 mod keyring;
 mod mac;
@@ -25,6 +26,7 @@ mod mac;
 mod tests;
 
 pub use client_id::{BadClientId, ClientId};
+pub use gate::{EXPORTER_LEN, Gate, Transport};
 pub use key::{BadKey, Key, KeyPair};
 pub use keyring::{Keyring, KeyringError, Verdict};
 pub use mac::{Mac, Transcript};

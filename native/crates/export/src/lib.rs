@@ -11,6 +11,7 @@
 //!
 //! - [`frame`] is the envelope: 20 bytes, a length with a cap, a checksum.
 //! - [`message`] is what is inside, byte by byte.
+//! - [`subscriber`] is the subscriber's side; [`backoff`] says when to dial again.
 //! - [`auth`] is the proof of identity, [`authenticator`] where the verdict on a subscriber comes from.
 //!
 //! A stream is never searched for the next frame: what cannot be read closes the connection, and a
@@ -20,5 +21,7 @@
 
 pub mod auth;
 pub mod authenticator;
+pub mod backoff;
 pub mod frame;
 pub mod message;
+pub mod subscriber;

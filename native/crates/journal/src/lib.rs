@@ -64,6 +64,7 @@ mod salvage;
 mod scan;
 mod segment;
 mod tally;
+mod unpack;
 mod verify;
 mod walk;
 mod writer;
@@ -77,5 +78,6 @@ pub use reader::{Entry, OwnedRecord, Reader, SegmentInfo};
 pub use recovery::{
     Action, REPORT_FILE, RecoveryMode, RecoveryReport, acknowledge_report, unacknowledged_problems,
 };
+pub use unpack::unpack;
 pub use verify::{Progress as VerifyProgress, Report, verify};
 pub use writer::{Counters, Progress, Record, Watermarks, Writer, WriterConfig};

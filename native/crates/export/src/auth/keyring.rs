@@ -104,11 +104,8 @@ impl Keyring {
     /// Looks at a client's proof. Both keys are always tried, for an unknown client decoys, so that
     /// the time tells nothing about which clients and keys there are.
     #[must_use]
-    pub fn verify(&self, client: &str, transcript: &Transcript<'_>, mac: &Mac) -> Verdict<'_> {
-        let pair = client
-            .parse()
-            .ok()
-            .and_then(|client: ClientId| self.clients.get(&client));
+    pub fn verify(&self, client: &ClientId, transcript: &Transcript<'_>, mac: &Mac) -> Verdict<'_> {
+        let pair = self.clients.get(client);
         let current = pair.map_or(&self.decoy, |pair| &pair.current);
         let previous = pair.and_then(|pair| pair.previous.as_ref());
         let is_current = transcript.client_mac(current).ct_matches(mac);
@@ -125,9 +122,8 @@ impl Keyring {
 
     /// The key that a client proves itself with, or a provider that dials.
     #[must_use]
-    pub fn current(&self, client: &str) -> Option<&Key> {
-        let client: ClientId = client.parse().ok()?;
-        self.clients.get(&client).map(|pair| &pair.current)
+    pub fn current(&self, client: &ClientId) -> Option<&Key> {
+        self.clients.get(client).map(|pair| &pair.current)
     }
 
     /// The clients, in order.

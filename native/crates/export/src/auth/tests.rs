@@ -115,7 +115,10 @@ fn a_changed_mac_does_not_match() {
 fn current_and_previous_are_accepted() {
     let text = format!("# keys\n\nalpha {} {}\nbeta\t{}\n", hex(1), hex(2), hex(3));
     let ring = ring(&text).expect("a good text");
-    let verdict = |client, seed| ring.verify(client, &SAID, &SAID.client_mac(&key(seed)));
+    let verdict = |client: &str, seed| {
+        let client = client.parse().expect("a client id");
+        ring.verify(&client, &SAID, &SAID.client_mac(&key(seed)))
+    };
     assert!(matches!(verdict("alpha", 1), Verdict::Proved(k) if k.expose() == key(1).expose()));
     assert!(matches!(verdict("alpha", 2), Verdict::Proved(k) if k.expose() == key(2).expose()));
     assert!(matches!(verdict("beta", 3), Verdict::Proved(_)));
@@ -124,8 +127,6 @@ fn current_and_previous_are_accepted() {
     // Not even what an unknown client is compared with.
     assert!(matches!(verdict("beta", 250), Verdict::WrongMac));
     assert!(matches!(verdict("gamma", 250), Verdict::Unknown));
-    assert!(matches!(verdict("../beta", 3), Verdict::Unknown));
-    assert!(matches!(verdict("", 3), Verdict::Unknown));
 }
 
 /// A bad key file is refused with its line, and never shows what was written there.
@@ -183,7 +184,7 @@ fn bad_texts_name_their_line() {
 fn secrets_print_as_nothing() {
     let ring = ring(&format!("alpha {} {}", hex(1), hex(2))).expect("a good text");
     let mac = SAID.client_mac(&key(1));
-    let verdict = ring.verify("alpha", &SAID, &mac);
+    let verdict = ring.verify(&"alpha".parse().expect("a client id"), &SAID, &mac);
     for shown in [
         format!("{:?}", key(1)),
         format!("{ring:#?}"),
