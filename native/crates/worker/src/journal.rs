@@ -21,6 +21,7 @@ use self::serve::ServeArgs;
 use self::torture::{TortureArgs, WriterArgs};
 use crate::exit::{self, Code, Failure};
 use crate::logging;
+use crate::subscribe::{self, SubscribeArgs};
 
 mod cat;
 mod gaps;
@@ -30,6 +31,8 @@ mod replay;
 mod serve;
 mod torture;
 mod verify;
+
+pub(crate) use self::cat::record_line;
 
 /// Looks into a journal of market data and replays it.
 #[derive(Debug, Parser)]
@@ -51,6 +54,8 @@ enum Command {
     Info(LookArgs),
     /// Send a journal or a capture to a multicast group; exit code 0 at the end, 3 when stopped.
     Replay(ReplayArgs),
+    /// Take a journal over the export protocol, keep it and acknowledge it, until stopped.
+    Subscribe(Box<SubscribeArgs>),
     /// Answer ranges over TCP to another tickdeck until stopped.
     Serve(ServeArgs),
     /// Kill writers of scratch journals and count what is lost; exit code 0 only for nothing.
@@ -80,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Gaps(args) => gaps::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Subscribe(args) => subscribe::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Torture(args) => torture::run(&args),
         Command::TortureWriter(args) => torture::run_writer(&args),

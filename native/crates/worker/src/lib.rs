@@ -8,6 +8,7 @@ pub mod book;
 pub mod capture;
 pub mod control;
 pub mod exit;
+pub mod export;
 pub mod idle;
 pub mod journal;
 pub mod lifecycle;
@@ -16,4 +17,5 @@ pub mod rx;
 pub mod sim;
 pub mod spec;
 
+mod subscribe;
 mod tcp;

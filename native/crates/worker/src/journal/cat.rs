@@ -62,21 +62,30 @@ fn print(
         if args.to.is_some_and(|to| entry.seq > to) {
             return Ok(());
         }
-        let fields = fields(&entry, args.payload);
-        let line = if args.json {
-            let object: Map<String, Value> = fields
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect();
-            Value::Object(object).to_string()
-        } else {
-            text(&fields)
-        };
+        let line = line_of(&entry, args.payload, args.json);
         if output.line(&line)? == Audience::Gone {
             return Ok(());
         }
     }
     Ok(())
+}
+
+/// A record with its payload, in one line.
+pub(crate) fn record_line(entry: &Entry<'_>, json: bool) -> String {
+    line_of(entry, true, json)
+}
+
+fn line_of(entry: &Entry<'_>, with_payload: bool, json: bool) -> String {
+    let fields = fields(entry, with_payload);
+    if json {
+        let object: Map<String, Value> = fields
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        Value::Object(object).to_string()
+    } else {
+        text(&fields)
+    }
 }
 
 type Field = (&'static str, Value);

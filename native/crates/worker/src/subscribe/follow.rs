@@ -1,0 +1,475 @@
+//! Connection after connection: what a session says, into the copy, into the position, and back.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tickdeck_export::backoff::Backoff;
+use tickdeck_export::message::Gap;
+use tickdeck_export::subscriber::{BlockHead, End, Event, Position, Session, Settings};
+use tickdeck_net::clock::monotonic_ns;
+
+use super::args::Plan;
+use super::copy::Copy;
+use super::lines::{Lines, Next};
+use super::link::Source;
+use super::position::PositionFile;
+use crate::exit::{Code, Failure};
+use crate::export::channel::Channel;
+use crate::export::dial::Socket;
+use crate::export::keys::random_bytes;
+use crate::export::tls::ExpiryWatch;
+use crate::lifecycle::StopFlag;
+
+/// Longest sleep before a look for a stop.
+const STOP_POLL: Duration = Duration::from_millis(50);
+/// Bytes read before what they say is dealt with.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// A subscriber and its copy.
+#[derive(Debug)]
+pub(super) struct Follower {
+    plan: Plan,
+    stop: StopFlag,
+    source: Source,
+    file: PositionFile,
+    position: Option<Position>,
+    sink: Sink,
+    backoff: Backoff,
+    expiry: ExpiryWatch,
+}
+
+/// Where records go.
+#[derive(Debug)]
+enum Sink {
+    Lines(Lines),
+    Copy(Copy),
+}
+
+/// How a connection was left.
+enum Left {
+    /// Everything is done.
+    Finished(Code),
+    /// Try again; it had come as far as data.
+    Later { had_data: bool },
+}
+
+impl Follower {
+    pub(super) fn open(plan: Plan, stop: StopFlag) -> Result<Self, Failure> {
+        let file = PositionFile::at(&plan.state);
+        let position = file.load()?;
+        let sink = match &plan.into {
+            Some(dir) => {
+                let acked_seq = position.map_or(0, |position| position.acked_seq);
+                Sink::Copy(Copy::open(dir, acked_seq)?)
+            }
+            None => Sink::Lines(Lines::new(plan.json, plan.count)),
+        };
+        let source = Source::open(&plan.side)?;
+        if let Some(address) = source.address() {
+            tracing::info!(%address, "waiting for an exporter");
+        }
+        let seed =
+            random_bytes().map_err(|error| Failure::failed(format!("randomness: {error}")))?;
+        let backoff = Backoff::new(plan.reconnect_backoff_ms, u64::from_le_bytes(seed));
+        Ok(Self {
+            plan,
+            stop,
+            source,
+            file,
+            position,
+            sink,
+            backoff,
+            expiry: ExpiryWatch::default(),
+        })
+    }
+
+    pub(super) fn run(mut self) -> Result<Code, Failure> {
+        if self.plan.count == Some(0) {
+            return Ok(Code::Clean);
+        }
+        while !self.stop.is_set() {
+            let Some(channel) = self.next_channel()? else {
+                continue;
+            };
+            match self.follow(channel)? {
+                Left::Finished(code) => return Ok(code),
+                Left::Later { had_data } => {
+                    if had_data {
+                        self.backoff.reset();
+                    }
+                    self.wait();
+                }
+            }
+        }
+        Ok(Code::Clean)
+    }
+
+    /// A connection; `None` when there is none yet, or a try failed.
+    fn next_channel(&mut self) -> Result<Option<Channel>, Failure> {
+        let timeout = Duration::from_millis(self.plan.connect_timeout_ms);
+        let socket = match self.source.poll(timeout) {
+            Ok(Some(socket)) => socket,
+            Ok(None) => {
+                std::thread::sleep(Duration::from_millis(5));
+                return Ok(None);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no connection");
+                self.wait();
+                return Ok(None);
+            }
+        };
+        self.reload();
+        let peer = match &socket {
+            Socket::Tcp(socket) => socket.peer_addr().map(|peer| peer.to_string()),
+            Socket::Unix(_) => Ok("unix".to_owned()),
+        };
+        match self.plan.tls.over(socket) {
+            Ok(channel) => {
+                tracing::info!(peer = peer.unwrap_or_default(), "connected");
+                Ok(Some(channel))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no session");
+                self.wait();
+                Ok(None)
+            }
+        }
+    }
+
+    /// Each connection is begun with what the files say now; a file that cannot be used changes
+    /// nothing.
+    fn reload(&mut self) {
+        if let Some(keys) = &self.plan.keys
+            && let Err(error) = keys.reload()
+        {
+            tracing::warn!(%error, "keys not read again, the old ones stay");
+        }
+        if let Err(error) = self.plan.tls.reload() {
+            tracing::warn!(%error, "certificates not read again, the old ones stay");
+        }
+        let expires_s = self.plan.tls.expires_s();
+        if let Some(warning) = expires_s.and_then(|left| self.expiry.look(left)) {
+            tracing::warn!(expires_s, "our certificate {warning}");
+        }
+    }
+
+    fn follow(&mut self, mut channel: Channel) -> Result<Left, Failure> {
+        let Some(mut session) = self.begin(&mut channel)? else {
+            return Ok(Left::Later { had_data: false });
+        };
+        let mut chunk = vec![0; CHUNK_BYTES];
+        let mut had_data = false;
+        loop {
+            if self.stop.is_set() {
+                self.finish(&mut session, &mut channel, None)?;
+                return Ok(Left::Finished(Code::Clean));
+            }
+            let is_open = read(&mut channel, &mut session, &mut chunk);
+            session.on_time(monotonic_ns());
+            while let Some(event) = session.next_event() {
+                had_data |= matches!(event, Event::Subscribed(_));
+                if let Some(left) = self.on_event(event, &mut session, &mut channel, had_data)? {
+                    return Ok(left);
+                }
+            }
+            if let Err(error) = is_open.and_then(|()| write(&mut channel, session.output())) {
+                tracing::warn!(%error, "connection lost");
+                self.keep(&session)?;
+                return Ok(Left::Later { had_data });
+            }
+            sleep(&channel, &session)?;
+        }
+    }
+
+    /// Takes the transport through its handshake. `None` when it did not come about.
+    fn begin(&self, channel: &mut Channel) -> Result<Option<Session>, Failure> {
+        let begun_ns = monotonic_ns();
+        let deadline_ns = begun_ns + self.plan.connect_timeout_ms * 1_000_000;
+        let transport = loop {
+            match channel.handshake() {
+                Ok(Some(transport)) => break transport,
+                Ok(None) if self.stop.is_set() || monotonic_ns() >= deadline_ns => {
+                    tracing::warn!("no TLS session within {} ms", self.plan.connect_timeout_ms);
+                    return Ok(None);
+                }
+                Ok(None) => wait_for(channel, channel.interest(false), STOP_POLL)?,
+                Err(error) => {
+                    tracing::warn!(%error, "no TLS session");
+                    return Ok(None);
+                }
+            }
+        };
+        let nonce =
+            random_bytes().map_err(|error| Failure::failed(format!("randomness: {error}")))?;
+        let key = match (&self.plan.keys, &self.plan.client) {
+            (Some(keys), Some(client)) => keys.keys().current(client).cloned(),
+            _ => None,
+        };
+        let settings = Settings {
+            client: self.plan.client.clone(),
+            key,
+            guarantee: self.plan.guarantee,
+            start: self.plan.start,
+            window_bytes: self.plan.window_bytes,
+            handshake_ms: self.plan.connect_timeout_ms,
+        };
+        let is_verified = self.plan.tls.proves(&transport);
+        let exporter = transport.exporter();
+        let session = Session::new(
+            settings,
+            self.position,
+            exporter,
+            is_verified,
+            nonce,
+            begun_ns,
+        );
+        Ok(Some(session))
+    }
+
+    fn on_event(
+        &mut self,
+        event: Event,
+        session: &mut Session,
+        channel: &mut Channel,
+        had_data: bool,
+    ) -> Result<Option<Left>, Failure> {
+        match event {
+            Event::Subscribed(ok) => {
+                let (start_seq, epoch) = (ok.start_seq, ok.epoch);
+                tracing::info!(start_seq, epoch, durable_seq = ok.durable_seq, "subscribed");
+            }
+            Event::Heartbeat(_) => {}
+            Event::Block { from_seq, block } => {
+                let next = self.on_block(from_seq, &block)?;
+                return self.enough(next, session, channel);
+            }
+            Event::Gap { from, to, reason } => {
+                tracing::warn!(
+                    from,
+                    to,
+                    reason = reason.name(),
+                    "sequences that do not come"
+                );
+                let next = self.on_gap(Gap { from, to, reason })?;
+                return self.enough(next, session, channel);
+            }
+            Event::Store(position) => {
+                self.store(position)?;
+                session.stored(position);
+            }
+            Event::Ended(end) => return self.on_end(end, channel, session, had_data).map(Some),
+        }
+        Ok(None)
+    }
+
+    fn on_block(&mut self, from_seq: u64, block: &[u8]) -> Result<Next, Failure> {
+        match &mut self.sink {
+            Sink::Lines(lines) => lines.block(from_seq, block),
+            Sink::Copy(copy) => {
+                let head = BlockHead::parse(block).map_err(Failure::failed)?;
+                copy.push_block(from_seq, block, head.base_seq);
+                Ok(Next::More)
+            }
+        }
+    }
+
+    fn on_gap(&mut self, gap: Gap) -> Result<Next, Failure> {
+        match &mut self.sink {
+            Sink::Lines(lines) => lines.gap(gap.from, gap.to, gap.reason),
+            Sink::Copy(copy) => {
+                copy.push_gap(gap);
+                Ok(Next::More)
+            }
+        }
+    }
+
+    /// Stores what came before a connection ended: it is whole as far as it came, and the next
+    /// session begins behind it.
+    fn keep(&mut self, session: &Session) -> Result<(), Failure> {
+        match session.reached() {
+            Some(position) => self.store(position),
+            None => Ok(()),
+        }
+    }
+
+    /// The copy first, then the position.
+    fn store(&mut self, position: Position) -> Result<(), Failure> {
+        match &mut self.sink {
+            Sink::Copy(copy) => copy.sync()?,
+            Sink::Lines(lines) => {
+                if lines.flush()? == Next::Gone {
+                    return Ok(()); // Nobody has it, so it is not stored.
+                }
+            }
+        }
+        self.file.store(&position)?;
+        self.position = Some(position);
+        Ok(())
+    }
+
+    fn enough(
+        &mut self,
+        next: Next,
+        session: &mut Session,
+        channel: &mut Channel,
+    ) -> Result<Option<Left>, Failure> {
+        match next {
+            Next::More => Ok(None),
+            Next::Enough(seq) => {
+                self.finish(session, channel, Some(seq))?;
+                Ok(Some(Left::Finished(Code::Clean)))
+            }
+            Next::Gone => Ok(Some(Left::Finished(Code::Clean))),
+        }
+    }
+
+    /// Stores and acknowledges what was given on, up to `last` if that is less, and says goodbye.
+    fn finish(
+        &mut self,
+        session: &mut Session,
+        channel: &mut Channel,
+        last: Option<u64>,
+    ) -> Result<(), Failure> {
+        if let Some(mut position) = session.reached() {
+            position.acked_seq = last.unwrap_or(position.acked_seq);
+            self.store(position)?;
+            session.stored(position);
+        }
+        session.stop();
+        self.part(session, channel);
+        Ok(())
+    }
+
+    /// Sends what is left to send, as far as the peer takes it at once, and closes.
+    fn part(&self, session: &mut Session, channel: &mut Channel) {
+        let sent = write(channel, session.output()).and_then(|()| channel.close_write());
+        if let Err(error) = sent {
+            tracing::debug!(%error, "the peer was not told that we leave");
+        }
+    }
+
+    fn on_end(
+        &mut self,
+        end: End,
+        channel: &mut Channel,
+        session: &mut Session,
+        had_data: bool,
+    ) -> Result<Left, Failure> {
+        self.part(session, channel);
+        match end {
+            End::Forked { at, position } => {
+                tracing::error!(
+                    at,
+                    "FORKED: the log does not have what we have; cutting our copy"
+                );
+                let next = match &mut self.sink {
+                    Sink::Copy(copy) => copy.cut_from(at).map(|()| Next::More)?,
+                    Sink::Lines(lines) => lines.forked(at)?,
+                };
+                if next == Next::Gone {
+                    return Ok(Left::Finished(Code::Clean));
+                }
+                self.store(position)?;
+            }
+            End::Pruned { from, position } => {
+                let to = position.acked_seq;
+                tracing::error!(from, to, "PRUNED: these sequences are no longer kept there");
+                let reason = tickdeck_export::message::GapReason::Pruned;
+                self.on_gap(Gap { from, to, reason })?;
+                self.store(position)?;
+            }
+            End::WrongLog { log_id } => {
+                let log_id = format!("{:032x}", u128::from_be_bytes(log_id));
+                let text = format!(
+                    "the exporter serves log {log_id}, our position in {} is of another one: name \
+                     another --state (and --into) for it",
+                    self.plan.state.display()
+                );
+                return Err(Failure::new(Code::Config, text));
+            }
+            End::Denied(text) => {
+                let text = format!("denied: {text}");
+                return Err(Failure::new(Code::Permission, text));
+            }
+            other => {
+                tracing::warn!(end = ?other, "session over");
+                self.keep(session)?;
+            }
+        }
+        Ok(Left::Later { had_data })
+    }
+
+    /// Waits before the next try, when we are the one to try.
+    fn wait(&mut self) {
+        if !self.source.dials() {
+            return;
+        }
+        let delay_ms = self.backoff.next_ms();
+        tracing::info!(delay_ms, "next try");
+        let until_ns = monotonic_ns() + delay_ms * 1_000_000;
+        while !self.stop.is_set() && monotonic_ns() < until_ns {
+            let left = Duration::from_nanos(until_ns.saturating_sub(monotonic_ns()));
+            std::thread::sleep(left.min(STOP_POLL));
+        }
+    }
+}
+
+/// Takes what the peer has sent, up to a chunk at a time.
+fn read(channel: &mut Channel, session: &mut Session, chunk: &mut [u8]) -> io::Result<()> {
+    match channel.read(chunk) {
+        Ok(0) => Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the exporter closed it",
+        )),
+        Ok(length) => {
+            session.on_bytes(&chunk[..length], monotonic_ns());
+            Ok(())
+        }
+        Err(error) if is_passing(&error) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Sends what the peer takes.
+fn write(channel: &mut Channel, out: &mut Vec<u8>) -> io::Result<()> {
+    while !out.is_empty() {
+        match channel.write(out) {
+            Ok(length) => {
+                out.drain(..length);
+            }
+            Err(error) if is_passing(&error) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    channel.flush().map(|_| ())
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
+/// Sleeps until the peer has something, or time has.
+fn sleep(channel: &Channel, session: &Session) -> Result<(), Failure> {
+    let has_output = session.has_output();
+    let left = Duration::from_nanos(session.wake_ns().saturating_sub(monotonic_ns()));
+    wait_for(channel, channel.interest(has_output), left.min(STOP_POLL))
+}
+
+fn wait_for(channel: &Channel, interest: PollFlags, timeout: Duration) -> Result<(), Failure> {
+    if channel.has_pending() {
+        return Ok(());
+    }
+    let timeout = Timespec {
+        tv_sec: timeout.as_secs().cast_signed(),
+        tv_nsec: timeout.subsec_nanos().into(),
+    };
+    match poll(&mut [PollFd::new(channel, interest)], Some(&timeout)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(Failure::failed(format!("wait for the exporter: {error}"))),
+    }
+}
