@@ -6,6 +6,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use crate::codec::Codec;
 use crate::directory::{self, SegmentEntry, StateFile, read_state};
 use crate::disk::RealDisk;
 use crate::error::{Class, JournalError};
@@ -92,6 +93,7 @@ fn abandon(dir: &Path, at_seq: u64, rewritten: std::ops::RangeInclusive<u64>) {
         writer_epoch: last.header.writer_epoch,
         boot_id: last.header.boot_id,
         schema_id: last.header.schema_id,
+        codecs: Codec::None.set(),
     };
     let prepared = Prepared::create(&RealDisk, dir, SIZE).expect("allocates");
     let mut segment =

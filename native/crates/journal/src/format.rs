@@ -31,8 +31,6 @@ pub(crate) use state::State;
 
 /// The only format version that exists.
 pub(crate) const VERSION: u16 = 1;
-/// Uncompressed payload; the only codec of this build.
-pub(crate) const CODEC_NONE: u8 = 0;
 /// Longest stored or raw payload of a block.
 pub(crate) const MAX_BLOCK_PAYLOAD: usize = 1 << 20;
 /// Longest stored payload of a normal block; longer ones begin and end on the grid.

@@ -37,14 +37,15 @@
 //! ```
 //!
 //! The format is version 1 of RELIABILITY.md section 6; each structure is explained where it is
-//! encoded. Blocks are stored uncompressed; the field for a codec exists, and a block with another
-//! codec is refused.
+//! encoded. Blocks may be compressed, see [`Codec`]; one of a codec that this build does not know is
+//! refused.
 
 #![forbid(unsafe_code)]
 
 #[cfg(test)]
 mod abandoned_tests;
 mod checkpoint;
+mod codec;
 #[cfg(test)]
 mod crash_tests;
 mod directory;
@@ -70,6 +71,7 @@ mod walk;
 mod writer;
 
 pub use checkpoint::{Checkpoint, checkpoint, has_writer};
+pub use codec::{Codec, Decompressor};
 pub use error::{Class, JournalError, Problem};
 pub use pins::{BOOK_PIN, Pin, is_client, read_pins, remove_pin, write_pin};
 pub use policy::SyncPolicy;

@@ -108,6 +108,7 @@ pub(crate) fn open(
         writer_epoch: report.writer_epoch,
         boot_id: boot_id()?,
         schema_id: config.schema_id,
+        codecs: config.codec.set(),
     };
     // The new epoch is on disk before anything is written under it.
     let fenced = State {

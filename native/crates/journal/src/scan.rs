@@ -7,6 +7,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use crate::codec::{Codec, Decompressor};
 use crate::error::Class;
 use crate::format::record::next_seq_after;
 use crate::format::{
@@ -23,6 +24,10 @@ pub(crate) struct Source {
     filled: usize,
     /// Bytes that the next read fetches: grows while reading goes on, small after `forget`.
     reach: usize,
+    decompressor: Decompressor,
+    /// Payload of the last compressed block, and where that block begins.
+    raw: Vec<u8>,
+    raw_of: u64,
 }
 
 impl Source {
@@ -37,6 +42,9 @@ impl Source {
             start: 0,
             filled: 0,
             reach: REACH_MIN,
+            decompressor: Decompressor::default(),
+            raw: Vec::new(),
+            raw_of: 0,
         }
     }
 
@@ -62,6 +70,16 @@ impl Source {
     fn held(&self, offset: u64, len: usize) -> &[u8] {
         let from = (offset - self.start) as usize;
         &self.window[from..from + len]
+    }
+
+    /// Decompresses the payload of a block that lies in the window.
+    fn decompress(&mut self, offset: u64, header: &BlockHeader) -> Result<(), String> {
+        self.raw_of = offset;
+        let from = (offset - self.start) as usize + BlockHeader::LEN;
+        let stored = &self.window[from..from + header.stored_len as usize];
+        let raw_len = header.raw_len as usize;
+        self.decompressor
+            .decompress(header.codec, stored, raw_len, &mut self.raw)
     }
 
     fn fill(&mut self, offset: u64, len: usize) -> io::Result<()> {
@@ -103,7 +121,7 @@ pub(crate) enum Found {
     Bad(Class, String),
 }
 
-/// A valid block; its payload stays in the source's window until the next read.
+/// A valid block; its payload stays in the source until the next read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Block {
     pub(crate) offset: u64,
@@ -120,13 +138,17 @@ impl Block {
         self.offset + self.header.block_len()
     }
 
-    /// The stored payload.
+    /// The payload, decompressed.
     pub(crate) fn payload<'a>(&self, source: &'a Source) -> &'a [u8] {
+        if self.header.codec != Codec::None {
+            debug_assert_eq!(source.raw_of, self.offset, "no block was read since");
+            return &source.raw;
+        }
         let at = self.offset + BlockHeader::LEN as u64;
         source.held(at, self.header.stored_len as usize)
     }
 
-    /// Header, payload and padding.
+    /// Header, payload and padding, as stored.
     pub(crate) fn bytes<'a>(&self, source: &'a Source) -> &'a [u8] {
         source.held(self.offset, self.header.block_len() as usize)
     }
@@ -172,19 +194,24 @@ pub(crate) fn read_block(source: &mut Source, offset: u64) -> io::Result<Found> 
         let detail = format!("{} bytes of padding are not all zero", padding.len());
         return Ok(Found::Bad(Class::BadPadding, detail));
     }
-    let next_seq = match header.kind {
-        BlockKind::Data => match next_seq_after(header.base_seq, header.count, payload) {
-            Ok(next_seq) => next_seq,
-            Err(detail) => return Ok(Found::Bad(Class::BadRecords, detail)),
-        },
-        BlockKind::Checkpoint | BlockKind::Seal => header.base_seq,
-    };
-    Ok(Found::Block(Block {
+    if header.codec != Codec::None
+        && let Err(detail) = source.decompress(offset, &header)
+    {
+        return Ok(Found::Bad(Class::BadPayload, detail));
+    }
+    let mut block = Block {
         offset,
         header,
         crc,
-        next_seq,
-    }))
+        next_seq: header.base_seq,
+    };
+    if header.kind == BlockKind::Data {
+        match next_seq_after(header.base_seq, header.count, block.payload(source)) {
+            Ok(next_seq) => block.next_seq = next_seq,
+            Err(detail) => return Ok(Found::Bad(Class::BadRecords, detail)),
+        }
+    }
+    Ok(Found::Block(block))
 }
 
 /// What the next block of a segment must name.
@@ -195,6 +222,8 @@ pub(crate) struct Chain {
     /// `None` when the block before was not read.
     pub(crate) prev_crc: Option<u32>,
     pub(crate) epoch_low: u32,
+    /// Codecs that the segment's header announces.
+    pub(crate) codecs: u8,
 }
 
 impl Chain {
@@ -205,6 +234,7 @@ impl Chain {
             seq: header.base_seq,
             prev_crc: Some(header_crc),
             epoch_low: epoch_low(header.writer_epoch),
+            codecs: header.codecs,
         }
     }
 
@@ -223,10 +253,27 @@ impl Chain {
         Ok(found)
     }
 
+    /// True when a block is of this segment's epoch and codecs.
+    fn may_hold(&self, header: &BlockHeader) -> bool {
+        header.epoch_low == self.epoch_low && self.has_codec(header)
+    }
+
+    /// True when the segment's header announces the block's codec.
+    fn has_codec(&self, header: &BlockHeader) -> bool {
+        self.codecs & header.codec.bit() != 0
+    }
+
     fn contradiction(&self, header: &BlockHeader) -> Option<(Class, String)> {
         if header.epoch_low != self.epoch_low {
             let detail = format!("epoch {}, expected {}", header.epoch_low, self.epoch_low);
             return Some((Class::StaleEpoch, detail));
+        }
+        if !self.has_codec(header) {
+            let detail = format!(
+                "codec {} is none of the segment header's set {:#04x}",
+                header.codec, self.codecs
+            );
+            return Some((Class::BadBlockHeader, detail));
         }
         if header.base_seq != self.seq {
             let detail = format!(
@@ -245,14 +292,15 @@ impl Chain {
     }
 }
 
-/// The first valid block of this epoch, or of any, at or behind `from`, on any 8-byte boundary.
+/// The first valid block at or behind `from`, on any 8-byte boundary: one of the epoch and codecs
+/// of `chain`, or of any.
 ///
 /// `last_nonzero` is raised to the end of the last bytes that are not zero, to the grain of the
 /// search: what lies behind is preallocated and untouched.
 pub(crate) fn find_block(
     source: &mut Source,
     from: u64,
-    epoch_low: Option<u32>,
+    chain: Option<&Chain>,
     last_nonzero: &mut u64,
 ) -> io::Result<Option<Block>> {
     let mut offset = from.next_multiple_of(BLOCK_ALIGN);
@@ -274,7 +322,7 @@ pub(crate) fn find_block(
             .collect();
         for candidate in candidates {
             if let Found::Block(block) = read_block(source, candidate)?
-                && epoch_low.is_none_or(|epoch_low| block.header.epoch_low == epoch_low)
+                && chain.is_none_or(|chain| chain.may_hold(&block.header))
             {
                 return Ok(Some(block));
             }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rustix::time::ClockId;
 use sha2::{Digest, Sha256};
 
+use crate::codec::{Codec, Compressor};
 use crate::directory::{PREPARED_FILE, SegmentEntry, segment_name};
 use crate::disk::{Disk, DiskFile};
 use crate::error::JournalError;
@@ -25,17 +26,50 @@ use crate::writer::Record;
 pub(crate) struct BlockBuffer {
     bytes: Vec<u8>,
     totals: Totals,
+    compressor: Compressor,
+    /// The compressed block, header space in front; empty without a codec.
+    compressed: Vec<u8>,
 }
 
 impl BlockBuffer {
-    /// Allocates once for the largest block.
+    /// Allocates once for the largest block, stored as it is.
     pub(crate) fn new(base_seq: u64) -> Self {
+        Self::compressing(base_seq, Compressor::none())
+    }
+
+    /// Allocates once for the largest block.
+    pub(crate) fn compressing(base_seq: u64, compressor: Compressor) -> Self {
         let capacity = BlockHeader::LEN + crate::format::MAX_BLOCK_PAYLOAD + EDGE as usize;
         let mut bytes = Vec::with_capacity(capacity);
         bytes.resize(BlockHeader::LEN, 0);
         Self {
             bytes,
             totals: Totals::new(base_seq),
+            compressed: match compressor.bound(crate::format::MAX_BLOCK_PAYLOAD) {
+                0 => Vec::new(),
+                bound => Vec::with_capacity(BlockHeader::LEN + bound + EDGE as usize),
+            },
+            compressor,
+        }
+    }
+
+    /// Calls of the codec so far.
+    pub(crate) fn codec_calls(&self) -> u64 {
+        self.compressor.calls()
+    }
+
+    /// The block with space for its header, compressed when that is worth it, and its codec.
+    fn pack(&mut self) -> (&mut Vec<u8>, Codec) {
+        let raw = &self.bytes[BlockHeader::LEN..];
+        let bound = self.compressor.bound(raw.len());
+        self.compressed.resize(BlockHeader::LEN + bound, 0);
+        let out = &mut self.compressed[BlockHeader::LEN..];
+        match self.compressor.compress(raw, out) {
+            Some(len) => {
+                self.compressed.truncate(BlockHeader::LEN + len);
+                (&mut self.compressed, self.compressor.codec())
+            }
+            None => (&mut self.bytes, Codec::None),
         }
     }
 
@@ -83,6 +117,8 @@ pub(crate) struct Identity {
     pub(crate) writer_epoch: u64,
     pub(crate) boot_id: [u8; 16],
     pub(crate) schema_id: u32,
+    /// Codecs that its blocks may have, bit n for number n.
+    pub(crate) codecs: u8,
 }
 
 /// A file allocated for the next segment, not yet part of the log.
@@ -153,6 +189,7 @@ impl ActiveSegment {
         let header = SegmentHeader {
             preallocated: prepared.preallocated,
             continues_abandoned: before.abandoned,
+            codecs: identity.codecs,
             log_id: identity.log_id,
             number: before.number + 1,
             base_seq: before.last_seq + 1,
@@ -234,35 +271,40 @@ impl ActiveSegment {
 
     /// Writes the buffered records as one block, a CHECKPOINT first where the grid asks for it.
     ///
-    /// Returns the bytes and blocks written.
+    /// Returns what was written.
     pub(crate) fn write_records(
         &mut self,
         buffer: &mut BlockBuffer,
         next_seq: u64,
         durable_seq: u64,
-    ) -> Result<(u64, u64), JournalError> {
+    ) -> Result<Written, JournalError> {
         let begin = self.grid.position();
         let blocks = self.tally.totals.blocks;
         let totals = buffer.totals.clone();
+        let raw_len = buffer.payload_len() as u32;
+        let (bytes, codec) = buffer.pack();
         let stamp = BlockStamp {
             kind: BlockKind::Data,
+            codec,
+            raw_len,
             base_seq: totals.first_seq,
             // A block of at most 1 MiB holds fewer than 2^16 records.
             count: totals.records as u32,
             first_rx_ns: totals.first_rx_ns,
             durable_seq,
         };
-        let offset = self.write_block(&mut buffer.bytes, stamp)?;
+        let offset = self.write_block(bytes, stamp)?;
         let entry = IndexEntry {
             seq: totals.first_seq,
             rx_ns: totals.first_rx_ns,
             offset,
         };
         self.tally.add_records(&totals, next_seq, entry);
-        Ok((
-            self.grid.position() - begin,
-            self.tally.totals.blocks - blocks,
-        ))
+        Ok(Written {
+            bytes: self.grid.position() - begin,
+            blocks: self.tally.totals.blocks - blocks,
+            compressed: codec != Codec::None,
+        })
     }
 
     /// Takes over a block that an earlier writer wrote, in order.
@@ -319,6 +361,8 @@ impl ActiveSegment {
         let (kind, first_rx_ns) = (BlockKind::Seal, self.tally.totals.last_rx_ns);
         let stamp = BlockStamp {
             kind,
+            codec: Codec::None,
+            raw_len: payload_len as u32,
             base_seq: next_seq,
             count: 0,
             first_rx_ns,
@@ -354,6 +398,8 @@ impl ActiveSegment {
         }
         let header = BlockHeader {
             kind: stamp.kind,
+            codec: stamp.codec,
+            raw_len: stamp.raw_len,
             // At most 1 MiB: the buffer takes no more, the index is capped.
             stored_len: payload_len as u32,
             base_seq: stamp.base_seq,
@@ -379,7 +425,9 @@ impl ActiveSegment {
     fn write_checkpoint(&mut self, seq: u64, durable: u64, pad: u16) -> Result<(), JournalError> {
         let header = BlockHeader {
             kind: BlockKind::Checkpoint,
+            codec: Codec::None,
             stored_len: 0,
+            raw_len: 0,
             base_seq: seq,
             count: 0,
             pad_len: pad,
@@ -414,10 +462,21 @@ impl ActiveSegment {
     }
 }
 
+/// What one call of [`ActiveSegment::write_records`] wrote.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Written {
+    pub(crate) bytes: u64,
+    /// A CHECKPOINT counts too.
+    pub(crate) blocks: u64,
+    pub(crate) compressed: bool,
+}
+
 /// Header fields of a block that its writer knows.
 #[derive(Debug, Clone, Copy)]
 struct BlockStamp {
     kind: BlockKind,
+    codec: Codec,
+    raw_len: u32,
     base_seq: u64,
     count: u32,
     first_rx_ns: u64,

@@ -176,9 +176,10 @@ impl Walker {
 
     /// The next valid block, here or further on, that goes on in sequence.
     fn find_behind(&mut self) -> io::Result<Option<Block>> {
-        let (mut from, epoch_low) = (self.chain.offset, Some(self.chain.epoch_low));
+        let mut from = self.chain.offset;
         let last_nonzero = &mut self.walk.last_nonzero;
-        while let Some(block) = find_block(&mut self.source, from, epoch_low, last_nonzero)? {
+        while let Some(block) = find_block(&mut self.source, from, Some(&self.chain), last_nonzero)?
+        {
             let seq = block.header.base_seq;
             let is_data = self.abandoned_at.is_none_or(|last| seq <= last);
             if is_data && seq >= self.chain.seq {

@@ -17,6 +17,7 @@ use std::fmt;
 use rustix::time::ClockId;
 
 pub use self::types::{Counters, Progress, Record, Watermarks, WriterConfig};
+use crate::codec::Compressor;
 use crate::directory::{DirectoryLock, StateFile};
 use crate::disk::{Disk, RealDisk};
 use crate::error::JournalError;
@@ -49,6 +50,8 @@ pub struct Writer {
     /// When the oldest unsynced record was first seen by `poll`.
     dirty_since_ns: Option<u64>,
     state_stored_ns: Option<u64>,
+    /// When the active segment's first record was first seen by `poll`.
+    segment_since_ns: Option<u64>,
     counters: Counters,
     sync_durations: Vec<u64>,
     failure: Option<String>,
@@ -94,6 +97,8 @@ impl Writer {
                 reason: format!("{size}; must be {MIN_SEGMENT_BYTES} to {MAX_SEGMENT_BYTES}"),
             });
         }
+        let compressor = Compressor::new(config.codec)
+            .map_err(|error| JournalError::io("cannot compress for", &config.dir, error))?;
         let opened = recovery::open(disk.as_ref(), &config, mode, recovery::Depth::Edges)?;
         let Opened {
             lock,
@@ -117,7 +122,7 @@ impl Writer {
             before,
             prepared: None,
             may_prepare: true,
-            buffer: BlockBuffer::new(last_seq + 1),
+            buffer: BlockBuffer::compressing(last_seq + 1, compressor),
             watermarks: Watermarks {
                 appended: last_seq,
                 written: last_seq,
@@ -127,6 +132,7 @@ impl Writer {
             buffered_since_ns: None,
             dirty_since_ns: None,
             state_stored_ns: None,
+            segment_since_ns: None,
             counters: Counters {
                 segments: report.segments + 1,
                 ..Counters::default()
@@ -237,11 +243,7 @@ impl Writer {
     /// Any error ends the writer.
     pub fn seal(&mut self) -> Result<(), JournalError> {
         self.sync()?;
-        if !self
-            .segment
-            .as_ref()
-            .is_some_and(ActiveSegment::has_records)
-        {
+        if !self.has_records() {
             return Ok(());
         }
         self.guarded(Self::rotate)
@@ -333,6 +335,13 @@ impl Writer {
         if sync {
             self.sync_segment()?;
         }
+        if self.has_records() || !self.buffer.is_empty() {
+            self.segment_since_ns.get_or_insert(now_ns);
+        }
+        if due(self.age_deadline_ns()) {
+            self.write_buffer()?;
+            self.rotate()?;
+        }
         self.state_stored_ns.get_or_insert(now_ns);
         if due(self.state_deadline_ns()) {
             self.store_state()?;
@@ -347,6 +356,7 @@ impl Writer {
             self.write_deadline_ns(),
             self.sync_deadline_ns(),
             self.state_deadline_ns(),
+            self.age_deadline_ns(),
         ]
         .into_iter()
         .flatten()
@@ -359,6 +369,18 @@ impl Writer {
 
     fn sync_deadline_ns(&self) -> Option<u64> {
         Some(self.dirty_since_ns? + self.config.sync.sync_after_ns()?)
+    }
+
+    fn age_deadline_ns(&self) -> Option<u64> {
+        let max_age_ns = self.config.segment_max_age_ms.saturating_mul(1_000_000);
+        let since_ns = self.segment_since_ns.filter(|_| max_age_ns > 0)?;
+        Some(since_ns.saturating_add(max_age_ns))
+    }
+
+    fn has_records(&self) -> bool {
+        self.segment
+            .as_ref()
+            .is_some_and(ActiveSegment::has_records)
     }
 
     fn state_deadline_ns(&self) -> Option<u64> {
@@ -389,9 +411,11 @@ impl Writer {
             .segment
             .as_mut()
             .expect("a living writer has a segment");
-        let (bytes, blocks) = segment.write_records(&mut self.buffer, next_seq, durable)?;
-        self.counters.bytes += bytes;
-        self.counters.blocks += blocks;
+        let written = segment.write_records(&mut self.buffer, next_seq, durable)?;
+        self.counters.bytes += written.bytes;
+        self.counters.blocks += written.blocks;
+        self.counters.compressed_blocks += u64::from(written.compressed);
+        self.counters.codec_calls = self.buffer.codec_calls();
         self.unsynced = self.unsynced.plus(&self.buffer);
         self.watermarks.written = self.watermarks.appended;
         self.buffer.clear(next_seq);
@@ -449,6 +473,7 @@ impl Writer {
             ..*self.state.current()
         })?;
         self.segment = Some(segment);
+        self.segment_since_ns = None;
         self.may_prepare = true;
         self.counters.rotations += 1;
         self.counters.segments += 1;

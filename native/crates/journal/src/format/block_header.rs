@@ -6,10 +6,10 @@
 //! | 4 | 2 | version, 1 | before any CRC |
 //! | 6 | 2 | header length, 72 | |
 //! | 8 | 4 | stored_len | at most 1 MiB |
-//! | 12 | 4 | raw_len | at most 1 MiB, checked before anything is allocated |
+//! | 12 | 4 | raw_len | at most 1 MiB, checked before anything is allocated; above stored_len if compressed |
 //! | 16 | 8 | base_seq | record i has `base_seq + i` |
 //! | 24 | 4 | record count | |
-//! | 28 | 1 | codec | 0 none, 1 lz4, 2 zstd |
+//! | 28 | 1 | codec | 0 none, 1 lz4, 2 zstd; only DATA is compressed |
 //! | 29 | 1 | flags | exactly one of 1 DATA, 2 CHECKPOINT, 4 SEAL |
 //! | 30 | 2 | pad_len | zero bytes behind the payload, checked |
 //! | 32 | 8 | first_rx_ns, UTC | index |
@@ -21,9 +21,9 @@
 //! | 68 | 4 | header CRC over 0..68 | a length is trusted only after this matches |
 
 use super::{
-    BLOCK_ALIGN, CODEC_NONE, Fields, MAX_BLOCK_PAYLOAD, VERSION, get_u16, get_u32, get_u64,
-    masked_crc,
+    BLOCK_ALIGN, Fields, MAX_BLOCK_PAYLOAD, VERSION, get_u16, get_u32, get_u64, masked_crc,
 };
+use crate::codec::Codec;
 use crate::error::Class;
 
 /// What a block is for.
@@ -41,7 +41,9 @@ pub(crate) enum BlockKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BlockHeader {
     pub(crate) kind: BlockKind,
+    pub(crate) codec: Codec,
     pub(crate) stored_len: u32,
+    pub(crate) raw_len: u32,
     pub(crate) base_seq: u64,
     pub(crate) count: u32,
     pub(crate) pad_len: u16,
@@ -64,10 +66,10 @@ impl BlockHeader {
         fields.u16(4, VERSION);
         fields.u16(6, Self::LEN as u16);
         fields.u32(8, self.stored_len);
-        fields.u32(12, self.stored_len);
+        fields.u32(12, self.raw_len);
         fields.u64(16, self.base_seq);
         fields.u32(24, self.count);
-        fields.bytes(28, &[CODEC_NONE, flag(self.kind)]);
+        fields.bytes(28, &[self.codec.code(), flag(self.kind)]);
         fields.u16(30, self.pad_len);
         fields.u64(32, self.first_rx_ns);
         fields.u64(40, self.last_mono_ns);
@@ -103,19 +105,18 @@ impl BlockHeader {
                 "lengths {stored_len} stored, {raw_len} raw exceed 1 MiB"
             ));
         }
-        if bytes[28] != CODEC_NONE {
-            let detail = format!(
-                "codec {} (1 lz4, 2 zstd); this build reads 0, none",
-                bytes[28]
-            );
+        let Some(codec) = Codec::from_code(bytes[28]) else {
+            let detail = format!("codec {}; known: 0 none, 1 lz4, 2 zstd", bytes[28]);
             return Err((Class::UnsupportedCodec, detail));
-        }
+        };
         let header = Self {
             kind: match kind(bytes[29]) {
                 Some(kind) => kind,
                 None => return bad(format!("flags {:#04x}", bytes[29])),
             },
+            codec,
             stored_len,
+            raw_len,
             base_seq: get_u64(bytes, 16),
             count: get_u32(bytes, 24),
             pad_len: get_u16(bytes, 30),
@@ -126,7 +127,7 @@ impl BlockHeader {
             prev_block_crc: get_u32(bytes, 60),
             payload_crc: get_u32(bytes, 64),
         };
-        match header.contradiction(raw_len) {
+        match header.contradiction() {
             Some(detail) => bad(detail),
             None => Ok(header),
         }
@@ -137,11 +138,16 @@ impl BlockHeader {
         Self::LEN as u64 + u64::from(self.stored_len) + u64::from(self.pad_len)
     }
 
-    fn contradiction(&self, raw_len: u32) -> Option<String> {
-        if raw_len != self.stored_len {
+    fn contradiction(&self) -> Option<String> {
+        let lengths_fit = match self.codec {
+            Codec::None => self.raw_len == self.stored_len,
+            _ => self.kind == BlockKind::Data && self.raw_len > self.stored_len,
+        };
+        if !lengths_fit {
+            let (kind, codec) = (self.kind, self.codec);
             return Some(format!(
-                "codec none with {} stored, {raw_len} raw",
-                self.stored_len
+                "{kind:?} block of codec {codec} with {} bytes stored, {} raw",
+                self.stored_len, self.raw_len
             ));
         }
         if !self.block_len().is_multiple_of(BLOCK_ALIGN) {

@@ -18,9 +18,9 @@
 //! | 120 | 4 | schema id of the payload |
 //! | 124 | 4 | masked CRC32C of 0..124 |
 //!
-//! Flags: bits 0-7 the set of codecs that may occur (bit 0 = none), bits 8-15 log2 of the sector
-//! unit, bit 16 preallocated, bit 17 chain keyed by HMAC (not in this build), bit 18 the segment
-//! before was abandoned after an I/O error.
+//! Flags: bits 0-7 the set of codecs that may occur (bit 0 none, always; 1 lz4, 2 zstd),
+//! bits 8-15 log2 of the sector unit, bit 16 preallocated, bit 17 chain keyed by HMAC (not in this
+//! build), bit 18 the segment before was abandoned after an I/O error.
 //!
 //! An *abandoned* segment has no seal and is never written again. It is valid up to and including
 //! the `prev_last_seq` of its successor, where a block ends; what lies behind is not data.
@@ -31,6 +31,7 @@
 use sha2::{Digest, Sha256};
 
 use super::{Fields, VERSION, array, get_u16, get_u32, get_u64, masked_crc};
+use crate::codec::Codec;
 use crate::error::Class;
 
 /// Segment header; parsed only from bytes whose CRC, version and flags are right.
@@ -39,6 +40,8 @@ pub(crate) struct SegmentHeader {
     pub(crate) preallocated: bool,
     /// The segment before was abandoned at `prev_last_seq`.
     pub(crate) continues_abandoned: bool,
+    /// Codecs that blocks may have, bit n for number n.
+    pub(crate) codecs: u8,
     pub(crate) log_id: [u8; 16],
     pub(crate) number: u64,
     pub(crate) base_seq: u64,
@@ -62,7 +65,8 @@ impl SegmentHeader {
         fields.u16(10, Self::LEN as u16);
         fields.u32(
             12,
-            FLAGS_WRITTEN
+            u32::from(self.codecs)
+                | SECTOR_UNIT
                 | flag(self.preallocated, FLAG_PREALLOCATED)
                 | flag(self.continues_abandoned, FLAG_CONTINUES_ABANDONED),
         );
@@ -111,14 +115,18 @@ impl SegmentHeader {
             let detail = format!("version {version}, header length {length}; known: 1, 128");
             return Err((Class::UnsupportedVersion, detail));
         }
-        if flags & !(FLAG_PREALLOCATED | FLAG_CONTINUES_ABANDONED) != FLAGS_WRITTEN {
-            let detail =
-                format!("flags {flags:#010x}: this build reads codec none, no keyed chain");
+        let codecs = bytes[12];
+        let known = codecs & !Codec::KNOWN == 0 && codecs & Codec::None.bit() != 0;
+        if !known || flags & !FLAGS_FREE != SECTOR_UNIT {
+            let detail = format!(
+                "flags {flags:#010x}: this build reads codecs none, lz4 and zstd, no keyed chain"
+            );
             return Err((Class::UnsupportedCodec, detail));
         }
         Ok(Self {
             preallocated: flags & FLAG_PREALLOCATED != 0,
             continues_abandoned: flags & FLAG_CONTINUES_ABANDONED != 0,
+            codecs,
             log_id: array(bytes, 16),
             number: get_u64(bytes, 32),
             base_seq: get_u64(bytes, 40),
@@ -156,5 +164,7 @@ fn flag(is_set: bool, flag: u32) -> u32 {
 const MAGIC: &[u8; 8] = b"TDJRNSEG";
 const FLAG_PREALLOCATED: u32 = 1 << 16;
 const FLAG_CONTINUES_ABANDONED: u32 = 1 << 18;
-/// Codec set {none}, sector unit 512 = 2^9.
-const FLAGS_WRITTEN: u32 = 1 | 9 << 8;
+/// Bits that may have any value; the codec set is checked by itself.
+const FLAGS_FREE: u32 = 0xFF | FLAG_PREALLOCATED | FLAG_CONTINUES_ABANDONED;
+/// 512 = 2^9.
+const SECTOR_UNIT: u32 = 9 << 8;

@@ -3,6 +3,7 @@
 use super::seal::Totals;
 use super::state::Slot;
 use super::*;
+use crate::codec::Codec;
 use crate::error::Class;
 use crate::kind::{self, JournalHole};
 use crate::writer::Record;
@@ -21,6 +22,7 @@ fn segment_header() -> SegmentHeader {
     SegmentHeader {
         preallocated: true,
         continues_abandoned: false,
+        codecs: 0b001,
         log_id: *b"0123456789abcdef",
         number: 3,
         base_seq: 0x0102_0304_0506_0708,
@@ -36,7 +38,9 @@ fn segment_header() -> SegmentHeader {
 fn block_header() -> BlockHeader {
     BlockHeader {
         kind: BlockKind::Data,
+        codec: Codec::None,
         stored_len: 51,
+        raw_len: 51,
         base_seq: 1000,
         count: 2,
         pad_len: 5,
@@ -74,6 +78,14 @@ fn segment_header_golden() {
         super::segment_header::stored_crc(&encoded),
         get_u32(&encoded, 124)
     );
+    for codecs in [0b011, 0b101, 0b111] {
+        let header = SegmentHeader {
+            codecs,
+            ..segment_header()
+        };
+        assert_eq!(header.encode()[12..16], [codecs, 9, 1, 0]);
+        assert_eq!(SegmentHeader::parse(&header.encode()), Ok(header));
+    }
 }
 
 /// The successor of an abandoned segment: bit 18, and what it names in place of a seal.
@@ -111,11 +123,22 @@ fn block_header_golden() {
         let header = BlockHeader {
             kind,
             stored_len,
+            raw_len: stored_len,
             count,
             pad_len: 0,
             ..block_header()
         };
         assert_eq!(header.encode()[29], flag);
+        assert_eq!(BlockHeader::parse(&header.encode()), Ok(header));
+    }
+    for (codec, number) in [(Codec::Lz4, 1), (Codec::Zstd, 2)] {
+        let header = BlockHeader {
+            codec,
+            raw_len: 0x0001_0203,
+            ..block_header()
+        };
+        assert_eq!(header.encode()[8..16], [51, 0, 0, 0, 3, 2, 1, 0]);
+        assert_eq!(header.encode()[28], number);
         assert_eq!(BlockHeader::parse(&header.encode()), Ok(header));
     }
 }
@@ -308,8 +331,15 @@ fn unknown_versions_codecs_and_lengths_are_refused() {
         BlockHeader::parse(&bytes).expect_err("refused").0
     };
     assert_eq!(block(4, &[2, 0]), Class::UnsupportedVersion);
-    assert_eq!(block(28, &[1]), Class::UnsupportedCodec);
-    assert_eq!(block(28, &[2]), Class::UnsupportedCodec);
+    assert_eq!(block(28, &[3]), Class::UnsupportedCodec);
+    assert_eq!(block(28, &[255]), Class::UnsupportedCodec);
+    for codec in [1, 2] {
+        assert_eq!(
+            block(28, &[codec]),
+            Class::BadBlockHeader,
+            "compressed without a gain"
+        );
+    }
     assert_eq!(block(8, &[0xFF; 4]), Class::BadBlockHeader);
     assert_eq!(block(12, &[0xFF; 4]), Class::BadBlockHeader);
     assert_eq!(block(29, &[3]), Class::BadBlockHeader, "two flags");
@@ -338,7 +368,9 @@ fn unknown_versions_codecs_and_lengths_are_refused() {
     };
     assert_eq!(segment(8, &[2, 0]), Class::UnsupportedVersion);
     assert_eq!(segment(10, &[136]), Class::UnsupportedVersion);
-    assert_eq!(segment(12, &[3]), Class::UnsupportedCodec);
+    assert_eq!(segment(12, &[8 | 1]), Class::UnsupportedCodec);
+    assert_eq!(segment(12, &[2]), Class::UnsupportedCodec, "without none");
+    assert_eq!(segment(13, &[12]), Class::UnsupportedCodec, "sector unit");
     assert_eq!(segment(14, &[3]), Class::UnsupportedCodec, "keyed chain");
 }
 

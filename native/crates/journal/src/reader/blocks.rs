@@ -376,8 +376,8 @@ fn next_good(
     };
     let mut from = segment.chain.offset + 8;
     loop {
-        let (epoch_low, mut ignored) = (segment.chain.epoch_low, 0);
-        let found = scan::find_block(&mut segment.source, from, Some(epoch_low), &mut ignored);
+        let (chain, mut ignored) = (segment.chain, 0);
+        let found = scan::find_block(&mut segment.source, from, Some(&chain), &mut ignored);
         let Some(block) = found.map_err(failed(&segment.entry.path))? else {
             return Ok(None);
         };

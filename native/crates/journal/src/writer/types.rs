@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::codec::Codec;
 use crate::policy::SyncPolicy;
 
 /// How a log is written. Made by [`new`](Self::new), which has a default for whatever is added
@@ -17,10 +18,15 @@ pub struct WriterConfig {
     pub sync: SyncPolicy,
     /// Names the meaning of the payloads; kept in each segment header.
     pub schema_id: u32,
+    /// Compression of each block that it makes at least a tenth smaller.
+    pub codec: Codec,
+    /// Age at which a segment with records is sealed, by the monotonic clock since `poll` saw the
+    /// first of them; 0: never.
+    pub segment_max_age_ms: u64,
 }
 
 impl WriterConfig {
-    /// A log in `dir`.
+    /// A log in `dir`, not compressed, its segments of any age.
     #[must_use]
     pub fn new(
         dir: impl Into<PathBuf>,
@@ -33,6 +39,8 @@ impl WriterConfig {
             segment_size_bytes,
             sync,
             schema_id,
+            codec: Codec::None,
+            segment_max_age_ms: 0,
         }
     }
 }
@@ -89,6 +97,10 @@ pub struct Counters {
     pub bytes: u64,
     /// Blocks of records and checkpoints written.
     pub blocks: u64,
+    /// Blocks stored compressed.
+    pub compressed_blocks: u64,
+    /// Calls of the codec, one for each block of records.
+    pub codec_calls: u64,
     /// Segments sealed because they were full or on request.
     pub rotations: u64,
     /// Successful syncs of a segment.

@@ -1,6 +1,7 @@
 //! The journal through its public interface, on real files.
 
 mod blocks;
+mod compression;
 mod corruption;
 mod following;
 mod kill;

@@ -146,6 +146,46 @@ fn flush_sync_and_seal_are_three_things() {
     );
 }
 
+/// A segment with records is sealed at its age, counted from its first record; an empty one stays.
+#[test]
+fn a_segment_is_sealed_at_its_age() {
+    let dir = scratch();
+    let mut config = WriterConfig::new(dir.path(), 1 << 20, SyncPolicy::Os, 7);
+    config.segment_max_age_ms = 200;
+    let mut writer = Writer::open(config).expect("opens").0;
+    for tick in 0..1000 {
+        writer.poll(tick * MS).expect("polls");
+    }
+    assert_eq!(writer.counters().rotations, 0, "no record, no age");
+    fill(&mut writer, 1, 10);
+    writer.poll(1_000 * MS).expect("polls");
+    fill(&mut writer, 1, 10);
+    let progress = writer.poll(1_100 * MS).expect("polls");
+    assert_eq!(progress.next_deadline_ns, Some(1_200 * MS));
+    writer.poll(1_200 * MS - 1).expect("polls");
+    assert_eq!(writer.counters().rotations, 0);
+    fill(&mut writer, 1, 10);
+    let progress = writer.poll(1_200 * MS).expect("polls");
+    assert_eq!(progress.watermarks, marks(3, 3, 3), "sealed and durable");
+    assert_eq!(writer.counters().rotations, 1);
+    for tick in 1_201..3_000 {
+        writer.poll(tick * MS).expect("polls");
+    }
+    assert_eq!(writer.counters().rotations, 1, "the new one is empty");
+    fill(&mut writer, 1, 10);
+    writer.poll(3_000 * MS).expect("polls");
+    writer.seal().expect("seals");
+    fill(&mut writer, 1, 10);
+    writer.poll(3_150 * MS).expect("polls");
+    writer.poll(3_210 * MS).expect("polls");
+    assert_eq!(writer.counters().rotations, 2, "a seal starts the age anew");
+    writer.poll(3_350 * MS).expect("polls");
+    assert_eq!(writer.counters().rotations, 3);
+    writer.close().expect("closes");
+    assert_eq!(check(dir.path()).problems, []);
+    assert_eq!(segment_files(dir.path()).len(), 4);
+}
+
 /// Names, limits and the words on the worst loss.
 #[test]
 fn policies_are_checked() {

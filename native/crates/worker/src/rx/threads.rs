@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 use tickdeck_arbiter::Arbiter;
-use tickdeck_journal::{SyncPolicy, Writer, WriterConfig};
+use tickdeck_journal::{Codec, SyncPolicy, Writer, WriterConfig};
 use tickdeck_net::Receiver;
 use tickdeck_net::clock::monotonic_ns;
 use tickdeck_ring::RingConfig;
@@ -38,7 +38,7 @@ use super::recovery_port::RecoveryPort;
 use super::resume::{Beginning, begin, drain_old_ring};
 use crate::exit::{Code, Failure, chain};
 use crate::lifecycle::StopFlag;
-use crate::spec::{self, Spec};
+use crate::spec::{self, Spec, journal::WalCodec};
 
 /// Gaps open at a time; beyond that packets behind a new gap are dropped and asked for later.
 pub(super) const GAP_CAPACITY: usize = 1024;
@@ -275,12 +275,19 @@ struct Log {
 fn open_log(spec: &Spec) -> Result<Log, Failure> {
     let journal = &spec.exchange.journal;
     let wire = Wire::of(&spec.exchange);
-    let config = WriterConfig::new(
+    let mut config = WriterConfig::new(
         &journal.data_dir,
         journal.segment_size_bytes,
         sync_policy(journal)?,
         wire.schema_id(),
     );
+    config.segment_max_age_ms = journal.segment_max_age_ms;
+    if journal.compress_wal {
+        config.codec = match journal.codec {
+            WalCodec::Lz4 => Codec::Lz4,
+            WalCodec::Zstd => Codec::Zstd,
+        };
+    }
     let opened = open_journal(&config, recovery_mode(journal.recovery_mode));
     let (mut writer, report) = opened.map_err(|error| journal_failure(&error))?;
     let drained =
