@@ -13,6 +13,7 @@
 //! - [`message`] is what is inside, byte by byte.
 //! - [`subscriber`] is the subscriber's side; [`backoff`] says when to dial again.
 //! - [`auth`] is the proof of identity, [`authenticator`] where the verdict on a subscriber comes from.
+//! - [`provider`] is the sending side as state machines.
 //!
 //! A stream is never searched for the next frame: what cannot be read closes the connection, and a
 //! subscriber goes on by sequence (RELIABILITY.md section 9).
@@ -24,4 +25,5 @@ pub mod authenticator;
 pub mod backoff;
 pub mod frame;
 pub mod message;
+pub mod provider;
 pub mod subscriber;

@@ -27,8 +27,8 @@
 //!   nothing.
 //! - ACK is sent at least each second or MiB. One that is lower than the last, or names what was not
 //!   sent, is a violation. A GAP is acknowledged by acknowledging its last sequence.
-//! - Bytes of DATA frames that are sent and not acknowledged stay within the window, but for a
-//!   single frame that is longer.
+//! - A DATA frame is sent only while fewer bytes of such frames than the window are sent and not
+//!   acknowledged.
 
 pub mod codes;
 mod decode;
