@@ -1,0 +1,233 @@
+"""The subscriber: connections, items for the script, positions and acknowledgements."""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import random
+from collections import deque
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from tickdeck_subscriber.errors import StreamError, SubscriberError
+from tickdeck_subscriber.flow import Flow, Forked, Gap, Item, Position
+from tickdeck_subscriber.link import Link, RefusedError, Settings
+
+logger = logging.getLogger(__name__)
+
+_ACK_S = 1.0
+_ACK_BYTES = 1 << 20
+_READY_ITEMS = 4_096
+_LONGEST_BACKOFF_S = 10.0
+
+
+class Subscriber:
+    """An asynchronous iterator of records, gaps and forks; see the package for what holds."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        state: Path | str,
+        client: str = "",
+        key_file: Path | str | None = None,
+        tls_ca: Path | str | None = None,
+        tls_cert: Path | str | None = None,
+        tls_key: Path | str | None = None,
+        server_name: str | None = None,
+        start: Literal["EARLIEST", "LIVE"] | int = "EARLIEST",
+        guarantee: Literal["durable", "written"] = "durable",
+        commit: Literal["auto", "manual"] = "auto",
+        window_bytes: int = 8 << 20,
+        timeout_s: float = 3.0,
+        backoff_s: float = 0.1,
+    ) -> None:
+        """``endpoint`` is ``HOST:PORT`` or ``unix:/PATH``; ``state`` the position file.
+
+        ``start`` counts only without a position. ``timeout_s`` is for a connection and all before
+        its data, ``backoff_s`` the shortest wait before the next one.
+        """
+        self._settings = Settings(
+            endpoint, client, key_file, tls_ca, tls_cert, tls_key, server_name, start, guarantee,
+            window_bytes,
+        )  # fmt: skip
+        self._state = Path(state)
+        self._is_manual = commit == "manual"
+        self._timeout_s = timeout_s
+        self._backoff_s = backoff_s
+        self._stored = Position.load(self._state)
+        self._delivered = self._stored  # given to the script
+        self._handled = self._stored  # and the script came back for more
+        self._ready: deque[tuple[Item, Position]] = deque()
+        self._wake, self._room = asyncio.Event(), asyncio.Event()
+        self._failure: BaseException | None = None
+        self._link: Link | None = None
+        self._unacked_bytes = 0
+        self._task: asyncio.Task[None] | None = None
+        _check_endpoint(endpoint, has_tls=tls_ca is not None)
+
+    async def __aenter__(self) -> Self:
+        """Begin to connect."""
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Store and acknowledge what was handled, and leave.
+
+        The item that an exception interrupted is not handled: it comes again.
+        """
+        if self._task is not None:
+            if not self._is_manual:
+                self._handled = self._delivered if error is None else self._handled
+                await self._store()
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def __aiter__(self) -> Self:
+        """The items, without end."""
+        return self
+
+    async def __anext__(self) -> Item:
+        """The next item; what was given before counts as handled from now on."""
+        self._handled = self._delivered
+        while not self._ready:
+            if self._failure is not None:
+                raise self._failure
+            self._wake.clear()
+            await self._wake.wait()
+        item, self._delivered = self._ready.popleft()
+        self._room.set()
+        return item
+
+    async def commit(self) -> None:
+        """Store the position of everything that was given out so far, then acknowledge it."""
+        self._handled = self._delivered
+        await self._store()
+
+    async def _run(self) -> None:
+        """Connection after connection, until a matter for people."""
+        tries = 0
+        while True:
+            had_data = False
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    self._link = await Link.open(self._settings)
+                async with asyncio.timeout(self._timeout_s):
+                    flow, timeout_s = await self._subscribe(self._link)
+                had_data = True
+                await self._serve(self._link, flow, timeout_s)
+            except (OSError, EOFError, TimeoutError, StreamError) as error:
+                logger.warning("%s: connection ended: %r", self._settings.endpoint, error)
+            except Exception as error:
+                self._failure = error
+                self._wake.set()
+                return
+            finally:
+                if self._link is not None:
+                    self._link.close()
+                    self._link = None
+            self._ready.clear()  # it will come again
+            tries = 0 if had_data else tries + 1
+            top_s = min(_LONGEST_BACKOFF_S, self._backoff_s * 2 ** min(tries + 1, 20))
+            await asyncio.sleep(random.uniform(min(self._backoff_s, top_s), top_s))
+
+    async def _subscribe(self, link: Link) -> tuple[Flow, float]:
+        at = self._delivered
+        try:
+            first, agreed = await link.subscribe(at)
+        except RefusedError as refusal:
+            if at is None:
+                raise StreamError(str(refusal)) from None
+            if refusal.is_fork:
+                logger.error("%s: forked at %d", self._settings.endpoint, refusal.seq)
+                kept = min(at.acked_seq, refusal.seq - 1)
+                await self._offer(Forked(refusal.seq), Position(at.log_id, at.epoch, kept))
+            elif refusal.is_pruned and refusal.seq > at.acked_seq + 1:
+                last = refusal.seq - 1
+                gap = Gap(at.acked_seq + 1, last, "pruned")
+                await self._offer(gap, Position(at.log_id, at.epoch, last))
+            raise StreamError(str(refusal)) from None
+        if at is None:
+            self._delivered = self._handled = Position(link.log_id, agreed.epoch, first - 1)
+        return Flow(first, agreed.epoch), min(max(agreed.timeout_ms / 1000, 0.1), 60.0)
+
+    async def _offer(self, item: Item, position: Position) -> None:
+        """Give an item that belongs to no connection; the next one begins behind it."""
+        self._ready.append((item, position))
+        self._wake.set()
+        while self._ready:
+            self._room.clear()
+            async with asyncio.timeout(None):
+                await self._room.wait()
+
+    async def _serve(self, link: Link, flow: Flow, timeout_s: float) -> None:
+        """The data of one connection, and its acknowledgements."""
+        tasks = [
+            asyncio.create_task(self._follow(link, flow, timeout_s)),
+            asyncio.create_task(self._acknowledge()),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow(self, link: Link, flow: Flow, timeout_s: float) -> None:
+        while True:
+            async with asyncio.timeout(timeout_s):
+                frame = await link.next()
+            for item in flow.items(frame):
+                last = item.last if isinstance(item, Gap) else item.seq
+                self._ready.append((item, Position(link.log_id, flow.epoch, last)))
+            self._unacked_bytes += len(frame.payload)
+            self._wake.set()
+            while len(self._ready) > _READY_ITEMS:
+                self._room.clear()
+                await self._room.wait()
+
+    async def _acknowledge(self) -> None:
+        """Each second, or each MiB: the position to the disk, then to the exporter."""
+        while True:
+            for _ in range(20):
+                await asyncio.sleep(_ACK_S / 20)
+                if self._unacked_bytes >= _ACK_BYTES:
+                    break
+            if self._is_manual:
+                self._ack()  # the same again: a sign of life
+            else:
+                await self._store()
+
+    async def _store(self) -> None:
+        position = self._handled
+        if position is not None and position is not self._stored:
+            await asyncio.to_thread(position.store, self._state)
+            self._stored = position
+        self._unacked_bytes = 0
+        self._ack()
+
+    def _ack(self) -> None:
+        if self._link is not None and self._stored is not None:
+            self._link.ack(self._stored.acked_seq)
+
+
+def _check_endpoint(endpoint: str, *, has_tls: bool) -> None:
+    if endpoint.startswith("unix:/"):
+        return
+    host, colon, port = endpoint.rpartition(":")
+    if not colon or not host or not port.isdecimal():
+        raise SubscriberError(f"{endpoint!r} is neither HOST:PORT nor unix:/PATH")
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(host.strip("[]")).is_loopback:
+            return
+    if not has_tls:
+        raise SubscriberError(f"{host} is beyond this host: nothing goes there without tls_ca")
