@@ -13,6 +13,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::error::{Class, JournalError};
 use crate::format::state::Slot;
 use crate::format::{SegmentHeader, State, abandoned_hash, segment_header};
+use crate::retention::{self, MarkView};
 use crate::scan::{self, SealInfo};
 
 /// File that holds the two checkpoints.
@@ -23,6 +24,12 @@ pub(crate) const QUARANTINE: &str = "quarantine";
 pub(crate) const PREPARED_FILE: &str = "next.tmp";
 /// Directory of the pins.
 pub(crate) const PINS: &str = "pins";
+/// Where the log begins since its oldest segments were pruned.
+pub(crate) const RETENTION_FILE: &str = "RETENTION";
+/// That file before its rename.
+pub(crate) const RETENTION_TEMPORARY: &str = "RETENTION.tmp";
+/// Held by whoever prunes or repairs.
+pub(crate) const RETENTION_LOCK: &str = "retention.lock";
 /// Notes of a repair that has begun; more than one after it was interrupted.
 pub(crate) const REPAIR_FILES: [&str; 4] = ["REPAIR", "REPAIR.1", "REPAIR.2", "REPAIR.3"];
 /// Such a note before its rename.
@@ -94,6 +101,10 @@ pub(crate) struct Listing {
     /// In order of segment number; of equal numbers, in order of name.
     pub(crate) segments: Vec<SegmentEntry>,
     pub(crate) bad: Vec<BadSegment>,
+    /// Where the log begins.
+    pub(crate) pruned: MarkView,
+    /// Segments that were pruned and that a crash left behind: no part of the log.
+    pub(crate) condemned: Vec<SegmentEntry>,
 }
 
 /// Reads header and seal of every segment file. An absent directory is empty.
@@ -110,16 +121,27 @@ pub(crate) fn list(dir: &Path) -> Result<Listing, JournalError> {
         if !name.ends_with(SEGMENT_SUFFIX) {
             continue;
         }
-        match open_segment(&entry.path(), name)? {
-            Ok(segment) => listing.segments.push(segment),
-            Err(bad) => listing.bad.push(bad),
+        match open_segment(&entry.path(), name) {
+            Ok(Ok(segment)) => listing.segments.push(segment),
+            Ok(Err(bad)) => listing.bad.push(bad),
+            // Pruned since the names were read.
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error),
         }
     }
+    // Read behind the names: what is pruned meanwhile is missing from neither.
+    listing.pruned = retention::read_mark(dir)?;
     listing
         .segments
         .sort_by(|a, b| (a.header.number, &a.name).cmp(&(b.header.number, &b.name)));
     listing.bad.sort_by(|a, b| a.name.cmp(&b.name));
     mark_abandoned(&mut listing.segments);
+    if let Some(mark) = listing.pruned.mark() {
+        let is_pruned = |entry: &mut SegmentEntry| {
+            entry.header.log_id == mark.log_id && entry.header.number <= mark.segment
+        };
+        listing.condemned = listing.segments.extract_if(.., is_pruned).collect();
+    }
     Ok(listing)
 }
 
@@ -307,8 +329,13 @@ impl DirectoryLock {
     /// A reader that asks whether a writer lives holds the lock for an instant, so a refusal is
     /// believed only after some time.
     pub(crate) fn take(dir: &Path) -> Result<Self, JournalError> {
-        let path = dir.join(LOCK_FILE);
-        let failed = |context| move |error| JournalError::io(context, &dir.join(LOCK_FILE), error);
+        Self::take_named(dir, LOCK_FILE)
+    }
+
+    /// As [`take`](Self::take), for another lock file.
+    pub(crate) fn take_named(dir: &Path, name: &str) -> Result<Self, JournalError> {
+        let path = dir.join(name);
+        let failed = |context| move |error| JournalError::io(context, &dir.join(name), error);
         let mut options = OpenOptions::new();
         options
             .read(true)

@@ -22,6 +22,8 @@ pub(crate) trait Disk: Debug + Send {
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Renames; fails when the new name exists.
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Renames over whatever has the new name.
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Creates a directory, mode 0750; an existing one is fine.
@@ -69,6 +71,10 @@ impl Disk for RealDisk {
             to,
             RenameFlags::NOREPLACE,
         )?)
+    }
+
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -100,6 +100,11 @@ impl JournalError {
         ))
     }
 
+    /// True when a file is not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     /// True when the file system is read-only (EROFS).
     #[must_use]
     pub fn is_read_only(&self) -> bool {

@@ -61,6 +61,7 @@ mod reader;
 mod recovery;
 #[cfg(test)]
 mod repair_crash_tests;
+mod retention;
 mod salvage;
 mod scan;
 mod segment;
@@ -80,6 +81,7 @@ pub use reader::{Entry, OwnedRecord, Reader, SegmentInfo};
 pub use recovery::{
     Action, REPORT_FILE, RecoveryMode, RecoveryReport, acknowledge_report, unacknowledged_problems,
 };
+pub use retention::{Held, Limits, Pruned, prune};
 pub use unpack::unpack;
 pub use verify::{Progress as VerifyProgress, Report, verify};
 pub use writer::{Counters, Progress, Record, Watermarks, Writer, WriterConfig};

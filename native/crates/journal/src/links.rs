@@ -6,27 +6,42 @@
 use crate::directory::{Listing, STATE_FILE, SegmentEntry, StateView, segment_name};
 use crate::error::{Class, Problem};
 use crate::format::{SegmentHeader, State};
+use crate::retention::{self, Mark, MarkView};
 
 /// Damage that shows without reading the segments' blocks, in order of segments.
 ///
 /// The tail of the last segment is left to the caller.
 pub(crate) fn check(listing: &Listing, view: &StateView) -> Vec<Problem> {
+    let mut problems = check_order(listing);
+    check_state(listing, view, &mut problems);
+    problems
+}
+
+/// Whether the files are segments that follow one another from where the log begins.
+pub(crate) fn check_order(listing: &Listing) -> Vec<Problem> {
     let mut problems: Vec<Problem> = listing
         .bad
         .iter()
         .map(|bad| problem(&bad.name, bad.class, None, None, bad.detail.clone()))
         .collect();
-    check_first(listing.segments.first(), &mut problems);
+    check_first(listing.segments.first(), &listing.pruned, &mut problems);
     for pair in listing.segments.windows(2) {
         check_pair(&pair[0], &pair[1], &mut problems);
     }
-    check_state(listing, view, &mut problems);
     problems
 }
 
-/// Nothing is pruned, so a log begins with segment 1.
-fn check_first(first: Option<&SegmentEntry>, problems: &mut Vec<Problem>) {
+/// A log begins with segment 1, or behind what RETENTION says was pruned.
+fn check_first(first: Option<&SegmentEntry>, pruned: &MarkView, problems: &mut Vec<Problem>) {
+    if let MarkView::Damaged(detail) = pruned {
+        problems.push(retention::mark_problem(detail));
+        return;
+    }
     let Some(first) = first else { return };
+    if let MarkView::Valid(mark) = pruned {
+        check_behind_mark(first, mark, problems);
+        return;
+    }
     let SegmentHeader {
         number,
         base_seq,
@@ -49,6 +64,46 @@ fn check_first(first: Option<&SegmentEntry>, problems: &mut Vec<Problem>) {
         || continues_abandoned
     {
         let detail = format!("segment {number} begins at sequence {base_seq} and is the first");
+        problems.push(problem(
+            &first.name,
+            Class::SegmentChain,
+            None,
+            None,
+            detail,
+        ));
+    }
+}
+
+/// The first segment of a log whose oldest ones were pruned.
+fn check_behind_mark(first: &SegmentEntry, mark: &Mark, problems: &mut Vec<Problem>) {
+    if mark.is_followed_by(&first.header) {
+        return;
+    }
+    let header = &first.header;
+    if header.log_id != mark.log_id {
+        let detail = format!("RETENTION is of log {}", hex(&mark.log_id));
+        problems.push(problem(
+            &first.name,
+            Class::ForeignSegment,
+            None,
+            None,
+            detail,
+        ));
+    } else if header.number > mark.segment + 1 {
+        let detail = format!(
+            "segments up to {} are pruned, the oldest is number {}",
+            mark.segment, header.number
+        );
+        let (from, to) = (mark.last_seq + 1, header.base_seq.saturating_sub(1));
+        let span = (from <= to).then_some((from, to));
+        let name = segment_name(mark.segment + 1);
+        let (from, to) = (span.map(|it| it.0), span.map(|it| it.1));
+        problems.push(problem(&name, Class::MissingSegment, from, to, detail));
+    } else {
+        let detail = format!(
+            "does not continue what was pruned, up to sequence {} of segment {}",
+            mark.last_seq, mark.segment
+        );
         problems.push(problem(
             &first.name,
             Class::SegmentChain,
@@ -169,8 +224,12 @@ fn is_old(last_number: u64, state: &State) -> bool {
     last_number > state.active_segment.saturating_add(1)
 }
 
-/// Identity of the log: that of the segment whose seal STATE names, else the most frequent one.
+/// Identity of the log: that of RETENTION, of the segment whose seal STATE names, or the most
+/// frequent one.
 pub(crate) fn log_id(listing: &Listing, view: &StateView) -> Option<[u8; 16]> {
+    if let Some(mark) = listing.pruned.mark() {
+        return Some(mark.log_id);
+    }
     let segments = || listing.segments.iter();
     let hash = view.current.map(|state| state.last_seal_hash);
     let named = segments().find(|entry| {
@@ -183,9 +242,13 @@ pub(crate) fn log_id(listing: &Listing, view: &StateView) -> Option<[u8; 16]> {
 }
 
 /// How many leading segments follow one another without fault; the last one of them may be unsealed.
-pub(crate) fn sound_prefix(segments: &[SegmentEntry]) -> usize {
+///
+/// A RETENTION file that cannot be read tells nothing of where they begin.
+pub(crate) fn sound_prefix(segments: &[SegmentEntry], pruned: &MarkView) -> usize {
     let mut problems = Vec::new();
-    check_first(segments.first(), &mut problems);
+    if !matches!(pruned, MarkView::Damaged(_)) {
+        check_first(segments.first(), pruned, &mut problems);
+    }
     if !problems.is_empty() {
         return 0;
     }
@@ -265,7 +328,11 @@ fn check_checkpoint(listing: &Listing, state: &State, problems: &mut Vec<Problem
         problems.push(problem(STATE_FILE, Class::StateAhead, from, to, detail));
     }
     let known = |segment: &SegmentEntry| segment.closing_hash() == Some(state.last_seal_hash);
-    if state.last_seal_hash != [0; 32] && !listing.segments.iter().any(known) {
+    let is_pruned = listing
+        .pruned
+        .mark()
+        .is_some_and(|mark| mark.closing_hash == state.last_seal_hash);
+    if state.last_seal_hash != [0; 32] && !is_pruned && !listing.segments.iter().any(known) {
         let detail = format!(
             "the seal {} up to sequence {} that STATE names is in no segment",
             hex(&state.last_seal_hash[..8]),

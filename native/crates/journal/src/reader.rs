@@ -19,6 +19,7 @@ use self::segment::{OpenSegment, Records};
 use crate::directory::{self, BadSegment, SegmentEntry, segment_name};
 use crate::error::{Class, JournalError, Problem};
 use crate::format::BlockKind;
+use crate::retention;
 use crate::scan::Found;
 use crate::writer::Record;
 
@@ -350,6 +351,7 @@ impl Reader {
     /// The segment behind one that has ended; `None` when it does not exist yet.
     fn next_segment(&self) -> Result<Option<OpenSegment>, JournalError> {
         let number = self.segment.entry.header.number + 1;
+        self.check_not_pruned(number)?;
         let Some(path) = self.path_of(number) else {
             if self.writer_is_past(u64::MAX)? && self.path_of(number).is_none() {
                 let detail = "a later segment exists".to_owned();
@@ -385,6 +387,19 @@ impl Reader {
             return Err(JournalError::Damaged(problem));
         }
         OpenSegment::open(entry, None).map(Some)
+    }
+
+    /// A reader that is slower than retention is told, not shown a damaged log.
+    fn check_not_pruned(&self, number: u64) -> Result<(), JournalError> {
+        match retention::read_mark(&self.dir)?.mark() {
+            Some(mark) if mark.log_id == self.log_id && mark.segment >= number => {
+                Err(JournalError::Pruned {
+                    asked: self.segment.chain.seq,
+                    first_seq: mark.last_seq + 1,
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// True when the writer is past `seq`: a segment behind the current one exists, or STATE names
@@ -429,7 +444,7 @@ impl From<SegmentEntry> for SegmentInfo {
 
 /// The readable segments in order, none of them foreign or double; never empty.
 fn list_clean(dir: &Path) -> Result<Vec<SegmentEntry>, JournalError> {
-    let directory::Listing { segments, bad } = directory::list(dir)?;
+    let directory::Listing { segments, bad, .. } = directory::list(dir)?;
     for pair in segments.windows(2) {
         let class = if pair[0].header.log_id != pair[1].header.log_id {
             Class::ForeignSegment

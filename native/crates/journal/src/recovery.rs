@@ -18,19 +18,22 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
+pub(crate) use self::aside::move_file;
 pub(crate) use self::plan::{Depth, Plan};
 pub use self::report::{
     Action, REPORT_FILE, RecoveryReport, acknowledge_report, unacknowledged_problems,
 };
 use crate::directory::{
-    self, DirectoryLock, PREPARED_FILE, REPAIR_FILES, REPAIR_TEMPORARY, STATE_FILE,
-    STATE_TEMPORARY, SegmentEntry, StateFile, StateView,
+    self, DirectoryLock, PREPARED_FILE, REPAIR_FILES, REPAIR_TEMPORARY, RETENTION_FILE,
+    RETENTION_LOCK, RETENTION_TEMPORARY, STATE_FILE, STATE_TEMPORARY, SegmentEntry, StateFile,
+    StateView,
 };
 use crate::disk::Disk;
 use crate::error::{Class, JournalError, Problem};
 use crate::format::State;
 use crate::kind::{self, JournalHole};
 use crate::links;
+use crate::retention::Mark;
 use crate::segment::{ActiveSegment, BlockBuffer, Identity, Predecessor, Prepared, utc_ns};
 use crate::walk::{Damage, End, Walk, walk};
 use crate::writer::{Record, WriterConfig};
@@ -91,12 +94,20 @@ pub(crate) fn open(
     } = Survey::take(disk, dir, mode, depth)?.accepted()?;
 
     report.actions = remove_unused(disk, dir)?;
+    // Beside a repair nothing is pruned.
+    let _no_retention = match is_repair {
+        true => Some(DirectoryLock::take_named(dir, RETENTION_LOCK)?),
+        false => None,
+    };
     if is_repair {
         intent::store(disk, dir, plan.resume_seq)?;
     }
     for aside in &plan.aside {
         aside::move_file(disk, dir, &aside.name)?;
         report.actions.push(aside.action());
+    }
+    if plan.mark_is_bad {
+        renew_mark(disk, dir, &plan, &mut report.actions)?;
     }
     let view = usable_state(disk, dir, view, is_repair, &mut report.actions)?;
     let mut state = StateFile::open(disk, dir, &view)?;
@@ -199,7 +210,10 @@ impl Survey {
             clean: state.clean && plan.tail.is_none(),
             writer_epoch: newest_epoch + 1,
             segments: found as u64,
-            first_seq: plan.keep.first().map_or(1, |first| first.header.base_seq),
+            first_seq: match plan.keep.first() {
+                Some(first) => first.header.base_seq,
+                None => plan.beginning.last_seq + 1,
+            },
             next_seq: plan.next_seq,
             durable_seq,
             hole: None,
@@ -249,10 +263,10 @@ fn close_last(
     report: &mut RecoveryReport,
 ) -> Result<Predecessor, JournalError> {
     let Some(last) = plan.keep.last() else {
-        return Ok(predecessor(None));
+        return Ok(plan.beginning);
     };
     let Some(end) = &plan.end else {
-        return Ok(predecessor(Some(last)));
+        return Ok(predecessor(last, plan.beginning));
     };
     if let Some(cut) = &end.cut {
         aside::cut_file(disk, dir, &last.name, end.data_end, cut.bytes)?;
@@ -455,28 +469,45 @@ fn seal_left_open(
     Ok((sealed.predecessor, action))
 }
 
-fn predecessor(last: Option<&SegmentEntry>) -> Predecessor {
-    let sealed = last.and_then(|last| Some((last.header.number, last.seal.as_ref()?)));
-    let Some((number, info)) = sealed else {
-        return Predecessor {
-            number: 0,
-            last_seq: 0,
-            seal_hash: [0; 32],
-            abandoned: false,
-        };
+fn predecessor(last: &SegmentEntry, beginning: Predecessor) -> Predecessor {
+    let Some(info) = &last.seal else {
+        return beginning;
     };
     Predecessor {
-        number,
+        number: last.header.number,
         last_seq: info.seal.totals.last_seq,
         seal_hash: info.hash,
         abandoned: false,
     }
 }
 
+/// A RETENTION file that cannot be read is set aside; the log begins with the segment it begins with.
+fn renew_mark(
+    disk: &dyn Disk,
+    dir: &Path,
+    plan: &Plan,
+    actions: &mut Vec<Action>,
+) -> Result<(), JournalError> {
+    aside::move_file(disk, dir, RETENTION_FILE)?;
+    actions.push(Action {
+        class: Some(Class::BadRetention),
+        ..Action::new(RETENTION_FILE, 0, 0, "quarantined")
+    });
+    match plan.keep.first().map(|first| Mark::before(&first.header)) {
+        Some(mark) if mark.segment > 0 => mark.store(disk, dir),
+        _ => Ok(()),
+    }
+}
+
 /// Removes files that were being prepared and never became part of the log.
 fn remove_unused(disk: &dyn Disk, dir: &Path) -> Result<Vec<Action>, JournalError> {
     let mut actions = Vec::new();
-    for name in [PREPARED_FILE, STATE_TEMPORARY, REPAIR_TEMPORARY] {
+    for name in [
+        PREPARED_FILE,
+        STATE_TEMPORARY,
+        REPAIR_TEMPORARY,
+        RETENTION_TEMPORARY,
+    ] {
         let path = dir.join(name);
         let failed = |error| JournalError::io("cannot remove", &path, error);
         let bytes = match fs::symlink_metadata(&path) {
@@ -518,7 +549,7 @@ fn random_id() -> Result<[u8; 16], JournalError> {
 }
 
 /// The kernel's identity of this boot; zero where it is not a UUID.
-fn boot_id() -> Result<[u8; 16], JournalError> {
+pub(crate) fn boot_id() -> Result<[u8; 16], JournalError> {
     let path = Path::new("/proc/sys/kernel/random/boot_id");
     let text =
         fs::read_to_string(path).map_err(|error| JournalError::io("cannot read", path, error))?;

@@ -9,6 +9,7 @@ use crate::directory::{self, SegmentEntry, StateView};
 use crate::error::{Class, JournalError, Problem};
 use crate::links;
 use crate::recovery::{damage_problem, tail_problems};
+use crate::retention;
 use crate::tally::Tally;
 use crate::walk::{End, Walk, walk};
 
@@ -108,16 +109,28 @@ pub fn verify(
         };
         match listing.segments.get(index + 1) {
             None if entry.seal.is_none() => check_open(dir, entry, &mut report, &mut show)?,
-            next => {
-                let (walk, tally) = walk_segment(entry, &mut show)?;
-                check_closed(entry, &walk, &tally, next, &mut report);
-            }
+            next => match walk_segment(entry, &mut show) {
+                Ok((walk, tally)) => check_closed(entry, &walk, &tally, next, &mut report),
+                Err(error) if error.is_not_found() && was_pruned(dir, entry)? => {
+                    report.segments -= 1;
+                    report.first_seq = next.map_or(first_seq, |next| next.header.base_seq);
+                }
+                Err(error) => return Err(error),
+            },
         }
         done.segments_done += 1;
         done.bytes_done = bytes_before + entry.len;
         progress(done);
     }
     Ok(report)
+}
+
+/// Whether retention has taken a segment since the log was listed.
+fn was_pruned(dir: &Path, entry: &SegmentEntry) -> Result<bool, JournalError> {
+    let view = retention::read_mark(dir)?;
+    Ok(view
+        .mark()
+        .is_some_and(|mark| mark.segment >= entry.header.number))
 }
 
 fn walk_segment(

@@ -310,6 +310,17 @@ impl Disk for RecordingDisk {
         Ok(())
     }
 
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut log = self.log();
+        log.failure()?;
+        RealDisk.replace(from, to)?;
+        let file = log.names.remove(from).expect("a known file");
+        log.names.insert(to.to_owned(), file);
+        log.ops
+            .push(Op::Name(NameOp::Rename(from.to_owned(), to.to_owned())));
+        Ok(())
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut log = self.log();
         log.failure()?;

@@ -17,7 +17,9 @@ use crate::disk::Disk;
 use crate::error::{Class, JournalError};
 use crate::links;
 use crate::pins;
+use crate::retention::MarkView;
 use crate::salvage;
+use crate::segment::Predecessor;
 use crate::tally::Tally;
 use crate::verify;
 use crate::walk::{End, Walk, walk};
@@ -84,6 +86,10 @@ pub(crate) struct Plan {
     pub(crate) resume_seq: u64,
     /// Walk of the last segment of the whole listing when it was left unsealed.
     pub(crate) tail: Option<Walk>,
+    /// What the first segment of the log continues.
+    pub(crate) beginning: Predecessor,
+    /// The RETENTION file cannot be read.
+    pub(crate) mark_is_bad: bool,
 }
 
 impl Plan {
@@ -95,6 +101,7 @@ impl Plan {
                 .is_some_and(|cut| cut.class != Class::TornTail)
         };
         !self.aside.is_empty()
+            || self.mark_is_bad
             || self.resume_seq > self.next_seq
             || self.end.as_ref().is_some_and(cuts)
     }
@@ -120,11 +127,18 @@ pub(crate) fn make(
     for entry in &listing.segments {
         given.note_entry(entry, log_id);
     }
-    let Listing { segments, bad } = listing;
+    let Listing {
+        segments,
+        bad,
+        pruned,
+        ..
+    } = listing;
+    let beginning = beginning(&pruned);
+    given.note(beginning.last_seq);
     let mut aside = Vec::new();
     set_bad_aside(dir, bad, log_id, &mut aside, &mut given)?;
     let mut keep = members(segments, log_id, &mut aside);
-    let sound = links::sound_prefix(&keep);
+    let sound = links::sound_prefix(&keep, &pruned);
     set_rest_aside(
         &mut keep,
         sound,
@@ -160,7 +174,7 @@ pub(crate) fn make(
     let next_seq = match (&end, keep.last()) {
         (Some((_, next_seq)), _) => *next_seq,
         (None, Some(last)) => last.header.base_seq.max(seal_end(last) + 1),
-        (None, None) => 1,
+        (None, None) => beginning.last_seq + 1,
     };
     let end = end.map(|(end, _)| end);
     let mut plan = Plan {
@@ -171,6 +185,8 @@ pub(crate) fn make(
         next_seq,
         resume_seq: next_seq,
         tail,
+        beginning,
+        mark_is_bad: matches!(pruned, MarkView::Damaged(_)),
     };
     if plan.is_repair() || given.durable_seq >= next_seq || noted_seq.is_some() {
         let known = given.highest.max(given.durable_seq) + 1;
@@ -188,6 +204,17 @@ pub(crate) fn walk_device(disk: &dyn Disk, last: &SegmentEntry) -> Result<Walk, 
     file.evict()
         .map_err(failed("cannot drop cached pages of"))?;
     walk(last, &mut |_, _| {}).map_err(failed("cannot read"))
+}
+
+/// What was pruned, as the forerunner of the first segment.
+fn beginning(pruned: &MarkView) -> Predecessor {
+    let mark = pruned.mark();
+    Predecessor {
+        number: mark.map_or(0, |mark| mark.segment),
+        last_seq: mark.map_or(0, |mark| mark.last_seq),
+        seal_hash: mark.map_or([0; 32], |mark| mark.closing_hash),
+        abandoned: false,
+    }
 }
 
 /// What is known of the sequences given out.

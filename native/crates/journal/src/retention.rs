@@ -1,0 +1,296 @@
+//! Retention: the oldest segments go when the log is longer or older than it may be, and nobody
+//! needs them.
+//!
+//! - What is needed: everything above the smallest acknowledged sequence of the [pins](crate::Pin),
+//!   and the records from which the log's next writer continues the venue's stream. A reader whose
+//!   backlog is beyond its own cap is passed, after its pin says so.
+//! - Age is monotonic time since a segment was closed; no wall clock is looked at.
+//! - A segment is read again before it goes. One that does not verify is never deleted: it is moved
+//!   to `quarantine/` and counted.
+//! - `RETENTION` says durably where the log begins before the first file goes.
+
+mod mark;
+mod planner;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::path::Path;
+
+use rustix::time::ClockId;
+
+pub(crate) use self::mark::{Mark, MarkView, read as read_mark};
+use self::planner::{Closed, Decision, Moment, ages, decide};
+pub use self::planner::{Held, Limits};
+use crate::directory::{self, DirectoryLock, Listing, RETENTION_LOCK, SegmentEntry};
+use crate::disk::{Disk, RealDisk};
+use crate::error::{JournalError, Problem};
+use crate::format::BlockHeader;
+use crate::kind;
+use crate::links;
+use crate::pins::{self, Pin};
+use crate::reader::Reader;
+use crate::recovery::{boot_id, move_file};
+use crate::scan;
+use crate::segment::clock_ns;
+use crate::tally::Tally;
+use crate::verify;
+use crate::walk::walk;
+
+/// What a round of retention did, or would do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pruned {
+    /// Files that were deleted.
+    pub deleted: Vec<String>,
+    /// Files that did not verify and are in `quarantine/` now.
+    pub quarantined: Vec<String>,
+    /// Bytes that left the log.
+    pub bytes: u64,
+    /// Oldest sequence that the log holds now.
+    pub first_seq: u64,
+    /// Clients whose pins were passed and are marked lost.
+    pub lost: Vec<String>,
+    /// Why the next segment stays although it is beyond the limits.
+    pub held: Option<Held>,
+    /// Segments pruned since the log began, those of this round included.
+    pub total_pruned: u64,
+    /// Of these, set aside because they did not verify.
+    pub total_quarantined: u64,
+}
+
+/// One round of retention. With `apply` false nothing is changed, and nothing is verified.
+///
+/// A living writer may go on beside it; another round, or a repair, may not. Nothing goes while the
+/// log is damaged at its links: what is left may be needed.
+///
+/// # Errors
+///
+/// [`JournalError::Damaged`] when segments do not follow one another or a pin cannot be read,
+/// [`JournalError::Locked`] beside another round, [`JournalError::Io`] when the system refuses.
+pub fn prune(
+    dir: impl AsRef<Path>,
+    limits: &Limits,
+    below_seq: Option<u64>,
+    apply: bool,
+) -> Result<Pruned, JournalError> {
+    let now = Moment {
+        boot_id: boot_id()?,
+        mono_ns: clock_ns(ClockId::Monotonic),
+    };
+    prune_on(&RealDisk, dir.as_ref(), limits, below_seq, apply, now)
+}
+
+/// As [`prune`], on a given disk at a given time.
+pub(crate) fn prune_on(
+    disk: &dyn Disk,
+    dir: &Path,
+    limits: &Limits,
+    below_seq: Option<u64>,
+    apply: bool,
+    now: Moment,
+) -> Result<Pruned, JournalError> {
+    let _lock = DirectoryLock::take_named(dir, RETENTION_LOCK)?;
+    let listing = directory::list(dir)?;
+    let (pins, decision) = look(dir, &listing, limits, below_seq, now)?;
+    let mut pruned = Pruned {
+        first_seq: listing.segments.first().map_or(1, |it| it.header.base_seq),
+        held: decision.held.clone(),
+        lost: decision.lost.clone(),
+        ..Pruned::default()
+    };
+    if let Some(mark) = listing.pruned.mark() {
+        pruned.total_pruned = mark.pruned;
+        pruned.total_quarantined = mark.quarantined;
+    }
+    let Listing {
+        mut segments,
+        pruned: view,
+        condemned,
+        ..
+    } = listing;
+    let mut leaving: Vec<SegmentEntry> = segments.drain(..decision.prune).collect();
+    if let Some(first) = segments.first() {
+        pruned.first_seq = first.header.base_seq;
+    }
+    if !apply {
+        pruned.bytes = leaving.iter().map(|it| it.len).sum();
+        pruned.deleted = leaving.into_iter().map(|it| it.name).collect();
+        return Ok(pruned);
+    }
+    // What an interrupted round left behind goes first.
+    let counted = condemned.len();
+    leaving.splice(0..0, condemned);
+    let sound = leaving
+        .iter()
+        .map(is_sound)
+        .collect::<Result<Vec<bool>, _>>()?;
+    if decision.prune > 0
+        && let Some(first) = segments.first()
+    {
+        mark_lost(dir, &pins, &decision.lost)?;
+        let bad = sound[counted..].iter().filter(|sound| !**sound).count();
+        pruned.total_pruned += decision.prune as u64;
+        pruned.total_quarantined += bad as u64;
+        let mark = Mark {
+            pruned: pruned.total_pruned,
+            quarantined: pruned.total_quarantined,
+            ..Mark::before(&first.header)
+        };
+        debug_assert!(
+            view.mark()
+                .is_none_or(|before| before.segment <= mark.segment)
+        );
+        mark.store(disk, dir)?;
+    }
+    remove(disk, dir, &leaving, &sound, &mut pruned)?;
+    Ok(pruned)
+}
+
+/// Reads pins, moments and what a writer needs, and decides.
+fn look(
+    dir: &Path,
+    listing: &Listing,
+    limits: &Limits,
+    below_seq: Option<u64>,
+    now: Moment,
+) -> Result<(Vec<Pin>, Decision), JournalError> {
+    if let Some(problem) = links::check_order(listing).into_iter().next() {
+        return Err(JournalError::Damaged(problem));
+    }
+    let pins = pins::read_pins(dir)?;
+    let Some((open, rest)) = listing.segments.split_last() else {
+        return Ok((pins, Decision::default()));
+    };
+    let mut moments = Vec::with_capacity(rest.len());
+    for (at, entry) in rest.iter().enumerate() {
+        moments.push(closing_moment(entry, &listing.segments[at + 1..])?);
+    }
+    let ages = ages(&moments, now);
+    let closed: Vec<Closed> = rest
+        .iter()
+        .zip(ages)
+        .map(|(entry, age_ns)| Closed {
+            last_seq: entry.last_seq().unwrap_or(u64::MAX),
+            bytes: entry.len,
+            age_ns,
+        })
+        .collect();
+    // By hand: everything below a sequence is beyond the limits, whatever its size and age.
+    let (limits, closed) = match below_seq {
+        Some(seq) => {
+            let count = closed.partition_point(|it| it.last_seq < seq);
+            let all = Limits {
+                max_bytes: 1,
+                ..*limits
+            };
+            (all, &closed[..count])
+        }
+        None => (*limits, &closed[..]),
+    };
+    let decide = |needed_seq| decide(closed, open.len, &pins, &limits, needed_seq);
+    let mut decision = decide(None);
+    if decision.prune > 0 {
+        // Only now: it reads the newest segments.
+        decision = decide(needed_by_writer(dir)?);
+    }
+    Ok((pins, decision))
+}
+
+/// First sequence that rx needs to continue the venue's stream: its newest SESSION record, and the
+/// newest packet.
+fn needed_by_writer(dir: &Path) -> Result<Option<u64>, JournalError> {
+    let reader = Reader::open(dir)?;
+    let newest = |kind| -> Result<Option<u64>, JournalError> {
+        Ok(reader.last_record_of_kind(kind)?.map(|record| record.seq))
+    };
+    let Some(session) = newest(kind::SESSION)? else {
+        return Ok(None);
+    };
+    let data = newest(kind::DATA)?;
+    Ok(Some(data.map_or(session, |data| data.min(session))))
+}
+
+/// When a segment was closed: the stamp of its SEAL block, of the clock of whoever sealed it. An
+/// abandoned segment has none.
+fn closing_moment(
+    entry: &SegmentEntry,
+    later: &[SegmentEntry],
+) -> Result<Option<Moment>, JournalError> {
+    let Some(info) = &entry.seal else {
+        return Ok(None);
+    };
+    let sealed_by = info.seal.sealed_by_epoch;
+    // A seal that recovery wrote is of the epoch that goes on behind it.
+    let mut headers = std::iter::once(entry).chain(later).map(|it| &it.header);
+    let Some(sealer) = headers.find(|header| header.writer_epoch == sealed_by) else {
+        return Ok(None);
+    };
+    let failed = |error| JournalError::io("cannot read", &entry.path, error);
+    let file = File::open(&entry.path).map_err(failed)?;
+    let mut bytes = [0; BlockHeader::LEN];
+    let read = scan::read_up_to(&file, &mut bytes, info.offset).map_err(failed)?;
+    let header = BlockHeader::parse(&bytes[..read]).ok();
+    Ok(header.map(|header| Moment {
+        boot_id: sealer.boot_id,
+        mono_ns: header.last_mono_ns,
+    }))
+}
+
+/// Whether a closed segment is what was closed, byte for byte.
+fn is_sound(entry: &SegmentEntry) -> Result<bool, JournalError> {
+    let mut tally = Tally::new(entry.header.base_seq);
+    let walk = walk(entry, &mut |source, block| tally.add_block(source, block))
+        .map_err(|error| JournalError::io("cannot read", &entry.path, error))?;
+    Ok(walk.damage.is_empty()
+        && entry.last_seq() == Some(walk.next_seq - 1)
+        && verify::seal_fault(entry, &walk, &tally).is_none())
+}
+
+fn mark_lost(dir: &Path, pins: &[Pin], lost: &[String]) -> Result<(), JournalError> {
+    for pin in pins.iter().filter(|pin| lost.contains(&pin.client)) {
+        let pin = Pin {
+            lost: true,
+            ..pin.clone()
+        };
+        pins::write_pin(dir, &pin)?;
+    }
+    Ok(())
+}
+
+/// Oldest first, so that an interruption leaves the newer ones.
+fn remove(
+    disk: &dyn Disk,
+    dir: &Path,
+    leaving: &[SegmentEntry],
+    sound: &[bool],
+    pruned: &mut Pruned,
+) -> Result<(), JournalError> {
+    for (entry, is_sound) in leaving.iter().zip(sound) {
+        if *is_sound {
+            disk.remove(&entry.path)
+                .map_err(|error| JournalError::io("cannot remove", &entry.path, error))?;
+            pruned.deleted.push(entry.name.clone());
+        } else {
+            move_file(disk, dir, &entry.name)?;
+            pruned.quarantined.push(entry.name.clone());
+        }
+        pruned.bytes += entry.len;
+    }
+    if leaving.is_empty() {
+        return Ok(());
+    }
+    disk.sync_dir(dir)
+        .map_err(|error| JournalError::io("cannot sync", dir, error))
+}
+
+/// The problem of a RETENTION file that cannot be believed.
+pub(crate) fn mark_problem(detail: &str) -> Problem {
+    Problem {
+        file: directory::RETENTION_FILE.into(),
+        offset: 0,
+        class: crate::error::Class::BadRetention,
+        from: None,
+        to: None,
+        detail: detail.into(),
+    }
+}
