@@ -15,11 +15,11 @@ from tickdeck_console.model.facts import (
     Histogram,
     Replay,
     ReplayOrder,
-    Segment,
     Worker,
 )
 from tickdeck_console.model.frame import Frame
 from tickdeck_console.model.travel import BookDiff, PastBook, Point
+from tickdeck_console.model.wal import Wal
 
 
 class Clock(Protocol):
@@ -88,8 +88,8 @@ class Plant(Protocol):
         """Cumulative latency histograms by stage."""
         ...
 
-    async def segments(self, exchange: str) -> tuple[Segment, ...]:
-        """The files of the journal, oldest first."""
+    async def wal(self, exchange: str) -> Wal:
+        """The files of the journal, oldest first, its recovery report, its readers."""
         ...
 
     async def check_books(self, exchange: str) -> CheckReport:

@@ -21,7 +21,8 @@ from tickdeck_daemon.exchanges.store import ExchangeStore
 from tickdeck_daemon.observe.alarms import Looks
 from tickdeck_daemon.observe.board import Board
 from tickdeck_daemon.observe.checks import CheckRunner
-from tickdeck_daemon.observe.collect import Collector, Disk
+from tickdeck_daemon.observe.collect import Collector
+from tickdeck_daemon.observe.collect_journal import Disk
 from tickdeck_daemon.observe.events import EventLog
 from tickdeck_daemon.observe.facts import ExchangeFacts, WorkerFacts
 from tickdeck_daemon.observe.gaps import GapLedger, details
@@ -29,6 +30,7 @@ from tickdeck_daemon.observe.health import ExchangeHealth, HealthTracker
 from tickdeck_daemon.observe.sampler import SAMPLE_INTERVAL_S, Sample, Sampler, Series, Target
 from tickdeck_daemon.operate.idempotency import IdempotencyStore
 from tickdeck_daemon.operate.operations import OperationStore
+from tickdeck_daemon.operate.recovery_report import read_report
 from tickdeck_daemon.operate.replays import SNAPSHOT, LiveLine, Replay, ReplayManager, ReplayState
 from tickdeck_daemon.preflight.run import Preflight
 from tickdeck_daemon.settings import Settings
@@ -370,7 +372,7 @@ class Plant:
                 _log.exception("tick failed", failures=self.tick_failures)
 
     async def _watch_disks(self) -> None:
-        """Ask for room in a thread: a dead disk must not stop the daemon."""
+        """Ask for room and reports in a thread: a dead disk must not stop the daemon."""
         while True:
             for record in self.store.list():
                 directory = self.collector.journal_directory(record)
@@ -380,6 +382,8 @@ class Plant:
                 except OSError as error:
                     self.collector.disks.pop(directory, None)
                     _log.debug("disk not asked", directory=directory, error=str(error))
+                report = await asyncio.to_thread(read_report, directory)
+                self.collector.reports[directory] = report.waiting if report else 0
             await asyncio.sleep(DISK_INTERVAL_S)
 
 
@@ -400,7 +404,13 @@ def _timeless(facts: ExchangeFacts) -> ExchangeFacts:
     def still(worker: WorkerFacts | None) -> WorkerFacts | None:
         return replace(worker, heartbeat_age_ns=None) if worker is not None else None
 
-    return replace(facts, now_ns=0, rx=still(facts.rx), book_worker=still(facts.book_worker))
+    return replace(
+        facts,
+        now_ns=0,
+        rx=still(facts.rx),
+        book_worker=still(facts.book_worker),
+        exporter=still(facts.exporter),
+    )
 
 
 def _same_sample(old: Sample, new: Sample) -> bool:

@@ -15,6 +15,7 @@ from tickdeck_console.model.frame import (
     Event,
     Events,
     Exchange,
+    Export,
     Health,
     Journal,
     Latency,
@@ -24,6 +25,13 @@ from tickdeck_console.model.frame import (
     RecoverySource,
     Server,
     SourceState,
+)
+from tickdeck_console.model.wal import (
+    RecoveryProblem,
+    RecoveryReport,
+    Segment,
+    Subscriber,
+    Wal,
 )
 
 NASTY = (
@@ -75,7 +83,20 @@ def nasty_row(rng: random.Random, key: str) -> Exchange:
             )
             for _ in range(2)
         ),
-        journal=Journal(text(), directory=text(), sync_policy=text(), sync_p99_ns=2**63),
+        journal=Journal(
+            text(),
+            directory=text(),
+            sync_policy=text(),
+            sync_p99_ns=2**63,
+            worst_loss=text(),
+            compression=text(),
+            recovery_mode=text(),
+            on_failure=text(),
+            disk_free_octets=2**63,
+            disk_full_in_s=2**62,
+            holes=rng.randrange(2**62),
+        ),
+        export=Export(text(), text(), text(), 1, 2**62, 2**62, cert_expires_s=2**62),
         book=Book(text(), lag_records=2**63),
         latencies=(Latency(text(), text(), 1, 2**63, 2**63, 2**63, 2**63),),
         gap_trend=tuple(rng.randrange(2**31) for _ in range(rng.randrange(12))),
@@ -192,6 +213,41 @@ async def test_hostile_gaps_in_list_and_dialog() -> None:
                 await bench.settle(pilot)
                 _assert_harmless(bench.text(), size[0])
                 await pilot.press("escape", "down")
+
+
+async def test_hostile_readers_and_reports_of_a_journal() -> None:
+    """Names of subscribers and files of a report come from outside, and are shown as text."""
+    rng = random.Random(4)
+
+    def text() -> str:
+        return rng.choice(NASTY)
+
+    def made() -> Wal:
+        problem = RecoveryProblem(text(), 2**62, text(), 1, 2**62, 2**62, text())
+        report = RecoveryReport(
+            rng.randrange(2**62), text(), clean=False, problems=(problem,) * 9, refused=True
+        )
+        readers = tuple(
+            Subscriber(text(), text(), text(), 2**62, 1, 2**62, 2**62, 2**62, text(), 0, text())
+            for _ in range(9)
+        )
+        return Wal((Segment(text(), 1, 2**63, 2**62, sealed=False),), report, readers, text())
+
+    async def hostile(_: str) -> Wal:
+        return made()
+
+    for size in ((60, 18), (80, 24), (200, 60)):
+        bench = Bench(script=())
+        bench.plant.wal = hostile  # type: ignore[method-assign]
+        async with bench.app.run_test(size=size) as pilot:
+            bench.play(1.0)
+            await bench.settle(pilot)
+            await pilot.press("enter", "w")
+            for _ in range(10):
+                await bench.exchange.fetched()
+                await pilot.pause()
+                await bench.settle(pilot)
+                _assert_harmless(bench.text(), size[0])
 
 
 def _assert_harmless(shown: str, columns: int) -> None:

@@ -150,6 +150,12 @@ def test_exchange(compare: Compare, tab: str) -> None:
     assert compare(Bench(), (120, 40), "enter", tab)
 
 
+def test_journal_with_a_report_and_readers(compare: Compare) -> None:
+    """What waits to be acknowledged, a hole, a lost place, and who reads it elsewhere."""
+    script = (Step(0.0, "journal_hurt", "XNAS"),)
+    assert compare(Bench(script=script, exchanges=1), (120, 40), "enter", "w")
+
+
 @pytest.mark.parametrize("tab", ["f", "g"])
 def test_exchange_light(compare: Compare, tab: str) -> None:
     """The race, and the gaps with their sources, in the light theme."""

@@ -10,6 +10,7 @@ from tickdeck_console.client import CURSOR_EXPIRED, Client, reading
 from tickdeck_console.commands.common import json_option, run
 from tickdeck_console.errors import CommandError
 from tickdeck_console.feed import decode
+from tickdeck_console.feed.times import nanoseconds
 from tickdeck_console.output import print_json_line
 
 
@@ -64,4 +65,4 @@ def _line(event: Event) -> str:
     words = (event.type, decode.short(event.resource), event.message)
     shown = "  ".join(map(text.safe, words))
     actor = "" if event.actor in ("", "daemon") else f"  by {text.safe(event.actor)}"
-    return f"{text.iso_time(decode.nanoseconds(event.time))}  {event.seq}  {shown}{actor}"
+    return f"{text.iso_time(nanoseconds(event.time))}  {event.seq}  {shown}{actor}"

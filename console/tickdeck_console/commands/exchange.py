@@ -21,6 +21,7 @@ from tickdeck_console.commands.common import (
 )
 from tickdeck_console.errors import CommandError, ExitCode
 from tickdeck_console.feed import decode
+from tickdeck_console.feed.times import nanoseconds
 from tickdeck_console.model import exchange_file
 from tickdeck_console.model.exchange_file import FEEDS
 from tickdeck_console.output import enum_name, print_effects, print_json, print_table
@@ -245,7 +246,7 @@ def _row(entry: exchange_types.Exchange) -> tuple[str, ...]:
 
 def _print(entry: exchange_types.Exchange) -> None:
     seen, spec = entry.status, entry.spec
-    last = text.iso_time(decode.nanoseconds(seen.last_message_timestamp))
+    last = text.iso_time(nanoseconds(seen.last_message_timestamp))
     rows = [
         ("wanted", _word(exchange_types.DesiredState.DESCRIPTOR, seen.desired)),
         ("transport", _word(exchange_types.Transport.DESCRIPTOR, seen.transport)),
@@ -256,13 +257,13 @@ def _print(entry: exchange_types.Exchange) -> None:
         ("peer", spec.peer_address or "none"),
         ("snapshot", f"{spec.snapshot_protocol} {spec.snapshot_address}".strip() or "none"),
         ("connected", "yes" if seen.connected else "no"),
-        ("since", text.iso_time(decode.nanoseconds(seen.connection_start_time))),
+        ("since", text.iso_time(nanoseconds(seen.connection_start_time))),
         ("last message", last),
         ("messages", text.grouped(seen.messages_received)),
         ("bytes", text.size(seen.bytes_received)),
         ("reconnections", str(seen.reconnection_attempts)),
         ("active tasks", str(seen.active_tasks)),
-        ("last check", text.iso_time(decode.nanoseconds(seen.last_health_check))),
+        ("last check", text.iso_time(nanoseconds(seen.last_health_check))),
         ("last error", seen.last_error or "none"),
         ("managed by", entry.managed_by),
         ("generation", str(entry.generation)),

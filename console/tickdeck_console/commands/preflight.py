@@ -15,6 +15,7 @@ from tickdeck_console.client import Client, new_request_id
 from tickdeck_console.commands.common import exchange_name, json_option, read_file, run
 from tickdeck_console.errors import ExitCode
 from tickdeck_console.feed import decode
+from tickdeck_console.feed.times import nanoseconds
 from tickdeck_console.model.facts import Verdict
 from tickdeck_console.output import print_json, terminal_width
 
@@ -75,7 +76,7 @@ def _print(response: RunPreflightResponse, *, show_all: bool) -> None:
         names = dict.fromkeys(text.safe(one.id) for one in passed)
         click.echo(f"{len(passed)} passed (--all shows their evidence):")
         _echo(", ".join(names), "  ", "  ")
-    when = text.iso_time(decode.nanoseconds(response.time))
+    when = text.iso_time(nanoseconds(response.time))
     exchange, host = text.safe(decode.short(response.exchange)), text.safe(response.host)
     click.echo(f"{exchange} on {host} at {when}")
     click.echo(f"verdict: {decode.verdict(response.verdict).name}")

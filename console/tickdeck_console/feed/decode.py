@@ -3,26 +3,20 @@
 The only translation in this direction; a field that the daemon leaves out keeps its default.
 """
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from tickdeck.v1 import book_service_pb2 as book_pb
-from tickdeck.v1 import journal_service_pb2 as journal_pb
 from tickdeck.v1 import observe_pb2 as observe_pb
 from tickdeck.v1 import observe_service_pb2 as stream_pb
 from tickdeck.v1 import recovery_pb2 as recovery_pb
 from tickdeck.v1 import replay_service_pb2 as replay_pb
 from tickdeck.v1 import system_service_pb2 as system_pb
 from tickdeck.v1 import worker_pb2 as worker_pb
+from tickdeck_console.feed import decode_wal
+from tickdeck_console.feed.times import nanoseconds
 from tickdeck_console.model import facts, travel
 from tickdeck_console.model import frame as frames
 
 DECIMALS_MAX = 18
 """Most decimals of a number of 64 bits."""
-
-
-def nanoseconds(time: Timestamp) -> int:
-    """UTC nanoseconds; 0 for a time that was never set."""
-    return time.seconds * 1_000_000_000 + time.nanos
 
 
 def short(resource: str) -> str:
@@ -124,7 +118,8 @@ def exchange(message: observe_pb.ExchangeHealth) -> frames.Exchange:
         recovery=message.recovery or "-",
         path=message.receive_path,
         lines=tuple(_line(line) for line in message.lines),
-        journal=journal(message.journal),
+        journal=decode_wal.journal(message.journal),
+        export=decode_wal.export(message.export),
         book=_book_health(message.book),
         latencies=tuple(_latency(entry) for entry in message.latencies),
         gap_trend=tuple(message.gap_trend),
@@ -155,22 +150,6 @@ def source(message: recovery_pb.RecoverySource) -> frames.RecoverySource:
         probed_ns=nanoseconds(message.probed_time),
         rtt_ns=message.rtt_ns,
         age_ns=message.age_ns,
-    )
-
-
-def journal(message: observe_pb.JournalHealth) -> frames.Journal:
-    """The watermarks of a journal."""
-    return frames.Journal(
-        state=message.state,
-        appended_seq=message.appended_seq,
-        written_seq=message.written_seq,
-        durable_seq=message.durable_seq,
-        records=message.records,
-        segments=message.segments,
-        octets=message.bytes,
-        sync_p99_ns=message.sync_p99_ns,
-        directory=message.directory,
-        sync_policy=message.sync_policy,
     )
 
 
@@ -221,13 +200,6 @@ def histogram(message: observe_pb.Histogram) -> facts.Histogram:
         total=message.sum,
         low=message.min,
         high=message.max,
-    )
-
-
-def segment(message: journal_pb.Segment) -> facts.Segment:
-    """One file of a journal."""
-    return facts.Segment(
-        message.file, message.number, message.base_seq, message.bytes, message.sealed
     )
 
 

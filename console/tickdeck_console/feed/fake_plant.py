@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from tickdeck_console import text
 from tickdeck_console.errors import CommandError, ExitCode
-from tickdeck_console.feed import fake_gaps, fake_past
+from tickdeck_console.feed import fake_gaps, fake_past, fake_wal
 from tickdeck_console.feed.world import World
-from tickdeck_console.model import facts, travel
+from tickdeck_console.model import facts, travel, wal
 from tickdeck_console.model.chain import Node, Verdict, chain, journal_node
 from tickdeck_console.model.frame import Exchange
 
@@ -108,20 +108,22 @@ class FakePlant:
             for stage, median in (("rx_to_ring", 2_100), ("rx_to_book", 7_800))
         )
 
-    async def segments(self, exchange: str) -> tuple[facts.Segment, ...]:
-        """Segments of 64 MiB, the last one open."""
-        journal = self._row(exchange).journal
-        count = min(journal.segments, 40)
-        return tuple(
-            facts.Segment(
+    async def wal(self, exchange: str) -> wal.Wal:
+        """Segments of 64 MiB, the last one open; two readers and a place kept for a third."""
+        row = self._row(exchange)
+        journal, count = row.journal, min(row.journal.segments, 40)
+        segments = tuple(
+            wal.Segment(
                 file=f"{number:010}.tdj",
                 number=number,
                 base_seq=1 + number * 400_000,
                 octets=67_108_864 if number < journal.segments - 1 else 21_430_272,
                 sealed=number < journal.segments - 1,
+                last_seq=(number + 1) * 400_000 if number < journal.segments - 1 else 0,
             )
             for number in range(journal.segments - count, journal.segments)
         )
+        return wal.Wal(segments, fake_wal.report(row), fake_wal.subscribers(row))
 
     async def books(self, exchange: str) -> tuple[facts.BookRow, ...]:
         """Eight books."""
@@ -176,7 +178,7 @@ class FakePlant:
                 exchange=row.key,
                 kind=kind,
                 state=state,
-                pid=4401 + 2 * keys.index(row.key) + (kind == "book"),
+                pid=4401 + 2 * keys.index(row.key) + {"rx": 0, "book": 1}.get(kind, 1000),
                 since_ns=row.since_ns,
                 adopted=True,
                 heartbeat_age_ns=120_000_000,

@@ -1,5 +1,6 @@
 """The running daemon as the `Plant` of the screens: one call of `tickdeck.v1` per method."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -17,7 +18,7 @@ from tickdeck.v1.exchange_service_pb2 import (
     StartCollectionRequest,
     StopCollectionRequest,
 )
-from tickdeck.v1.journal_service_pb2 import GetJournalRequest
+from tickdeck.v1.journal_service_pb2 import GetJournalRequest, ListSubscribersRequest
 from tickdeck.v1.observe_service_pb2 import GetLatencyRequest, RunHealthCheckRequest
 from tickdeck.v1.recovery_service_pb2 import (
     AcceptLossRequest,
@@ -38,8 +39,9 @@ from tickdeck.v1.worker_service_pb2 import (
     TailWorkerLogsRequest,
 )
 from tickdeck_console.client import PAST_TIMEOUT_S, Client, new_request_id, reading
-from tickdeck_console.feed import decode
+from tickdeck_console.feed import decode, decode_wal
 from tickdeck_console.model import facts, travel
+from tickdeck_console.model.wal import Wal
 
 CHECK_TIMEOUT_S = 60.0
 """A health check waits for progress, so it takes longer than other calls."""
@@ -138,12 +140,14 @@ class LivePlant:
         )
         return tuple(map(decode.histogram, response.histograms))
 
-    async def segments(self, exchange: str) -> tuple[facts.Segment, ...]:
-        """The files of the journal."""
-        response = await self._client.journal.GetJournal(
-            GetJournalRequest(exchange=_exchange(exchange))
+    async def wal(self, exchange: str) -> Wal:
+        """The files of the journal, its recovery report, its readers."""
+        name = _exchange(exchange)
+        files, readers = await asyncio.gather(
+            self._client.journal.GetJournal(GetJournalRequest(exchange=name)),
+            self._client.journal.ListSubscribers(ListSubscribersRequest(exchange=name)),
         )
-        return tuple(map(decode.segment, response.segments))
+        return decode_wal.wal_of(files, readers)
 
     async def books(self, exchange: str) -> tuple[facts.BookRow, ...]:
         """All books in short."""

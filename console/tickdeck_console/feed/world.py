@@ -7,13 +7,13 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from tickdeck_console.feed import fake_wal
 from tickdeck_console.model.frame import (
     Book,
     Cause,
     Event,
     Exchange,
     Health,
-    Journal,
     Latency,
     Line,
     RecoverySource,
@@ -134,23 +134,15 @@ class World:
             next_sequence=sequence + 1,
             path="recvmmsg",
             lines=lines,
-            journal=Journal(
-                state="OK",
-                appended_seq=records,
-                written_seq=records,
-                durable_seq=records,
-                records=records,
-                segments=records // 400_000 + 1,
-                octets=records * 180,
-                sync_p99_ns=self._random.randrange(600_000, 1_200_000),
-                directory=f"/var/lib/tickdeck/journal/{key}",
-                sync_policy="batch",
+            journal=fake_wal.healthy(
+                key, index, records, self._random.randrange(600_000, 1_200_000)
             ),
+            export=fake_wal.exporter(index),
             book=Book("GOOD", 8, self._random.randrange(5_000, 90_000), 0, records),
             gap_trend=(0,) * 8,
             messages=sequence,
             session=f"{key[:4]:X<4}000001",
-            workers=("rx RUNNING", "book RUNNING"),
+            workers=("rx RUNNING", "book RUNNING", "export RUNNING")[: 2 + fake_wal.exports(index)],
             reorder_window_ns=250_000 + 10_000 * index,
             sources=_sources(index, EPOCH_NS),
         )
@@ -162,14 +154,7 @@ class World:
         arrived = 0 if silent else int(self._rates[row.key] * seconds)
         lines = tuple(self._line(line, arrived, seconds) for line in row.lines)
         records = row.journal.appended_seq + int(rate * seconds) // 4
-        journal = replace(
-            row.journal,
-            appended_seq=records,
-            written_seq=records,
-            durable_seq=max(records - self._random.randrange(0, 40), 0),
-            records=records,
-            octets=records * 180,
-        )
+        journal = fake_wal.moved(row.journal, records, self._random.randrange(0, 40))
         lag = int(self._rates[row.key] * seconds) if held and not silent else 0
         book = replace(row.book, cursor_seq=records, lag_records=row.book.lag_records + lag)
         trend = row.gap_trend
@@ -283,7 +268,9 @@ def _clear(row: Exchange) -> Exchange:
             for one in row.sources
         ),
         lines=tuple(replace(line, silent=False) for line in row.lines),
-        journal=replace(row.journal, state="OK"),
+        journal=replace(
+            row.journal, state="OK", recovery_problems=0, holes=0, hole_records=0, pins_lost=0
+        ),
         book=replace(row.book, trust="GOOD", suspect=0, lag_records=0),
     )
 
@@ -505,6 +492,7 @@ FAULTS: dict[str, Callable[[Exchange], Exchange]] = {
     "drops": _drops,
     "slow": _slow,
     "journal_slow": _journal_slow,
+    "journal_hurt": fake_wal.hurt,
     "unrecovered": _unrecovered,
     "silent": _silent,
     "closed": _closed,

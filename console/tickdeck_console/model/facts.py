@@ -155,17 +155,6 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
-    """One file of a journal."""
-
-    file: str
-    number: int
-    base_seq: int
-    octets: int
-    sealed: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Level:
     """One price of a book, in the venue's integer scale."""
 

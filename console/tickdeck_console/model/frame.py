@@ -104,6 +104,50 @@ class Journal:
     sync_p99_ns: int = 0
     directory: str = ""
     sync_policy: str = ""
+    acked_seq: int | None = None
+    """What every named subscriber has acknowledged; None when there is none."""
+    sync_p50_ns: int = 0
+    flush_p99_ns: int = 0
+    """Time to write a block, without its sync."""
+    worst_loss: str = ""
+    """What a power cut may take at worst, in words."""
+    compression: str = ""
+    recovery_mode: str = ""
+    on_failure: str = ""
+    oldest_seq: int = 0
+    unsynced_octets: int = 0
+    write_errors: int = 0
+    reopens: int = 0
+    acked_loss: int = 0
+    holes: int = 0
+    hole_records: int = 0
+    recovery_problems: int = 0
+    """Of the recovery report, unless it was acknowledged."""
+    pins_lost: int = 0
+    quarantined: int = 0
+    disk_free_octets: int | None = None
+    octet_rate: float = 0.0
+    disk_full_in_s: int | None = None
+    retain_max_octets: int = 0
+    retain_max_age_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """The exporter of an exchange; `state` is empty when there is none."""
+
+    state: str = ""
+    mode: str = ""
+    address: str = ""
+    active: int = 0
+    rejected: int = 0
+    violations: int = 0
+    octet_rate: float = 0.0
+    queued_octets: int = 0
+    lag_records: int = 0
+    dropped: int = 0
+    cert_expires_s: int | None = None
+    """Life of its certificate; None without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +214,7 @@ class Exchange:
     path: str = ""
     lines: tuple[Line, ...] = ()
     journal: Journal = field(default_factory=Journal)
+    export: Export = field(default_factory=Export)
     book: Book = field(default_factory=Book)
     latencies: tuple[Latency, ...] = ()
     gap_trend: tuple[int, ...] = ()

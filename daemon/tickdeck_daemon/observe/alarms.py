@@ -1,13 +1,14 @@
 """Events from evidence: what two looks at an exchange, one after the other, tell. Pure.
 
-Gaps and the state of an exchange have their own events; these are of the line race and of the
-sources of the recovery. The first look tells only what is wrong, so that a daemon that starts
-again does not tell anew what is well.
+Gaps and the state of an exchange have their own events; these are of the line race, of the
+sources of the recovery, of journal and exporter. The first look tells only what is wrong, so that
+a daemon that starts again does not tell anew what is well.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
+from tickdeck_daemon.observe.alarms_journal import COUNTED, Alarm, export_alarms, journal_alarms
 from tickdeck_daemon.observe.facts import FAILED, IN_USE, READY, ExchangeFacts, SourceFacts
 from tickdeck_daemon.observe.finding import DEFAULT_THRESHOLDS, Thresholds
 
@@ -15,14 +16,7 @@ TELL_AGAIN_NS = 60_000_000_000
 """Least time between two events on counts that grow: a dead server must not fill the log."""
 
 
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """Something to write into the event log."""
-
-    type: str
-    """Such as "arbiter.conflict"."""
-    message: str
-    details: dict[str, str] = field(default_factory=dict[str, str])
+__all__ = ["TELL_AGAIN_NS", "Alarm", "Looks", "alarms"]
 
 
 class Looks:
@@ -40,7 +34,7 @@ class Looks:
         if before is not None and self._counted is not None:
             quiet = now.now_ns - self._counted.now_ns < TELL_AGAIN_NS
             base = now if quiet else self._counted
-            before = replace(before, conflicts=base.conflicts, lies=base.lies)
+            before = _with_counts(before, base)
         found = list(alarms(before, now))
         if any(alarm.type in _COUNTED for alarm in found):
             self._counted = now
@@ -48,7 +42,23 @@ class Looks:
         return found
 
 
-_COUNTED = ("arbiter.conflict", "recovery.lie")
+_COUNTED = ("arbiter.conflict", "recovery.lie", *COUNTED)
+
+
+def _with_counts(facts: ExchangeFacts, base: ExchangeFacts) -> ExchangeFacts:
+    """The facts with all that grows as it was at another look."""
+    journal, export = facts.journal, facts.export
+    if journal is not None and base.journal is not None:
+        journal = replace(journal, acked_loss=base.journal.acked_loss, holes=base.journal.holes)
+    if export is not None and base.export is not None:
+        counts = base.export
+        export = replace(
+            export,
+            dropped=counts.dropped,
+            violations=counts.violations,
+            rejected=counts.rejected,
+        )
+    return replace(facts, conflicts=base.conflicts, lies=base.lies, journal=journal, export=export)
 
 
 def alarms(
@@ -59,6 +69,8 @@ def alarms(
     yield from _alone(before, now, limits)
     yield from _storm(before, now)
     yield from _lies(before, now)
+    yield from journal_alarms(before, now)
+    yield from export_alarms(before, now)
     known = {source.source: source for source in before.sources} if before else {}
     for source in now.sources:
         yield from _source(now, source, known.get(source.source))

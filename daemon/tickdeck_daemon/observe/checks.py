@@ -176,7 +176,7 @@ class CheckRunner:
         return check
 
     async def _ping_all(self, facts: ExchangeFacts) -> dict[str, Ping]:
-        workers = [worker for worker in (facts.rx, facts.book_worker) if worker and worker.pid]
+        workers = [worker for worker in facts.workers if worker.pid]
         answers = await asyncio.gather(*(self._ping_one(worker) for worker in workers))
         return {worker.kind: ping for worker, ping in zip(workers, answers, strict=True)}
 
@@ -219,6 +219,8 @@ def judge(evidence: Evidence, limits: Thresholds = DEFAULT_THRESHOLDS) -> list[C
     results = list(_worker_checks("rx", facts.rx, evidence, limits))
     if facts.book_wanted:
         results += _worker_checks("book", facts.book_worker, evidence, limits)
+    if facts.export_wanted:
+        results += _worker_checks("export", facts.exporter, evidence, limits)
     for line in facts.lines:
         results += _line_checks(line, evidence, limits)
     results += [_drops(facts), *_race(facts, limits), _open_gaps(facts), _lost(facts)]

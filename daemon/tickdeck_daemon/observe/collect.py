@@ -1,20 +1,21 @@
 """Gathers the facts of an exchange from its file, its workers and their statistics."""
 
-import os
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
 from tickdeck_daemon.exchanges.model import Line, Recovery
 from tickdeck_daemon.exchanges.store import ExchangeRecord
+from tickdeck_daemon.observe.collect_journal import (
+    Acknowledged,
+    Disk,
+    export_facts,
+    journal_facts,
+)
 from tickdeck_daemon.observe.facts import (
     BOOK_TRUST,
-    JOURNAL_STATES,
     SOURCE_STATES,
     BookFacts,
     ExchangeFacts,
-    JournalFacts,
     LatencyFacts,
     LayerDrops,
     LineFacts,
@@ -46,6 +47,11 @@ ERROR_COUNTERS: Mapping[WorkerKind, tuple[str, ...]] = {
         "book_errors_total",
         "book_snapshot_errors_total",
     ),
+    "export": (
+        "tcp_export_write_failures_total",
+        "tcp_export_connect_failures_total",
+        "tcp_export_violations_total",
+    ),
 }
 """Counters whose growth is an error of the exchange."""
 WINDOW_S = 10.0
@@ -75,28 +81,6 @@ GAP_SOURCES = (
 """Who can bring a part of a gap, and its bit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Disk:
-    """Room in the file system below a directory."""
-
-    free_bytes: int
-    used_ratio: float
-
-    @classmethod
-    def of(cls, directory: str) -> "Disk":
-        """Ask the kernel; OSError when it cannot tell. May block on a dead disk.
-
-        A directory that is not there yet will be made where its nearest parent is.
-        """
-        path = Path(directory)
-        while not path.exists() and path != path.parent:
-            path = path.parent
-        status = os.statvfs(path)
-        used = (status.f_blocks - status.f_bfree) * status.f_frsize
-        free = status.f_bavail * status.f_frsize
-        return cls(free, used / (used + free) if used + free else 1.0)
-
-
 class Collector:
     """Makes `ExchangeFacts`; remembers only when workers were restarted."""
 
@@ -108,6 +92,10 @@ class Collector:
         self._restarts: dict[str, tuple[int, deque[int]]] = {}
         self.disks: dict[str, Disk] = {}
         """Room by journal directory, filled by whoever looks at disks."""
+        self.acknowledged: dict[str, Acknowledged] = {}
+        """Losses that an operator has taken note of, by exchange."""
+        self.reports: dict[str, int] = {}
+        """Problems of recovery reports that nobody has seen, by journal directory."""
 
     def facts(
         self, record: ExchangeRecord, workers: Iterable[WorkerView], now_ns: int
@@ -117,6 +105,7 @@ class Collector:
         views: dict[WorkerKind, WorkerView] = {view.kind: view for view in workers}
         rx = self._series(views.get("rx"))
         book = self._series(views.get("book"))
+        export = self._series(views.get("export"))
         # Counters of the messages that were delivered in order, once each.
         delivered = "arbiter_delivered_total"
         return ExchangeFacts(
@@ -125,13 +114,24 @@ class Collector:
             wanted=record.wanted,
             generation=record.generation,
             slo_ns=config.recovery.slo_ms * 1_000_000,
-            ring_slots=config.ring.slot_count,
+            ring_slots=config.slot_count,
             book_wanted=config.book.enabled,
             recovery_configured=bool(config.recovery.sources),
             rx=self._worker(views.get("rx"), rx, now_ns),
             book_worker=self._worker(views.get("book"), book, now_ns),
             lines=tuple(_line(line, rx) for line in config.lines),
-            journal=self._journal(record, rx),
+            journal=journal_facts(
+                record.config,
+                rx,
+                export,
+                directory=self.journal_directory(record),
+                disk=self._disk(record),
+                unseen=self.reports.get(self.journal_directory(record), 0),
+                told=self.acknowledged.get(name, Acknowledged()),
+            ),
+            export=export_facts(record.config.tcp_export, export),
+            export_wanted=config.tcp_export.enabled,
+            exporter=self._worker(views.get("export"), export, now_ns),
             book=_book(book) if config.book.enabled and book.has("book_trust") else None,
             gaps=tuple(_open_gap(gap) for gap in self._ledger.open_gaps(name)),
             gaps_opened=rx.total("gaps_opened_total"),
@@ -143,7 +143,8 @@ class Collector:
             bytes_received=rx.total_of_all("rx_bytes_total"),
             duplicates=rx.total("arbiter_duplicates_total"),
             errors=rx.total_of_all(*ERROR_COUNTERS["rx"])
-            + book.total_of_all(*ERROR_COUNTERS["book"]),
+            + book.total_of_all(*ERROR_COUNTERS["book"])
+            + export.total_of_all(*ERROR_COUNTERS["export"]),
             next_sequence=rx.value("arbiter_next_sequence"),
             last_delivery_ns=rx.value("arbiter_last_delivery_ns"),
             session=_session(rx),
@@ -216,29 +217,8 @@ class Collector:
             times.popleft()
         return len(times)
 
-    def _journal(self, record: ExchangeRecord, rx: Series) -> JournalFacts | None:
-        if not rx.has("journal_state"):
-            return None
-        directory = self.journal_directory(record)
-        disk = self.disks.get(directory)
-        sync = rx.histograms(WINDOW_S).get(("journal_sync_ns", ""))
-        return JournalFacts(
-            state=_word(JOURNAL_STATES, rx.value("journal_state")),
-            appended_seq=rx.value("journal_appended_seq"),
-            written_seq=rx.value("journal_written_seq"),
-            durable_seq=rx.value("journal_durable_seq"),
-            records=rx.total("journal_records_total"),
-            bytes=rx.total("journal_bytes_total"),
-            segments=rx.value("journal_segments"),
-            write_errors=rx.total("journal_write_errors_total"),
-            overruns=rx.total("journal_overrun_total"),
-            sync_p99_ns=(sync.percentile(99.0) or 0) if sync else 0,
-            syncs_10s=sync.count if sync else 0,
-            directory=directory,
-            sync_policy=record.config.journal.sync_policy,
-            disk_free_bytes=disk.free_bytes if disk else None,
-            disk_used_ratio=disk.used_ratio if disk else None,
-        )
+    def _disk(self, record: ExchangeRecord) -> Disk | None:
+        return self.disks.get(self.journal_directory(record))
 
 
 def _line(line: Line, rx: Series) -> LineFacts:

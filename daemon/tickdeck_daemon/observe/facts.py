@@ -157,12 +157,100 @@ class JournalFacts:
     segments: int = 0
     write_errors: int = 0
     overruns: int = 0
+    sync_p50_ns: int = 0
     sync_p99_ns: int = 0
     syncs_10s: int = 0
+    flush_p99_ns: int = 0
+    """Time to write one block, without its sync."""
     directory: str = ""
     sync_policy: str = ""
+    fsync_interval_ms: int = 0
     disk_free_bytes: int | None = None
     disk_used_ratio: float | None = None
+    bytes_per_second: float = 0.0
+    """Written in the last minute."""
+    segment_size_bytes: int = 0
+    oldest_seq: int = 0
+    """The first that is still kept."""
+    acked_seq: int | None = None
+    """What every named subscriber has acknowledged; None when there is none."""
+    unsynced_bytes: int = 0
+    reopens: int = 0
+    acked_loss: int = 0
+    """Durable records that were damaged: must stay 0."""
+    acked_loss_new: int = 0
+    """Those that no operator has acknowledged."""
+    holes: int = 0
+    holes_new: int = 0
+    """Holes that no operator has acknowledged."""
+    hole_records: int = 0
+    recovery_problems: int = 0
+    """Of the recovery report, unless it was acknowledged."""
+    pins_lost: int = 0
+    """Subscribers whose place was pruned because it was beyond its cap."""
+    pruned_segments: int = 0
+    quarantined_segments: int = 0
+    compression: str = "none"
+    recovery_mode: str = ""
+    on_failure: str = ""
+    retain_max_bytes: int = 0
+    retain_max_age_s: int = 0
+
+    @property
+    def disk_full_in_s(self) -> int | None:
+        """When the disk is full if it goes on like this; None: not foreseeable.
+
+        Nothing is foreseen of a journal that prunes itself by size before that.
+        """
+        free, rate = self.disk_free_bytes, self.bytes_per_second
+        if free is None or rate <= 0:
+            return None
+        if 0 < self.retain_max_bytes <= self.bytes + free:
+            return None
+        return int(free / rate)
+
+    @property
+    def worst_loss(self) -> str:
+        """What a power cut may take at worst, in words (RELIABILITY section 7)."""
+        interval = f"{self.fsync_interval_ms} ms + one sync"
+        return {
+            "os": "unbounded: everything since the last seal",
+            "interval": f"the last {interval}",
+            "batch": f"nothing acknowledged; else the last {interval}",
+            "always": "nothing acknowledged; else one block",
+        }.get(self.sync_policy, "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFacts:
+    """The exporter: who reads the journal from elsewhere, and what they missed."""
+
+    active: int = 0
+    """Subscribers now."""
+    accepted: int = 0
+    rejected: int = 0
+    preauth: int = 0
+    """Connections that have not proved who they are."""
+    violations: int = 0
+    sent_frames: int = 0
+    sent_bytes: int = 0
+    bytes_per_second: float = 0.0
+    queued_bytes: int = 0
+    """Sent or due, and not acknowledged; of the slowest."""
+    lag_records: int = 0
+    acked_seq: int | None = None
+    dropped: int = 0
+    """Sequences that subscribers were told to be missing."""
+    dropped_10s: int = 0
+    write_failures: int = 0
+    connect_failures: int = 0
+    slots_lost: int = 0
+    cert_expires_s: int | None = None
+    """Life of its certificate; None without one."""
+    lag_soft_bytes: int = 0
+    mode: str = ""
+    address: str = ""
+    """Where it listens, or whom it dials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,11 +323,14 @@ class ExchangeFacts:
     ring_slots: int = 0
     book_wanted: bool = True
     recovery_configured: bool = True
+    export_wanted: bool = False
     rx: WorkerFacts | None = None
     book_worker: WorkerFacts | None = None
+    exporter: WorkerFacts | None = None
     lines: tuple[LineFacts, ...] = ()
     journal: JournalFacts | None = None
     book: BookFacts | None = None
+    export: ExportFacts | None = None
     gaps: tuple[OpenGap, ...] = ()
     """Open gaps, the oldest first."""
     gaps_opened: int = 0
@@ -293,6 +384,12 @@ class ExchangeFacts:
         must look old, not fresh.
         """
         return self._age(self.last_delivery_ns)
+
+    @property
+    def workers(self) -> tuple[WorkerFacts, ...]:
+        """Those that are known, in the order of their start."""
+        found = (self.rx, self.book_worker, self.exporter)
+        return tuple(worker for worker in found if worker is not None)
 
     def line_age_ns(self, line: LineFacts) -> int:
         """Time since the last packet of any kind on a line; counted as `age_ns`."""

@@ -54,6 +54,12 @@ class Thresholds:
     sync_p99_down_ns: int = 1_000_000_000
     disk_used_ratio: float = 0.8
     disk_free_bytes: int = 10 << 30
+    disk_reserve_segments: int = 2
+    """Room below which the journal's disk counts as full, in segments."""
+    disk_forecast_s: int = 3600
+    """Time to a full disk below which that is a finding."""
+    certificate_s: int = 7 * 86_400
+    """Life of the exporter's certificate below which that is a finding."""
     line_alone_ns: int = 5_000_000_000
     """How long one line may carry alone before that is a finding of its own."""
     book_settle_ns: int = 2_000_000_000

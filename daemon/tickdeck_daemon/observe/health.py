@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from tickdeck_daemon.observe.facts import (
     SESSION_ENDED,
     ExchangeFacts,
-    JournalFacts,
     LineFacts,
     OpenGap,
     WorkerFacts,
@@ -28,6 +27,7 @@ from tickdeck_daemon.observe.finding import (
     Transport,
     seconds,
 )
+from tickdeck_daemon.observe.health_journal import of_export, of_journal
 from tickdeck_daemon.observe.health_recovery import of_race, of_recovery
 
 __all__ = [
@@ -122,9 +122,11 @@ def findings(facts: ExchangeFacts, limits: Thresholds = DEFAULT_THRESHOLDS) -> l
         found += of_race(facts, silent_lines(facts, limits), limits)
         found += _of_gaps(facts)
         found += of_recovery(facts)
-        found += _of_journal(facts.journal, limits)
+        found += of_journal(facts.journal, limits)
     if facts.book_wanted and _observable(facts.book_worker, limits):
         found += _of_book(facts, limits)
+    if facts.export_wanted and _observable(facts.exporter, limits):
+        found += of_export(facts.export, limits)
     if facts.session_state == SESSION_ENDED:
         found.append(_session_ended(facts))
     return sorted(found, key=_order)
@@ -199,18 +201,22 @@ def _of_processes(facts: ExchangeFacts, limits: Thresholds) -> Iterator[Finding]
     yield from _of_process("rx", facts.rx, limits)
     if facts.book_wanted:
         yield from _of_process("book", facts.book_worker, limits)
+    if facts.export_wanted:
+        yield from _of_process("export", facts.exporter, limits)
 
 
 def _of_process(kind: str, worker: WorkerFacts | None, limits: Thresholds) -> Iterator[Finding]:
-    rank = 10 if kind == "rx" else 15
+    rank = _RANKS[kind]
     if worker is None or worker.state in _PHASES:
-        state = State.STALE if kind == "rx" else State.RECOVERING
+        state = _UNTIL_READY[kind]
         word = worker.state.lower() if worker else "not started yet"
         evidence = f"{kind} worker {word} (normal RUNNING)"
         yield Finding(f"process.{kind}.start", state, rank, f"{kind} {word}", evidence, hold=False)
         return
     if not worker.alive:
-        yield _bad_process(kind, worker, State.DOWN, rank)
+        # Without an exporter the feed is whole; nobody elsewhere has it.
+        state = State.DEGRADED if kind == "export" else State.DOWN
+        yield _bad_process(kind, worker, state, rank)
         return
     if worker.state != "RUNNING":
         yield _bad_process(kind, worker, State.DEGRADED, rank)
@@ -225,6 +231,9 @@ def _of_process(kind: str, worker: WorkerFacts | None, limits: Thresholds) -> It
         )
 
 
+_RANKS = {"rx": 10, "book": 15, "export": 78}
+_UNTIL_READY = {"rx": State.STALE, "book": State.RECOVERING, "export": State.DEGRADED}
+"""Of an exchange whose worker of this kind is not ready yet."""
 _PHASES = ("PENDING", "STARTING", "STOPPED", "DRAINING")
 """States on the way between running and stopped."""
 
@@ -234,7 +243,8 @@ def _bad_process(kind: str, worker: WorkerFacts, state: State, rank: int) -> Fin
     evidence += f", {worker.reason}" if worker.reason else ""
     evidence += f", last exit: {worker.last_exit}" if worker.last_exit else ""
     summary = f"{kind} worker {worker.state}"
-    return Finding(f"process.{kind}", state, rank, summary, evidence, "WorkerCrashLoop.runbook.md")
+    runbook = "ExportDown.runbook.md" if kind == "export" else "WorkerCrashLoop.runbook.md"
+    return Finding(f"process.{kind}", state, rank, summary, evidence, runbook)
 
 
 def _of_lines(facts: ExchangeFacts, limits: Thresholds) -> Iterator[Finding]:
@@ -358,53 +368,6 @@ def _lost(facts: ExchangeFacts, state: State) -> Finding:
         evidence + " (normal 0)",
         "FeedDataLossConfirmed.runbook.md",
     )
-
-
-_JOURNAL_VERDICTS = {
-    "OK": None,
-    "SLOW": State.DEGRADED,
-    "HUNG": State.DOWN,
-    "REOPENING": State.DEGRADED,
-    "FULL": State.DOWN,
-    "READONLY": State.DOWN,
-    "DEGRADED": State.DEGRADED,
-    "LOST_FILES": State.DOWN,
-    "LOCKED": State.DOWN,
-    "FAILED": State.DOWN,
-}
-
-
-def _of_journal(journal: JournalFacts | None, limits: Thresholds) -> Iterator[Finding]:
-    if journal is None:
-        return
-    verdict = _JOURNAL_VERDICTS.get(journal.state, State.DEGRADED)
-    if verdict is not None:
-        evidence = f"state {journal.state} (normal OK), {journal.write_errors} write errors, "
-        evidence += f"{journal.appended_seq - journal.durable_seq} records not durable"
-        summary = f"journal {journal.state}"
-        yield Finding("journal.state", verdict, 60, summary, evidence, "WalBacklog.runbook.md")
-    if journal.syncs_10s and journal.sync_p99_ns > limits.sync_p99_degraded_ns:
-        slow = journal.sync_p99_ns > limits.sync_p99_down_ns
-        evidence = f"p99 {seconds(journal.sync_p99_ns)} over 10 s "
-        evidence += f"(normal < {seconds(limits.sync_p99_degraded_ns)})"
-        state = State.DOWN if slow else State.DEGRADED
-        yield Finding(
-            "journal.sync", state, 61, "journal sync slow", evidence, "WalFsyncSlow.runbook.md"
-        )
-    free, used = journal.disk_free_bytes, journal.disk_used_ratio
-    if free is None or used is None:
-        return
-    if used > limits.disk_used_ratio and free < limits.disk_free_bytes:
-        evidence = f"{used:.0%} used, {free / (1 << 30):.1f} GiB free below {journal.directory}"
-        evidence += f" (normal < {limits.disk_used_ratio:.0%})"
-        yield Finding(
-            "journal.disk",
-            State.DEGRADED,
-            62,
-            "journal disk nearly full",
-            evidence,
-            "WalDiskFillSoon.runbook.md",
-        )
 
 
 def _of_book(facts: ExchangeFacts, limits: Thresholds) -> Iterator[Finding]:

@@ -165,6 +165,8 @@ class Commands:
             effects = [f"start {worker} at once"]
         elif view.kind == "rx":
             effects.append("messages that come meanwhile must be asked for again")
+        elif view.kind == "export":
+            effects.append("its subscribers connect again and go on where they were")
         else:
             effects.append("books are rebuilt from snapshot, journal and ring; nothing is lost")
         if order.validate_only:

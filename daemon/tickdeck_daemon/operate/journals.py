@@ -22,6 +22,10 @@ class SegmentInfo:
     base_seq: int
     bytes: int
     sealed: bool
+    last_seq: int = 0
+    """0 while it is not known."""
+    abandoned: bool = False
+    created_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,9 @@ async def list_segments(directory: str) -> list[SegmentInfo]:
             base_seq=_integer(segment, "base_seq"),
             bytes=_integer(segment, "bytes"),
             sealed=bool(segment.get("sealed")),
+            last_seq=_integer(segment, "last_seq"),
+            abandoned=segment.get("abandoned") is True,
+            created_ns=_integer(segment, "created_ns"),
         )
         for segment in _tables(answer, "segments")
     ]

@@ -25,7 +25,6 @@ from tickdeck_daemon.observe.facts import (
     SOURCE_STATES,
     BookFacts,
     ExchangeFacts,
-    JournalFacts,
     LineFacts,
     WorkerFacts,
 )
@@ -39,9 +38,11 @@ from tickdeck_daemon.operate.recoveries import RecoveryProgress
 from tickdeck_daemon.operate.replays import Replay
 from tickdeck_daemon.operate.sources import SourceReport, report_of
 from tickdeck_daemon.plant import Plant, Totals
+from tickdeck_daemon.services import convert_journal
 from tickdeck_daemon.services.google_types import operations_pb2
 from tickdeck_daemon.services.names import exchange_name
 from tickdeck_daemon.services.status import to_rpc_status
+from tickdeck_daemon.services.times import timestamp
 from tickdeck_daemon.stats import HistogramView, Kind, Metric
 from tickdeck_daemon.workers.views import WorkerView
 
@@ -67,13 +68,6 @@ _SOURCE_STATES = {
     for state in SOURCE_STATES
 }
 _STAGES = {stage: recovery_pb2.GapStage.Value(f"GAP_STAGE_{stage}") for stage in STAGES if stage}
-
-
-def timestamp(time_ns: int) -> Timestamp | None:
-    """A time; None, which leaves the field absent, for never."""
-    if not time_ns:
-        return None
-    return Timestamp(seconds=time_ns // 1_000_000_000, nanos=time_ns % 1_000_000_000)
 
 
 def exchange(plant: Plant, record: ExchangeRecord) -> exchange_pb2.Exchange:
@@ -168,7 +162,7 @@ def health(value: ExchangeHealth, runbooks: frozenset[str]) -> observe_pb2.Excha
         recovery=value.recovery,
         receive_path="+".join(sorted({line.receive_path for line in facts.lines})),
         lines=[_line(facts, line, value.silent_lines) for line in facts.lines],
-        journal=journal(facts.journal) if facts.journal else None,
+        journal=convert_journal.journal(facts.journal) if facts.journal else None,
         book=_book(facts.book) if facts.book else None,
         latencies=[
             observe_pb2.LatencySummary(
@@ -187,7 +181,7 @@ def health(value: ExchangeHealth, runbooks: frozenset[str]) -> observe_pb2.Excha
         duplicates=facts.duplicates,
         session=facts.session,
         session_ended=facts.session_state == SESSION_ENDED,
-        workers=[_worker_word(worker) for worker in (facts.rx, facts.book_worker) if worker],
+        workers=[_worker_word(worker) for worker in facts.workers],
         oldest_gap_age_ns=max(0, facts.now_ns - oldest),
         conflicts=facts.conflicts,
         lost_on_all=facts.lost_on_all,
@@ -196,6 +190,7 @@ def health(value: ExchangeHealth, runbooks: frozenset[str]) -> observe_pb2.Excha
         snapshots_taken=facts.snapshots,
         recovery_sources=[recovery_source(report_of(facts, one)) for one in facts.sources],
         recovery_faults=dict(facts.lies),
+        export=convert_journal.export(facts),
     )
 
 
@@ -212,22 +207,6 @@ def totals(value: Totals) -> observe_pb2.FleetTotals:
         uptime_seconds=value.uptime_seconds,
         messages_per_second_10s=value.messages_per_second_10s,
         messages_per_second_60s=value.messages_per_second_60s,
-    )
-
-
-def journal(facts: JournalFacts) -> observe_pb2.JournalHealth:
-    """State of a journal."""
-    return observe_pb2.JournalHealth(
-        state=facts.state,
-        appended_seq=facts.appended_seq,
-        written_seq=facts.written_seq,
-        durable_seq=facts.durable_seq,
-        records=facts.records,
-        segments=facts.segments,
-        bytes=facts.bytes,
-        sync_p99_ns=facts.sync_p99_ns,
-        directory=facts.directory,
-        sync_policy=facts.sync_policy,
     )
 
 

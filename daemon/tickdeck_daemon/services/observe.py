@@ -20,6 +20,7 @@ from tickdeck_daemon.services.guard import Context
 from tickdeck_daemon.services.names import exchange_name, parse, parse_optional
 from tickdeck_daemon.services.once import once
 from tickdeck_daemon.services.pacing import HEARTBEAT_S, Pacer, interval_s
+from tickdeck_daemon.services.times import timestamp
 
 EVENT_BATCH = 256
 
@@ -44,7 +45,7 @@ class ObserveService(observe_service_pb2_grpc.ObserveServiceServicer):
         return pb.GetSnapshotResponse(
             exchanges=[self._health(row) for row in rows],
             totals=convert.totals(self._plant.totals()),
-            time=convert.timestamp(time.time_ns()),
+            time=timestamp(time.time_ns()),
         )
 
     @override
@@ -144,7 +145,7 @@ class ObserveService(observe_service_pb2_grpc.ObserveServiceServicer):
             results = await asyncio.gather(*(self._plant.checks.run(one) for one in names))
             return pb.RunHealthCheckResponse(
                 exchanges=[convert.check(check) for check, _ in results],
-                time=convert.timestamp(time.time_ns()),
+                time=timestamp(time.time_ns()),
                 shared=any(shared for _, shared in results),
             )
 
@@ -159,7 +160,7 @@ class ObserveService(observe_service_pb2_grpc.ObserveServiceServicer):
             revision=revision,
             exchanges=[self._health(row) for row in rows],
             totals=convert.totals(self._plant.totals()),
-            time=convert.timestamp(time.time_ns()),
+            time=timestamp(time.time_ns()),
             dropped_ticks=dropped,
         )
 
@@ -172,7 +173,7 @@ class ObserveService(observe_service_pb2_grpc.ObserveServiceServicer):
             revision=revision,
             rows=rows,
             dropped_ticks=dropped,
-            time=convert.timestamp(time.time_ns()),
+            time=timestamp(time.time_ns()),
         )
 
     def _health(self, row: ExchangeHealth) -> observe_pb2.ExchangeHealth:

@@ -2,8 +2,9 @@
 
 from tickdeck.v1 import system_service_pb2 as pb
 from tickdeck_daemon.preflight.finding import Report
-from tickdeck_daemon.services.convert import VERDICTS, timestamp
+from tickdeck_daemon.services.convert import VERDICTS
 from tickdeck_daemon.services.names import exchange_name
+from tickdeck_daemon.services.times import timestamp
 
 
 def preflight_report(report: Report) -> pb.RunPreflightResponse:

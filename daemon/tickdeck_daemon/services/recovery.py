@@ -16,6 +16,7 @@ from tickdeck_daemon.services import convert
 from tickdeck_daemon.services.guard import Context
 from tickdeck_daemon.services.names import parse, parse_optional
 from tickdeck_daemon.services.once import once
+from tickdeck_daemon.services.times import timestamp
 
 PAGE_SIZE = 200
 PAGE_SIZE_MAX = 1000
@@ -112,7 +113,7 @@ class RecoveryService(recovery_service_pb2_grpc.RecoveryServiceServicer):
         name = parse(request.exchange, "exchanges", field="exchange")
         sources = await list_sources(self._plant, name)
         return pb.ListRecoverySourcesResponse(
-            sources=map(convert.recovery_source, sources), time=convert.timestamp(time.time_ns())
+            sources=map(convert.recovery_source, sources), time=timestamp(time.time_ns())
         )
 
 

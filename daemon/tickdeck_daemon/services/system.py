@@ -12,11 +12,11 @@ from tickdeck.v1 import system_service_pb2_grpc
 from tickdeck_daemon.operate.commands import Commands
 from tickdeck_daemon.operate.order import Order
 from tickdeck_daemon.plant import Plant
-from tickdeck_daemon.services.convert import timestamp
 from tickdeck_daemon.services.guard import Context, Guard
 from tickdeck_daemon.services.names import parse_optional
 from tickdeck_daemon.services.once import once
 from tickdeck_daemon.services.preflight_report import preflight_report
+from tickdeck_daemon.services.times import timestamp
 
 STOP_DELAY_S = 0.1
 """Time for the answer to a drain to reach its caller before the server stops."""

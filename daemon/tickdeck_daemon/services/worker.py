@@ -20,6 +20,7 @@ from tickdeck_daemon.services.guard import Context
 from tickdeck_daemon.services.names import parse, parse_optional
 from tickdeck_daemon.services.once import once
 from tickdeck_daemon.services.receive_report import receive_report
+from tickdeck_daemon.services.times import timestamp
 from tickdeck_daemon.workers.logtail import LogTail
 from tickdeck_daemon.workers.views import WorkerView
 
@@ -77,8 +78,8 @@ class WorkerService(worker_service_pb2_grpc.WorkerServiceServicer):
             return pb.CutCaptureResponse(
                 path=done.path,
                 packets=done.packets,
-                first_time=convert.timestamp(done.first_ns),
-                last_time=convert.timestamp(done.last_ns),
+                first_time=timestamp(done.first_ns),
+                last_time=timestamp(done.last_ns),
                 bytes=done.bytes,
                 lapped=done.lapped,
             )

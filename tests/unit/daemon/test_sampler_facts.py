@@ -10,7 +10,8 @@ import pytest
 from fake_stats import BOOK_HISTOGRAMS, BOOK_METRICS, StatsWriter
 from tickdeck_daemon.exchanges.config import parse_exchange
 from tickdeck_daemon.exchanges.store import DesiredState, ExchangeRecord
-from tickdeck_daemon.observe.collect import Collector, Disk, source_of, stage_of
+from tickdeck_daemon.observe.collect import Collector, source_of, stage_of
+from tickdeck_daemon.observe.collect_journal import Disk
 from tickdeck_daemon.observe.facts import SESSION_OPEN, ExchangeFacts
 from tickdeck_daemon.observe.gaps import GapLedger
 from tickdeck_daemon.observe.sampler import Sampler, Target

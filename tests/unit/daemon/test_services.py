@@ -46,6 +46,9 @@ MUTATING = (
     "Recover",
     "Accept",
     "Annotate",
+    "Seal",
+    "Prune",
+    "Acknowledge",
 )
 
 

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from tickdeck.v1 import observe_pb2 as tickdeck_dot_v1_dot_observe__pb2
 from tickdeck.v1 import options_pb2 as tickdeck_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tickdeck/v1/journal_service.proto\x12\x0btickdeck.v1\x1a#google/longrunning/operations.proto\x1a\x19tickdeck/v1/observe.proto\x1a\x19tickdeck/v1/options.proto\"%\n\x11GetJournalRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\"X\n\x07Segment\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x04\x12\x10\n\x08\x62\x61se_seq\x18\x03 \x01(\x04\x12\r\n\x05\x62ytes\x18\x04 \x01(\x04\x12\x0e\n\x06sealed\x18\x05 \x01(\x08\"i\n\x12GetJournalResponse\x12+\n\x07journal\x18\x01 \x01(\x0b\x32\x1a.tickdeck.v1.JournalHealth\x12&\n\x08segments\x18\x02 \x03(\x0b\x32\x14.tickdeck.v1.Segment\"<\n\x14VerifyJournalRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\"I\n\x15VerifyJournalResponse\x12\x30\n\toperation\x18\x01 \x01(\x0b\x32\x1d.google.longrunning.Operation\"_\n\x0eJournalProblem\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\r\n\x05\x63lass\x18\x03 \x01(\t\x12\x10\n\x08\x66rom_seq\x18\x04 \x01(\x04\x12\x0e\n\x06to_seq\x18\x05 \x01(\x04\"\xa9\x01\n\x0cVerifyReport\x12\x10\n\x08segments\x18\x01 \x01(\x04\x12\x0f\n\x07records\x18\x02 \x01(\x04\x12\x11\n\tfirst_seq\x18\x03 \x01(\x04\x12\x10\n\x08last_seq\x18\x04 \x01(\x04\x12\x13\n\x0b\x64urable_seq\x18\x05 \x01(\x04\x12-\n\x08problems\x18\x06 \x03(\x0b\x32\x1b.tickdeck.v1.JournalProblem\x12\r\n\x05whole\x18\x07 \x01(\x08\"5\n\x0eVerifyProgress\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x11\n\tdirectory\x18\x02 \x01(\t2\xc9\x01\n\x0eJournalService\x12U\n\nGetJournal\x12\x1e.tickdeck.v1.GetJournalRequest\x1a\x1f.tickdeck.v1.GetJournalResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12`\n\rVerifyJournal\x12!.tickdeck.v1.VerifyJournalRequest\x1a\".tickdeck.v1.VerifyJournalResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tickdeck/v1/journal_service.proto\x12\x0btickdeck.v1\x1a#google/longrunning/operations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19tickdeck/v1/observe.proto\x1a\x19tickdeck/v1/options.proto\"%\n\x11GetJournalRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\"\xae\x01\n\x07Segment\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x04\x12\x10\n\x08\x62\x61se_seq\x18\x03 \x01(\x04\x12\r\n\x05\x62ytes\x18\x04 \x01(\x04\x12\x0e\n\x06sealed\x18\x05 \x01(\x08\x12\x10\n\x08last_seq\x18\x06 \x01(\x04\x12\x11\n\tabandoned\x18\x07 \x01(\x08\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x98\x01\n\x12GetJournalResponse\x12+\n\x07journal\x18\x01 \x01(\x0b\x32\x1a.tickdeck.v1.JournalHealth\x12&\n\x08segments\x18\x02 \x03(\x0b\x32\x14.tickdeck.v1.Segment\x12-\n\x08recovery\x18\x03 \x01(\x0b\x32\x1b.tickdeck.v1.RecoveryReport\"\xc4\x01\n\x0eRecoveryReport\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04mode\x18\x02 \x01(\t\x12\r\n\x05\x63lean\x18\x03 \x01(\x08\x12\x14\n\x0cwriter_epoch\x18\x04 \x01(\x04\x12.\n\x08problems\x18\x05 \x03(\x0b\x32\x1c.tickdeck.v1.RecoveryProblem\x12\x0f\n\x07refused\x18\x06 \x01(\x08\x12\x14\n\x0c\x61\x63knowledged\x18\x07 \x01(\x08\"\x7f\n\x0fRecoveryProblem\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\r\n\x05\x63lass\x18\x03 \x01(\t\x12\x10\n\x08\x66rom_seq\x18\x04 \x01(\x04\x12\x0e\n\x06to_seq\x18\x05 \x01(\x04\x12\r\n\x05\x62ytes\x18\x06 \x01(\x04\x12\x0e\n\x06\x61\x63tion\x18\x07 \x01(\t\"*\n\x16ListSubscribersRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\"\x85\x02\n\nSubscriber\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04peer\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x10\n\x08sent_seq\x18\x04 \x01(\x04\x12\x11\n\tacked_seq\x18\x05 \x01(\x04\x12\x11\n\tlag_bytes\x18\x06 \x01(\x04\x12\x13\n\x0blag_records\x18\x07 \x01(\x04\x12\x0e\n\x06lag_ms\x18\x08 \x01(\x04\x12\x0e\n\x06policy\x18\t \x01(\t\x12)\n\x05since\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x0b \x01(\t\x12\x0c\n\x04lost\x18\x0c \x01(\x08\x12\x18\n\x10retain_max_bytes\x18\r \x01(\x04\"q\n\x17ListSubscribersResponse\x12,\n\x0bsubscribers\x18\x01 \x03(\x0b\x32\x17.tickdeck.v1.Subscriber\x12\x13\n\x0bunavailable\x18\x02 \x01(\t\x12\x13\n\x0b\x64urable_seq\x18\x03 \x01(\x04\"a\n\x12SealSegmentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"M\n\x13SealSegmentResponse\x12\x10\n\x08segments\x18\x01 \x01(\x04\x12\x13\n\x0b\x64urable_seq\x18\x02 \x01(\x04\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x03 \x03(\t\"b\n\x13PruneJournalRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\\\n\x14PruneJournalResponse\x12\x10\n\x08segments\x18\x01 \x01(\x04\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\x12\x12\n\noldest_seq\x18\x03 \x01(\x04\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x04 \x03(\t\"i\n\x1a\x41\x63knowledgeRecoveryRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"@\n\x1b\x41\x63knowledgeRecoveryResponse\x12\x10\n\x08problems\x18\x01 \x01(\x04\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x02 \x03(\t\"<\n\x14VerifyJournalRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\"I\n\x15VerifyJournalResponse\x12\x30\n\toperation\x18\x01 \x01(\x0b\x32\x1d.google.longrunning.Operation\"_\n\x0eJournalProblem\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\r\n\x05\x63lass\x18\x03 \x01(\t\x12\x10\n\x08\x66rom_seq\x18\x04 \x01(\x04\x12\x0e\n\x06to_seq\x18\x05 \x01(\x04\"\xa9\x01\n\x0cVerifyReport\x12\x10\n\x08segments\x18\x01 \x01(\x04\x12\x0f\n\x07records\x18\x02 \x01(\x04\x12\x11\n\tfirst_seq\x18\x03 \x01(\x04\x12\x10\n\x08last_seq\x18\x04 \x01(\x04\x12\x13\n\x0b\x64urable_seq\x18\x05 \x01(\x04\x12-\n\x08problems\x18\x06 \x03(\x0b\x32\x1b.tickdeck.v1.JournalProblem\x12\r\n\x05whole\x18\x07 \x01(\x08\"5\n\x0eVerifyProgress\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x11\n\tdirectory\x18\x02 \x01(\t2\xde\x04\n\x0eJournalService\x12U\n\nGetJournal\x12\x1e.tickdeck.v1.GetJournalRequest\x1a\x1f.tickdeck.v1.GetJournalResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12`\n\rVerifyJournal\x12!.tickdeck.v1.VerifyJournalRequest\x1a\".tickdeck.v1.VerifyJournalResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x12\x64\n\x0fListSubscribers\x12#.tickdeck.v1.ListSubscribersRequest\x1a$.tickdeck.v1.ListSubscribersResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12Z\n\x0bSealSegment\x12\x1f.tickdeck.v1.SealSegmentRequest\x1a .tickdeck.v1.SealSegmentResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x12]\n\x0cPruneJournal\x12 .tickdeck.v1.PruneJournalRequest\x1a!.tickdeck.v1.PruneJournalResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x01\x12r\n\x13\x41\x63knowledgeRecovery\x12\'.tickdeck.v1.AcknowledgeRecoveryRequest\x1a(.tickdeck.v1.AcknowledgeRecoveryResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,22 +39,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOURNALSERVICE'].methods_by_name['GetJournal']._serialized_options = b'\212\265\030\002\010\001'
   _globals['_JOURNALSERVICE'].methods_by_name['VerifyJournal']._loaded_options = None
   _globals['_JOURNALSERVICE'].methods_by_name['VerifyJournal']._serialized_options = b'\212\265\030\004\010\002\020\001'
-  _globals['_GETJOURNALREQUEST']._serialized_start=141
-  _globals['_GETJOURNALREQUEST']._serialized_end=178
-  _globals['_SEGMENT']._serialized_start=180
-  _globals['_SEGMENT']._serialized_end=268
-  _globals['_GETJOURNALRESPONSE']._serialized_start=270
-  _globals['_GETJOURNALRESPONSE']._serialized_end=375
-  _globals['_VERIFYJOURNALREQUEST']._serialized_start=377
-  _globals['_VERIFYJOURNALREQUEST']._serialized_end=437
-  _globals['_VERIFYJOURNALRESPONSE']._serialized_start=439
-  _globals['_VERIFYJOURNALRESPONSE']._serialized_end=512
-  _globals['_JOURNALPROBLEM']._serialized_start=514
-  _globals['_JOURNALPROBLEM']._serialized_end=609
-  _globals['_VERIFYREPORT']._serialized_start=612
-  _globals['_VERIFYREPORT']._serialized_end=781
-  _globals['_VERIFYPROGRESS']._serialized_start=783
-  _globals['_VERIFYPROGRESS']._serialized_end=836
-  _globals['_JOURNALSERVICE']._serialized_start=839
-  _globals['_JOURNALSERVICE']._serialized_end=1040
+  _globals['_JOURNALSERVICE'].methods_by_name['ListSubscribers']._loaded_options = None
+  _globals['_JOURNALSERVICE'].methods_by_name['ListSubscribers']._serialized_options = b'\212\265\030\002\010\001'
+  _globals['_JOURNALSERVICE'].methods_by_name['SealSegment']._loaded_options = None
+  _globals['_JOURNALSERVICE'].methods_by_name['SealSegment']._serialized_options = b'\212\265\030\004\010\002\020\001'
+  _globals['_JOURNALSERVICE'].methods_by_name['PruneJournal']._loaded_options = None
+  _globals['_JOURNALSERVICE'].methods_by_name['PruneJournal']._serialized_options = b'\212\265\030\004\010\003\020\001'
+  _globals['_JOURNALSERVICE'].methods_by_name['AcknowledgeRecovery']._loaded_options = None
+  _globals['_JOURNALSERVICE'].methods_by_name['AcknowledgeRecovery']._serialized_options = b'\212\265\030\004\010\002\020\001'
+  _globals['_GETJOURNALREQUEST']._serialized_start=174
+  _globals['_GETJOURNALREQUEST']._serialized_end=211
+  _globals['_SEGMENT']._serialized_start=214
+  _globals['_SEGMENT']._serialized_end=388
+  _globals['_GETJOURNALRESPONSE']._serialized_start=391
+  _globals['_GETJOURNALRESPONSE']._serialized_end=543
+  _globals['_RECOVERYREPORT']._serialized_start=546
+  _globals['_RECOVERYREPORT']._serialized_end=742
+  _globals['_RECOVERYPROBLEM']._serialized_start=744
+  _globals['_RECOVERYPROBLEM']._serialized_end=871
+  _globals['_LISTSUBSCRIBERSREQUEST']._serialized_start=873
+  _globals['_LISTSUBSCRIBERSREQUEST']._serialized_end=915
+  _globals['_SUBSCRIBER']._serialized_start=918
+  _globals['_SUBSCRIBER']._serialized_end=1179
+  _globals['_LISTSUBSCRIBERSRESPONSE']._serialized_start=1181
+  _globals['_LISTSUBSCRIBERSRESPONSE']._serialized_end=1294
+  _globals['_SEALSEGMENTREQUEST']._serialized_start=1296
+  _globals['_SEALSEGMENTREQUEST']._serialized_end=1393
+  _globals['_SEALSEGMENTRESPONSE']._serialized_start=1395
+  _globals['_SEALSEGMENTRESPONSE']._serialized_end=1472
+  _globals['_PRUNEJOURNALREQUEST']._serialized_start=1474
+  _globals['_PRUNEJOURNALREQUEST']._serialized_end=1572
+  _globals['_PRUNEJOURNALRESPONSE']._serialized_start=1574
+  _globals['_PRUNEJOURNALRESPONSE']._serialized_end=1666
+  _globals['_ACKNOWLEDGERECOVERYREQUEST']._serialized_start=1668
+  _globals['_ACKNOWLEDGERECOVERYREQUEST']._serialized_end=1773
+  _globals['_ACKNOWLEDGERECOVERYRESPONSE']._serialized_start=1775
+  _globals['_ACKNOWLEDGERECOVERYRESPONSE']._serialized_end=1839
+  _globals['_VERIFYJOURNALREQUEST']._serialized_start=1841
+  _globals['_VERIFYJOURNALREQUEST']._serialized_end=1901
+  _globals['_VERIFYJOURNALRESPONSE']._serialized_start=1903
+  _globals['_VERIFYJOURNALRESPONSE']._serialized_end=1976
+  _globals['_JOURNALPROBLEM']._serialized_start=1978
+  _globals['_JOURNALPROBLEM']._serialized_end=2073
+  _globals['_VERIFYREPORT']._serialized_start=2076
+  _globals['_VERIFYREPORT']._serialized_end=2245
+  _globals['_VERIFYPROGRESS']._serialized_start=2247
+  _globals['_VERIFYPROGRESS']._serialized_end=2300
+  _globals['_JOURNALSERVICE']._serialized_start=2303
+  _globals['_JOURNALSERVICE']._serialized_end=2909
 # @@protoc_insertion_point(module_scope)

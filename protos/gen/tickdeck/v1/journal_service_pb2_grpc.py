@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class JournalServiceStub:
-    """JournalService shows and verifies journals.
+    """JournalService shows and verifies journals, and who reads them. A journal is repaired offline only.
     """
 
     def __init__(self, channel):
@@ -45,14 +45,34 @@ class JournalServiceStub:
                 request_serializer=tickdeck_dot_v1_dot_journal__service__pb2.VerifyJournalRequest.SerializeToString,
                 response_deserializer=tickdeck_dot_v1_dot_journal__service__pb2.VerifyJournalResponse.FromString,
                 _registered_method=True)
+        self.ListSubscribers = channel.unary_unary(
+                '/tickdeck.v1.JournalService/ListSubscribers',
+                request_serializer=tickdeck_dot_v1_dot_journal__service__pb2.ListSubscribersRequest.SerializeToString,
+                response_deserializer=tickdeck_dot_v1_dot_journal__service__pb2.ListSubscribersResponse.FromString,
+                _registered_method=True)
+        self.SealSegment = channel.unary_unary(
+                '/tickdeck.v1.JournalService/SealSegment',
+                request_serializer=tickdeck_dot_v1_dot_journal__service__pb2.SealSegmentRequest.SerializeToString,
+                response_deserializer=tickdeck_dot_v1_dot_journal__service__pb2.SealSegmentResponse.FromString,
+                _registered_method=True)
+        self.PruneJournal = channel.unary_unary(
+                '/tickdeck.v1.JournalService/PruneJournal',
+                request_serializer=tickdeck_dot_v1_dot_journal__service__pb2.PruneJournalRequest.SerializeToString,
+                response_deserializer=tickdeck_dot_v1_dot_journal__service__pb2.PruneJournalResponse.FromString,
+                _registered_method=True)
+        self.AcknowledgeRecovery = channel.unary_unary(
+                '/tickdeck.v1.JournalService/AcknowledgeRecovery',
+                request_serializer=tickdeck_dot_v1_dot_journal__service__pb2.AcknowledgeRecoveryRequest.SerializeToString,
+                response_deserializer=tickdeck_dot_v1_dot_journal__service__pb2.AcknowledgeRecoveryResponse.FromString,
+                _registered_method=True)
 
 
 class JournalServiceServicer:
-    """JournalService shows and verifies journals.
+    """JournalService shows and verifies journals, and who reads them. A journal is repaired offline only.
     """
 
     def GetJournal(self, request, context):
-        """GetJournal returns the watermarks and the segments of a journal.
+        """GetJournal returns the watermarks, the segments and the last recovery report of a journal.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -60,6 +80,34 @@ class JournalServiceServicer:
 
     def VerifyJournal(self, request, context):
         """VerifyJournal reads every block of a journal; the operation's response is VerifyReport.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSubscribers(self, request, context):
+        """ListSubscribers returns who reads the journal elsewhere, and the places kept for those away.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SealSegment(self, request, context):
+        """SealSegment closes the segment that is being written, so that it can be copied.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PruneJournal(self, request, context):
+        """PruneJournal removes sealed segments that retention allows to go, now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcknowledgeRecovery(self, request, context):
+        """AcknowledgeRecovery takes note of the recovery report, of holes and of losses.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -78,6 +126,26 @@ def add_JournalServiceServicer_to_server(servicer, server):
                     request_deserializer=tickdeck_dot_v1_dot_journal__service__pb2.VerifyJournalRequest.FromString,
                     response_serializer=tickdeck_dot_v1_dot_journal__service__pb2.VerifyJournalResponse.SerializeToString,
             ),
+            'ListSubscribers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSubscribers,
+                    request_deserializer=tickdeck_dot_v1_dot_journal__service__pb2.ListSubscribersRequest.FromString,
+                    response_serializer=tickdeck_dot_v1_dot_journal__service__pb2.ListSubscribersResponse.SerializeToString,
+            ),
+            'SealSegment': grpc.unary_unary_rpc_method_handler(
+                    servicer.SealSegment,
+                    request_deserializer=tickdeck_dot_v1_dot_journal__service__pb2.SealSegmentRequest.FromString,
+                    response_serializer=tickdeck_dot_v1_dot_journal__service__pb2.SealSegmentResponse.SerializeToString,
+            ),
+            'PruneJournal': grpc.unary_unary_rpc_method_handler(
+                    servicer.PruneJournal,
+                    request_deserializer=tickdeck_dot_v1_dot_journal__service__pb2.PruneJournalRequest.FromString,
+                    response_serializer=tickdeck_dot_v1_dot_journal__service__pb2.PruneJournalResponse.SerializeToString,
+            ),
+            'AcknowledgeRecovery': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcknowledgeRecovery,
+                    request_deserializer=tickdeck_dot_v1_dot_journal__service__pb2.AcknowledgeRecoveryRequest.FromString,
+                    response_serializer=tickdeck_dot_v1_dot_journal__service__pb2.AcknowledgeRecoveryResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'tickdeck.v1.JournalService', rpc_method_handlers)
@@ -87,7 +155,7 @@ def add_JournalServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class JournalService:
-    """JournalService shows and verifies journals.
+    """JournalService shows and verifies journals, and who reads them. A journal is repaired offline only.
     """
 
     @staticmethod
@@ -134,6 +202,114 @@ class JournalService:
             '/tickdeck.v1.JournalService/VerifyJournal',
             tickdeck_dot_v1_dot_journal__service__pb2.VerifyJournalRequest.SerializeToString,
             tickdeck_dot_v1_dot_journal__service__pb2.VerifyJournalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSubscribers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickdeck.v1.JournalService/ListSubscribers',
+            tickdeck_dot_v1_dot_journal__service__pb2.ListSubscribersRequest.SerializeToString,
+            tickdeck_dot_v1_dot_journal__service__pb2.ListSubscribersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SealSegment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickdeck.v1.JournalService/SealSegment',
+            tickdeck_dot_v1_dot_journal__service__pb2.SealSegmentRequest.SerializeToString,
+            tickdeck_dot_v1_dot_journal__service__pb2.SealSegmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PruneJournal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickdeck.v1.JournalService/PruneJournal',
+            tickdeck_dot_v1_dot_journal__service__pb2.PruneJournalRequest.SerializeToString,
+            tickdeck_dot_v1_dot_journal__service__pb2.PruneJournalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcknowledgeRecovery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickdeck.v1.JournalService/AcknowledgeRecovery',
+            tickdeck_dot_v1_dot_journal__service__pb2.AcknowledgeRecoveryRequest.SerializeToString,
+            tickdeck_dot_v1_dot_journal__service__pb2.AcknowledgeRecoveryResponse.FromString,
             options,
             channel_credentials,
             insecure,

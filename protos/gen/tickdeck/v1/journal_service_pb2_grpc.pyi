@@ -27,29 +27,45 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class JournalServiceStub:
-    """JournalService shows and verifies journals."""
+    """JournalService shows and verifies journals, and who reads them. A journal is repaired offline only."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> JournalServiceAsyncStub: ...
     GetJournal: _grpc.UnaryUnaryMultiCallable[_journal_service_pb2.GetJournalRequest, _journal_service_pb2.GetJournalResponse]
-    """GetJournal returns the watermarks and the segments of a journal."""
+    """GetJournal returns the watermarks, the segments and the last recovery report of a journal."""
     VerifyJournal: _grpc.UnaryUnaryMultiCallable[_journal_service_pb2.VerifyJournalRequest, _journal_service_pb2.VerifyJournalResponse]
     """VerifyJournal reads every block of a journal; the operation's response is VerifyReport."""
+    ListSubscribers: _grpc.UnaryUnaryMultiCallable[_journal_service_pb2.ListSubscribersRequest, _journal_service_pb2.ListSubscribersResponse]
+    """ListSubscribers returns who reads the journal elsewhere, and the places kept for those away."""
+    SealSegment: _grpc.UnaryUnaryMultiCallable[_journal_service_pb2.SealSegmentRequest, _journal_service_pb2.SealSegmentResponse]
+    """SealSegment closes the segment that is being written, so that it can be copied."""
+    PruneJournal: _grpc.UnaryUnaryMultiCallable[_journal_service_pb2.PruneJournalRequest, _journal_service_pb2.PruneJournalResponse]
+    """PruneJournal removes sealed segments that retention allows to go, now."""
+    AcknowledgeRecovery: _grpc.UnaryUnaryMultiCallable[_journal_service_pb2.AcknowledgeRecoveryRequest, _journal_service_pb2.AcknowledgeRecoveryResponse]
+    """AcknowledgeRecovery takes note of the recovery report, of holes and of losses."""
 
 @_typing.type_check_only
 class JournalServiceAsyncStub(JournalServiceStub):
-    """JournalService shows and verifies journals."""
+    """JournalService shows and verifies journals, and who reads them. A journal is repaired offline only."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetJournal: _aio.UnaryUnaryMultiCallable[_journal_service_pb2.GetJournalRequest, _journal_service_pb2.GetJournalResponse]  # type: ignore[assignment]
-    """GetJournal returns the watermarks and the segments of a journal."""
+    """GetJournal returns the watermarks, the segments and the last recovery report of a journal."""
     VerifyJournal: _aio.UnaryUnaryMultiCallable[_journal_service_pb2.VerifyJournalRequest, _journal_service_pb2.VerifyJournalResponse]  # type: ignore[assignment]
     """VerifyJournal reads every block of a journal; the operation's response is VerifyReport."""
+    ListSubscribers: _aio.UnaryUnaryMultiCallable[_journal_service_pb2.ListSubscribersRequest, _journal_service_pb2.ListSubscribersResponse]  # type: ignore[assignment]
+    """ListSubscribers returns who reads the journal elsewhere, and the places kept for those away."""
+    SealSegment: _aio.UnaryUnaryMultiCallable[_journal_service_pb2.SealSegmentRequest, _journal_service_pb2.SealSegmentResponse]  # type: ignore[assignment]
+    """SealSegment closes the segment that is being written, so that it can be copied."""
+    PruneJournal: _aio.UnaryUnaryMultiCallable[_journal_service_pb2.PruneJournalRequest, _journal_service_pb2.PruneJournalResponse]  # type: ignore[assignment]
+    """PruneJournal removes sealed segments that retention allows to go, now."""
+    AcknowledgeRecovery: _aio.UnaryUnaryMultiCallable[_journal_service_pb2.AcknowledgeRecoveryRequest, _journal_service_pb2.AcknowledgeRecoveryResponse]  # type: ignore[assignment]
+    """AcknowledgeRecovery takes note of the recovery report, of holes and of losses."""
 
 class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
-    """JournalService shows and verifies journals."""
+    """JournalService shows and verifies journals, and who reads them. A journal is repaired offline only."""
 
     @_abc_1.abstractmethod
     def GetJournal(
@@ -57,7 +73,7 @@ class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _journal_service_pb2.GetJournalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_journal_service_pb2.GetJournalResponse, _abc.Awaitable[_journal_service_pb2.GetJournalResponse]]:
-        """GetJournal returns the watermarks and the segments of a journal."""
+        """GetJournal returns the watermarks, the segments and the last recovery report of a journal."""
 
     @_abc_1.abstractmethod
     def VerifyJournal(
@@ -66,5 +82,37 @@ class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_journal_service_pb2.VerifyJournalResponse, _abc.Awaitable[_journal_service_pb2.VerifyJournalResponse]]:
         """VerifyJournal reads every block of a journal; the operation's response is VerifyReport."""
+
+    @_abc_1.abstractmethod
+    def ListSubscribers(
+        self,
+        request: _journal_service_pb2.ListSubscribersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_journal_service_pb2.ListSubscribersResponse, _abc.Awaitable[_journal_service_pb2.ListSubscribersResponse]]:
+        """ListSubscribers returns who reads the journal elsewhere, and the places kept for those away."""
+
+    @_abc_1.abstractmethod
+    def SealSegment(
+        self,
+        request: _journal_service_pb2.SealSegmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_journal_service_pb2.SealSegmentResponse, _abc.Awaitable[_journal_service_pb2.SealSegmentResponse]]:
+        """SealSegment closes the segment that is being written, so that it can be copied."""
+
+    @_abc_1.abstractmethod
+    def PruneJournal(
+        self,
+        request: _journal_service_pb2.PruneJournalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_journal_service_pb2.PruneJournalResponse, _abc.Awaitable[_journal_service_pb2.PruneJournalResponse]]:
+        """PruneJournal removes sealed segments that retention allows to go, now."""
+
+    @_abc_1.abstractmethod
+    def AcknowledgeRecovery(
+        self,
+        request: _journal_service_pb2.AcknowledgeRecoveryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_journal_service_pb2.AcknowledgeRecoveryResponse, _abc.Awaitable[_journal_service_pb2.AcknowledgeRecoveryResponse]]:
+        """AcknowledgeRecovery takes note of the recovery report, of holes and of losses."""
 
 def add_JournalServiceServicer_to_server(servicer: JournalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

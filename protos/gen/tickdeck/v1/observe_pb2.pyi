@@ -199,6 +199,31 @@ class JournalHealth(_message.Message):
     SYNC_P99_NS_FIELD_NUMBER: _builtins.int
     DIRECTORY_FIELD_NUMBER: _builtins.int
     SYNC_POLICY_FIELD_NUMBER: _builtins.int
+    ACKED_SEQ_FIELD_NUMBER: _builtins.int
+    SYNC_P50_NS_FIELD_NUMBER: _builtins.int
+    FLUSH_P99_NS_FIELD_NUMBER: _builtins.int
+    WORST_LOSS_FIELD_NUMBER: _builtins.int
+    FSYNC_INTERVAL_MS_FIELD_NUMBER: _builtins.int
+    COMPRESSION_FIELD_NUMBER: _builtins.int
+    RECOVERY_MODE_FIELD_NUMBER: _builtins.int
+    ON_FAILURE_FIELD_NUMBER: _builtins.int
+    OLDEST_SEQ_FIELD_NUMBER: _builtins.int
+    UNSYNCED_BYTES_FIELD_NUMBER: _builtins.int
+    WRITE_ERRORS_FIELD_NUMBER: _builtins.int
+    REOPENS_FIELD_NUMBER: _builtins.int
+    OVERRUNS_FIELD_NUMBER: _builtins.int
+    ACKED_LOSS_FIELD_NUMBER: _builtins.int
+    HOLES_FIELD_NUMBER: _builtins.int
+    HOLE_RECORDS_FIELD_NUMBER: _builtins.int
+    RECOVERY_PROBLEMS_FIELD_NUMBER: _builtins.int
+    PINS_LOST_FIELD_NUMBER: _builtins.int
+    PRUNED_SEGMENTS_FIELD_NUMBER: _builtins.int
+    QUARANTINED_SEGMENTS_FIELD_NUMBER: _builtins.int
+    DISK_FREE_BYTES_FIELD_NUMBER: _builtins.int
+    BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    DISK_FULL_IN_S_FIELD_NUMBER: _builtins.int
+    RETAIN_MAX_BYTES_FIELD_NUMBER: _builtins.int
+    RETAIN_MAX_AGE_S_FIELD_NUMBER: _builtins.int
     state: _builtins.str
     """OK, SLOW, HUNG, REOPENING, FULL, READONLY, DEGRADED, LOST_FILES, LOCKED or FAILED."""
     appended_seq: _builtins.int
@@ -212,6 +237,46 @@ class JournalHealth(_message.Message):
     directory: _builtins.str
     sync_policy: _builtins.str
     """os, interval, batch or always."""
+    acked_seq: _builtins.int
+    """What every named subscriber has acknowledged; absent when there is none."""
+    sync_p50_ns: _builtins.int
+    """p50 of the sync time over the last 10 s."""
+    flush_p99_ns: _builtins.int
+    """p99 of the time to write a block, without its sync."""
+    worst_loss: _builtins.str
+    """What a power cut may take at worst, in words."""
+    fsync_interval_ms: _builtins.int
+    compression: _builtins.str
+    """none, lz4 or zstd."""
+    recovery_mode: _builtins.str
+    """strict, tail or point_in_time."""
+    on_failure: _builtins.str
+    """degrade or halt."""
+    oldest_seq: _builtins.int
+    """The first sequence that is still kept."""
+    unsynced_bytes: _builtins.int
+    write_errors: _builtins.int
+    reopens: _builtins.int
+    overruns: _builtins.int
+    acked_loss: _builtins.int
+    """Durable records that were damaged: must stay 0."""
+    holes: _builtins.int
+    hole_records: _builtins.int
+    recovery_problems: _builtins.int
+    """Problems of the recovery report, unless it was acknowledged."""
+    pins_lost: _builtins.int
+    """Subscribers whose place was pruned because it was beyond its cap."""
+    pruned_segments: _builtins.int
+    quarantined_segments: _builtins.int
+    disk_free_bytes: _builtins.int
+    """Absent when the file system could not be asked."""
+    bytes_per_second: _builtins.float
+    disk_full_in_s: _builtins.int
+    """When the disk is full if it goes on like the last minute; absent: not foreseeable."""
+    retain_max_bytes: _builtins.int
+    """0: no limit."""
+    retain_max_age_s: _builtins.int
+    """0: no limit."""
     def __init__(
         self,
         *,
@@ -225,14 +290,127 @@ class JournalHealth(_message.Message):
         sync_p99_ns: _builtins.int = ...,
         directory: _builtins.str = ...,
         sync_policy: _builtins.str = ...,
+        acked_seq: _builtins.int | None = ...,
+        sync_p50_ns: _builtins.int = ...,
+        flush_p99_ns: _builtins.int = ...,
+        worst_loss: _builtins.str = ...,
+        fsync_interval_ms: _builtins.int = ...,
+        compression: _builtins.str = ...,
+        recovery_mode: _builtins.str = ...,
+        on_failure: _builtins.str = ...,
+        oldest_seq: _builtins.int = ...,
+        unsynced_bytes: _builtins.int = ...,
+        write_errors: _builtins.int = ...,
+        reopens: _builtins.int = ...,
+        overruns: _builtins.int = ...,
+        acked_loss: _builtins.int = ...,
+        holes: _builtins.int = ...,
+        hole_records: _builtins.int = ...,
+        recovery_problems: _builtins.int = ...,
+        pins_lost: _builtins.int = ...,
+        pruned_segments: _builtins.int = ...,
+        quarantined_segments: _builtins.int = ...,
+        disk_free_bytes: _builtins.int | None = ...,
+        bytes_per_second: _builtins.float = ...,
+        disk_full_in_s: _builtins.int | None = ...,
+        retain_max_bytes: _builtins.int = ...,
+        retain_max_age_s: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_acked_seq", b"_acked_seq", "_disk_free_bytes", b"_disk_free_bytes", "_disk_full_in_s", b"_disk_full_in_s", "acked_seq", b"acked_seq", "disk_free_bytes", b"disk_free_bytes", "disk_full_in_s", b"disk_full_in_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["appended_seq", b"appended_seq", "bytes", b"bytes", "directory", b"directory", "durable_seq", b"durable_seq", "records", b"records", "segments", b"segments", "state", b"state", "sync_p99_ns", b"sync_p99_ns", "sync_policy", b"sync_policy", "written_seq", b"written_seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_acked_seq", b"_acked_seq", "_disk_free_bytes", b"_disk_free_bytes", "_disk_full_in_s", b"_disk_full_in_s", "acked_loss", b"acked_loss", "acked_seq", b"acked_seq", "appended_seq", b"appended_seq", "bytes", b"bytes", "bytes_per_second", b"bytes_per_second", "compression", b"compression", "directory", b"directory", "disk_free_bytes", b"disk_free_bytes", "disk_full_in_s", b"disk_full_in_s", "durable_seq", b"durable_seq", "flush_p99_ns", b"flush_p99_ns", "fsync_interval_ms", b"fsync_interval_ms", "hole_records", b"hole_records", "holes", b"holes", "oldest_seq", b"oldest_seq", "on_failure", b"on_failure", "overruns", b"overruns", "pins_lost", b"pins_lost", "pruned_segments", b"pruned_segments", "quarantined_segments", b"quarantined_segments", "records", b"records", "recovery_mode", b"recovery_mode", "recovery_problems", b"recovery_problems", "reopens", b"reopens", "retain_max_age_s", b"retain_max_age_s", "retain_max_bytes", b"retain_max_bytes", "segments", b"segments", "state", b"state", "sync_p50_ns", b"sync_p50_ns", "sync_p99_ns", b"sync_p99_ns", "sync_policy", b"sync_policy", "unsynced_bytes", b"unsynced_bytes", "worst_loss", b"worst_loss", "write_errors", b"write_errors", "written_seq", b"written_seq"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__acked_seq: _TypeAlias = _typing.Literal["acked_seq"]  # noqa: Y015
+    _WhichOneofArgType__acked_seq: _TypeAlias = _typing.Literal["_acked_seq", b"_acked_seq"]  # noqa: Y015
+    _WhichOneofReturnType__disk_free_bytes: _TypeAlias = _typing.Literal["disk_free_bytes"]  # noqa: Y015
+    _WhichOneofArgType__disk_free_bytes: _TypeAlias = _typing.Literal["_disk_free_bytes", b"_disk_free_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__disk_full_in_s: _TypeAlias = _typing.Literal["disk_full_in_s"]  # noqa: Y015
+    _WhichOneofArgType__disk_full_in_s: _TypeAlias = _typing.Literal["_disk_full_in_s", b"_disk_full_in_s"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__acked_seq) -> _WhichOneofReturnType__acked_seq | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__disk_free_bytes) -> _WhichOneofReturnType__disk_free_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__disk_full_in_s) -> _WhichOneofReturnType__disk_full_in_s | None: ...
 
 Global___JournalHealth: _TypeAlias = JournalHealth  # noqa: Y015
+
+@_typing.final
+class ExportHealth(_message.Message):
+    """ExportHealth is the state of an exchange's exporter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    ACTIVE_SUBSCRIBERS_FIELD_NUMBER: _builtins.int
+    ACCEPTED_FIELD_NUMBER: _builtins.int
+    REJECTED_FIELD_NUMBER: _builtins.int
+    PREAUTH_FIELD_NUMBER: _builtins.int
+    VIOLATIONS_FIELD_NUMBER: _builtins.int
+    SENT_FRAMES_FIELD_NUMBER: _builtins.int
+    SENT_BYTES_FIELD_NUMBER: _builtins.int
+    BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    QUEUED_BYTES_FIELD_NUMBER: _builtins.int
+    LAG_RECORDS_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    WRITE_FAILURES_FIELD_NUMBER: _builtins.int
+    CONNECT_FAILURES_FIELD_NUMBER: _builtins.int
+    CERT_EXPIRES_S_FIELD_NUMBER: _builtins.int
+    state: _builtins.str
+    """Of its worker, such as "RUNNING"."""
+    mode: _builtins.str
+    """listen or connect."""
+    address: _builtins.str
+    """Where it listens, or whom it dials."""
+    active_subscribers: _builtins.int
+    accepted: _builtins.int
+    rejected: _builtins.int
+    preauth: _builtins.int
+    """Connections that have not proved who they are."""
+    violations: _builtins.int
+    sent_frames: _builtins.int
+    sent_bytes: _builtins.int
+    bytes_per_second: _builtins.float
+    queued_bytes: _builtins.int
+    lag_records: _builtins.int
+    dropped: _builtins.int
+    """Sequences that subscribers were told to be missing."""
+    write_failures: _builtins.int
+    connect_failures: _builtins.int
+    cert_expires_s: _builtins.int
+    """Life of its certificate; absent without one."""
+    def __init__(
+        self,
+        *,
+        state: _builtins.str = ...,
+        mode: _builtins.str = ...,
+        address: _builtins.str = ...,
+        active_subscribers: _builtins.int = ...,
+        accepted: _builtins.int = ...,
+        rejected: _builtins.int = ...,
+        preauth: _builtins.int = ...,
+        violations: _builtins.int = ...,
+        sent_frames: _builtins.int = ...,
+        sent_bytes: _builtins.int = ...,
+        bytes_per_second: _builtins.float = ...,
+        queued_bytes: _builtins.int = ...,
+        lag_records: _builtins.int = ...,
+        dropped: _builtins.int = ...,
+        write_failures: _builtins.int = ...,
+        connect_failures: _builtins.int = ...,
+        cert_expires_s: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cert_expires_s", b"_cert_expires_s", "cert_expires_s", b"cert_expires_s"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cert_expires_s", b"_cert_expires_s", "accepted", b"accepted", "active_subscribers", b"active_subscribers", "address", b"address", "bytes_per_second", b"bytes_per_second", "cert_expires_s", b"cert_expires_s", "connect_failures", b"connect_failures", "dropped", b"dropped", "lag_records", b"lag_records", "mode", b"mode", "preauth", b"preauth", "queued_bytes", b"queued_bytes", "rejected", b"rejected", "sent_bytes", b"sent_bytes", "sent_frames", b"sent_frames", "state", b"state", "violations", b"violations", "write_failures", b"write_failures"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cert_expires_s: _TypeAlias = _typing.Literal["cert_expires_s"]  # noqa: Y015
+    _WhichOneofArgType__cert_expires_s: _TypeAlias = _typing.Literal["_cert_expires_s", b"_cert_expires_s"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cert_expires_s) -> _WhichOneofReturnType__cert_expires_s | None: ...
+
+Global___ExportHealth: _TypeAlias = ExportHealth  # noqa: Y015
 
 @_typing.final
 class BookHealth(_message.Message):
@@ -414,6 +592,7 @@ class ExchangeHealth(_message.Message):
     SNAPSHOTS_TAKEN_FIELD_NUMBER: _builtins.int
     RECOVERY_SOURCES_FIELD_NUMBER: _builtins.int
     RECOVERY_FAULTS_FIELD_NUMBER: _builtins.int
+    EXPORT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """exchanges/{exchange}"""
     state: Global___HealthState.ValueType
@@ -480,6 +659,10 @@ class ExchangeHealth(_message.Message):
     def recovery_faults(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Lies that sources of the recovery told, by fault, such as "wrong_session"."""
 
+    @_builtins.property
+    def export(self) -> Global___ExportHealth:
+        """Absent when the exchange has no exporter."""
+
     def __init__(
         self,
         *,
@@ -521,10 +704,11 @@ class ExchangeHealth(_message.Message):
         snapshots_taken: _builtins.int = ...,
         recovery_sources: _abc.Iterable[_recovery_pb2.RecoverySource] | None = ...,
         recovery_faults: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        export: Global___ExportHealth | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["book", b"book", "journal", b"journal", "since", b"since"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["book", b"book", "export", b"export", "journal", b"journal", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_ns", b"age_ns", "book", b"book", "bytes_per_second", b"bytes_per_second", "causes", b"causes", "conflicts", b"conflicts", "data", b"data", "desired", b"desired", "drops_per_second", b"drops_per_second", "duplicates", b"duplicates", "gap_trend", b"gap_trend", "gaps_filled", b"gaps_filled", "gaps_open", b"gaps_open", "gaps_opened", b"gaps_opened", "gaps_unrecovered", b"gaps_unrecovered", "generation", b"generation", "journal", b"journal", "latencies", b"latencies", "lines", b"lines", "lost_on_all", b"lost_on_all", "messages_lost", b"messages_lost", "messages_per_second", b"messages_per_second", "messages_received", b"messages_received", "name", b"name", "next_sequence", b"next_sequence", "oldest_gap_age_ns", b"oldest_gap_age_ns", "receive_path", b"receive_path", "recovery", b"recovery", "recovery_faults", b"recovery_faults", "recovery_sources", b"recovery_sources", "recovery_storm", b"recovery_storm", "reorder_window_ns", b"reorder_window_ns", "session", b"session", "session_ended", b"session_ended", "since", b"since", "snapshots_taken", b"snapshots_taken", "state", b"state", "transport", b"transport", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_ns", b"age_ns", "book", b"book", "bytes_per_second", b"bytes_per_second", "causes", b"causes", "conflicts", b"conflicts", "data", b"data", "desired", b"desired", "drops_per_second", b"drops_per_second", "duplicates", b"duplicates", "export", b"export", "gap_trend", b"gap_trend", "gaps_filled", b"gaps_filled", "gaps_open", b"gaps_open", "gaps_opened", b"gaps_opened", "gaps_unrecovered", b"gaps_unrecovered", "generation", b"generation", "journal", b"journal", "latencies", b"latencies", "lines", b"lines", "lost_on_all", b"lost_on_all", "messages_lost", b"messages_lost", "messages_per_second", b"messages_per_second", "messages_received", b"messages_received", "name", b"name", "next_sequence", b"next_sequence", "oldest_gap_age_ns", b"oldest_gap_age_ns", "receive_path", b"receive_path", "recovery", b"recovery", "recovery_faults", b"recovery_faults", "recovery_sources", b"recovery_sources", "recovery_storm", b"recovery_storm", "reorder_window_ns", b"reorder_window_ns", "session", b"session", "session_ended", b"session_ended", "since", b"since", "snapshots_taken", b"snapshots_taken", "state", b"state", "transport", b"transport", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,169 @@
+"""What an operator may do to a journal in use: seal, prune, take note. Repair is offline."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tickdeck_daemon.errors import InvalidError, NotFoundError, TickdeckError, UnavailableError
+from tickdeck_daemon.exchanges.config import worker_id
+from tickdeck_daemon.observe.collect_journal import Acknowledged
+from tickdeck_daemon.operate import tool
+from tickdeck_daemon.operate.order import Order, with_reason
+from tickdeck_daemon.operate.recovery_report import acknowledge_report, read_report
+from tickdeck_daemon.plant import Plant
+
+CALL_TIMEOUT_S = 25.0
+"""A seal syncs at most one segment; less than a unary call may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A journal whose newest segment was closed."""
+
+    segments: int
+    durable_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What retention let go."""
+
+    segments: int
+    bytes: int
+    oldest_seq: int
+
+
+class JournalOrders:
+    """Orders on the journals of a plant; each is written into the event log."""
+
+    def __init__(self, plant: Plant) -> None:
+        """Act on `plant`."""
+        self._plant = plant
+
+    async def seal(self, name: str, order: Order) -> tuple[Sealed, list[str]]:
+        """Close the segment that is being written; the next record begins another one.
+
+        Raises:
+            NotFoundError: no such exchange.
+            UnavailableError: its rx worker does not run or does not answer.
+            WrongStateError: the journal cannot write now.
+        """
+        plant = self._plant
+        plant.store.get(name)
+        effects = [f"seal the newest segment of the journal of {name}", "no record is held back"]
+        journal = plant.facts(name).journal
+        if order.validate_only:
+            known = Sealed(journal.segments, journal.durable_seq) if journal else Sealed(0, 0)
+            return known, effects
+        answer = await self._ask(name, "journal.seal", {})
+        sealed = Sealed(_integer(answer, "segments"), _integer(answer, "durable_seq"))
+        text = f"journal of {name} sealed up to {sealed.durable_seq}"
+        self._tell("journal.sealed", name, text, order)
+        return sealed, effects
+
+    async def prune(self, name: str, order: Order) -> tuple[Pruned, list[str]]:
+        """Remove the sealed segments that nobody needs and retention does not keep, now.
+
+        The rx worker does it while it runs, else the tool: never two at once.
+
+        Raises:
+            NotFoundError: no such exchange.
+            UnavailableError: nobody could do it.
+        """
+        plant = self._plant
+        record = plant.store.get(name)
+        journal = record.config.journal
+        dry = order.validate_only
+        if any(view.pid for view in plant.workers(name) if view.kind == "rx"):
+            answer: Mapping[str, Any] = await self._ask(name, "journal.prune", {"dry_run": dry})
+        else:
+            arguments = [
+                plant.collector.journal_directory(record),
+                f"--max-bytes={journal.retain_max_bytes}",
+                f"--max-age-s={journal.retain_max_age_s}",
+                "--json",
+                *(["--dry-run"] if dry else []),
+            ]
+            answer = await _prune_offline(arguments)
+        pruned = Pruned(
+            _integer(answer, "segments"), _integer(answer, "bytes"), _integer(answer, "oldest_seq")
+        )
+        effects = [f"remove {pruned.segments} segments, {pruned.bytes} bytes"]
+        if not journal.retain_max_bytes and not journal.retain_max_age_s:
+            effects.append("the exchange file sets no limit, so everything is kept")
+        if not dry:
+            text = f"{pruned.segments} segments of {name} pruned, {pruned.bytes} bytes"
+            self._tell("journal.pruned", name, text, order)
+        return pruned, effects
+
+    async def acknowledge(self, name: str, order: Order) -> tuple[int, list[str]]:
+        """Take note of the recovery report, of holes and of losses; returns the report's problems.
+
+        Raises:
+            NotFoundError: no such exchange, or there is nothing to acknowledge.
+            InvalidError: no reason is given.
+            UnavailableError: the report could not be marked.
+        """
+        plant = self._plant
+        record = plant.store.get(name)
+        if not order.reason.strip():
+            text = "say what was found out; it goes into the event log"
+            raise InvalidError(violations=[("reason", text)], reason="REASON_MISSING")
+        directory = plant.collector.journal_directory(record)
+        report = await asyncio.to_thread(read_report, directory)
+        problems = report.waiting if report else 0
+        journal = plant.facts(name).journal
+        losses = (journal.acked_loss_new, journal.holes_new) if journal else (0, 0)
+        effects = [f"mark {problems} problems of the recovery report as seen"] if problems else []
+        effects += [f"take note of {losses[0]} durable records lost"] if losses[0] else []
+        effects += [f"take note of {losses[1]} holes"] if losses[1] else []
+        if not effects:
+            text = f"the journal of {name} has nothing that waits to be acknowledged"
+            raise NotFoundError(text, reason="NOTHING_TO_ACKNOWLEDGE", metadata={"exchange": name})
+        if order.validate_only:
+            return problems, effects
+        if problems:
+            await self._mark(name, directory)
+        if journal is not None:
+            plant.collector.acknowledged[name] = Acknowledged(journal.acked_loss, journal.holes)
+        text = f"{name}: {'; '.join(effects)}"
+        self._tell("journal.acknowledged", name, text, order)
+        return problems, effects
+
+    async def _mark(self, name: str, directory: str) -> None:
+        """By the rx worker, which counts what waits; in the file when it does not run."""
+        try:
+            await self._ask(name, "journal.acknowledge", {})
+        except (UnavailableError, InvalidError, NotFoundError):
+            # It does not run, or is of a release that does not know the op.
+            try:
+                await asyncio.to_thread(acknowledge_report, directory)
+            except (OSError, ValueError) as error:
+                text = f"the recovery report in {directory} could not be marked: {error}"
+                raise UnavailableError(text, reason="REPORT_NOT_WRITTEN") from error
+        self._plant.collector.reports.pop(directory, None)
+
+    async def _ask(self, name: str, op: str, args: dict[str, Any]) -> dict[str, Any]:
+        worker = worker_id(name, "rx")
+        return await self._plant.supervisor.call(worker, op, args, timeout_s=CALL_TIMEOUT_S)
+
+    def _tell(self, type_: str, name: str, text: str, order: Order) -> None:
+        resource = f"exchanges/{name}"
+        self._plant.events.append(type_, resource, with_reason(text, order), actor=order.actor)
+
+
+async def _prune_offline(arguments: list[str]) -> Mapping[str, Any]:
+    answer = await tool.run("tickdeck-journal", "prune", *arguments, timeout_s=CALL_TIMEOUT_S)
+    if answer.code != 0 or answer.printed is None:
+        text = f"tickdeck-journal prune failed: {answer.told}"
+        raise TickdeckError(text, reason="PRUNE_FAILED")
+    return answer.printed
+
+
+def _integer(answer: Mapping[str, Any], key: str) -> int:
+    """A number, or the length of a list where a count is wanted."""
+    value = answer.get(key)
+    if isinstance(value, list | tuple):
+        return len(value)  # pyright: ignore[reportUnknownArgumentType]
+    return value if isinstance(value, int) and 0 <= value < 1 << 64 else 0
