@@ -47,6 +47,8 @@ mod abandoned_tests;
 mod checkpoint;
 mod codec;
 #[cfg(test)]
+mod crash_seeds;
+#[cfg(test)]
 mod crash_tests;
 mod directory;
 mod disk;

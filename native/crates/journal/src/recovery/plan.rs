@@ -147,9 +147,12 @@ pub(crate) fn make(
         &mut given,
     )?;
     let mut end = None;
-    if depth == Depth::All
-        && let Some((at, found)) = first_unsound(&keep)?
-    {
+    let trusted = match depth {
+        Depth::All => 0,
+        Depth::Edges => keep.len() - usize::from(has_unproven_seal(disk, &keep, view)?),
+    };
+    if let Some((at, found)) = first_unsound(&keep[trusted..])? {
+        let at = trusted + at;
         set_rest_aside(
             &mut keep,
             at + 1,
@@ -394,6 +397,24 @@ fn first_unsound(keep: &[SegmentEntry]) -> Result<Option<(usize, Unsound)>, Jour
         }
     }
     Ok(None)
+}
+
+/// Whether the last seal may never have been synced: STATE is written behind the sync, and does not
+/// know it. The segment is synced then, and what the cache holds of it dropped, so that what is read
+/// next is what will be there.
+fn has_unproven_seal(
+    disk: &dyn Disk,
+    keep: &[SegmentEntry],
+    view: &StateView,
+) -> Result<bool, JournalError> {
+    let known = view.current.map(|state| state.last_seal_hash);
+    match keep.last() {
+        Some(last) if last.seal.is_some() && last.closing_hash() != known => {
+            walk_device(disk, last)?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
 }
 
 /// Where an unsealed segment ends, and the sequence behind it.

@@ -38,6 +38,7 @@ mod life;
 mod power;
 mod random;
 mod setting;
+mod syscalls;
 mod tally;
 mod volume;
 mod writer;
@@ -86,6 +87,8 @@ pub(super) struct TortureArgs {
 enum Kind {
     /// SIGKILL at random moments.
     Kill,
+    /// SIGKILL at each system call that changes a file, or at so many of them; needs strace.
+    Syscalls,
     /// Shutdown of a loop-mounted file system; needs root and xfsprogs.
     Power,
 }
@@ -94,6 +97,7 @@ impl Kind {
     fn name(self) -> &'static str {
         match self {
             Self::Kill => "kill",
+            Self::Syscalls => "syscalls",
             Self::Power => "power",
         }
     }
@@ -122,12 +126,22 @@ pub(super) fn run(args: &TortureArgs) -> Result<Code, Failure> {
     };
     let mut tally = Tally::default();
     match args.kind {
-        Kind::Kill => tally.add(spread(args, |lane, cuts, done| {
+        Kind::Kill => tally.add(spread(args, args.cuts, |lane, cuts, done| {
             kill::run(&setting, home.path(), lane, cuts, done)
         })?),
+        Kind::Syscalls => {
+            syscalls::require()?;
+            let points = syscalls::points(&setting, home.path(), args.cuts)?;
+            tally.add(spread(args, points.len() as u64, |lane, _, done| {
+                let lanes = usize::try_from(args.lanes).unwrap_or(usize::MAX);
+                let first = usize::try_from(lane).unwrap_or(usize::MAX);
+                let points: Vec<_> = points.iter().skip(first).step_by(lanes).collect();
+                syscalls::run(&setting, home.path(), lane, &points, done)
+            })?);
+        }
         Kind::Power => {
             for fs in file_systems(args) {
-                tally.add(spread(args, |lane, cuts, done| {
+                tally.add(spread(args, args.cuts, |lane, cuts, done| {
                     power::run(&setting, fs, home.path(), lane, cuts, done)
                 })?);
             }
@@ -171,10 +185,11 @@ fn file_systems(args: &TortureArgs) -> Vec<FileSystem> {
 /// Divides the cuts among lanes, shows progress, adds up what they found.
 fn spread(
     args: &TortureArgs,
+    cuts: u64,
     lane: impl Fn(u64, u64, &AtomicU64) -> Result<Tally, Failure> + Sync,
 ) -> Result<Tally, Failure> {
-    let (done, lanes) = (AtomicU64::new(0), args.lanes.min(args.cuts.max(1)));
-    let share = |index: u64| args.cuts / lanes + u64::from(index < args.cuts % lanes);
+    let (done, lanes) = (AtomicU64::new(0), args.lanes.min(cuts.max(1)));
+    let share = |index: u64| cuts / lanes + u64::from(index < cuts % lanes);
     let found: Vec<Result<Tally, Failure>> = thread::scope(|scope| {
         let running: Vec<_> = (0..lanes)
             .map(|index| {
@@ -184,7 +199,7 @@ fn spread(
             .collect();
         while running.iter().any(|thread| !thread.is_finished()) {
             thread::sleep(Duration::from_millis(200));
-            progress(args, done.load(Ordering::Relaxed));
+            progress(args, done.load(Ordering::Relaxed), cuts);
         }
         let joined = running.into_iter().map(thread::ScopedJoinHandle::join);
         joined
@@ -199,11 +214,11 @@ fn spread(
 }
 
 /// One line that is rewritten; nothing when standard error is no terminal.
-fn progress(args: &TortureArgs, done: u64) {
+fn progress(args: &TortureArgs, done: u64, cuts: u64) {
     use std::io::IsTerminal as _;
     let mut stderr = std::io::stderr();
     if stderr.is_terminal() {
-        let line = format!("\r{}: {done} of {} ", args.kind.name(), args.cuts);
+        let line = format!("\r{}: {done} of {cuts} ", args.kind.name());
         // A courtesy: a terminal that refuses it must not end the run.
         drop(stderr.write_all(line.as_bytes()));
     }

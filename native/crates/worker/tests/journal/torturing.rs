@@ -88,6 +88,24 @@ fn kills_lose_nothing_written() {
     assert_nothing_lost(&torture(&args));
 }
 
+/// R02: the writer dies at system calls one by one: here at some of all policies, in a soak
+/// (`TICKDECK_TORTURE_CUTS`) at as many.
+#[test]
+fn death_at_any_system_call_loses_nothing_acknowledged() {
+    if !Path::new("/usr/bin/strace").exists() {
+        testbed::skip(
+            "death_at_any_system_call_loses_nothing_acknowledged",
+            "needs strace",
+        );
+        return;
+    }
+    let result = torture(&["--kind=syscalls", "--cuts", &cuts(200), "--lanes=4"]);
+    assert_nothing_lost(&result);
+    let count = |key: &str| result[key].as_u64().expect("is a count");
+    assert!(count("cuts") >= 100, "{result}");
+    assert!(count("acked") > 10 * count("cuts"), "{result}");
+}
+
 /// R03: the file system loses its power, and what was not synced.
 #[test]
 fn power_cuts_lose_nothing_acknowledged() {
