@@ -14,6 +14,7 @@ use std::thread;
 
 use tempfile::TempDir;
 
+use crate::codec::Codec;
 use crate::disk::RealDisk;
 use crate::disk::recording::{Cut, Random, RecordingDisk};
 use crate::error::JournalError;
@@ -31,7 +32,7 @@ use crate::writer::{Record, Writer, WriterConfig};
 fn power_cuts_of_every_seed_lose_nothing_acknowledged() {
     let (from, count) = (
         knob("TICKDECK_CRASH_FROM", 1),
-        knob("TICKDECK_CRASH_SEEDS", 20_000),
+        knob("TICKDECK_CRASH_SEEDS", 6_000),
     );
     let totals = Totals::default();
     let next = AtomicU64::new(from);
@@ -130,6 +131,7 @@ fn run(seed: u64, totals: &Totals) {
 #[derive(Debug, Clone, Copy)]
 struct Settings {
     segment_size_bytes: u64,
+    codec: Codec,
     sync: SyncPolicy,
     largest_payload: u64,
 }
@@ -137,7 +139,8 @@ struct Settings {
 impl Settings {
     fn draw(random: &mut Random) -> Self {
         Self {
-            segment_size_bytes: 16 * 1024 << random.below(2),
+            segment_size_bytes: (16 * 1024) << random.below(2),
+            codec: [Codec::None, Codec::Lz4, Codec::Zstd][random.below(3) as usize],
             sync: match random.below(6) {
                 0 => SyncPolicy::Os,
                 1 => SyncPolicy::Interval { ms: 5 },
@@ -153,7 +156,9 @@ impl Settings {
     }
 
     fn writer(&self, dir: &Path) -> WriterConfig {
-        WriterConfig::new(dir, self.segment_size_bytes, self.sync, 1)
+        let mut config = WriterConfig::new(dir, self.segment_size_bytes, self.sync, 1);
+        config.codec = self.codec;
+        config
     }
 }
 

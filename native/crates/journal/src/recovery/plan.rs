@@ -147,9 +147,10 @@ pub(crate) fn make(
         &mut given,
     )?;
     let mut end = None;
-    let trusted = match depth {
-        Depth::All => 0,
-        Depth::Edges => keep.len() - usize::from(has_unproven_seal(disk, &keep, view)?),
+    let trusted = if depth == Depth::All {
+        0
+    } else {
+        keep.len() - usize::from(has_unproven_seal(disk, &keep, view)?)
     };
     if let Some((at, found)) = first_unsound(&keep[trusted..])? {
         let at = trusted + at;

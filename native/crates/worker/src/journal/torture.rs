@@ -60,6 +60,9 @@ pub(super) struct TortureArgs {
     /// Sync policy; by default each log takes another one.
     #[arg(long, value_enum)]
     policy: Option<Policy>,
+    /// Codec of the blocks; by default each log takes another one.
+    #[arg(long, value_enum)]
+    codec: Option<Codec>,
     /// File system that loses its power; by default one after the other.
     #[arg(long, value_enum)]
     fs: Option<FileSystem>,
@@ -112,6 +115,14 @@ pub(super) enum Policy {
     Always,
 }
 
+/// Codecs by their configured names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Codec {
+    None,
+    Lz4,
+    Zstd,
+}
+
 /// Runs the cuts and prints the result; the code is clean only when nothing was lost.
 pub(super) fn run(args: &TortureArgs) -> Result<Code, Failure> {
     if args.kind == Kind::Power && !args.in_namespace {
@@ -121,6 +132,7 @@ pub(super) fn run(args: &TortureArgs) -> Result<Code, Failure> {
     let setting = Setting {
         seed: args.seed,
         policy: args.policy,
+        codec: args.codec,
         claim: args.claim,
         within: Duration::from_millis(args.within_ms),
     };
@@ -235,6 +247,7 @@ fn to_json(args: &TortureArgs, tally: &Tally) -> Value {
             .collect();
     }
     value["policy"] = json!(args.policy.map_or("mixed", Policy::name));
+    value["codec"] = json!(args.codec.map_or("mixed", Codec::name));
     value
 }
 
@@ -249,6 +262,16 @@ impl Policy {
             Self::Interval => "interval",
             Self::Batch => "batch",
             Self::Always => "always",
+        }
+    }
+}
+
+impl Codec {
+    fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use tickdeck_journal::kind::{self, JournalHole};
@@ -21,6 +21,7 @@ pub(super) struct Trial {
     pub(super) log: LogSetting,
     /// Outside the log: what was reported safe, on the device before anybody looks.
     oracle: File,
+    oracle_path: PathBuf,
     /// Highest sequence reported safe.
     acked: u64,
     /// First sequence of each epoch that was heard of.
@@ -40,12 +41,14 @@ impl Trial {
     /// A log that does not exist yet, with an oracle beside it in `home`.
     pub(super) fn new(log: LogSetting, home: &Path) -> Result<Self, Failure> {
         fs::create_dir_all(home).map_err(|error| cannot("create", home, &error))?;
-        let path = home.join(format!("oracle-{:016x}", log.seed));
+        let name = log.dir.file_name().unwrap_or_default().to_string_lossy();
+        let oracle_path = home.join(format!("oracle-of-{name}"));
         let mut options = OpenOptions::new();
-        let oracle = options.create_new(true).append(true).open(&path);
+        let oracle = options.create_new(true).append(true).open(&oracle_path);
         Ok(Self {
             log,
-            oracle: oracle.map_err(|error| cannot("create", &path, &error))?,
+            oracle: oracle.map_err(|error| cannot("create", &oracle_path, &error))?,
+            oracle_path,
             acked: 0,
             epochs: Vec::new(),
             epoch: 0,
@@ -164,9 +167,11 @@ impl Trial {
         }
     }
 
-    /// Removes the log.
+    /// Removes the log and its oracle.
     pub(super) fn remove(self) -> Result<(), Failure> {
-        fs::remove_dir_all(&self.log.dir).map_err(|error| cannot("remove", &self.log.dir, &error))
+        let (dir, oracle) = (&self.log.dir, &self.oracle_path);
+        fs::remove_dir_all(dir).map_err(|error| cannot("remove", dir, &error))?;
+        fs::remove_file(oracle).map_err(|error| cannot("remove", oracle, &error))
     }
 
     fn opened(&mut self, opening: &Opening, tally: &mut Tally) {

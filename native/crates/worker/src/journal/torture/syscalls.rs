@@ -10,12 +10,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Policy;
 use super::check::Trial;
 use super::child::{Event, WriterProcess, reason, was_killed};
 use super::life;
 use super::setting::{LogSetting, Setting};
 use super::tally::Tally;
+use super::{Codec, Policy};
 use crate::exit::{Code, Failure};
 
 /// A place to die.
@@ -133,6 +133,11 @@ fn short_log(setting: &Setting, home: &Path, number: usize, policy: Policy) -> L
     let mut log = setting.log(home, 0);
     log.dir = home.join(format!("log-{number:020}"));
     log.policy = policy;
+    log.codec = setting.codec.unwrap_or(match policy {
+        Policy::Batch => Codec::Lz4,
+        Policy::Interval | Policy::Os => Codec::Zstd,
+        Policy::Always => Codec::None,
+    });
     log.segment_bytes = 16 * 1024;
     log
 }

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use tickdeck_journal::{JournalError, Writer};
 
-use super::Policy;
 use super::child::Claim;
 use super::content::{self, Content, HOLE_REASON, content};
 use super::random::{Random, mix};
 use super::setting::LogSetting;
+use super::{Codec, Policy};
 use crate::exit::{Code, Failure};
 use crate::journal::journal_failure;
 
@@ -29,6 +29,8 @@ pub(in super::super) struct WriterArgs {
     seed: u64,
     #[arg(long, value_enum)]
     policy: Policy,
+    #[arg(long, value_enum)]
+    codec: Codec,
     #[arg(long)]
     segment_bytes: u64,
     #[arg(long, value_enum)]
@@ -50,6 +52,7 @@ impl WriterArgs {
             format!("--dir={}", log.dir.display()),
             format!("--seed={}", log.seed),
             format!("--policy={}", name(log.policy.to_possible_value())),
+            format!("--codec={}", name(log.codec.to_possible_value())),
             format!("--segment-bytes={}", log.segment_bytes),
             format!("--claim={}", name(log.claim.to_possible_value())),
         ];
@@ -62,6 +65,7 @@ impl WriterArgs {
             dir: self.dir.clone(),
             seed: self.seed,
             policy: self.policy,
+            codec: self.codec,
             segment_bytes: self.segment_bytes,
             claim: self.claim,
         }
