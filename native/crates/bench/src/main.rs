@@ -5,6 +5,7 @@ mod anchors;
 mod book;
 mod day;
 mod decode;
+mod journal;
 mod machine;
 mod memory;
 mod merge;
@@ -55,6 +56,8 @@ enum Subject {
         #[arg(long)]
         input: PathBuf,
     },
+    /// The journal, per record, beside the same writes without it.
+    Journal(journal::Options),
     /// The receive paths, per packet, on a veth pair; needs root.
     Rx(rx::Options),
 }
@@ -76,6 +79,9 @@ enum Error {
     /// The results differ.
     #[error(transparent)]
     WrongResult(#[from] rounds::WrongResult),
+    /// No figure of the journal.
+    #[error("journal: {0}")]
+    Journal(#[from] journal::Error),
     /// No figure of a receive path.
     #[error("rx: {0}")]
     Rx(#[from] rx::Error),
@@ -87,6 +93,7 @@ fn main() -> ExitCode {
         Ok(report) if arguments.json => println!("{report}"),
         Ok(report) => match arguments.subject {
             Subject::Rx(_) => rx::print(&report),
+            Subject::Journal(_) => journal::print(&report),
             Subject::Arbiter { lines: None, .. } => {
                 for (name, part) in report.as_object().into_iter().flatten() {
                     print!("{name}: ");
@@ -113,6 +120,7 @@ fn measure(arguments: &Arguments) -> Result<Value, Error> {
         Subject::Arbiter { packets, lines } => Ok(merge::run(*packets, rounds, *lines)?),
         Subject::Book { input } => book::run(input, rounds),
         Subject::Decode { input } => decode::run(input, rounds),
+        Subject::Journal(options) => Ok(journal::run(options, rounds)?),
         Subject::Rx(options) => Ok(rx::run(options, rounds)?),
     }
 }

@@ -69,7 +69,8 @@ fn anchors(anchors: &Value) {
     }
 }
 
-fn machine(machine: &Value) {
+/// Prints the facts of the machine.
+pub(crate) fn machine(machine: &Value) {
     if machine.is_object() {
         println!(
             "{} x {}, L2 {}, L3 {}, kernel {}; load {} to {}, steal {} %{}; {} build",
@@ -91,7 +92,8 @@ fn machine(machine: &Value) {
     }
 }
 
-fn spread(of: &Value) -> String {
+/// Median, min and max.
+pub(crate) fn spread(of: &Value) -> String {
     format!("{} ({}-{})", of["median"], of["min"], of["max"])
 }
 

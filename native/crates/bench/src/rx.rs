@@ -11,8 +11,8 @@
 
 mod contender;
 mod measure;
-mod merged;
-mod path;
+pub(crate) mod merged;
+pub(crate) mod path;
 mod report;
 mod sender;
 mod soak;

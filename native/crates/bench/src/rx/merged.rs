@@ -1,9 +1,11 @@
 //! What stands behind the receiver in the plant: the merge of the lines and the ring.
 
+use std::path::PathBuf;
+
 use tempfile::TempDir;
 use tickdeck_arbiter::{Arbiter, Arrival, Config, Event, LossReason, Output, Run, Source};
 use tickdeck_net::clock::monotonic_ns;
-use tickdeck_ring::{RecordHeader, RingConfig, Writer};
+use tickdeck_ring::{RecordHeader, RingConfig, RingError, Writer};
 use tickdeck_wire::moldudp64::Packet;
 use tickdeck_wire::record::{kind, stamp};
 
@@ -13,7 +15,7 @@ use super::path::Sink;
 /// A ring of the plant's default size in a file system in memory, used by all runs.
 pub(crate) struct BenchRing {
     writer: Writer,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl BenchRing {
@@ -29,11 +31,25 @@ impl BenchRing {
             log_id: [0; 16],
             incarnation: [0; 16],
         };
-        let path = directory.path().join("ring");
+        let path = directory.path().join(RING_FILE);
         Ok(Self {
             writer: Writer::create(&path, &config).map_err(|error| failed(&error))?,
-            _directory: directory,
+            directory,
         })
+    }
+
+    /// Where a reader finds it.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.directory.path().join(RING_FILE)
+    }
+
+    /// Publishes a record as it is.
+    pub(crate) fn publish(
+        &mut self,
+        header: &RecordHeader,
+        payload: &[u8],
+    ) -> Result<u64, RingError> {
+        self.writer.publish(header, payload)
     }
 }
 
@@ -154,6 +170,7 @@ impl Output for Publisher<'_> {
     }
 }
 
+const RING_FILE: &str = "ring";
 /// Where files are memory.
 const MEMORY_DIRECTORY: &str = "/dev/shm";
 /// Beyond any reorder window.
