@@ -112,6 +112,37 @@ BOOK_METRICS: tuple[tuple[str, int, str], ...] = (
     ("book_trust", STATE, ""),
 )
 BOOK_HISTOGRAMS = (("latency_rx_to_book_ns", "source=kernel"),)
+JOURNAL_METRICS: tuple[tuple[str, int, str], ...] = (
+    ("journal_acked_loss_total", COUNTER, ""),
+    ("journal_holes_total", COUNTER, ""),
+    ("journal_hole_records_total", COUNTER, ""),
+    ("journal_reopens_total", COUNTER, ""),
+    ("journal_unsynced_bytes", GAUGE, ""),
+    ("journal_disk_free_bytes", GAUGE, ""),
+    ("journal_oldest_seq", GAUGE, ""),
+    ("journal_pruned_segments_total", COUNTER, ""),
+    ("journal_quarantined_segments_total", COUNTER, ""),
+    ("journal_recovery_problems", GAUGE, ""),
+    ("journal_pins_lost", GAUGE, ""),
+)
+"""What an rx worker of the release before does not have."""
+EXPORT_METRICS: tuple[tuple[str, int, str], ...] = (
+    ("tcp_export_queued_bytes", GAUGE, ""),
+    ("tcp_export_dropped_total", COUNTER, ""),
+    ("tcp_export_sent_frames_total", COUNTER, ""),
+    ("tcp_export_sent_bytes_total", COUNTER, ""),
+    ("tcp_export_write_failures_total", COUNTER, ""),
+    ("tcp_export_connect_failures_total", COUNTER, ""),
+    ("tcp_export_subscriber_accepted_total", COUNTER, ""),
+    ("tcp_export_subscriber_rejected_total", COUNTER, ""),
+    ("tcp_export_active_subscribers", GAUGE, ""),
+    ("tcp_export_acked_seq", GAUGE, ""),
+    ("tcp_export_lag_records", GAUGE, ""),
+    ("tcp_export_preauth", GAUGE, ""),
+    ("tcp_export_violations_total", COUNTER, ""),
+    ("tcp_export_slots_lost", GAUGE, ""),
+    ("tcp_export_cert_expires_s", GAUGE, ""),
+)
 
 
 class StatsWriter:

@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from fake_stats import BOOK_HISTOGRAMS, BOOK_METRICS, StatsWriter
+from fake_stats import (
+    BOOK_HISTOGRAMS,
+    BOOK_METRICS,
+    EXPORT_METRICS,
+    RX_HISTOGRAMS,
+    RX_METRICS,
+    StatsWriter,
+)
 from tickdeck_daemon.errors import NotFoundError, TickdeckError, UnavailableError, WrongStateError
 from tickdeck_daemon.exchanges.config import worker_kinds
 from tickdeck_daemon.exchanges.store import ExchangeRecord
@@ -36,6 +43,7 @@ class FakeSupervisor(Supervisor):
         self.orders: list[str] = []
         self.answers: dict[str, dict[str, Any] | TickdeckError] = {"status": {}}
         self.drained = False
+        self.rx_metrics = RX_METRICS
 
     async def start(self, exchanges: Iterable[ExchangeRecord]) -> AdoptionResult:
         for record in exchanges:
@@ -140,12 +148,12 @@ class FakeSupervisor(Supervisor):
         path = self.settings.worker_dir(view.id) / f"stats.{incarnation}.dat"
         if view.id in self.stats:
             self.stats[view.id].close()
-        if view.kind == "rx":
-            writer = StatsWriter(path, view.id, incarnation)
-        else:
-            writer = StatsWriter(
-                path, view.id, incarnation, metrics=BOOK_METRICS, histograms=BOOK_HISTOGRAMS
-            )
+        metrics, histograms = {
+            "rx": (self.rx_metrics, RX_HISTOGRAMS),
+            "book": (BOOK_METRICS, BOOK_HISTOGRAMS),
+            "export": (EXPORT_METRICS, ()),
+        }[view.kind]
+        writer = StatsWriter(path, view.id, incarnation, metrics=metrics, histograms=histograms)
         self.stats[view.id] = writer
         view = replace(view, incarnation=incarnation, stats_path=path, started_ns=time.time_ns())
         self._change(view, WorkerState.RUNNING, pid=4242, ready=True)

@@ -1,0 +1,285 @@
+"""JournalService over a real socket: watermarks, readers, seal, prune, acknowledgement."""
+
+import json
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from fake_journal_binary import FakeJournal
+from fake_plant import exchange_toml
+from fake_stats import JOURNAL_METRICS, RX_METRICS
+from serving import NAME, Served, event_types, failure, serving
+from tickdeck.v1 import exchange_service_pb2 as exchange_pb
+from tickdeck.v1 import journal_service_pb2 as pb
+from tickdeck.v1 import observe_service_pb2 as observe_pb
+from tickdeck_daemon.errors import InvalidError, UnavailableError, WrongStateError
+
+Code = grpc.StatusCode
+EXPORT = """
+[tcp_export]
+enabled = true
+addr = "unix:/run/x.sock"
+"""
+REPORT = {
+    "time_ns": 1_700_000_000_000_000_000,
+    "mode": "tail",
+    "clean": False,
+    "writer_epoch": 4,
+    "actions": [],
+    "problems": [
+        {
+            "file": "0000000003.tdj",
+            "offset": 4096,
+            "class": "torn_tail",
+            "from": 90,
+            "to": None,
+            "bytes": 512,
+            "action": "cut_torn_tail",
+        }
+    ],
+    "acknowledged": False,
+}
+
+
+@pytest.fixture
+async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
+    """A plant with one exchange that has an exporter, its workers of this release."""
+    native = FakeJournal(tmp_path / "native")
+    native.behave(info={"segments": []}, prune={"segments": 2, "bytes": 128, "oldest_seq": 70})
+    monkeypatch.setenv("TICKDECK_NATIVE_DIR", str(native.native))
+    async with serving() as served:
+        served.supervisor.rx_metrics = (*RX_METRICS, *JOURNAL_METRICS)
+        toml = exchange_toml() + EXPORT
+        await served.exchange.CreateExchange(exchange_pb.CreateExchangeRequest(toml=toml))
+        served.plant.tick()
+        yield served
+
+
+def directory(served: Served) -> Path:
+    path = Path(served.plant.collector.journal_directory(served.plant.store.get("XNAS")))
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def report(served: Served, **changes: Any) -> Path:  # noqa: ANN401 - any field may be changed
+    path = directory(served) / "recovery-report.json"
+    path.write_text(json.dumps({**REPORT, **changes}))
+    return path
+
+
+def once(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 - of any request
+    return {"exchange": NAME, "request_id": str(uuid.uuid4()), **fields}
+
+
+async def causes(served: Served) -> set[str]:
+    """The summaries of what is wrong now."""
+    served.plant.tick()
+    answer = await served.observe.GetSnapshot(observe_pb.GetSnapshotRequest(name=NAME))
+    return {cause.summary for cause in answer.exchanges[0].causes}
+
+
+async def test_the_watermarks_end_with_what_readers_acknowledged(served: Served) -> None:
+    """Appended, written, durable by rx, acked by the exporter; the promise in words."""
+    served.supervisor.stats["XNAS-rx"].set_all(
+        {
+            "journal_appended_seq": 120,
+            "journal_written_seq": 110,
+            "journal_durable_seq": 100,
+            "journal_oldest_seq": 7,
+        }
+    )
+    served.supervisor.stats["XNAS-export"].set_all(
+        {"tcp_export_acked_seq": 90, "tcp_export_active_subscribers": 2}
+    )
+    served.plant.tick()
+    journal = (await served.journal.GetJournal(pb.GetJournalRequest(exchange=NAME))).journal
+    marks = (journal.appended_seq, journal.written_seq, journal.durable_seq, journal.acked_seq)
+    assert marks == (120, 110, 100, 90)
+    assert journal.oldest_seq == 7
+    assert journal.worst_loss == "nothing acknowledged; else the last 5 ms + one sync"
+    row = (await served.observe.GetSnapshot(observe_pb.GetSnapshotRequest(name=NAME))).exchanges[0]
+    assert (row.export.state, row.export.active_subscribers) == ("RUNNING", 2)
+    assert list(row.workers) == ["rx RUNNING", "book RUNNING", "export RUNNING"]
+
+
+async def test_nobody_acknowledges_without_named_readers(served: Served) -> None:
+    """Neither 0 nor the highest number is shown as a sequence."""
+    for value in (0, 2**64 - 1):
+        served.supervisor.stats["XNAS-export"].set_all({"tcp_export_acked_seq": value})
+        served.plant.tick()
+        answer = await served.journal.GetJournal(pb.GetJournalRequest(exchange=NAME))
+        assert not answer.journal.HasField("acked_seq")
+
+
+async def test_workers_of_the_release_before_are_taken(served: Served) -> None:
+    """An rx without the new metrics: what it does not count is 0, and nothing breaks."""
+    served.supervisor.rx_metrics = RX_METRICS
+    toml = exchange_toml("BATS", port=31002)
+    await served.exchange.CreateExchange(exchange_pb.CreateExchangeRequest(toml=toml))
+    served.plant.tick()
+    request = pb.GetJournalRequest(exchange="exchanges/BATS")
+    journal = (await served.journal.GetJournal(request)).journal
+    assert (journal.state, journal.holes, journal.recovery_problems) == ("OK", 0, 0)
+    request_of_row = observe_pb.GetSnapshotRequest(name="exchanges/BATS")
+    row = (await served.observe.GetSnapshot(request_of_row)).exchanges[0]
+    assert not row.HasField("export")
+
+
+async def test_the_recovery_report_is_shown_until_acknowledged(served: Served) -> None:
+    """Its problem with place, range and action; the mark is written into the file."""
+    path = report(served)
+    served.supervisor.stats["XNAS-rx"].set_all({"journal_recovery_problems": 1})
+    assert "recovery report of the journal waits for you" in await causes(served)
+    shown = (await served.journal.GetJournal(pb.GetJournalRequest(exchange=NAME))).recovery
+    (problem,) = shown.problems
+    assert (problem.file, problem.offset, problem.action) == (
+        "0000000003.tdj",
+        4096,
+        "cut_torn_tail",
+    )
+    assert (getattr(problem, "class"), problem.from_seq, problem.to_seq) == ("torn_tail", 90, 0)
+    # A worker that does not know the op leaves the file to us.
+    served.supervisor.answers["journal.acknowledge"] = InvalidError("?", reason="UNKNOWN_OP")
+    planned = await served.journal.AcknowledgeRecovery(
+        pb.AcknowledgeRecoveryRequest(**once(reason="looked", validate_only=True))
+    )
+    assert list(planned.effects) == ["mark 1 problems of the recovery report as seen"]
+    assert json.loads(path.read_text()) == REPORT
+    request = pb.AcknowledgeRecoveryRequest(**once(reason="looked"))
+    assert (await served.journal.AcknowledgeRecovery(request)).problems == 1
+    assert json.loads(path.read_text()) == {**REPORT, "acknowledged": True}
+    assert (await event_types(served)).count("journal.acknowledged") == 1
+    request = pb.AcknowledgeRecoveryRequest(**once(reason="looked"))
+    again = await failure(served.journal.AcknowledgeRecovery(request))
+    assert (again.code, again.reason) == (Code.NOT_FOUND, "NOTHING_TO_ACKNOWLEDGE")
+
+
+async def test_the_worker_marks_its_report_itself(served: Served) -> None:
+    """It counts what waits, so it is asked; the file is not touched behind its back."""
+    path = report(served)
+    served.supervisor.answers["journal.acknowledge"] = {}
+    request = pb.AcknowledgeRecoveryRequest(**once(reason="looked"))
+    await served.journal.AcknowledgeRecovery(request)
+    assert ("XNAS-rx", "journal.acknowledge", {}) in served.supervisor.calls
+    assert json.loads(path.read_text()) == REPORT
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "x" * 5_000_000, '{"problems": [3]}'],
+    ids=["empty", "list", "long", "strange"],
+)
+async def test_a_report_that_cannot_be_read_is_a_problem(served: Served, content: str) -> None:
+    """Never none; the call answers."""
+    path = directory(served) / "recovery-report.json"
+    path.write_text(content)
+    shown = (await served.journal.GetJournal(pb.GetJournalRequest(exchange=NAME))).recovery
+    assert not shown.acknowledged
+    assert shown.problems or content == '{"problems": [3]}'
+
+
+async def test_losses_are_shown_until_acknowledged(served: Served) -> None:
+    """Holes and durable losses of before the acknowledgement are gone, later ones come."""
+    rx = served.supervisor.stats["XNAS-rx"]
+    rx.set_all({"journal_holes_total": 2, "journal_acked_loss_total": 1})
+    lost = {"journal has holes", "durable records of the journal were lost"}
+    assert lost <= await causes(served)
+    request = pb.AcknowledgeRecoveryRequest(**once(reason="disk replaced"))
+    done = await served.journal.AcknowledgeRecovery(request)
+    assert list(done.effects) == ["take note of 1 durable records lost", "take note of 2 holes"]
+    facts = served.plant.facts("XNAS").journal
+    assert facts is not None
+    assert (facts.holes, facts.holes_new, facts.acked_loss_new) == (2, 0, 0)
+    rx.set_all({"journal_holes_total": 3})
+    served.plant.tick()
+    facts = served.plant.facts("XNAS").journal
+    assert facts is not None
+    assert facts.holes_new == 1
+
+
+async def test_an_acknowledgement_needs_a_reason(served: Served) -> None:
+    """What was found out goes into the log."""
+    report(served)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await served.journal.AcknowledgeRecovery(pb.AcknowledgeRecoveryRequest(**once()))
+    assert refused.value.code() is Code.INVALID_ARGUMENT
+
+
+async def test_a_segment_is_sealed_once_per_request(served: Served) -> None:
+    """The dry run asks nobody; a repeated request seals nothing more."""
+    served.supervisor.answers["journal.seal"] = {"segments": 4, "durable_seq": 88}
+    planned = await served.journal.SealSegment(pb.SealSegmentRequest(**once(validate_only=True)))
+    assert list(planned.effects) == [
+        "seal the newest segment of the journal of XNAS",
+        "no record is held back",
+    ]
+    assert served.supervisor.calls == []
+    request = pb.SealSegmentRequest(**once(reason="copy"))
+    for _ in range(2):
+        sealed = await served.journal.SealSegment(request)
+        assert (sealed.segments, sealed.durable_seq) == (4, 88)
+    assert served.supervisor.calls == [("XNAS-rx", "journal.seal", {})]
+    served.supervisor.answers["journal.seal"] = WrongStateError("the disk is full")
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await served.journal.SealSegment(pb.SealSegmentRequest(**once()))
+    assert refused.value.code() is Code.FAILED_PRECONDITION
+
+
+async def test_pruning_is_done_by_one_of_two(served: Served) -> None:
+    """The worker while it runs, else the tool; never both."""
+    served.supervisor.answers["journal.prune"] = {"segments": 3, "bytes": 9, "oldest_seq": 50}
+    request = pb.PruneJournalRequest(**once(validate_only=True))
+    planned = await served.journal.PruneJournal(request)
+    assert list(planned.effects) == [
+        "remove 3 segments, 9 bytes",
+        "the exchange file sets no limit, so everything is kept",
+    ]
+    assert served.supervisor.calls == [("XNAS-rx", "journal.prune", {"dry_run": True})]
+    stop = exchange_pb.StopCollectionRequest(name=NAME)
+    await served.exchange.StopCollection(stop)
+    done = await served.journal.PruneJournal(pb.PruneJournalRequest(**once()))
+    assert (done.segments, done.bytes, done.oldest_seq) == (2, 128, 70)
+    assert len(served.supervisor.calls) == 1
+
+
+async def test_readers_and_kept_places_are_listed(served: Served) -> None:
+    """Who is connected first; then who is away, with what was lost; a broken place is told."""
+    pins = directory(served) / "pins"
+    pins.mkdir()
+    (pins / "desk-1.json").write_text('{"client": "desk-1", "acked_seq": 80}')
+    (pins / "archive.json").write_text('{"client": "archive", "acked_seq": 10, "lost": true}')
+    (pins / "@book.json").write_text('{"client": "@book", "acked_seq": 95}')
+    (pins / "torn.json").write_text("{")
+    (pins / ".desk-1.77.tmp").write_text("{}")
+    served.supervisor.stats["XNAS-rx"].set_all({"journal_durable_seq": 100})
+    row = {"id": "desk-1", "peer": "10.0.0.9:1", "state": "LIVE", "acked_seq": 80, "lag_ms": 4}
+    served.supervisor.answers["export.subscribers"] = {"subscribers": [row, "nonsense"]}
+    served.plant.tick()
+    request = pb.ListSubscribersRequest(exchange=NAME)
+    found = await served.journal.ListSubscribers(request)
+    assert found.unavailable == ""
+    assert [(one.id, one.state, one.lost, one.lag_records) for one in found.subscribers] == [
+        ("desk-1", "LIVE", False, 0),
+        ("@book", "KEPT", False, 5),
+        ("archive", "AWAY", True, 90),
+        ("torn", "AWAY", False, 100),
+    ]
+    assert "cannot be read" in found.subscribers[3].reason
+    served.supervisor.answers["export.subscribers"] = UnavailableError("it does not answer")
+    found = await served.journal.ListSubscribers(request)
+    assert found.unavailable == "it does not answer"
+    assert [one.id for one in found.subscribers] == ["@book", "archive", "desk-1", "torn"]
+
+
+async def test_an_exporter_that_dies_is_told_at_the_next_look(served: Served) -> None:
+    """Its process is the exchange's trouble, its feed stays up; gone when it runs again."""
+    served.supervisor.crash("XNAS-export")
+    assert "export worker BACKOFF" in await causes(served)
+    served.supervisor.run_again("XNAS-export")
+    served.plant.tick()
+    answer = await served.observe.GetSnapshot(observe_pb.GetSnapshotRequest(name=NAME))
+    assert "export RUNNING" in answer.exchanges[0].workers
