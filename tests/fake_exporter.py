@@ -79,6 +79,7 @@ class FakeExporter:
     """Each SUBSCRIBE, while there is one, is answered with this."""
     starts: list[int] = field(default_factory=list[int])
     acks: list[int] = field(default_factory=list[int])
+    violations: list[str] = field(default_factory=list[str])
     kinds: list[int] = field(default_factory=list[int])
     heard: bytes = b""
 
@@ -134,6 +135,9 @@ class FakeExporter:
         while True:
             frame = await frames.next()
             if frame.kind == wire.ACK:
+                if frame.seq < first - 1:
+                    self.violations.append(f"ACK of {frame.seq} after {first - 1}")
+                    return
                 self.acks.append(frame.seq)
 
 

@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import random
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -56,10 +57,12 @@ class Subscriber:
         self._is_manual = commit == "manual"
         self._timeout_s = timeout_s
         self._backoff_s = backoff_s
-        self._stored = Position.load(self._state)
-        self._delivered = self._stored  # given to the script
-        self._handled = self._stored  # and the script came back for more
+        # Acknowledged: a connection begins behind it.
+        self._stored: Position | None = Position.load(self._state)
+        self._handled: Position | None = self._stored  # the script came back for more
+        self._delivered: Position | None = self._stored  # the script has it
         self._ready: deque[tuple[Item, Position]] = deque()
+        self._offer: tuple[Item, Position] | None = None  # belongs to no connection
         self._wake, self._room = asyncio.Event(), asyncio.Event()
         self._failure: BaseException | None = None
         self._link: Link | None = None
@@ -134,38 +137,48 @@ class Subscriber:
                     self._link.close()
                     self._link = None
             self._ready.clear()  # it will come again
+            await self._give_offer()
             tries = 0 if had_data else tries + 1
             top_s = min(_LONGEST_BACKOFF_S, self._backoff_s * 2 ** min(tries + 1, 20))
             await asyncio.sleep(random.uniform(min(self._backoff_s, top_s), top_s))
 
     async def _subscribe(self, link: Link) -> tuple[Flow, float]:
-        at = self._delivered
         try:
-            first, agreed = await link.subscribe(at)
+            first, agreed = await link.subscribe(self._stored)
         except RefusedError as refusal:
-            if at is None:
-                raise StreamError(str(refusal)) from None
-            if refusal.is_fork:
-                logger.error("%s: forked at %d", self._settings.endpoint, refusal.seq)
-                kept = min(at.acked_seq, refusal.seq - 1)
-                await self._offer(Forked(refusal.seq), Position(at.log_id, at.epoch, kept))
-            elif refusal.is_pruned and refusal.seq > at.acked_seq + 1:
-                last = refusal.seq - 1
-                gap = Gap(at.acked_seq + 1, last, "pruned")
-                await self._offer(gap, Position(at.log_id, at.epoch, last))
+            self._on_refusal(refusal)
             raise StreamError(str(refusal)) from None
-        if at is None:
-            self._delivered = self._handled = Position(link.log_id, agreed.epoch, first - 1)
+        if self._stored is None:
+            self._stored = Position(link.log_id, agreed.epoch, first - 1)
+            self._handled = self._delivered = self._stored
         return Flow(first, agreed.epoch), min(max(agreed.timeout_ms / 1000, 0.1), 60.0)
 
-    async def _offer(self, item: Item, position: Position) -> None:
-        """Give an item that belongs to no connection; the next one begins behind it."""
-        self._ready.append((item, position))
-        self._wake.set()
+    async def _give_offer(self) -> None:
+        """Wait until the script has it: the next connection begins behind it."""
+        if self._offer is not None:
+            self._ready.append(self._offer)
+            self._offer = None
+            self._wake.set()
         while self._ready:
             self._room.clear()
-            async with asyncio.timeout(None):
-                await self._room.wait()
+            await self._room.wait()
+
+    def _on_refusal(self, refusal: RefusedError) -> None:
+        """The copy has to be cut, or does not get what it asked for: the script is told."""
+        at, had = self._stored, self._delivered
+        if at is None or had is None:
+            return
+        last = refusal.seq - 1
+        if refusal.is_fork:
+            logger.error("%s: forked at %d", self._settings.endpoint, refusal.seq)
+            self._stored = replace(at, acked_seq=min(at.acked_seq, last))
+            kept = replace(had, acked_seq=min(had.acked_seq, last))
+            self._offer = (Forked(refusal.seq), kept)
+        elif refusal.is_pruned and last > at.acked_seq:
+            self._stored = replace(at, acked_seq=last)
+            if last > had.acked_seq:
+                gap = Gap(had.acked_seq + 1, last, "pruned")
+                self._offer = (gap, replace(had, acked_seq=last))
 
     async def _serve(self, link: Link, flow: Flow, timeout_s: float) -> None:
         """The data of one connection, and its acknowledgements."""
@@ -183,11 +196,17 @@ class Subscriber:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow(self, link: Link, flow: Flow, timeout_s: float) -> None:
+        # What came over an earlier connection, and is not acknowledged yet, comes again.
+        had = 0 if self._delivered is None else self._delivered.acked_seq
         while True:
             async with asyncio.timeout(timeout_s):
                 frame = await link.next()
             for item in flow.items(frame):
                 last = item.last if isinstance(item, Gap) else item.seq
+                if last <= had:
+                    continue
+                if isinstance(item, Gap) and item.first <= had:
+                    item = replace(item, first=had + 1)
                 self._ready.append((item, Position(link.log_id, flow.epoch, last)))
             self._unacked_bytes += len(frame.payload)
             self._wake.set()

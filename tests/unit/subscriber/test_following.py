@@ -81,6 +81,10 @@ async def test_once_over_cut_connections(tmp_path: Path, seed: int) -> None:
     ):
         items = await take(subscriber, 100)
     assert seqs(items) == WHOLE
+    # A connection begins behind what is acknowledged, never behind what is only given out: the
+    # exporter may forget what it is not asked for again.
+    assert set(exporter.starts) == {1}
+    assert (exporter.acks[-1:], exporter.violations) == ([100], [])
 
 
 async def test_goes_on_behind_what_was_handled(tmp_path: Path) -> None:
@@ -115,6 +119,25 @@ async def test_nothing_is_acknowledged_before_it_is_committed(tmp_path: Path) ->
         await until(lambda: exporter.acks == [25])
         await take(subscriber, 60)
     assert position(state) == 25
+
+
+async def test_what_is_not_acknowledged_is_asked_for_again(tmp_path: Path) -> None:
+    """The exporter may forget what it is not asked for; the script is not given it twice."""
+    frames = log(100)
+    cut = sum(len(frames[seq]) for seq in sorted(frames) if seq <= 71)
+    async with (
+        FakeExporter(tmp_path / "socket", frames, cuts=[cut]) as exporter,
+        Subscriber(
+            exporter.endpoint, state=tmp_path / "state", commit="manual", backoff_s=0.0001
+        ) as subscriber,
+    ):
+        items = await take(subscriber, 25)
+        await subscriber.commit()
+        items += await take(subscriber, 100)
+        assert exporter.starts == [1, 26]
+        await until(lambda: exporter.acks)
+    assert seqs(items) == WHOLE
+    assert (set(exporter.acks), exporter.violations) == ({25}, [])
 
 
 async def test_a_fork_is_an_item(tmp_path: Path) -> None:
