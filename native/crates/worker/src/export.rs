@@ -4,3 +4,6 @@ pub(crate) mod channel;
 pub(crate) mod dial;
 pub(crate) mod keys;
 pub(crate) mod tls;
+
+#[cfg(test)]
+mod secure_tests;

@@ -50,7 +50,11 @@ impl Key {
             // At most 15 by `to_digit`.
             key.0[index / 2] = key.0[index / 2] << 4 | value as u8;
         }
-        if key.0.iter().all(|&byte| byte == key.0[0]) {
+        let spread = key
+            .0
+            .iter()
+            .fold(0, |spread, byte| spread | (byte ^ key.0[0]));
+        if spread == 0 {
             return Err(BadKey::Placeholder);
         }
         Ok(key)

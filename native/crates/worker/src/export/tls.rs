@@ -9,7 +9,7 @@
 //!   on without.
 
 mod certificate;
-mod expiry;
+pub(super) mod expiry;
 
 use std::io;
 use std::path::{Path, PathBuf};

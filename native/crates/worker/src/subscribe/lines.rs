@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Stdout, Write as _};
 use serde_json::json;
 use tickdeck_export::message::GapReason;
 use tickdeck_export::subscriber::BlockHead;
-use tickdeck_journal::unpack;
+use tickdeck_journal::{Codec, Decompressor, unpack};
 
 use crate::exit::Failure;
 use crate::journal::record_line;
@@ -20,6 +20,8 @@ pub(super) struct Lines {
     json: bool,
     /// Records still wanted.
     left: Option<u64>,
+    decompressor: Decompressor,
+    raw: Vec<u8>,
 }
 
 /// What is to happen after some lines.
@@ -39,6 +41,8 @@ impl Lines {
             out: BufWriter::new(io::stdout()),
             json,
             left,
+            decompressor: Decompressor::default(),
+            raw: Vec::new(),
         }
     }
 
@@ -46,11 +50,13 @@ impl Lines {
     pub(super) fn block(&mut self, from_seq: u64, block: &[u8]) -> Result<Next, Failure> {
         let head = BlockHead::parse(block).map_err(Failure::failed)?;
         let bad = |problem: String| Failure::failed(format!("block {}: {problem}", head.base_seq));
-        if head.codec != 0 {
-            return Err(bad(format!("codec {} is not known", head.codec)));
-        }
-        let raw = &block[HEADER_LEN..];
-        let (entries, _) = unpack(head.base_seq, head.count, raw).map_err(bad)?;
+        let codec = Codec::from_code(head.codec)
+            .ok_or_else(|| bad(format!("codec {} is not known", head.codec)))?;
+        let stored = &block[HEADER_LEN..];
+        self.decompressor
+            .decompress(codec, stored, head.raw_len as usize, &mut self.raw)
+            .map_err(bad)?;
+        let (entries, _) = unpack(head.base_seq, head.count, &self.raw).map_err(bad)?;
         for entry in entries.iter().filter(|entry| entry.seq >= from_seq) {
             let line = record_line(entry, self.json);
             if let Err(error) = writeln!(self.out, "{line}") {

@@ -134,6 +134,10 @@ impl TlsChannel {
         }
         let certificate = self.session.peer_certificates().and_then(<[_]>::first);
         let names = certificate.map(names).unwrap_or_default();
+        if certificate.is_some() && names.is_empty() {
+            let text = "the peer's certificate names nobody (no DNS name, URI or address)";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
         let exporter = self
             .session
             .export_keying_material([0; EXPORTER_LEN], EXPORTER_LABEL, None)

@@ -1,5 +1,7 @@
 //! What we read in certificates beside what rustls verifies: names and validity.
 
+use std::net::IpAddr;
+
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
@@ -44,7 +46,7 @@ pub(crate) fn validity(certificate: &CertificateDer<'_>) -> Option<Validity> {
     })
 }
 
-/// The subject alternative names that can name a client: DNS names and URIs, as written. A
+/// The subject alternative names that can name a client: DNS names, URIs and addresses. A
 /// certificate that cannot be read names nobody.
 pub(crate) fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
@@ -55,6 +57,7 @@ pub(crate) fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     };
     let text = |name: &GeneralName<'_>| match name {
         GeneralName::DNSName(text) | GeneralName::URI(text) => Some((*text).to_owned()),
+        GeneralName::IPAddress(bytes) => address(bytes).map(|address| address.to_string()),
         _ => None,
     };
     extension
@@ -63,4 +66,10 @@ pub(crate) fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
         .iter()
         .filter_map(text)
         .collect()
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
+        .ok()
 }
