@@ -6,3 +6,4 @@ mod certificates;
 mod dialling;
 mod door;
 mod secrets;
+mod words;
