@@ -1,10 +1,12 @@
 //! The segment being written: placement, chain, running hash and index of its blocks.
 
+mod hasher;
+
 use std::path::{Path, PathBuf};
 
 use rustix::time::ClockId;
-use sha2::{Digest, Sha256};
 
+use self::hasher::Hasher;
 use crate::codec::{Codec, Compressor};
 use crate::directory::{PREPARED_FILE, SegmentEntry, segment_name};
 use crate::disk::{Disk, DiskFile};
@@ -165,7 +167,7 @@ pub(crate) struct ActiveSegment {
     epoch_low: u32,
     prev_crc: u32,
     grid: Grid,
-    sha: Sha256,
+    sha: Hasher,
     tally: Tally,
 }
 
@@ -224,7 +226,7 @@ impl ActiveSegment {
             &header,
             segment_header::stored_crc(&bytes),
         );
-        segment.sha.update(bytes);
+        segment.sha.update(&bytes);
         Ok(segment)
     }
 
@@ -237,7 +239,7 @@ impl ActiveSegment {
             epoch_low: epoch_low(header.writer_epoch),
             prev_crc: crc,
             grid: Grid::new(),
-            sha: Sha256::new(),
+            sha: Hasher::new(),
             tally: Tally::new(header.base_seq),
         }
     }
@@ -245,7 +247,7 @@ impl ActiveSegment {
     /// A segment of an earlier writer, to be filled by [`note_block`](Self::note_block) and sealed.
     pub(crate) fn reopen(file: Box<dyn DiskFile>, entry: &SegmentEntry) -> Self {
         let mut segment = Self::resume(file, entry.path.clone(), &entry.header, entry.header_crc);
-        segment.sha.update(entry.header.encode());
+        segment.sha.update(&entry.header.encode());
         segment
     }
 
@@ -353,7 +355,7 @@ impl ActiveSegment {
             totals: self.tally.totals.clone(),
             sealed_by_epoch: writer_epoch,
             sealed_ns: utc_ns(),
-            sha256: self.sha.clone().finalize().into(),
+            sha256: self.sha.finish(),
             index: std::mem::take(&mut self.tally.index),
         };
         let mut bytes = vec![0; BlockHeader::LEN];
