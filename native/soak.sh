@@ -7,12 +7,14 @@
 # TICKDECK_TORTURE_CUTS     kills; power cuts are half as many, 100000
 # TICKDECK_CRASH_SEEDS      seeds of the simulated disk, 10000000
 # TICKDECK_RETENTION_CASES  histories of the retention, 10000000
+# TICKDECK_DIFFERENTIAL_PACKETS  packets of each protocol for the reference decoders, 1000000
 # TICKDECK_SOAK_SEED        seed of the torture, the day's number
 set -u
 cd "$(dirname "$0")/.."
 export TICKDECK_TORTURE_CUTS="${TICKDECK_TORTURE_CUTS:-100000}"
 export TICKDECK_CRASH_SEEDS="${TICKDECK_CRASH_SEEDS:-10000000}"
 export TICKDECK_RETENTION_CASES="${TICKDECK_RETENTION_CASES:-10000000}"
+export TICKDECK_DIFFERENTIAL_PACKETS="${TICKDECK_DIFFERENTIAL_PACKETS:-1000000}"
 seed=${TICKDECK_SOAK_SEED:-$(($(date +%s) / 86400))}
 report=$PWD/target/soak-report.jsonl
 mkdir -p target
@@ -28,7 +30,7 @@ step() {
     output=$("$@")
     code=$?
     printf '%s\n' "$output"
-    result=$(printf '%s\n' "$output" | grep -v '^$' | grep -E '^\{|seeds from|cases|test result' | tail -1)
+    result=$(printf '%s\n' "$output" | grep -v '^$' | grep -E '^\{|seeds from|cases|differences|test result' | tail -1)
     case $result in
     '{'*) ;;
     *) result="\"$(printf '%s' "$result" | tr -d '"\\')\"" ;;
@@ -40,6 +42,10 @@ step() {
 
 journal_test() {
     (cd native && cargo test --release --locked -q -p tickdeck-journal --lib -- --nocapture "$1")
+}
+
+fuzzing_test() {
+    (cd native && cargo test --release --locked -q -p tickdeck-fuzzing --test "$1" -- --nocapture)
 }
 
 torture() {
@@ -54,5 +60,6 @@ done
 step power torture --kind power --cuts $((TICKDECK_TORTURE_CUTS / 4)) # on each of two
 step crash-seeds journal_test crash_seeds
 step retention journal_test retention
+step differential fuzzing_test differential
 echo "report: $report"
 [ -z "$failed" ] || { echo "FAILED:$failed" >&2; exit 1; }
