@@ -239,11 +239,15 @@ async def test_pruning_is_done_by_one_of_two(served: Served) -> None:
         "the exchange file sets no limit, so everything is kept",
     ]
     assert served.supervisor.calls == [("XNAS-rx", "journal.prune", {"dry_run": True})]
+    served.supervisor.answers["journal.prune"] = InvalidError("?", reason="UNKNOWN_OP")
+    refused = await failure(served.journal.PruneJournal(request))
+    assert (refused.code, refused.reason) == (Code.FAILED_PRECONDITION, "PRUNES_BY_ITSELF")
+    served.supervisor.calls.clear()
     stop = exchange_pb.StopCollectionRequest(name=NAME)
     await served.exchange.StopCollection(stop)
     done = await served.journal.PruneJournal(pb.PruneJournalRequest(**once()))
     assert (done.segments, done.bytes, done.oldest_seq) == (2, 128, 70)
-    assert len(served.supervisor.calls) == 1
+    assert served.supervisor.calls == []
 
 
 async def test_readers_and_kept_places_are_listed(served: Served) -> None:

@@ -5,7 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tickdeck_daemon.errors import InvalidError, NotFoundError, TickdeckError, UnavailableError
+from tickdeck_daemon.errors import (
+    InvalidError,
+    NotFoundError,
+    TickdeckError,
+    UnavailableError,
+    WrongStateError,
+)
 from tickdeck_daemon.exchanges.config import worker_id
 from tickdeck_daemon.observe.collect_journal import Acknowledged
 from tickdeck_daemon.operate import tool
@@ -69,6 +75,7 @@ class JournalOrders:
 
         Raises:
             NotFoundError: no such exchange.
+            WrongStateError: the worker prunes by itself only.
             UnavailableError: nobody could do it.
         """
         plant = self._plant
@@ -76,7 +83,7 @@ class JournalOrders:
         journal = record.config.journal
         dry = order.validate_only
         if any(view.pid for view in plant.workers(name) if view.kind == "rx"):
-            answer: Mapping[str, Any] = await self._ask(name, "journal.prune", {"dry_run": dry})
+            answer: Mapping[str, Any] = await self._prune_online(name, dry=dry)
         else:
             arguments = [
                 plant.collector.journal_directory(record),
@@ -130,6 +137,16 @@ class JournalOrders:
         text = f"{name}: {'; '.join(effects)}"
         self._tell("journal.acknowledged", name, text, order)
         return problems, effects
+
+    async def _prune_online(self, name: str, *, dry: bool) -> dict[str, Any]:
+        try:
+            return await self._ask(name, "journal.prune", {"dry_run": dry})
+        except InvalidError as error:
+            if error.reason != "UNKNOWN_OP":
+                raise
+            text = f"the rx worker of {name} prunes by itself what its limits allow, and takes no "
+            text += "order; set journal.retain_max_bytes or retain_max_age_s"
+            raise WrongStateError(text, reason="PRUNES_BY_ITSELF") from error
 
     async def _mark(self, name: str, directory: str) -> None:
         """By the rx worker, which counts what waits; in the file when it does not run."""

@@ -56,7 +56,7 @@ CASES = [
     (journal(disk_free_bytes=9 * GIB, bytes_per_second=3e6), "journal.disk", State.DEGRADED),
     (export({"state": "BACKOFF", "ready": False}), "process.export", State.DEGRADED),
     (export({"state": "PENDING", "ready": False}), "process.export.start", State.DEGRADED),
-    (export({"heartbeat_age_ns": 4 * SECOND}), "stats.export", State.STALE),
+    (export({"heartbeat_age_ns": 4 * SECOND}), "stats.export", State.DEGRADED),
     (export(queued_bytes=9 << 20, lag_records=70), "export.lag", State.DEGRADED),
     (export(dropped=9, dropped_10s=4), "export.dropped", State.DEGRADED),
     (export(cert_expires_s=6 * DAY), "export.certificate", State.DEGRADED),
