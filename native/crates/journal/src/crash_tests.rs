@@ -1,6 +1,5 @@
 //! Power cuts and failing operations at every point of a writer's life.
 
-use std::io;
 use std::path::Path;
 
 use tempfile::TempDir;
@@ -14,7 +13,7 @@ use crate::recovery::RecoveryMode;
 use crate::verify::verify;
 use crate::writer::{Record, Writer, WriterConfig};
 
-fn scratch() -> TempDir {
+pub(crate) fn scratch() -> TempDir {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() {
         TempDir::new_in(memory)
@@ -37,12 +36,12 @@ fn open(disk: Box<dyn Disk>, dir: &Path) -> Result<Writer, JournalError> {
     Writer::open_on(disk, config(dir), RecoveryMode::Tail).map(|(writer, _)| writer)
 }
 
-fn payload(seq: u64) -> Vec<u8> {
+pub(crate) fn payload(seq: u64) -> Vec<u8> {
     let len = (seq * 37 % 700) as usize;
     seq.to_le_bytes().into_iter().cycle().take(len).collect()
 }
 
-fn append(writer: &mut Writer) -> Result<u64, JournalError> {
+pub(crate) fn append(writer: &mut Writer) -> Result<u64, JournalError> {
     let seq = writer.next_seq();
     let (kind, payload) = (1, payload(seq));
     let record = Record {
@@ -80,24 +79,7 @@ fn live(disk: &RecordingDisk, dir: &Path, seed: u64) -> Result<(), JournalError>
             }
         };
         disk.acknowledge(writer.watermarks().durable);
-        if let Err(error) = result {
-            // Nothing is touched any more, whatever is called.
-            let ops = disk.len();
-            let poisoned = |result: Result<(), JournalError>| {
-                assert!(
-                    matches!(result, Err(JournalError::Poisoned { .. })),
-                    "{result:?}"
-                );
-            };
-            poisoned(append(&mut writer).map(|_| ()));
-            poisoned(writer.poll(u64::MAX / 2).map(|_| ()));
-            poisoned(writer.flush());
-            poisoned(writer.sync());
-            poisoned(writer.seal());
-            poisoned(writer.close());
-            assert_eq!(disk.len(), ops);
-            return Err(error);
-        }
+        result?;
     }
     let last_seq = writer.next_seq() - 1;
     writer.close()?;
@@ -106,7 +88,7 @@ fn live(disk: &RecordingDisk, dir: &Path, seed: u64) -> Result<(), JournalError>
 }
 
 /// Checks that a reader finds whole records in order, and at least those up to `acknowledged`.
-fn assert_readable(dir: &Path, acknowledged: u64, context: &str) {
+pub(crate) fn assert_readable(dir: &Path, acknowledged: u64, context: &str) {
     let mut reader = match Reader::open(dir) {
         Ok(reader) => reader,
         Err(JournalError::NotAJournal { .. }) if acknowledged == 0 => return,
@@ -226,64 +208,4 @@ fn chaotic_power_cuts_lose_nothing_acknowledged() {
         }
     }
     assert!(opened > refused, "{opened} opened, {refused} refused");
-}
-
-/// Any one failing operation ends the writer with an error, the file it failed on is left alone,
-/// and a new writer finds everything acknowledged even when the power goes as well.
-#[test]
-fn every_failing_operation_is_survived() {
-    let kinds = [
-        io::ErrorKind::StorageFull,
-        io::ErrorKind::Other,
-        io::ErrorKind::QuotaExceeded,
-    ];
-    let total = {
-        let home = scratch();
-        let disk = RecordingDisk::new();
-        live(&disk, home.path(), 9).expect("lives");
-        disk.len()
-    };
-    // The last entry of the record is an acknowledgement.
-    for at in 0..total - 1 {
-        let kind = kinds[at % kinds.len()];
-        let home = scratch();
-        let disk = RecordingDisk::new();
-        disk.fail_at(at, kind);
-        let result = live(&disk, home.path(), 9);
-        let context = format!("operation {at} fails with {kind:?}");
-        assert!(disk.has_failed(), "{context}");
-        if let Err(error) = &result {
-            assert!(
-                matches!(error, JournalError::Io { .. }),
-                "{context}: {error}"
-            );
-            assert_eq!(
-                error.is_disk_full(),
-                kind != io::ErrorKind::Other,
-                "{context}: {error}"
-            );
-        }
-        let acknowledged = disk.acknowledged(disk.len());
-        assert_readable(home.path(), acknowledged, &context);
-        let image = scratch();
-        disk.cut(
-            disk.len(),
-            Cut::Ordered,
-            at as u64,
-            home.path(),
-            image.path(),
-        );
-        assert_readable(image.path(), acknowledged, &context);
-        for dir in [image.path(), home.path()] {
-            let mut writer = open(Box::new(crate::disk::RealDisk), dir)
-                .unwrap_or_else(|error| panic!("{context}: {error}"));
-            assert!(writer.next_seq() > acknowledged, "{context}");
-            append(&mut writer).expect("appends");
-            writer.close().expect("closes");
-            assert!(
-                verify(dir, &mut |_| {}).expect("verifies").is_whole(),
-                "{context}"
-            );
-        }
-    }
 }

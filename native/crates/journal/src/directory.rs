@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,12 +34,21 @@ pub(crate) const RETENTION_LOCK: &str = "retention.lock";
 pub(crate) const REPAIR_FILES: [&str; 4] = ["REPAIR", "REPAIR.1", "REPAIR.2", "REPAIR.3"];
 /// Such a note before its rename.
 pub(crate) const REPAIR_TEMPORARY: &str = "REPAIR.tmp";
+/// File that the writer holds locked.
+pub(crate) const LOCK_FILE: &str = "lock";
 /// STATE before its first rename.
 pub(crate) const STATE_TEMPORARY: &str = "STATE.tmp";
 
 /// Conventional name of a segment. The number in its header is the authority.
 pub(crate) fn segment_name(number: u64) -> String {
     format!("{number:020}{SEGMENT_SUFFIX}")
+}
+
+/// Number that a conventional name tells.
+pub(crate) fn segment_number(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(SEGMENT_SUFFIX)?;
+    let is_number = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().ok()).flatten()
 }
 
 /// A segment file as found.
@@ -253,6 +262,8 @@ pub(crate) struct StateFile {
     path: PathBuf,
     file: Box<dyn DiskFile>,
     current: State,
+    /// An operation on the file failed, so it is not trusted any more.
+    failed: bool,
 }
 
 impl StateFile {
@@ -280,6 +291,7 @@ impl StateFile {
             path,
             file,
             current: view.current.unwrap_or_default(),
+            failed: false,
         })
     }
 
@@ -317,10 +329,69 @@ pub(crate) fn sync_directory(dir: &Path) -> Result<(), JournalError> {
     synced.map_err(|error| JournalError::io("cannot sync", dir, error))
 }
 
+impl StateFile {
+    /// As [`store`](Self::store); after a failure the checkpoint goes into a new file that takes the
+    /// place of this one, because what was synced may not be what is there. Gives the failure that
+    /// was overcome so.
+    pub(crate) fn store_on(
+        &mut self,
+        disk: &dyn Disk,
+        dir: &Path,
+        state: State,
+    ) -> Result<Option<JournalError>, JournalError> {
+        let mut overcome = None;
+        if !self.failed {
+            match self.store(state) {
+                Ok(()) => return Ok(None),
+                Err(error) => overcome = Some(error),
+            }
+            self.failed = true;
+        }
+        self.replace(disk, dir, state)?;
+        Ok(overcome)
+    }
+
+    /// True while the name still means this file.
+    pub(crate) fn is_in_place(&self) -> Result<bool, JournalError> {
+        let failed = |error| JournalError::io("cannot look at", &self.path, error);
+        self.file.is_at(&self.path).map_err(failed)
+    }
+
+    fn replace(&mut self, disk: &dyn Disk, dir: &Path, state: State) -> Result<(), JournalError> {
+        let temporary = dir.join(STATE_TEMPORARY);
+        let failed = |error| JournalError::io("cannot replace", &self.path, error);
+        if temporary.symlink_metadata().is_ok() {
+            disk.remove(&temporary).map_err(failed)?;
+        }
+        let old = self.current;
+        let state = State {
+            generation: old.generation + 1,
+            ..state
+        };
+        let file = disk.create_new(&temporary).map_err(failed)?;
+        let mut bytes = [0; State::FILE_LEN];
+        for slot in [old, state] {
+            if slot.generation > 0 {
+                let at = slot.offset() as usize;
+                bytes[at..at + State::SLOT_LEN].copy_from_slice(&slot.encode());
+            }
+        }
+        file.write_all_at(&bytes, 0).map_err(failed)?;
+        file.sync_data().map_err(failed)?;
+        disk.replace(&temporary, &self.path).map_err(failed)?;
+        // The name means the new file now, though perhaps not after a power cut.
+        (self.file, self.current) = (file, state);
+        let path = &self.path;
+        let synced = disk.sync_dir(dir);
+        self.failed = synced.is_err();
+        synced.map_err(|error| JournalError::io("cannot sync the directory of", path, error))
+    }
+}
+
 /// The exclusive right to write a directory; released when dropped or when the process ends.
 #[derive(Debug)]
 pub(crate) struct DirectoryLock {
-    _file: File,
+    file: File,
 }
 
 impl DirectoryLock {
@@ -368,7 +439,21 @@ impl DirectoryLock {
         let holder = format!("pid {}\n", std::process::id());
         file.write_all(holder.as_bytes())
             .map_err(failed("cannot write"))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl DirectoryLock {
+    /// True while the lock file of the directory is the one that is locked.
+    pub(crate) fn is_in_place(&self, dir: &Path) -> Result<bool, JournalError> {
+        let path = dir.join(LOCK_FILE);
+        let failed = |error| JournalError::io("cannot look at", &path, error);
+        let mine = self.file.metadata().map_err(failed)?;
+        match fs::symlink_metadata(&path) {
+            Ok(named) => Ok((named.dev(), named.ino()) == (mine.dev(), mine.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(failed(error)),
+        }
     }
 }
 
@@ -388,6 +473,5 @@ pub(crate) fn has_writer(dir: &Path) -> Result<bool, JournalError> {
 }
 
 const SEGMENT_SUFFIX: &str = ".seg";
-const LOCK_FILE: &str = "lock";
 const LOCK_PATIENCE: Duration = Duration::from_millis(200);
 const LOCK_RETRY: Duration = Duration::from_millis(10);

@@ -9,7 +9,7 @@ pub(crate) mod recording;
 use std::fmt::Debug;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{Advice, CWD, FallocateFlags, RenameFlags};
@@ -34,8 +34,8 @@ pub(crate) trait Disk: Debug + Send {
 
 /// An open file.
 pub(crate) trait DiskFile: Debug + Send {
-    /// Writes all bytes at an offset.
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Writes at an offset, perhaps only some of the bytes; gives how many.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     /// Makes data and length durable.
     fn sync_data(&self) -> io::Result<()>;
     /// Cuts or extends with zeros.
@@ -44,6 +44,43 @@ pub(crate) trait DiskFile: Debug + Send {
     fn allocate(&self, len: u64) -> io::Result<bool>;
     /// Drops clean cached pages, so that the next read comes from the device.
     fn evict(&self) -> io::Result<()>;
+    /// True when `path` still names this file.
+    fn is_at(&self, path: &Path) -> io::Result<bool>;
+
+    /// Writes all bytes at an offset, in as many pieces as the system wants.
+    fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let written = self.write_at(bytes, offset)?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            bytes = &bytes[written..];
+            offset += written as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Runs a system call again when a signal came in between. One that is interrupted for ever is an
+/// error like any other.
+pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 0..INTERRUPTIONS {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            answer => return answer,
+        }
+    }
+    call()
+}
+
+/// Free bytes of the file system that holds `path`, for this user.
+///
+/// # Errors
+///
+/// What the system answers.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let info = rustix::fs::statvfs(path)?;
+    Ok(info.f_bavail.saturating_mul(info.f_frsize))
 }
 
 /// The real one.
@@ -54,13 +91,13 @@ impl Disk for RealDisk {
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(0o640);
-        Ok(Box::new(RealFile(options.open(path)?)))
+        Ok(Box::new(RealFile(retry(|| options.open(path))?)))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(RealFile(
-            OpenOptions::new().read(true).write(true).open(path)?,
-        )))
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        Ok(Box::new(RealFile(retry(|| options.open(path))?)))
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -86,7 +123,8 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
+        let dir = retry(|| File::open(path))?;
+        retry(|| dir.sync_all())
     }
 }
 
@@ -94,27 +132,47 @@ impl Disk for RealDisk {
 struct RealFile(File);
 
 impl DiskFile for RealFile {
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        retry(|| self.0.write_at(bytes, offset))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        retry(|| self.0.sync_data())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        retry(|| self.0.set_len(len))
     }
 
     fn allocate(&self, len: u64) -> io::Result<bool> {
-        match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, len) {
+        let answer = retry(|| {
+            Ok(rustix::fs::fallocate(
+                &self.0,
+                FallocateFlags::empty(),
+                0,
+                len,
+            )?)
+        });
+        match answer {
             Ok(()) => Ok(true),
-            Err(rustix::io::Errno::OPNOTSUPP) => Ok(false),
-            Err(errno) => Err(errno.into()),
+            Err(error) if error.raw_os_error() == Some(NOT_SUPPORTED) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
     fn evict(&self) -> io::Result<()> {
         Ok(rustix::fs::fadvise(&self.0, 0, None, Advice::DontNeed)?)
     }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        let mine = self.0.metadata()?;
+        match fs::symlink_metadata(path) {
+            Ok(named) => Ok((named.dev(), named.ino()) == (mine.dev(), mine.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
 }
+
+const INTERRUPTIONS: u32 = 100;
+const NOT_SUPPORTED: i32 = rustix::io::Errno::OPNOTSUPP.raw_os_error();

@@ -37,10 +37,11 @@ pub enum JournalError {
         /// What was found.
         report: Box<RecoveryReport>,
     },
-    /// An earlier write or sync failed; this writer is finished and its file is not touched again.
+    /// Writing failed twice within ten seconds and the writer was told to halt then. Nothing is
+    /// touched any more.
     #[error(
-        "journal {} stopped after a failed operation ({cause}); durable up to {durable_seq}; \
-         open a new writer to go on",
+        "journal {} halted after failed operations ({cause}); durable up to {durable_seq}; mend the \
+         disk, then open a new writer",
         dir.display()
     )]
     Poisoned {
@@ -50,6 +51,27 @@ pub enum JournalError {
         cause: String,
         /// Everything up to this sequence had been synced before the failure.
         durable_seq: u64,
+    },
+    /// The log cannot be written now and memory for what waits is used up. The writer is alive: it
+    /// tries again in `poll`, each second.
+    #[error("journal {} takes no records now ({cause}); it is tried again", dir.display())]
+    Stalled {
+        /// The journal directory.
+        dir: PathBuf,
+        /// Text of the newest failure.
+        cause: String,
+    },
+    /// A file of the log that the writer needs is gone.
+    #[error("{} has vanished", path.display())]
+    Vanished {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another log is in the place of this one; it is left alone.
+    #[error("journal {} is another log than the one that was written there", dir.display())]
+    Replaced {
+        /// The journal directory.
+        dir: PathBuf,
     },
     /// The directory holds no journal.
     #[error("{} holds no journal (no segment files)", dir.display())]

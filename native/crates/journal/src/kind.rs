@@ -56,6 +56,8 @@ pub fn name(kind: u8) -> &'static str {
     }
 }
 
+/// Reason of a hole: the records were in a file that failed, and nowhere else.
+pub const HOLE_LOST: u8 = 2;
 /// Reason of a hole: a repair set damaged segments aside, and what they held with them.
 pub const HOLE_SET_ASIDE: u8 = 3;
 /// Reason of a hole: a salvage found no valid block for these sequences.

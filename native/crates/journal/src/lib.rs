@@ -53,6 +53,10 @@ mod crash_tests;
 mod directory;
 mod disk;
 mod error;
+#[cfg(test)]
+mod failure_tests;
+#[cfg(test)]
+mod fault_tests;
 mod format;
 mod grid;
 pub mod kind;
@@ -75,6 +79,7 @@ mod writer;
 
 pub use checkpoint::{Checkpoint, checkpoint, has_writer};
 pub use codec::{Codec, Decompressor};
+pub use disk::free_bytes;
 pub use error::{Class, JournalError, Problem};
 pub use pins::{BOOK_PIN, Pin, is_client, read_pins, remove_pin, write_pin};
 pub use policy::SyncPolicy;
@@ -86,4 +91,6 @@ pub use recovery::{
 pub use retention::{Held, Limits, Pruned, prune};
 pub use unpack::unpack;
 pub use verify::{Progress as VerifyProgress, Report, verify};
-pub use writer::{Counters, Progress, Record, Watermarks, Writer, WriterConfig};
+pub use writer::{
+    Condition, Counters, Event, OnFailure, Progress, Record, Watermarks, Writer, WriterConfig,
+};

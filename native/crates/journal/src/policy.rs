@@ -115,6 +115,20 @@ impl SyncPolicy {
         }
     }
 
+    /// Bytes of the newest records that the writer keeps in memory, in case a sync fails: at least
+    /// twice what may be unsynced. Where time alone decides, what is unsynced is bounded by it; under
+    /// `Os` nothing is, and what falls out is in the old file or lost.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        match *self {
+            Self::Os | Self::Interval { .. } => LARGE_KEEP,
+            Self::Always => SMALL_KEEP,
+            Self::Batch { bytes, .. } => {
+                let twice = usize::try_from(bytes.saturating_mul(2)).unwrap_or(LARGE_KEEP);
+                twice.clamp(SMALL_KEEP, LARGE_KEEP)
+            }
+        }
+    }
+
     /// True when this much unsynced data must be synced whatever its age.
     pub(crate) fn sync_due(&self, unsynced_bytes: u64, unsynced_records: u64) -> bool {
         match *self {
@@ -146,3 +160,6 @@ impl fmt::Display for SyncPolicy {
 }
 
 const MAX_DEADLINE_MS: u64 = 10_000;
+/// Room for the largest blocks, synced and unsynced.
+const SMALL_KEEP: usize = 4 << 20;
+const LARGE_KEEP: usize = 16 << 20;

@@ -272,7 +272,7 @@ impl Reader {
         // The window is about to move: no record may point into it any more.
         self.segment.records = Records::none(self.segment.records.next_seq);
         loop {
-            if self.segment.has_ended() {
+            if self.learn_abandoned()? {
                 let Some(segment) = self.next_segment()? else {
                     return Ok(false);
                 };
@@ -336,14 +336,21 @@ impl Reader {
         Ok(true)
     }
 
-    /// Asks the segment behind whether this one was abandoned; true when nothing more of it is
-    /// data.
+    /// Asks the segment behind, as soon as there is one, whether this one was abandoned; true when
+    /// nothing more of it is data.
+    ///
+    /// Asked before each block: what lies behind that place looks like data and was perhaps written
+    /// otherwise since.
     fn learn_abandoned(&mut self) -> Result<bool, JournalError> {
-        if self.segment.entry.abandoned_at.is_none()
-            && let Some(path) = self.path_of(self.segment.entry.header.number + 1)
+        if self.segment.is_end_known {
+            return Ok(self.segment.has_ended());
+        }
+        if let Some(path) = self.path_of(self.segment.entry.header.number + 1)
             && let Ok(next) = directory::open_segment(&path, file_name(&path))?
         {
-            self.segment.entry.abandoned_at = self.segment.entry.abandoned_by(&next.header);
+            let entry = &mut self.segment.entry;
+            entry.abandoned_at = entry.abandoned_by(&next.header);
+            self.segment.is_end_known = true;
         }
         Ok(self.segment.has_ended())
     }

@@ -1,13 +1,12 @@
 //! Power cuts and failing operations at every point of a repair.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use tempfile::TempDir;
 
 use crate::directory::segment_name;
-use crate::disk::recording::{Cut, RecordingDisk};
+use crate::disk::recording::{Cut, Fault, How, RecordingDisk};
 use crate::error::JournalError;
 use crate::kind::{self, JournalHole};
 use crate::policy::SyncPolicy;
@@ -155,17 +154,22 @@ fn failing_operations_interrupt_a_repair_without_harm() {
     let total = {
         let home = damaged_log();
         let disk = RecordingDisk::with_existing(home.path());
-        let before = disk.len();
         repair(&disk, home.path()).expect("repairs");
-        disk.len() - before
+        disk.calls()
     };
     assert!(total > 25, "{total}");
     for at in 0..total {
         let home = damaged_log();
         let disk = RecordingDisk::with_existing(home.path());
-        disk.fail_at(disk.len() + at, io::ErrorKind::StorageFull);
+        disk.fail(Fault {
+            at,
+            how: How::Errno(ENOSPC),
+            persistent: false,
+        });
         let error = repair(&disk, home.path()).expect_err("one operation fails");
         assert!(error.is_disk_full(), "operation {at}: {error}");
         assert_finished(home.path(), &format!("operation {at} failed"));
     }
 }
+
+const ENOSPC: i32 = 28;

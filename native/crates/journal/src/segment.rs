@@ -1,12 +1,14 @@
 //! The segment being written: placement, chain, running hash and index of its blocks.
 
 mod hasher;
+mod left;
 
 use std::path::{Path, PathBuf};
 
 use rustix::time::ClockId;
 
 use self::hasher::Hasher;
+pub(crate) use self::left::Left;
 use crate::codec::{Codec, Compressor};
 use crate::directory::{PREPARED_FILE, SegmentEntry, segment_name};
 use crate::disk::{Disk, DiskFile};
@@ -88,6 +90,28 @@ impl BlockBuffer {
         self.bytes.len() - BlockHeader::LEN
     }
 
+    /// The encoded records so far.
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.bytes[BlockHeader::LEN..]
+    }
+
+    /// Sequence of the first record, of the next one while it is empty.
+    pub(crate) fn first_seq(&self) -> u64 {
+        self.totals.first_seq
+    }
+
+    /// Takes over records that were encoded before.
+    pub(crate) fn load(&mut self, payload: &[u8], first_seq: u64) {
+        self.clear(first_seq);
+        self.bytes.extend_from_slice(payload);
+        let mut rest = payload;
+        while let Some((record, behind)) = RecordHeader::split(rest) {
+            self.totals
+                .add_record(record.kind, record.rx_ns, record.payload.len());
+            rest = behind;
+        }
+    }
+
     /// Adds a checked record.
     pub(crate) fn push(&mut self, record: &Record<'_>) {
         RecordHeader::encode(record, &mut self.bytes);
@@ -163,7 +187,8 @@ impl Prepared {
 pub(crate) struct ActiveSegment {
     path: PathBuf,
     file: Box<dyn DiskFile>,
-    number: u64,
+    header: SegmentHeader,
+    header_crc: u32,
     epoch_low: u32,
     prev_crc: u32,
     grid: Grid,
@@ -235,7 +260,8 @@ impl ActiveSegment {
         Self {
             path,
             file,
-            number: header.number,
+            header: header.clone(),
+            header_crc: crc,
             epoch_low: epoch_low(header.writer_epoch),
             prev_crc: crc,
             grid: Grid::new(),
@@ -252,7 +278,18 @@ impl ActiveSegment {
     }
 
     pub(crate) fn number(&self) -> u64 {
-        self.number
+        self.header.number
+    }
+
+    /// Sequence of its first record.
+    pub(crate) fn base_seq(&self) -> u64 {
+        self.header.base_seq
+    }
+
+    /// True while its name in the directory still means this file.
+    pub(crate) fn is_in_place(&self) -> Result<bool, JournalError> {
+        let failed = |error| JournalError::io("cannot look at", &self.path, error);
+        self.file.is_at(&self.path).map_err(failed)
     }
 
     pub(crate) fn has_records(&self) -> bool {
@@ -295,7 +332,10 @@ impl ActiveSegment {
             first_rx_ns: totals.first_rx_ns,
             durable_seq,
         };
-        let offset = self.write_block(bytes, stamp)?;
+        let (begin_len, written) = (bytes.len(), self.write_block(bytes, stamp));
+        // Without the padding: the records may have to be written again, elsewhere.
+        bytes.truncate(begin_len);
+        let offset = written?;
         let entry = IndexEntry {
             seq: totals.first_seq,
             rx_ns: totals.first_rx_ns,
@@ -331,7 +371,7 @@ impl ActiveSegment {
 
     /// Writes SEAL block and trailer, cuts the file to them, syncs file and directory.
     pub(crate) fn seal(
-        mut self,
+        &mut self,
         disk: &dyn Disk,
         dir: &Path,
         writer_epoch: u64,
@@ -356,7 +396,7 @@ impl ActiveSegment {
             sealed_by_epoch: writer_epoch,
             sealed_ns: utc_ns(),
             sha256: self.sha.finish(),
-            index: std::mem::take(&mut self.tally.index),
+            index: self.tally.index.clone(),
         };
         let mut bytes = vec![0; BlockHeader::LEN];
         bytes.extend_from_slice(&seal.encode());
@@ -382,7 +422,7 @@ impl ActiveSegment {
         disk.sync_dir(dir).map_err(sync_dir)?;
         Ok(Sealed {
             predecessor: Predecessor {
-                number: self.number,
+                number: self.header.number,
                 last_seq: self.tally.totals.last_seq,
                 seal_hash: seal_hash(&bytes, &trailer),
                 abandoned: false,

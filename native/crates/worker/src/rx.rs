@@ -8,7 +8,7 @@
 //! | journal | ring to log ([`journal`]) | nobody: it reads the ring |
 //! | capture | cuts what the lines brought into files ([`capture`]) | nobody: it reads its own ring |
 //! | control | the control socket ([`control`]) | all but itself, by queues |
-//! | main | heartbeat, start and stop, the drop ladder ([`ladder`]) | all; receive, by queues |
+//! | main | heartbeat, the journal's watchdog, start and stop, the drop ladder ([`ladder`]) | all; receive, by queues |
 //!
 //! The start follows the spawn contract: spec, lock, memory, stats file and control socket,
 //! journal (with what the ring of the incarnation before still holds), ring, sockets, READY. The
@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tickdeck_stats::{Builder, ExitReason, Header, Identity, State, StatsFile};
+use tickdeck_stats::{Builder, ExitReason, Gauge, Header, Identity, State, StatsFile};
 
 use crate::control::{ControlServer, Hello};
 use crate::exit::{self, Code, Failure, chain};
@@ -34,6 +34,7 @@ mod gap_orders;
 mod gap_rows;
 mod journal;
 mod journal_state;
+mod journal_watch;
 mod ladder;
 mod lines;
 mod link;
@@ -103,6 +104,7 @@ struct Metrics {
     readiness: ReadinessMetrics,
     journal: JournalMetrics,
     host: HostMetrics,
+    journal_state: Gauge,
     capture: CaptureMetrics,
 }
 
@@ -187,6 +189,8 @@ fn create_stats(spec: &Spec) -> Result<(StatsFile, Metrics), Failure> {
         readiness: ReadinessMetrics::new(&mut builder),
         journal: JournalMetrics::new(&mut builder),
         host: HostMetrics::new(&mut builder),
+        // Of the main thread too.
+        journal_state: builder.state("journal_state", "state", ""),
         capture: CaptureMetrics::new(&mut builder),
     };
     let created = builder.create(&spec.runtime_dir);

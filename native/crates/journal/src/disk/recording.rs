@@ -1,18 +1,21 @@
-//! A disk that remembers every operation, fails the n-th one on request, and rebuilds what a power
+//! A disk that remembers every operation, fails the n-th call on request, and rebuilds what a power
 //! cut could have left.
 //!
 //! Model: data of a file is durable up to its last sync, names in a directory up to its last sync.
 //! Of what came later, a cut keeps a part. [`Cut::Ordered`] keeps a prefix and tears the write on
 //! its edge at a 512-byte sector; [`Cut::Chaotic`] keeps or drops every sector and every name by
 //! itself.
+//!
+//! A sync that fails has thrown away what it should have written: no later sync makes that durable,
+//! though the cache shows it until it is dropped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::{Disk, DiskFile, RealDisk};
+use super::{Disk, DiskFile, RealDisk, retry};
 
 /// Which unsynced changes a power cut keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,14 +30,53 @@ pub(crate) struct RecordingDisk {
     log: Arc<Mutex<Log>>,
 }
 
+/// Kinds of calls that can fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Call {
+    Create,
+    Open,
+    Rename,
+    Remove,
+    SyncDir,
+    Write,
+    Sync,
+    SetLen,
+    Allocate,
+}
+
+/// How a call fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    /// With this error number.
+    Errno(i32),
+    /// A write writes a part, other calls are interrupted by a signal.
+    Short,
+}
+
+/// A failure to come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fault {
+    /// Number of the call, from 0.
+    pub(crate) at: usize,
+    pub(crate) how: How,
+    /// All later calls of the same kind fail as well.
+    pub(crate) persistent: bool,
+}
+
 #[derive(Debug, Default)]
 struct Log {
     ops: Vec<Op>,
     /// Which file a name means now.
     names: BTreeMap<PathBuf, usize>,
     files: usize,
-    fail_at: Option<(usize, io::ErrorKind)>,
-    failed: bool,
+    calls: usize,
+    fault: Option<Fault>,
+    /// Calls of other kinds do not fail.
+    kind: Option<Call>,
+    /// The kind of call that has failed.
+    failed: Option<Call>,
+    /// Files on which a call failed: nobody may change or sync them any more.
+    spoiled: BTreeSet<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -42,6 +84,8 @@ enum Op {
     Name(NameOp),
     Data(usize, DataOp),
     Sync(usize),
+    /// What was written since the sync before is lost, except for what the cache shows.
+    FailedSync(usize),
     SyncDir(PathBuf),
     Ack(u64),
 }
@@ -88,9 +132,27 @@ impl RecordingDisk {
         disk
     }
 
-    /// Lets the operation with this number fail, once; numbers count from the start of the record.
-    pub(crate) fn fail_at(&self, op: usize, kind: io::ErrorKind) {
-        self.log().fail_at = Some((op, kind));
+    /// Lets a call fail.
+    pub(crate) fn fail(&self, fault: Fault) {
+        self.log().fault = Some(fault);
+    }
+
+    /// Lets the next call of a kind fail; `at` has no meaning.
+    pub(crate) fn fail_kind(&self, call: Call, fault: Fault) {
+        let mut log = self.log();
+        (log.fault, log.kind, log.failed) = (Some(fault), Some(call), None);
+    }
+
+    /// The device is mended, and the writer may be another one.
+    pub(crate) fn mend(&self) {
+        let mut log = self.log();
+        log.fault = None;
+        log.spoiled.clear();
+    }
+
+    /// Calls so far that can fail.
+    pub(crate) fn calls(&self) -> usize {
+        self.log().calls
     }
 
     /// Notes what the writer calls durable now.
@@ -103,8 +165,8 @@ impl RecordingDisk {
         self.log().ops.len()
     }
 
-    /// True once the operation of [`fail_at`](Self::fail_at) has failed.
-    pub(crate) fn has_failed(&self) -> bool {
+    /// What kind of call has failed first.
+    pub(crate) fn failed_call(&self) -> Option<Call> {
         self.log().failed
     }
 
@@ -186,9 +248,14 @@ fn kept_names(ops: &[Op], cut: Cut, random: &mut Random) -> Vec<NameOp> {
 
 /// Content of a file after the cut.
 fn content(ops: &[Op], file: usize, cut: Cut, random: &mut Random) -> Vec<u8> {
-    let synced = ops
-        .iter()
-        .rposition(|op| matches!(op, Op::Sync(id) if *id == file));
+    let is_synced = |at: usize| {
+        let next = ops[at..].iter().find_map(|op| match op {
+            Op::Sync(id) if *id == file => Some(true),
+            Op::FailedSync(id) if *id == file => Some(false),
+            _ => None,
+        });
+        next == Some(true)
+    };
     let mut bytes = Vec::new();
     let mut lost = false;
     for (at, op) in ops.iter().enumerate() {
@@ -196,7 +263,7 @@ fn content(ops: &[Op], file: usize, cut: Cut, random: &mut Random) -> Vec<u8> {
         if *id != file {
             continue;
         }
-        if synced.is_some_and(|synced| at < synced) {
+        if is_synced(at) {
             apply(&mut bytes, op, &mut |_| true);
             continue;
         }
@@ -264,24 +331,69 @@ impl Log {
         file
     }
 
-    /// The error that the next operation must give, if it is its turn.
-    fn failure(&mut self) -> io::Result<()> {
-        match self.fail_at {
-            Some((at, kind)) if self.ops.len() >= at && !self.failed => {
-                self.failed = true;
-                Err(kind.into())
-            }
-            _ => Ok(()),
+    /// How this call fails, if it does.
+    fn failure(&mut self, call: Call) -> Option<How> {
+        let number = self.calls;
+        self.calls += 1;
+        let fault = self.fault?;
+        let again = fault.persistent && self.failed == Some(call);
+        let is_other = self.kind.is_some_and(|kind| kind != call);
+        if is_other || (!again && (number < fault.at || self.failed.is_some())) {
+            return None;
         }
+        self.failed = Some(call);
+        Some(fault.how)
+    }
+
+    /// As [`check`](Self::check), for a call that changes or syncs a file.
+    fn check_file(&mut self, call: Call, file: usize) -> io::Result<()> {
+        assert!(
+            !self.spoiled.contains(&file),
+            "{call:?} on a file that has failed"
+        );
+        let result = self.check(call);
+        if matches!(&result, Err(error) if error.kind() != io::ErrorKind::Interrupted) {
+            self.spoiled.insert(file);
+        }
+        result
+    }
+
+    /// The error of a call that writes no data.
+    fn check(&mut self, call: Call) -> io::Result<()> {
+        match self.failure(call) {
+            None => Ok(()),
+            Some(How::Errno(errno)) => Err(io::Error::from_raw_os_error(errno)),
+            Some(How::Short) => Err(io::ErrorKind::Interrupted.into()),
+        }
+    }
+
+    /// What the device has of a file once its cache is dropped.
+    fn device_content(&self, file: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (at, op) in self.ops.iter().enumerate() {
+            let Op::Data(id, op) = op else { continue };
+            let is_lost = self.ops[at..].iter().find_map(|op| match op {
+                Op::Sync(id) if *id == file => Some(false),
+                Op::FailedSync(id) if *id == file => Some(true),
+                _ => None,
+            });
+            if *id != file {
+                continue;
+            }
+            match op {
+                DataOp::SetLen(_) => apply(&mut bytes, op, &mut |_| true),
+                DataOp::Write(..) => apply(&mut bytes, op, &mut |_| is_lost != Some(true)),
+            }
+        }
+        bytes
     }
 }
 
 impl Disk for RecordingDisk {
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let mut log = self.log();
-        log.failure()?;
+        retry(|| self.log().check(Call::Create))?;
         let file = RealDisk.create_new(path)?;
-        let id = log.create(path);
+        let id = self.log().create(path);
         Ok(Box::new(RecordingFile {
             disk: self.clone(),
             id,
@@ -290,6 +402,7 @@ impl Disk for RecordingDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        retry(|| self.log().check(Call::Open))?;
         let file = RealDisk.open(path)?;
         let id = self.log().names[path];
         Ok(Box::new(RecordingFile {
@@ -300,31 +413,17 @@ impl Disk for RecordingDisk {
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut log = self.log();
-        log.failure()?;
-        RealDisk.rename_new(from, to)?;
-        let file = log.names.remove(from).expect("a known file");
-        log.names.insert(to.to_owned(), file);
-        log.ops
-            .push(Op::Name(NameOp::Rename(from.to_owned(), to.to_owned())));
-        Ok(())
+        self.renamed(from, to, RealDisk::rename_new)
     }
 
     fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut log = self.log();
-        log.failure()?;
-        RealDisk.replace(from, to)?;
-        let file = log.names.remove(from).expect("a known file");
-        log.names.insert(to.to_owned(), file);
-        log.ops
-            .push(Op::Name(NameOp::Rename(from.to_owned(), to.to_owned())));
-        Ok(())
+        self.renamed(from, to, RealDisk::replace)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut log = self.log();
-        log.failure()?;
+        retry(|| self.log().check(Call::Remove))?;
         RealDisk.remove(path)?;
+        let mut log = self.log();
         log.names.remove(path);
         log.ops.push(Op::Name(NameOp::Remove(path.to_owned())));
         Ok(())
@@ -335,9 +434,26 @@ impl Disk for RecordingDisk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        retry(|| self.log().check(Call::SyncDir))?;
+        self.log().ops.push(Op::SyncDir(path.to_owned()));
+        Ok(())
+    }
+}
+
+impl RecordingDisk {
+    fn renamed(
+        &self,
+        from: &Path,
+        to: &Path,
+        rename: fn(&RealDisk, &Path, &Path) -> io::Result<()>,
+    ) -> io::Result<()> {
+        retry(|| self.log().check(Call::Rename))?;
+        rename(&RealDisk, from, to)?;
         let mut log = self.log();
-        log.failure()?;
-        log.ops.push(Op::SyncDir(path.to_owned()));
+        let file = log.names.remove(from).expect("a known file");
+        log.names.insert(to.to_owned(), file);
+        log.ops
+            .push(Op::Name(NameOp::Rename(from.to_owned(), to.to_owned())));
         Ok(())
     }
 }
@@ -350,49 +466,84 @@ struct RecordingFile {
 }
 
 impl DiskFile for RecordingFile {
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let mut log = self.disk.log();
-        if let Err(error) = log.failure() {
-            // A failing write may have written a part.
-            let part = &bytes[..bytes.len() / 2];
-            self.file.write_all_at(part, offset)?;
-            log.ops
-                .push(Op::Data(self.id, DataOp::Write(offset, part.to_vec())));
-            return Err(error);
-        }
-        self.file.write_all_at(bytes, offset)?;
-        log.ops
-            .push(Op::Data(self.id, DataOp::Write(offset, bytes.to_vec())));
-        Ok(())
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        retry(|| self.write_once(bytes, offset))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut log = self.disk.log();
-        log.failure()?;
-        log.ops.push(Op::Sync(self.id));
-        Ok(())
+        let result = retry(|| self.disk.log().check_file(Call::Sync, self.id));
+        self.disk.log().ops.push(match result {
+            Ok(()) => Op::Sync(self.id),
+            Err(_) => Op::FailedSync(self.id),
+        });
+        result
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut log = self.disk.log();
-        log.failure()?;
+        retry(|| self.disk.log().check_file(Call::SetLen, self.id))?;
         self.file.set_len(len)?;
-        log.ops.push(Op::Data(self.id, DataOp::SetLen(len)));
+        let op = Op::Data(self.id, DataOp::SetLen(len));
+        self.disk.log().ops.push(op);
         Ok(())
     }
 
     fn allocate(&self, len: u64) -> io::Result<bool> {
-        let mut log = self.disk.log();
-        log.failure()?;
+        retry(|| self.disk.log().check_file(Call::Allocate, self.id))?;
         self.file.set_len(len)?;
-        log.ops.push(Op::Data(self.id, DataOp::SetLen(len)));
+        let op = Op::Data(self.id, DataOp::SetLen(len));
+        self.disk.log().ops.push(op);
         Ok(true)
     }
 
+    /// Shows what a failed sync has lost.
     fn evict(&self) -> io::Result<()> {
+        let log = self.disk.log();
+        let has_lost = |op: &Op| matches!(op, Op::FailedSync(id) if *id == self.id);
+        if log.ops.iter().any(has_lost) {
+            let bytes = log.device_content(self.id);
+            self.file.set_len(bytes.len() as u64)?;
+            self.file.write_all_at(&bytes, 0)?;
+        }
         Ok(())
     }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        self.file.is_at(path)
+    }
 }
+
+impl RecordingFile {
+    fn write_once(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let mut log = self.disk.log();
+        assert!(
+            !log.spoiled.contains(&self.id),
+            "a write to a file that has failed"
+        );
+        let failure = log.failure(Call::Write);
+        if failure == Some(How::Errno(EINTR)) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        // A failing write may have written a part.
+        let len = match failure {
+            Some(_) => bytes.len().div_ceil(2),
+            None => bytes.len(),
+        };
+        self.file.write_all_at(&bytes[..len], offset)?;
+        log.ops.push(Op::Data(
+            self.id,
+            DataOp::Write(offset, bytes[..len].to_vec()),
+        ));
+        match failure {
+            Some(How::Errno(errno)) => {
+                log.spoiled.insert(self.id);
+                Err(io::Error::from_raw_os_error(errno))
+            }
+            _ => Ok(len),
+        }
+    }
+}
+
+const EINTR: i32 = 4;
 
 /// SplitMix64: small, seeded, good enough to choose what a cut keeps.
 #[derive(Debug, Clone, Copy)]

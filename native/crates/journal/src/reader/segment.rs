@@ -18,6 +18,8 @@ pub(super) struct OpenSegment {
     pub(super) records: Records,
     /// Set once the SEAL block was met: what the next segment must name.
     pub(super) seal_hash: Option<[u8; 32]>,
+    /// It is known whether the segment was abandoned.
+    pub(super) is_end_known: bool,
 }
 
 impl OpenSegment {
@@ -39,12 +41,14 @@ impl OpenSegment {
             }
         }
         let records = Records::none(chain.seq);
+        let is_end_known = entry.abandoned_at.is_some();
         Ok(Self {
             entry,
             source,
             chain,
             records,
             seal_hash: None,
+            is_end_known,
         })
     }
 

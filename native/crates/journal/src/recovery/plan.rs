@@ -150,7 +150,7 @@ pub(crate) fn make(
     let trusted = if depth == Depth::All {
         0
     } else {
-        keep.len() - usize::from(has_unproven_seal(disk, &keep, view)?)
+        keep.len() - usize::from(has_unproven_seal(disk, &mut keep, view)?)
     };
     if let Some((at, found)) = first_unsound(&keep[trusted..])? {
         let at = trusted + at;
@@ -402,17 +402,19 @@ fn first_unsound(keep: &[SegmentEntry]) -> Result<Option<(usize, Unsound)>, Jour
 
 /// Whether the last seal may never have been synced: STATE is written behind the sync, and does not
 /// know it. The segment is synced then, and what the cache holds of it dropped, so that what is read
-/// next is what will be there.
+/// next is what will be there; a seal that is gone then has never been.
 fn has_unproven_seal(
     disk: &dyn Disk,
-    keep: &[SegmentEntry],
+    keep: &mut [SegmentEntry],
     view: &StateView,
 ) -> Result<bool, JournalError> {
     let known = view.current.map(|state| state.last_seal_hash);
-    match keep.last() {
+    match keep.last_mut() {
         Some(last) if last.seal.is_some() && last.closing_hash() != known => {
             walk_device(disk, last)?;
-            Ok(true)
+            let now = directory::open_segment(&last.path, last.name.clone())?;
+            last.seal = now.ok().and_then(|now| now.seal);
+            Ok(last.seal.is_some())
         }
         _ => Ok(false),
     }

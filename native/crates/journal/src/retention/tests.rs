@@ -1,13 +1,12 @@
 //! Retention on real files.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use tempfile::TempDir;
 
 use super::*;
-use crate::disk::recording::{Cut, RecordingDisk};
+use crate::disk::recording::{Cut, Fault, How, RecordingDisk};
 use crate::error::Class;
 use crate::pins::{BOOK_PIN, Pin, read_pins, write_pin};
 use crate::policy::SyncPolicy;
@@ -329,7 +328,12 @@ fn an_interrupted_round_is_finished() {
     for at in 0.. {
         let dir = home();
         let disk = RecordingDisk::with_existing(dir.path());
-        disk.fail_at(disk.len() + at, io::ErrorKind::Other);
+        let (how, persistent) = (How::Errno(EIO), false);
+        disk.fail(Fault {
+            at,
+            how,
+            persistent,
+        });
         match round(&disk, dir.path()) {
             Ok(_) => {
                 assert!(at > 8, "{at}");
@@ -374,3 +378,5 @@ fn a_damaged_mark_is_named() {
             .is_whole()
     );
 }
+
+const EIO: i32 = 5;

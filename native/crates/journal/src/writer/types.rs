@@ -23,6 +23,85 @@ pub struct WriterConfig {
     /// Age at which a segment with records is sealed, by the monotonic clock since `poll` saw the
     /// first of them; 0: never.
     pub segment_max_age_ms: u64,
+    /// What a second failure within ten seconds does.
+    pub on_failure: OnFailure,
+}
+
+/// What a second failed operation within ten seconds does. A full device never halts a writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    /// The writer goes on trying, each second; what its memory cannot hold meanwhile is the caller's
+    /// business.
+    #[default]
+    Degrade,
+    /// The writer ends.
+    Halt,
+}
+
+/// Whether a writer can write (RELIABILITY.md section 7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Condition {
+    /// It can.
+    #[default]
+    Healthy,
+    /// An operation failed; a new segment is about to take the place of the one it failed on.
+    Reopening,
+    /// No space is left on the device, or in a quota.
+    Full,
+    /// The file system forbids writing.
+    ReadOnly,
+    /// The second failure within ten seconds.
+    Degraded,
+    /// Files of the log have vanished, or another log is in their place.
+    LostFiles,
+    /// The lock file has vanished, and another writer has locked the directory since.
+    Locked,
+    /// It has ended, because it was told to halt.
+    Halted,
+}
+
+/// What happened to a writer, for its caller to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// An operation failed.
+    Failed {
+        /// What failed and why.
+        cause: String,
+        /// What follows from it.
+        condition: Condition,
+    },
+    /// The log is written again: the old file is left at `from - 1`, what follows up to `to` is in a
+    /// new segment and synced.
+    Reopened {
+        /// First sequence in the new segment.
+        from: u64,
+        /// Last sequence in it now; `from - 1` when nothing was to be written again.
+        to: u64,
+        /// The first failure.
+        cause: String,
+    },
+    /// Sequences that had been called durable were damaged on the device. What a
+    /// [`Hole`](Self::Hole) does not name as well has been written again from memory.
+    AckedLoss {
+        /// First such sequence.
+        from: u64,
+        /// Last such sequence.
+        to: u64,
+    },
+    /// Sequences that are nowhere any more; a JOURNAL_HOLE spends them.
+    Hole {
+        /// First sequence.
+        from: u64,
+        /// Last sequence.
+        to: u64,
+        /// Reason code in the record.
+        reason: u8,
+    },
+    /// A file of the log is gone.
+    FilesLost {
+        /// Its name.
+        file: String,
+    },
 }
 
 impl WriterConfig {
@@ -41,6 +120,7 @@ impl WriterConfig {
             schema_id,
             codec: Codec::None,
             segment_max_age_ms: 0,
+            on_failure: OnFailure::default(),
         }
     }
 }
@@ -105,7 +185,7 @@ pub struct Counters {
     pub rotations: u64,
     /// Successful syncs of a segment.
     pub syncs: u64,
-    /// Failed writes, syncs, allocations and renames; the first one ends the writer.
+    /// Failed writes, syncs, allocations and renames.
     pub write_errors: u64,
     /// Attempts to allocate the next segment ahead of time that failed; tried again when needed.
     pub prepare_errors: u64,
@@ -113,6 +193,10 @@ pub struct Counters {
     pub holes: u64,
     /// Sequences spent by holes.
     pub hole_records: u64,
+    /// Times that a new segment took the place of one that failed.
+    pub reopens: u64,
+    /// Sequences that had been called durable and were damaged on the device.
+    pub acked_loss: u64,
     /// Segment files of the log.
     pub segments: u64,
 }

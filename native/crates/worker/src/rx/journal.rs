@@ -2,8 +2,8 @@
 //!
 //! It reads the ring as any other reader does, so a slow or failing disk never reaches the receive
 //! thread. When the ring overtakes it, the records that are gone are spent with one JOURNAL_HOLE
-//! and counted. A failed operation ends the journal's writer; a new one is opened, reads back what
-//! the device really kept and says where to go on, and what the ring still holds is written again.
+//! and counted. What follows from a failed operation is the writer's business; while it takes no
+//! records, they wait in the ring, and it goes on where it stood.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,11 +11,12 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use rtrb::Consumer;
-use tickdeck_journal::{Counters, JournalError, Record, SyncPolicy, Writer, WriterConfig};
+use tickdeck_journal::{Event, JournalError, Record, SyncPolicy, Writer, WriterConfig, free_bytes};
 use tickdeck_net::clock::monotonic_ns;
 use tickdeck_ring::{Read, Reader};
 
-use super::journal_state::{JournalHealth, Trouble};
+use super::journal_state::JournalHealth;
+use super::journal_watch::JournalStatus;
 use super::metrics::JournalMetrics;
 use crate::exit::{Failure, chain};
 use crate::idle::Idle;
@@ -26,10 +27,14 @@ pub(super) const HOLE_OVERRUN: u8 = 1;
 pub(super) const STILL_GROWING: u64 = u64::MAX;
 /// Records copied in one pass, before time is looked at.
 const RECORDS_PER_PASS: usize = 512;
-/// Wait before another attempt to open the log.
-const REOPEN_INTERVAL_NS: u64 = 1_000_000_000;
 /// Sleep when nothing is to be copied.
 const IDLE_SLEEP: Duration = Duration::from_micros(500);
+/// Time between two looks at the free space.
+const SPACE_INTERVAL_NS: u64 = 1_000_000_000;
+/// With less free space than so many segments, an operator has to do something.
+const LOW_SPACE_SEGMENTS: u64 = 2;
+/// How long a stop waits for a log that cannot be written.
+const STOP_PATIENCE_NS: u64 = 3_000_000_000;
 
 /// An order to seal the active segment.
 pub(super) struct Seal {
@@ -39,11 +44,12 @@ pub(super) struct Seal {
 
 pub(super) struct JournalThread {
     pub(super) ring: Reader,
-    pub(super) writer: Option<Writer>,
+    pub(super) writer: Writer,
     pub(super) config: WriterConfig,
-    pub(super) log_id: [u8; 16],
     pub(super) orders: Consumer<Seal>,
     pub(super) metrics: JournalMetrics,
+    /// What the main thread shows of this one.
+    pub(super) status: Arc<JournalStatus>,
     /// The sequence behind the last record, once the receive thread has ended.
     pub(super) end: Arc<AtomicU64>,
 }
@@ -53,11 +59,11 @@ impl JournalThread {
     pub(super) fn run(self) -> Result<(), Failure> {
         let copier = Copier {
             buffer: vec![0; self.ring.slot_bytes()],
-            before: Counters::default(),
             overrun: 0,
-            errors: 0,
-            reopen_ns: 0,
             health: JournalHealth::new(self.config.sync == SyncPolicy::Os),
+            space_due_ns: 0,
+            is_low: false,
+            ended_ns: None,
             thread: self,
         };
         copier.run()
@@ -67,12 +73,13 @@ impl JournalThread {
 struct Copier {
     thread: JournalThread,
     buffer: Vec<u8>,
-    /// Totals of the writers before this one.
-    before: Counters,
     overrun: u64,
-    errors: u64,
-    reopen_ns: u64,
     health: JournalHealth,
+    space_due_ns: u64,
+    /// Free space is low, and that was said.
+    is_low: bool,
+    /// When the ring's end was first seen.
+    ended_ns: Option<u64>,
 }
 
 impl Copier {
@@ -82,54 +89,37 @@ impl Copier {
             // Read before the copying: what was published before the end is then copied too.
             let end = self.thread.end.load(Ordering::Acquire);
             let now_ns = monotonic_ns();
-            let copied = self.work(now_ns);
+            let copied = self.copy_and_poll(now_ns);
+            self.take_events(now_ns);
             self.take_orders();
+            self.look_at_space(now_ns);
             self.show(now_ns);
-            if end != STILL_GROWING && self.is_done(end)? {
+            let copied = copied.map_err(|error| Failure::failed(chain(&error)))?;
+            if end != STILL_GROWING && self.is_done(end, now_ns)? {
                 return self.close();
             }
             idle.idle(copied);
         }
     }
 
-    /// One pass; returns how many records were copied.
-    fn work(&mut self, now_ns: u64) -> usize {
-        let Some(mut writer) = self.thread.writer.take() else {
-            self.reopen(now_ns);
-            return 0;
-        };
-        match self.copy_and_poll(&mut writer, now_ns) {
-            Ok(copied) => {
-                self.thread.writer = Some(writer);
-                copied
-            }
-            Err(error) => {
-                self.before = sum(&self.before, writer.counters());
-                // Dropped here: a new writer needs the directory.
-                drop(writer);
-                self.failed(&error, now_ns);
-                self.reopen_ns = now_ns;
-                0
-            }
-        }
-    }
-
-    fn copy_and_poll(&mut self, writer: &mut Writer, now_ns: u64) -> Result<usize, JournalError> {
+    /// One pass; returns how many records were copied. An error is the writer's end.
+    fn copy_and_poll(&mut self, now_ns: u64) -> Result<usize, JournalError> {
         let mut copied = 0;
-        while copied < RECORDS_PER_PASS && self.copy_one(writer)? {
-            copied += 1;
+        while copied < RECORDS_PER_PASS {
+            match self.copy_one() {
+                Ok(true) => copied += 1,
+                // It takes no records now: they wait in the ring.
+                Ok(false) | Err(JournalError::Stalled { .. }) => break,
+                Err(error) => return Err(error),
+            }
         }
-        writer.poll(now_ns)?;
-        let (metrics, health) = (&self.thread.metrics, &mut self.health);
-        writer.drain_sync_durations(|sync_ns| {
-            metrics.sync_ns.record(sync_ns);
-            health.synced(sync_ns, now_ns);
-        });
+        self.thread.writer.poll(now_ns)?;
         Ok(copied)
     }
 
     /// Copies the next record, or spends what is gone; `false` when there is none yet.
-    fn copy_one(&mut self, writer: &mut Writer) -> Result<bool, JournalError> {
+    fn copy_one(&mut self) -> Result<bool, JournalError> {
+        let writer = &mut self.thread.writer;
         let seq = writer.next_seq();
         match self.thread.ring.read(seq, &mut self.buffer) {
             Read::NotYet => Ok(false),
@@ -152,47 +142,71 @@ impl Copier {
         }
     }
 
-    fn failed(&mut self, error: &JournalError, now_ns: u64) {
-        self.errors += 1;
-        let trouble = self.health.failed(error, now_ns);
-        let text = chain(error);
-        tracing::error!(error = text, state = ?trouble, "journal failed; receiving goes on");
+    /// Tells what happened to the writer.
+    fn take_events(&mut self, now_ns: u64) {
+        let (metrics, health) = (&self.thread.metrics, &mut self.health);
+        let writer = &mut self.thread.writer;
+        writer.drain_sync_durations(|sync_ns| {
+            metrics.sync_ns.record(sync_ns);
+            health.synced(sync_ns, now_ns);
+        });
+        writer.drain_write_durations(|write_ns| metrics.flush_ns.record(write_ns));
+        while let Some(event) = writer.take_event() {
+            match event {
+                Event::Failed { cause, condition } => {
+                    health.failed(condition, now_ns);
+                    tracing::error!(cause, ?condition, "journal failed; receiving goes on");
+                }
+                Event::Reopened { from, to, cause } => {
+                    tracing::warn!(from, to, cause, "journal goes on in a new segment");
+                }
+                Event::AckedLoss { from, to } => tracing::error!(
+                    from,
+                    to,
+                    "JOURNAL_ACKED_LOSS: the device has lost records that it had called durable"
+                ),
+                Event::Hole { from, to, reason } => {
+                    health.overrun(to);
+                    tracing::error!(from, to, reason, "journal records are lost; a hole says so");
+                }
+                Event::FilesLost { file } => {
+                    tracing::error!(
+                        file,
+                        dir = %self.thread.config.dir.display(),
+                        "a file of the journal has vanished"
+                    );
+                }
+            }
+        }
     }
 
-    /// Opens the log again, at once after a failure, then each second.
-    fn reopen(&mut self, now_ns: u64) {
-        if now_ns < self.reopen_ns {
+    /// Shows the free space, and says when it becomes low.
+    fn look_at_space(&mut self, now_ns: u64) {
+        if now_ns < self.space_due_ns {
             return;
         }
-        self.reopen_ns = now_ns + REOPEN_INTERVAL_NS;
-        match Writer::open(self.thread.config.clone()) {
-            Ok((writer, _)) if writer.log_id() != self.thread.log_id => {
-                self.errors += 1;
-                self.health.log_vanished();
-                tracing::error!(
-                    dir = %self.thread.config.dir.display(),
-                    "the log of this ring is gone and another one is in its place; it is left alone"
-                );
-            }
-            Ok((writer, report)) => {
-                self.health
-                    .reopened(self.thread.ring.next_seq().saturating_sub(1));
-                tracing::warn!(next_seq = report.next_seq, "journal opened again");
-                self.thread.writer = Some(writer);
-            }
-            Err(error) => self.failed(&error, now_ns),
+        self.space_due_ns = now_ns + SPACE_INTERVAL_NS;
+        let config = &self.thread.config;
+        // A directory that cannot be asked shows as 0: nothing can be written there.
+        let free = free_bytes(&config.dir).unwrap_or(0);
+        self.thread.metrics.disk_free_bytes.set(free);
+        let is_low = free < LOW_SPACE_SEGMENTS * config.segment_size_bytes;
+        if is_low && !self.is_low {
+            tracing::warn!(
+                free_bytes = free,
+                dir = %config.dir.display(),
+                "less than two segments fit on the journal's device; make room"
+            );
         }
+        self.is_low = is_low;
     }
 
     fn take_orders(&mut self) {
         while let Ok(order) = self.thread.orders.pop() {
-            let sealed = match &mut self.thread.writer {
-                None => Err("the journal is not open".to_owned()),
-                Some(writer) => match writer.seal() {
-                    Ok(()) => Ok((writer.counters().segments, writer.watermarks().durable)),
-                    // The next pass finds the writer ended and opens a new one.
-                    Err(error) => Err(chain(&error)),
-                },
+            let writer = &mut self.thread.writer;
+            let sealed = match writer.seal() {
+                Ok(()) => Ok((writer.counters().segments, writer.watermarks().durable)),
+                Err(error) => Err(chain(&error)),
             };
             if order.reply.send(sealed).is_err() {
                 tracing::warn!("the operator who asked for a seal did not wait for the answer");
@@ -201,46 +215,53 @@ impl Copier {
     }
 
     fn show(&mut self, now_ns: u64) {
-        let metrics = &self.thread.metrics;
-        if let Some(writer) = &self.thread.writer {
-            let (marks, total) = (writer.watermarks(), sum(&self.before, writer.counters()));
-            metrics.appended_seq.set(marks.appended);
-            metrics.written_seq.set(marks.written);
-            metrics.durable_seq.set(marks.durable);
-            metrics.records.set(total.records);
-            metrics.bytes.set(total.bytes);
-            metrics.segments.set(writer.counters().segments);
-            metrics.rotations.set(total.rotations);
-            metrics.syncs.set(total.syncs);
-            self.health.wrote(marks.written, marks.durable);
-        }
+        let (metrics, writer) = (&self.thread.metrics, &self.thread.writer);
+        let (marks, total) = (writer.watermarks(), writer.counters());
+        metrics.appended_seq.set(marks.appended);
+        metrics.written_seq.set(marks.written);
+        metrics.durable_seq.set(marks.durable);
+        metrics.records.set(total.records);
+        metrics.bytes.set(total.bytes);
+        metrics.segments.set(total.segments);
+        metrics.rotations.set(total.rotations);
+        metrics.syncs.set(total.syncs);
         metrics.overrun.set(self.overrun);
-        metrics.write_errors.set(self.errors);
-        metrics.state.set(self.health.state(now_ns) as u64);
+        metrics.write_errors.set(total.write_errors);
+        metrics.acked_loss.set(total.acked_loss);
+        metrics.holes.set(total.holes);
+        metrics.hole_records.set(total.hole_records);
+        metrics.reopens.set(total.reopens);
+        metrics.unsynced_bytes.set(writer.unsynced_bytes());
+        self.health.wrote(marks.written, marks.durable);
+        let state = self.health.state(writer.condition(), now_ns);
+        self.thread.status.set(state);
     }
 
     /// Whether everything before `end` is in the log; an error when it cannot get there.
-    fn is_done(&self, end: u64) -> Result<bool, Failure> {
-        match &self.thread.writer {
-            Some(writer) => Ok(writer.next_seq() >= end),
-            None if self.health.trouble() == Some(Trouble::Reopening) => Ok(false),
-            None => Err(Failure::failed(format!(
-                "journal {}: it could not be opened again before the stop; records behind the \
-                 durable sequence are only in the ring, which the next start reads",
-                self.thread.config.dir.display()
-            ))),
+    fn is_done(&mut self, end: u64, now_ns: u64) -> Result<bool, Failure> {
+        if self.thread.writer.next_seq() >= end {
+            return Ok(true);
         }
+        let ended_ns = *self.ended_ns.get_or_insert(now_ns);
+        let is_fine = self.thread.writer.condition() == tickdeck_journal::Condition::Healthy;
+        if is_fine || now_ns < ended_ns + STOP_PATIENCE_NS {
+            return Ok(false);
+        }
+        Err(Failure::failed(format!(
+            "journal {}: it could not be written before the stop; records behind the durable \
+             sequence are only in the ring, which the next start reads",
+            self.thread.config.dir.display()
+        )))
     }
 
-    fn close(mut self) -> Result<(), Failure> {
-        let Some(writer) = self.thread.writer.take() else {
-            return Ok(());
-        };
+    fn close(self) -> Result<(), Failure> {
+        let JournalThread {
+            writer, metrics, ..
+        } = self.thread;
         let last_seq = writer.next_seq() - 1;
         writer
             .close()
             .map_err(|error| Failure::failed(chain(&error)))?;
-        let metrics = &self.thread.metrics;
         metrics.written_seq.set(last_seq);
         metrics.durable_seq.set(last_seq);
         Ok(())
@@ -257,16 +278,6 @@ pub(super) fn record<'a>(header: &tickdeck_ring::RecordHeader, payload: &'a [u8]
         venue_seq: header.venue_seq,
         rx_ns: header.rx_ns,
         payload,
-    }
-}
-
-fn sum(a: &Counters, b: &Counters) -> Counters {
-    Counters {
-        records: a.records + b.records,
-        bytes: a.bytes + b.bytes,
-        rotations: a.rotations + b.rotations,
-        syncs: a.syncs + b.syncs,
-        ..*b
     }
 }
 
@@ -323,9 +334,9 @@ mod tests {
         let (metrics, stats) = metrics(dir);
         let thread = JournalThread {
             ring: Reader::open(&path).expect("ring"),
-            writer: Some(writer),
+            status: JournalStatus::new(writer.busy_since_ns()),
+            writer,
             config: config.clone(),
-            log_id,
             orders: RingBuffer::new(1).1,
             metrics,
             end: Arc::new(AtomicU64::new(ring.next_seq())),

@@ -1,53 +1,50 @@
-//! How the journal is: the metric `journal_state`, from what went wrong and what healed it.
+//! How the journal is: the metric `journal_state`, from the writer's condition and from what this
+//! thread knows besides.
 
-use tickdeck_journal::JournalError;
+use tickdeck_journal::Condition;
 
 /// A sync that takes longer is slow.
 const SLOW_SYNC_NS: u64 = 50_000_000;
 /// How long a slow sync is shown.
 const SLOW_SHOWN_NS: u64 = 10_000_000_000;
-/// A second failure within this time means that opening anew does not help.
-const REPEATED_NS: u64 = 10_000_000_000;
+/// How long a trouble is shown at least, so that whoever looks each second sees it.
+const TROUBLE_SHOWN_NS: u64 = 2_000_000_000;
 
-/// Codes of the metric `journal_state` that this worker sets.
+/// Codes of the metric `journal_state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
+    /// All is well.
     Ok = 0,
+    /// Syncs take long.
     Slow = 1,
+    /// An operation on the device does not come back.
+    Hung = 2,
+    /// An operation failed; a new segment takes the place of the one it failed on.
     Reopening = 3,
-    Full = 4,
-    ReadOnly = 5,
-    Degraded = 6,
-    LostFiles = 7,
-    Locked = 8,
-}
-
-/// What is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
-    /// An operation failed; a new writer is about to be opened.
-    Reopening,
     /// No space is left.
-    Full,
-    /// The file system or the state of the log forbids writing.
-    ReadOnly,
+    Full = 4,
+    /// The file system forbids writing.
+    ReadOnly = 5,
     /// Records are missing from the log, or it failed repeatedly.
-    Degraded,
-    /// The log has vanished.
-    LostFiles,
+    Degraded = 6,
+    /// Files of the log have vanished, or another log is in its place.
+    LostFiles = 7,
     /// Another writer has the directory.
-    Locked,
+    Locked = 8,
+    /// The journal thread has ended.
+    Failed = 9,
 }
 
-/// Keeps the trouble until the log has caught up with what it had missed.
+/// Keeps what was lost in mind until the log has come past it.
 #[derive(Debug)]
 pub(super) struct JournalHealth {
     /// With the policy `os` nothing is synced; written is all there is.
     written_suffices: bool,
-    trouble: Option<Trouble>,
-    /// The trouble is over when the log has come so far.
-    healed_at_seq: u64,
-    failed_ns: Option<u64>,
+    /// Records are missing up to this sequence; over when the log is safe up to it.
+    hole_to_seq: Option<u64>,
+    /// The newest trouble, and until when it is shown though it is over.
+    trouble: State,
+    shown_until_ns: u64,
     slow_until_ns: u64,
 }
 
@@ -55,47 +52,22 @@ impl JournalHealth {
     pub(super) fn new(written_suffices: bool) -> Self {
         Self {
             written_suffices,
-            trouble: None,
-            healed_at_seq: u64::MAX,
-            failed_ns: None,
+            hole_to_seq: None,
+            trouble: State::Ok,
+            shown_until_ns: 0,
             slow_until_ns: 0,
         }
     }
 
-    /// An operation failed.
-    pub(super) fn failed(&mut self, error: &JournalError, now_ns: u64) -> Trouble {
-        let repeated = self
-            .failed_ns
-            .is_some_and(|at_ns| now_ns.saturating_sub(at_ns) < REPEATED_NS);
-        self.failed_ns = Some(now_ns);
-        self.healed_at_seq = u64::MAX;
-        let trouble = match error {
-            error if error.is_disk_full() => Trouble::Full,
-            error if error.is_read_only() => Trouble::ReadOnly,
-            JournalError::Refused { .. } | JournalError::Damaged(_) => Trouble::ReadOnly,
-            JournalError::Locked { .. } => Trouble::Locked,
-            _ if repeated => Trouble::Degraded,
-            _ => Trouble::Reopening,
-        };
-        self.trouble = Some(trouble);
-        trouble
-    }
-
-    /// Another log is in the place of the one that was written.
-    pub(super) fn log_vanished(&mut self) {
-        self.trouble = Some(Trouble::LostFiles);
-    }
-
-    /// The log is open again; it is whole when it has reached `head_seq`.
-    pub(super) fn reopened(&mut self, head_seq: u64) {
-        self.healed_at_seq = head_seq;
+    /// An operation failed; the writer calls its condition this.
+    pub(super) fn failed(&mut self, condition: Condition, now_ns: u64) {
+        self.trouble = state_of(condition);
+        self.shown_until_ns = now_ns + TROUBLE_SHOWN_NS;
     }
 
     /// Records up to `to` are missing from the log.
     pub(super) fn overrun(&mut self, to: u64) {
-        self.trouble = Some(Trouble::Degraded);
-        let open = self.healed_at_seq != u64::MAX;
-        self.healed_at_seq = if open { self.healed_at_seq.max(to) } else { to };
+        self.hole_to_seq = Some(self.hole_to_seq.unwrap_or(0).max(to));
     }
 
     /// How far the log has come.
@@ -105,10 +77,7 @@ impl JournalHealth {
         } else {
             durable_seq
         };
-        if self.trouble.is_some() && safe_seq >= self.healed_at_seq {
-            self.trouble = None;
-            self.healed_at_seq = u64::MAX;
-        }
+        self.hole_to_seq = self.hole_to_seq.filter(|to| safe_seq < *to);
     }
 
     /// A sync took `sync_ns`.
@@ -118,80 +87,74 @@ impl JournalHealth {
         }
     }
 
-    pub(super) fn trouble(&self) -> Option<Trouble> {
-        self.trouble
-    }
-
-    pub(super) fn state(&self, now_ns: u64) -> State {
-        match self.trouble {
-            Some(Trouble::Reopening) => State::Reopening,
-            Some(Trouble::Full) => State::Full,
-            Some(Trouble::ReadOnly) => State::ReadOnly,
-            Some(Trouble::Degraded) => State::Degraded,
-            Some(Trouble::LostFiles) => State::LostFiles,
-            Some(Trouble::Locked) => State::Locked,
-            None if now_ns < self.slow_until_ns => State::Slow,
-            None => State::Ok,
+    /// What to show while the writer is in this condition.
+    pub(super) fn state(&self, condition: Condition, now_ns: u64) -> State {
+        match condition {
+            Condition::Healthy if self.hole_to_seq.is_some() => State::Degraded,
+            Condition::Healthy if now_ns < self.shown_until_ns => self.trouble,
+            Condition::Healthy if now_ns < self.slow_until_ns => State::Slow,
+            other => state_of(other),
         }
+    }
+}
+
+fn state_of(condition: Condition) -> State {
+    match condition {
+        Condition::Healthy => State::Ok,
+        Condition::Reopening => State::Reopening,
+        Condition::Full => State::Full,
+        Condition::ReadOnly => State::ReadOnly,
+        Condition::Degraded => State::Degraded,
+        Condition::LostFiles => State::LostFiles,
+        Condition::Locked => State::Locked,
+        Condition::Halted => State::Failed,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::path::PathBuf;
-
     use super::*;
 
-    fn error(code: i32) -> JournalError {
-        JournalError::Io {
-            context: "cannot write",
-            path: PathBuf::from("/journal/1"),
-            source: io::Error::from_raw_os_error(code),
+    const SECOND: u64 = 1_000_000_000;
+    const FINE: Condition = Condition::Healthy;
+
+    /// Each condition of the writer has its state, and a trouble that was over at once is still
+    /// seen by whoever looks each second.
+    #[test]
+    fn conditions_have_states() {
+        let mut health = JournalHealth::new(false);
+        assert_eq!(health.state(FINE, 0), State::Ok);
+        for (condition, state) in [
+            (Condition::Reopening, State::Reopening),
+            (Condition::Full, State::Full),
+            (Condition::ReadOnly, State::ReadOnly),
+            (Condition::Degraded, State::Degraded),
+            (Condition::LostFiles, State::LostFiles),
+            (Condition::Locked, State::Locked),
+            (Condition::Halted, State::Failed),
+        ] {
+            assert_eq!(health.state(condition, 0), state);
+            health.failed(condition, 5 * SECOND);
+            assert_eq!(health.state(FINE, 7 * SECOND - 1), state);
+            assert_eq!(health.state(FINE, 7 * SECOND), State::Ok);
         }
     }
 
-    const EIO: i32 = 5;
-    const ENOSPC: i32 = 28;
-    const EROFS: i32 = 30;
-    const SECOND: u64 = 1_000_000_000;
-
-    /// Each cause has its state; a second failure within ten seconds is worse than the first.
+    /// Missing records are over only when what comes behind them is safe.
     #[test]
-    fn causes_have_states() {
+    fn a_hole_heals_when_the_log_is_past_it() {
         let mut health = JournalHealth::new(false);
-        assert_eq!(health.state(0), State::Ok);
-        health.failed(&error(EIO), 0);
-        assert_eq!(health.state(0), State::Reopening);
-        health.failed(&error(EIO), 9 * SECOND);
-        assert_eq!(health.state(0), State::Degraded);
-        health.failed(&error(EIO), 30 * SECOND);
-        assert_eq!(health.state(0), State::Reopening);
-        health.failed(&error(ENOSPC), 31 * SECOND);
-        assert_eq!(health.state(0), State::Full);
-        health.failed(&error(EROFS), 32 * SECOND);
-        assert_eq!(health.state(0), State::ReadOnly);
-        health.log_vanished();
-        assert_eq!(health.state(0), State::LostFiles);
-    }
-
-    /// A trouble is over only when what was missed is durable, not when the log opens again.
-    #[test]
-    fn heals_when_the_log_has_caught_up() {
-        let mut health = JournalHealth::new(false);
-        health.failed(&error(EIO), 0);
-        health.wrote(50, 50);
-        assert_eq!(health.state(0), State::Reopening, "no writer, no healing");
-        health.reopened(100);
         health.overrun(80);
-        health.wrote(100, 99);
-        assert_eq!(health.state(0), State::Degraded);
-        health.wrote(100, 100);
-        assert_eq!(health.state(0), State::Ok);
-        health.overrun(120);
-        assert_eq!(health.state(0), State::Degraded);
-        health.wrote(120, 120);
-        assert_eq!(health.state(0), State::Ok);
+        health.overrun(70);
+        health.wrote(100, 79);
+        assert_eq!(health.state(FINE, 0), State::Degraded);
+        assert_eq!(health.state(Condition::Full, 0), State::Full);
+        health.wrote(100, 80);
+        assert_eq!(health.state(FINE, 0), State::Ok);
+        let mut lax = JournalHealth::new(true);
+        lax.overrun(80);
+        lax.wrote(80, 0);
+        assert_eq!(lax.state(FINE, 0), State::Ok);
     }
 
     /// A slow sync is shown for a while.
@@ -199,9 +162,9 @@ mod tests {
     fn slow_sync_is_shown() {
         let mut health = JournalHealth::new(false);
         health.synced(49_000_000, 0);
-        assert_eq!(health.state(1), State::Ok);
+        assert_eq!(health.state(FINE, 1), State::Ok);
         health.synced(51_000_000, 0);
-        assert_eq!(health.state(1), State::Slow);
-        assert_eq!(health.state(11 * SECOND), State::Ok);
+        assert_eq!(health.state(FINE, 1), State::Slow);
+        assert_eq!(health.state(FINE, 11 * SECOND), State::Ok);
     }
 }

@@ -119,8 +119,14 @@ pub(super) struct JournalMetrics {
     pub(super) syncs: Counter,
     pub(super) overrun: Counter,
     pub(super) write_errors: Counter,
-    pub(super) state: Gauge,
+    pub(super) acked_loss: Counter,
+    pub(super) holes: Counter,
+    pub(super) hole_records: Counter,
+    pub(super) reopens: Counter,
+    pub(super) unsynced_bytes: Gauge,
+    pub(super) disk_free_bytes: Gauge,
     pub(super) sync_ns: Histogram,
+    pub(super) flush_ns: Histogram,
 }
 
 /// What the capture thread writes.
@@ -320,8 +326,14 @@ impl JournalMetrics {
             syncs: builder.counter("journal_syncs_total", "syncs", ""),
             overrun: builder.counter("journal_overrun_total", "records", ""),
             write_errors: builder.counter("journal_write_errors_total", "errors", ""),
-            state: builder.state("journal_state", "state", ""),
+            acked_loss: builder.counter("journal_acked_loss_total", "records", ""),
+            holes: builder.counter("journal_holes_total", "holes", ""),
+            hole_records: builder.counter("journal_hole_records_total", "records", ""),
+            reopens: builder.counter("journal_reopens_total", "segments", ""),
+            unsynced_bytes: builder.gauge("journal_unsynced_bytes", "bytes", ""),
+            disk_free_bytes: builder.gauge("journal_disk_free_bytes", "bytes", ""),
             sync_ns: builder.histogram("journal_sync_ns", "ns", ""),
+            flush_ns: builder.histogram("journal_flush_ns", "ns", ""),
         }
     }
 }

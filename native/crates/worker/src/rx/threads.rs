@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 use tickdeck_arbiter::Arbiter;
-use tickdeck_journal::{Codec, SyncPolicy, Writer, WriterConfig};
+use tickdeck_journal::{Codec, OnFailure, SyncPolicy, Writer, WriterConfig};
 use tickdeck_net::Receiver;
 use tickdeck_net::clock::monotonic_ns;
 use tickdeck_ring::RingConfig;
@@ -20,6 +20,7 @@ use super::capture::{self, Tap, order::CutOrder};
 use super::failure::{journal_failure, net_failure};
 use super::gap_rows::GapRows;
 use super::journal::{JournalThread, STILL_GROWING, Seal};
+use super::journal_watch::{JournalStatus, JournalWatch};
 use super::ladder::link::{Asker, WatchEnd, link as ladder_link};
 use super::ladder::report::LineReport;
 use super::ladder::watch::{HostMetrics, ReportOrder, Watcher};
@@ -113,6 +114,7 @@ pub(super) struct Running {
     recovery: Option<JoinHandle<Result<(), Failure>>>,
     journal: JoinHandle<Result<(), Failure>>,
     watcher: Watcher,
+    journal_watch: JournalWatch,
     capture: Option<JoinHandle<()>>,
     started: mpsc::Receiver<()>,
     recovery_stop: Arc<AtomicBool>,
@@ -179,13 +181,17 @@ pub(super) fn start(
         beside_due_ns: 0,
     };
     let end = Arc::new(AtomicU64::new(STILL_GROWING));
+    let journal_watch = JournalWatch {
+        status: JournalStatus::new(writer.busy_since_ns()),
+        gauge: metrics.journal_state,
+    };
     let journal = JournalThread {
         ring: ring_reader,
-        log_id: writer.log_id(),
-        writer: Some(writer),
+        writer,
         config,
         orders: queues.seal_orders,
         metrics: metrics.journal,
+        status: Arc::clone(&journal_watch.status),
         end: Arc::clone(&end),
     };
     let (starting, started) = mpsc::channel();
@@ -202,6 +208,7 @@ pub(super) fn start(
             .transpose()?,
         receive: spawn("receive", move || receive.run(&starting))?,
         watcher,
+        journal_watch,
         started,
         recovery_stop,
         capture_stop,
@@ -233,6 +240,7 @@ impl Running {
             || self.capture.as_ref().is_some_and(JoinHandle::is_finished))
         {
             header.heartbeat(monotonic_ns());
+            self.journal_watch.tick(monotonic_ns());
             self.watcher.tick();
             thread::sleep(HEARTBEAT);
         }
@@ -257,9 +265,13 @@ impl Running {
         let is_cutting = || self.capture.as_ref().is_some_and(|it| !it.is_finished());
         while !self.journal.is_finished() || is_cutting() {
             header.heartbeat(monotonic_ns());
+            self.journal_watch.tick(monotonic_ns());
             thread::sleep(Duration::from_millis(5));
         }
         let journalled = joined("journal", self.journal).and_then(|result| result);
+        if journalled.is_err() {
+            self.journal_watch.failed();
+        }
         let captured = self.capture.map_or(Ok(()), |it| joined("capture", it));
         received.and(recovered).and(journalled).and(captured)
     }
@@ -282,6 +294,10 @@ fn open_log(spec: &Spec) -> Result<Log, Failure> {
         wire.schema_id(),
     );
     config.segment_max_age_ms = journal.segment_max_age_ms;
+    config.on_failure = match journal.on_failure {
+        spec::journal::OnFailure::Degrade => OnFailure::Degrade,
+        spec::journal::OnFailure::Halt => OnFailure::Halt,
+    };
     if journal.compress_wal {
         config.codec = match journal.codec {
             WalCodec::Lz4 => Codec::Lz4,

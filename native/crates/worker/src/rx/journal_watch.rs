@@ -1,0 +1,96 @@
+//! Watches the journal thread from outside: a thread that is stuck in a system call cannot say so.
+//!
+//! The journal thread leaves its state and, by the writer, the time since when it is at the device.
+//! The main thread looks at both with each heartbeat and alone writes the metric `journal_state`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tickdeck_stats::Gauge;
+
+use super::journal_state::State;
+
+/// An operation on the device that takes longer hangs. With the heartbeat this is seen in two
+/// seconds.
+const HUNG_NS: u64 = 1_000_000_000;
+
+/// What the journal thread leaves.
+#[derive(Debug)]
+pub(super) struct JournalStatus {
+    state: AtomicU64,
+    /// Since when the writer is at the device, monotonic; 0 while it is not.
+    busy_since_ns: Arc<AtomicU64>,
+}
+
+impl JournalStatus {
+    pub(super) fn new(busy_since_ns: Arc<AtomicU64>) -> Arc<Self> {
+        Arc::new(Self {
+            state: AtomicU64::new(State::Ok as u64),
+            busy_since_ns,
+        })
+    }
+
+    pub(super) fn set(&self, state: State) {
+        self.state.store(state as u64, Ordering::Release);
+    }
+
+    pub(super) fn code(&self) -> u64 {
+        self.state.load(Ordering::Acquire)
+    }
+
+    /// The code to show now.
+    fn shown(&self, now_ns: u64) -> u64 {
+        let since_ns = self.busy_since_ns.load(Ordering::Acquire);
+        if since_ns > 0 && now_ns.saturating_sub(since_ns) > HUNG_NS {
+            return State::Hung as u64;
+        }
+        self.code()
+    }
+}
+
+/// The main thread's end.
+pub(super) struct JournalWatch {
+    pub(super) status: Arc<JournalStatus>,
+    pub(super) gauge: Gauge,
+}
+
+impl JournalWatch {
+    /// Shows the state; says once when the device hangs and when it does no more.
+    pub(super) fn tick(&self, now_ns: u64) {
+        let (before, now) = (self.gauge.get(), self.status.shown(now_ns));
+        let hung = State::Hung as u64;
+        if now == hung && before != hung {
+            tracing::error!("the journal's device hangs; receiving goes on");
+        } else if now != hung && before == hung {
+            tracing::warn!("the journal's device answers again");
+        }
+        self.gauge.set(now);
+    }
+
+    /// The journal thread has ended before its time.
+    pub(super) fn failed(&self) {
+        self.gauge.set(State::Failed as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An operation that does not come back is seen, whatever the thread said last, and is over when
+    /// it comes back.
+    #[test]
+    fn a_hanging_device_is_seen() {
+        let busy = Arc::new(AtomicU64::new(0));
+        let status = JournalStatus::new(Arc::clone(&busy));
+        status.set(State::Slow);
+        assert_eq!(status.shown(u64::MAX), State::Slow as u64);
+        busy.store(5_000_000_000, Ordering::Release);
+        assert_eq!(status.shown(6_000_000_000), State::Slow as u64);
+        assert_eq!(status.shown(6_000_000_001), State::Hung as u64);
+        assert_eq!(status.shown(4_000_000_000), State::Slow as u64);
+        busy.store(0, Ordering::Release);
+        status.set(State::Ok);
+        assert_eq!(status.shown(u64::MAX), State::Ok as u64);
+    }
+}
