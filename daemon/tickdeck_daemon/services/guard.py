@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import grpc
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from grpc import aio
 
 from tickdeck.v1 import options_pb2
@@ -84,10 +84,16 @@ class Guard(aio.ServerInterceptor):
         # and asynchronous generators.
         behaviour: Any = handler.unary_stream if handler.response_streaming else handler.unary_unary
 
-        async def unary(request: Message, context: Context) -> Message:
+        async def unary(request: Message | DecodeError, context: Context) -> Message:
+            if isinstance(request, DecodeError):
+                await _refuse_malformed(method, context)
+                raise request
             return await self._call(method, rule, behaviour, request, context)
 
-        async def stream(request: Message, context: Context) -> None:
+        async def stream(request: Message | DecodeError, context: Context) -> None:
+            if isinstance(request, DecodeError):
+                await _refuse_malformed(method, context)
+                raise request
             await self._stream(method, rule, behaviour, request, context)
 
         make: Any = grpc.unary_unary_rpc_method_handler
@@ -97,7 +103,7 @@ class Guard(aio.ServerInterceptor):
             "Handler",
             make(
                 stream if handler.response_streaming else unary,
-                request_deserializer=handler.request_deserializer,
+                request_deserializer=_tolerant(handler.request_deserializer),
                 response_serializer=handler.response_serializer,
             ),
         )
@@ -227,6 +233,24 @@ class Guard(aio.ServerInterceptor):
 
 class _SlowConsumerError(Exception):
     """A write took longer than its limit."""
+
+
+def _tolerant(deserialize: Any) -> Callable[[bytes], Any]:  # noqa: ANN401 - either message's
+    """Make bytes that are no message a value: what a deserializer raises, nobody could answer."""
+
+    def read(request: bytes) -> Any:  # noqa: ANN401
+        try:
+            return deserialize(request)
+        except DecodeError as error:
+            return error
+
+    return read
+
+
+async def _refuse_malformed(method: str, context: Context) -> None:
+    text = f"the bytes are no request of {method}; compare the versions of caller and daemon"
+    code = grpc.StatusCode.INVALID_ARGUMENT
+    await context.abort_with_status(simple_status(code, "MALFORMED_REQUEST", text))
 
 
 def _has_deadline(context: Context) -> bool:
