@@ -156,6 +156,34 @@ fn a_gain_below_a_tenth_is_not_taken() {
     }
 }
 
+/// Contexts and buffers are made once: a block more allocates nothing, compressed or not.
+#[test]
+fn a_running_writer_allocates_nothing() {
+    for codec in [Codec::None, Codec::Lz4, Codec::Zstd] {
+        let dir = scratch();
+        let mut writer = compressing(dir.path(), codec, 8 << 20);
+        let payloads: Vec<Vec<u8>> = (1..=400).map(|seq| payload(seq, 64)).collect();
+        let noise = noise(20_000, 5);
+        let blocks = |writer: &mut Writer, payloads: &[Vec<u8>]| {
+            for payload in payloads {
+                writer.append(&record(1, payload)).expect("appends");
+                if writer.next_seq().is_multiple_of(50) {
+                    writer.append(&record(1, &noise)).expect("appends");
+                    writer.flush().expect("writes");
+                }
+            }
+        };
+        // Past the start of the thread that hashes.
+        for _ in 0..4 {
+            blocks(&mut writer, &payloads[..200]);
+        }
+        let before = writer.counters().blocks;
+        let taken = allocation_counter::measure(|| blocks(&mut writer, &payloads[200..]));
+        assert!(writer.counters().blocks >= before + 4);
+        assert_eq!(taken.count_total, 0, "{codec}");
+    }
+}
+
 /// Checksums are no proof: lengths that lie are refused before anything of their size is allocated.
 #[test]
 fn a_raw_length_beyond_the_cap_allocates_nothing() {
