@@ -1,5 +1,7 @@
 //! What the STATE file says, for those who look at a log from outside.
 
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use crate::directory;
@@ -43,4 +45,27 @@ pub fn checkpoint(dir: impl AsRef<Path>) -> Result<Option<Checkpoint>, JournalEr
 /// [`JournalError::Io`] when the system refuses.
 pub fn has_writer(dir: impl AsRef<Path>) -> Result<bool, JournalError> {
     directory::has_writer(dir.as_ref())
+}
+
+/// Files of a log that were set aside, with their sizes, in order of names.
+///
+/// # Errors
+///
+/// [`JournalError::Io`] when the system refuses.
+pub fn quarantine(dir: impl AsRef<Path>) -> Result<Vec<(String, u64)>, JournalError> {
+    let folder = dir.as_ref().join(directory::QUARANTINE);
+    let failed = |error| JournalError::io("cannot list", &folder, error);
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let bytes = entry.metadata().map_err(failed)?.len();
+        files.push((entry.file_name().to_string_lossy().into_owned(), bytes));
+    }
+    files.sort();
+    Ok(files)
 }

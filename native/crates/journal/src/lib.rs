@@ -65,6 +65,7 @@ mod pins;
 mod policy;
 mod reader;
 mod recovery;
+mod repair;
 #[cfg(test)]
 mod repair_crash_tests;
 mod retention;
@@ -77,7 +78,7 @@ mod verify;
 mod walk;
 mod writer;
 
-pub use checkpoint::{Checkpoint, checkpoint, has_writer};
+pub use checkpoint::{Checkpoint, checkpoint, has_writer, quarantine};
 pub use codec::{Codec, Decompressor};
 pub use disk::free_bytes;
 pub use error::{Class, JournalError, Problem};
@@ -88,7 +89,9 @@ pub use reader::{Entry, OwnedRecord, Reader, SegmentInfo};
 pub use recovery::{
     Action, REPORT_FILE, RecoveryMode, RecoveryReport, acknowledge_report, unacknowledged_problems,
 };
+pub use repair::{Repair, repair};
 pub use retention::{Held, Limits, Pruned, prune};
+pub use salvage::{LostRange, Salvaged, salvage};
 pub use unpack::unpack;
 pub use verify::{Progress as VerifyProgress, Report, verify};
 pub use writer::{

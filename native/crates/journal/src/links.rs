@@ -237,7 +237,8 @@ pub(crate) fn log_id(listing: &Listing, view: &StateView) -> Option<[u8; 16]> {
         seal.is_some_and(|info| Some(info.hash) == hash)
     });
     let count = |id| segments().filter(|it| it.header.log_id == id).count();
-    let frequent = || segments().max_by_key(|entry| count(entry.header.log_id));
+    // Of equals the first one.
+    let frequent = || segments().rev().max_by_key(|it| count(it.header.log_id));
     named.or_else(frequent).map(|entry| entry.header.log_id)
 }
 

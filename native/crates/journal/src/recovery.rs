@@ -19,7 +19,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 pub(crate) use self::aside::move_file;
-pub(crate) use self::plan::{Depth, Plan};
+pub(crate) use self::plan::{Aside, Depth, Plan};
 pub use self::report::{
     Action, REPORT_FILE, RecoveryReport, acknowledge_report, unacknowledged_problems,
 };
@@ -270,17 +270,7 @@ fn close_last(
     };
     if let Some(cut) = &end.cut {
         aside::cut_file(disk, dir, &last.name, end.data_end, cut.bytes)?;
-        report.actions.push(Action {
-            action: if cut.class == Class::TornTail {
-                "cut_torn_tail"
-            } else {
-                "cut"
-            },
-            class: Some(cut.class),
-            from: Some(plan.next_seq),
-            to: cut.to,
-            ..Action::new(&last.name, end.data_end, cut.bytes, "cut")
-        });
+        report.actions.push(cut.action(last, end, plan.next_seq));
     }
     let (sealed, action) = seal_left_open(disk, dir, last, plan, report.writer_epoch)?;
     report.actions.push(action);

@@ -1,34 +1,362 @@
-//! Salvage: what can still be read of a damaged log.
+//! Salvage: what can still be read of a damaged log, copied into a new one.
+//!
+//! Every block with right checksums counts, wherever it lies: behind damage it is searched for over
+//! the file, and a segment whose header is damaged is read when its log_id still names this log.
+//! Records keep their sequences; what is in no valid block is a JOURNAL_HOLE, and a line of the
+//! report. The new log has the identity of the old one, so that cursors, snapshots and pins still
+//! mean the same records; the old directory is only read.
 
+use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::format::SegmentHeader;
-use crate::scan::{self, Found, Source};
+use crate::directory::{self, Listing, SegmentEntry};
+use crate::disk::RealDisk;
+use crate::error::JournalError;
+use crate::format::{BlockKind, RecordHeader, SegmentHeader};
+use crate::kind::{self, JournalHole};
+use crate::links;
+use crate::policy::SyncPolicy;
+use crate::retention::Mark;
+use crate::scan::{self, Block, Chain, Found, Source};
+use crate::writer::{Writer, WriterConfig};
+
+/// Sequences that no valid block holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostRange {
+    /// First one.
+    pub from: u64,
+    /// Last one.
+    pub to: u64,
+    /// File behind whose last valid block they are missing.
+    pub file: String,
+    /// Offset behind that block.
+    pub offset: u64,
+}
+
+/// What a salvage found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Salvaged {
+    /// Records that could be read.
+    pub records: u64,
+    /// Oldest sequence.
+    pub first_seq: u64,
+    /// Newest sequence, lost ones included.
+    pub last_seq: u64,
+    /// Files that were read.
+    pub files: u64,
+    /// Files that do not belong to the log.
+    pub left_out: Vec<String>,
+    /// What is lost, in order.
+    pub lost: Vec<LostRange>,
+}
 
 /// First and last sequence of the valid blocks in a file whose header is damaged; `None` when there
 /// are none, or the file does not name this log.
 pub(crate) fn span_of(path: &Path, log_id: Option<[u8; 16]>) -> io::Result<Option<(u64, u64)>> {
     let mut source = Source::open(path)?;
-    let header = source.bytes(0, SegmentHeader::LEN)?;
-    if header.len() < SegmentHeader::LEN || log_id.is_none_or(|id| header[16..32] != id) {
+    if !names_log(&mut source, log_id)? {
         return Ok(None);
     }
     let mut span: Option<(u64, u64)> = None;
-    let (mut offset, mut last_nonzero) = (SegmentHeader::LEN as u64, 0);
-    loop {
-        let block = match scan::read_block(&mut source, offset)? {
-            Found::Block(block) => block,
-            _ => match scan::find_block(&mut source, offset, None, &mut last_nonzero)? {
-                Some(block) => block,
-                None => return Ok(span),
-            },
-        };
-        offset = block.end();
+    each_block(&mut source, None, &mut |_, block| {
         let (from, next) = (block.header.base_seq, block.next_seq);
         if next > from {
             let (first, last) = span.unwrap_or((from, next - 1));
             span = Some((first.min(from), last.max(next - 1)));
         }
+        Ok::<(), io::Error>(())
+    })?;
+    Ok(span)
+}
+
+/// Reads all that is readable and, with `into`, writes it to a new log there. `progress` is told the
+/// bytes read and their total.
+///
+/// # Errors
+///
+/// [`JournalError::NotAJournal`] without segments, [`JournalError::BadSetting`] when `into` is not
+/// empty, [`JournalError::Io`] when the system refuses.
+pub fn salvage(
+    dir: impl AsRef<Path>,
+    into: Option<&Path>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Salvaged, JournalError> {
+    let dir = dir.as_ref();
+    let view = directory::read_state(dir)?;
+    let listing = directory::list(dir)?;
+    let log_id = links::log_id(&listing, &view);
+    let promised = view.current.map_or(0, |state| state.durable_seq);
+    let beginning = listing.pruned.mark().copied();
+    let (files, left_out) = files_of(dir, listing, log_id)?;
+    let Some(log_id) = log_id.filter(|_| !files.is_empty()) else {
+        return Err(JournalError::NotAJournal {
+            dir: dir.to_owned(),
+        });
+    };
+    let mut target = match into {
+        Some(into) => Some(open_target(into, log_id, &files, beginning)?),
+        None => None,
+    };
+    let first_seq = beginning.map_or(1, |mark| mark.last_seq + 1);
+    let total: u64 = files.iter().map(|file| file.len).sum();
+    let mut copy = Copy {
+        next_seq: first_seq,
+        end: (String::new(), 0),
+        target: target.as_mut(),
+        found: Salvaged {
+            first_seq,
+            left_out,
+            ..Salvaged::default()
+        },
+    };
+    let mut done = 0;
+    for file in &files {
+        copy.file(dir, file, &mut |position| progress(done + position, total))?;
+        done += file.len;
+        progress(done, total);
+    }
+    copy.lose_up_to(promised)?;
+    let Copy {
+        next_seq,
+        mut found,
+        ..
+    } = copy;
+    (found.last_seq, found.files) = (next_seq - 1, files.len() as u64);
+    if let Some(target) = target {
+        target.close()?;
+    }
+    Ok(found)
+}
+
+/// A file to read, and where it stands among the others.
+struct Readable {
+    name: String,
+    len: u64,
+    /// First sequence that it may hold: the order of reading.
+    base_seq: u64,
+    /// `None` when its header is damaged; any epoch counts then.
+    chain: Option<Chain>,
+    /// Nothing behind this sequence is data: the segment was abandoned there.
+    last_seq: Option<u64>,
+    schema_id: Option<u32>,
+}
+
+/// The files that belong to the log, in order of sequences, and the names of the others.
+fn files_of(
+    dir: &Path,
+    listing: Listing,
+    log_id: Option<[u8; 16]>,
+) -> Result<(Vec<Readable>, Vec<String>), JournalError> {
+    let (mut files, mut left_out) = (Vec::new(), Vec::new());
+    for entry in listing.segments {
+        match Some(entry.header.log_id) == log_id {
+            true => files.push(readable(entry)),
+            false => left_out.push(entry.name),
+        }
+    }
+    for bad in listing.bad {
+        let path = dir.join(&bad.name);
+        let failed = |error| JournalError::io("cannot read", &path, error);
+        match span_of(&path, log_id).map_err(failed)? {
+            Some((base_seq, _)) => files.push(Readable {
+                len: path.metadata().map_err(failed)?.len(),
+                name: bad.name,
+                base_seq,
+                chain: None,
+                last_seq: None,
+                schema_id: None,
+            }),
+            None => left_out.push(bad.name),
+        }
+    }
+    files.sort_by(|a, b| (a.base_seq, &a.name).cmp(&(b.base_seq, &b.name)));
+    Ok((files, left_out))
+}
+
+fn readable(entry: SegmentEntry) -> Readable {
+    Readable {
+        len: entry.len,
+        base_seq: entry.header.base_seq,
+        chain: Some(Chain::begin(&entry.header, entry.header_crc)),
+        last_seq: entry.abandoned_at,
+        schema_id: Some(entry.header.schema_id),
+        name: entry.name,
     }
 }
+
+/// The new log, empty, with the identity of the old one.
+fn open_target(
+    into: &Path,
+    log_id: [u8; 16],
+    files: &[Readable],
+    beginning: Option<Mark>,
+) -> Result<Writer, JournalError> {
+    let is_used = match fs::read_dir(into) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(JournalError::io("cannot list", into, error)),
+    };
+    if is_used {
+        return Err(JournalError::BadSetting {
+            name: "into",
+            reason: format!("{} is not empty; name a new directory", into.display()),
+        });
+    }
+    let schema_id = files.iter().rev().find_map(|file| file.schema_id);
+    let config = WriterConfig::new(
+        into,
+        SEGMENT_BYTES,
+        SyncPolicy::Os,
+        schema_id.unwrap_or_default(),
+    );
+    fs::create_dir_all(into).map_err(|error| JournalError::io("cannot create", into, error))?;
+    // A log takes identity and beginning from what it is told was pruned before it.
+    let mark = beginning.unwrap_or(Mark {
+        log_id,
+        segment: 0,
+        last_seq: 0,
+        closing_hash: [0; 32],
+        pruned: 0,
+        quarantined: 0,
+    });
+    mark.store(&RealDisk, into)?;
+    Ok(Writer::open(config)?.0)
+}
+
+/// Takes up records in rising sequence and spends what is missing between them.
+struct Copy<'a> {
+    next_seq: u64,
+    /// File and offset behind the last block that was taken.
+    end: (String, u64),
+    target: Option<&'a mut Writer>,
+    found: Salvaged,
+}
+
+impl Copy<'_> {
+    fn file(
+        &mut self,
+        dir: &Path,
+        file: &Readable,
+        show: &mut dyn FnMut(u64),
+    ) -> Result<(), JournalError> {
+        let path = dir.join(&file.name);
+        let failed = |error| JournalError::io("cannot read", &path, error);
+        let mut source = Source::open(&path).map_err(failed)?;
+        if self.end.0.is_empty() {
+            self.end = (file.name.clone(), SegmentHeader::LEN as u64);
+        }
+        each_block(&mut source, file.chain.as_ref(), &mut |source, block| {
+            show(block.end());
+            let is_data = file
+                .last_seq
+                .is_none_or(|last| block.header.base_seq <= last);
+            if block.header.kind == BlockKind::Data && is_data {
+                self.block(source, block)?;
+                self.end = (file.name.clone(), block.end());
+            }
+            Ok(())
+        })
+        .map_err(|error| match error {
+            BlockError::Read(error) => failed(error),
+            BlockError::Copy(error) => error,
+        })
+    }
+
+    fn block(&mut self, source: &Source, block: &Block) -> Result<(), JournalError> {
+        let (mut rest, mut seq) = (block.payload(source), block.header.base_seq);
+        while let Some((record, behind)) = RecordHeader::split(rest) {
+            let next_seq = if behind.is_empty() {
+                block.next_seq
+            } else {
+                seq + 1
+            };
+            if seq >= self.next_seq {
+                self.lose_up_to(seq - 1)?;
+                let hole = JournalHole::decode(record.payload);
+                let hole = hole.filter(|_| record.kind == kind::JOURNAL_HOLE);
+                match (&mut self.target, hole) {
+                    (Some(target), Some(hole)) => {
+                        target.append_hole(hole.from, hole.to, hole.reason)?;
+                    }
+                    (Some(target), None) => {
+                        target.append(&record)?;
+                    }
+                    (None, _) => {}
+                }
+                self.found.records += 1;
+                self.next_seq = next_seq;
+            }
+            (rest, seq) = (behind, next_seq);
+        }
+        Ok(())
+    }
+
+    /// Spends what is missing up to a sequence.
+    fn lose_up_to(&mut self, to: u64) -> Result<(), JournalError> {
+        let from = self.next_seq;
+        if to < from {
+            return Ok(());
+        }
+        if let Some(target) = &mut self.target {
+            target.append_hole(from, to, kind::HOLE_NOT_SALVAGED)?;
+        }
+        let (file, offset) = self.end.clone();
+        self.found.lost.push(LostRange {
+            from,
+            to,
+            file,
+            offset,
+        });
+        self.next_seq = to + 1;
+        Ok(())
+    }
+}
+
+/// Why a walk over blocks ended early.
+enum BlockError {
+    Read(io::Error),
+    Copy(JournalError),
+}
+
+impl From<io::Error> for BlockError {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl From<JournalError> for BlockError {
+    fn from(error: JournalError) -> Self {
+        Self::Copy(error)
+    }
+}
+
+/// Shows every valid block of an epoch, or of any, in order of the file.
+fn each_block<E: From<io::Error>>(
+    source: &mut Source,
+    chain: Option<&Chain>,
+    visit: &mut dyn FnMut(&Source, &Block) -> Result<(), E>,
+) -> Result<(), E> {
+    let (mut offset, mut last_nonzero) = (SegmentHeader::LEN as u64, 0);
+    loop {
+        let is_wanted = |block: &Block| chain.is_none_or(|it| it.may_hold(&block.header));
+        let block = match scan::read_block(source, offset)? {
+            Found::Block(block) if is_wanted(&block) => block,
+            _ => match scan::find_block(source, offset, chain, &mut last_nonzero)? {
+                Some(block) => block,
+                None => return Ok(()),
+            },
+        };
+        visit(source, &block)?;
+        offset = block.end();
+    }
+}
+
+/// Whether the damaged header of a file still names the log.
+fn names_log(source: &mut Source, log_id: Option<[u8; 16]>) -> io::Result<bool> {
+    let header = source.bytes(0, SegmentHeader::LEN)?;
+    let is_whole = header.len() == SegmentHeader::LEN;
+    Ok(is_whole && log_id.is_some_and(|id| header[16..32] == id))
+}
+
+const SEGMENT_BYTES: u64 = 64 << 20;

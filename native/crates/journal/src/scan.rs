@@ -254,7 +254,7 @@ impl Chain {
     }
 
     /// True when a block is of this segment's epoch and codecs.
-    fn may_hold(&self, header: &BlockHeader) -> bool {
+    pub(crate) fn may_hold(&self, header: &BlockHeader) -> bool {
         header.epoch_low == self.epoch_low && self.has_codec(header)
     }
 

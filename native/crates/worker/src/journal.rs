@@ -1,6 +1,6 @@
 //! Wiring of `tickdeck-journal`: `verify`, `cat`, `info` and `gaps` look into a journal directory,
 //! `replay` sends a journal or a capture to a multicast group, `serve` answers ranges of a journal
-//! over TCP, `torture` proves that a crash loses nothing that was reported durable.
+//! over TCP, `repair` and `prune` change one that nobody writes, `torture` proves that a crash loses nothing that was reported durable.
 //!
 //! Answers go to standard output, as text or JSON; everything else to standard error. All commands
 //! stream: memory does not grow with the journal, only that of `gaps` with its gaps.
@@ -16,6 +16,8 @@ use tickdeck_journal::JournalError;
 
 use self::cat::CatArgs;
 use self::gaps::GapsArgs;
+use self::prune::PruneArgs;
+use self::repair::RepairArgs;
 use self::replay::ReplayArgs;
 use self::serve::ServeArgs;
 use self::torture::{TortureArgs, WriterArgs};
@@ -27,6 +29,9 @@ mod cat;
 mod gaps;
 mod history;
 mod info;
+mod progress;
+mod prune;
+mod repair;
 mod replay;
 mod serve;
 mod torture;
@@ -52,6 +57,10 @@ enum Command {
     Gaps(GapsArgs),
     /// Print the segments and where the journal stands.
     Info(LookArgs),
+    /// Tell what a repair would do, and do it with `--apply`.
+    Repair(RepairArgs),
+    /// Tell which old segments may go, and let them go with `--apply`.
+    Prune(PruneArgs),
     /// Send a journal or a capture to a multicast group; exit code 0 at the end, 3 when stopped.
     Replay(ReplayArgs),
     /// Take a journal over the export protocol, keep it and acknowledge it, until stopped.
@@ -73,6 +82,9 @@ struct LookArgs {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+    /// Show progress on standard error even when it is no terminal, about once a second.
+    #[arg(long)]
+    progress: bool,
 }
 
 /// Runs the command line and returns the exit code.
@@ -84,6 +96,8 @@ pub fn main() -> ExitCode {
         Command::Cat(args) => cat::run(&args),
         Command::Gaps(args) => gaps::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::Repair(args) => repair::run(&args),
+        Command::Prune(args) => prune::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Subscribe(args) => subscribe::run(&args),
         Command::Serve(args) => serve::run(&args),

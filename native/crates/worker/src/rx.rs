@@ -6,6 +6,7 @@
 //! | receive | both lines, merge, ring ([`receive`], [`merge`], [`publisher`]) | recovery, by queues |
 //! | recovery | requests and answers ([`recovery`]) | receive, by queues ([`link`]) |
 //! | journal | ring to log ([`journal`]) | nobody: it reads the ring |
+//! | retention | prunes the log ([`retention`]) | receive, by a flag |
 //! | capture | cuts what the lines brought into files ([`capture`]) | nobody: it reads its own ring |
 //! | control | the control socket ([`control`]) | all but itself, by queues |
 //! | main | heartbeat, the journal's watchdog, start and stop, the drop ladder ([`ladder`]) | all; receive, by queues |
@@ -52,6 +53,7 @@ mod recovery;
 mod recovery_ops;
 mod recovery_port;
 mod resume;
+mod retention;
 mod stopping;
 mod threads;
 mod wake;
@@ -60,7 +62,7 @@ use checkpoints::Pace;
 use control::{OPS, Ops};
 use failure::net_failure;
 use ladder::watch::HostMetrics;
-use metrics::{CaptureMetrics, JournalMetrics, ReceiveMetrics, RecoveryMetrics};
+use metrics::{CaptureMetrics, JournalMetrics, ReceiveMetrics, RecoveryMetrics, RetentionMetrics};
 pub(crate) use protocol::Wire;
 use recovery::ReadinessMetrics;
 
@@ -106,6 +108,7 @@ struct Metrics {
     host: HostMetrics,
     journal_state: Gauge,
     capture: CaptureMetrics,
+    retention: RetentionMetrics,
 }
 
 fn run(args: &RunArgs) -> Result<Code, Failure> {
@@ -192,6 +195,7 @@ fn create_stats(spec: &Spec) -> Result<(StatsFile, Metrics), Failure> {
         // Of the main thread too.
         journal_state: builder.state("journal_state", "state", ""),
         capture: CaptureMetrics::new(&mut builder),
+        retention: RetentionMetrics::new(&mut builder),
     };
     let created = builder.create(&spec.runtime_dir);
     let file = created.map_err(|error| Failure::failed(chain(&error)))?;

@@ -61,6 +61,22 @@ pub(crate) struct Aside {
     pub(crate) to: Option<u64>,
 }
 
+impl Cut {
+    /// The change, of this segment that is kept up to `end`.
+    pub(crate) fn action(&self, last: &SegmentEntry, end: &OpenEnd, next_seq: u64) -> Action {
+        let action = match self.class {
+            Class::TornTail => "cut_torn_tail",
+            _ => "cut",
+        };
+        Action {
+            class: Some(self.class),
+            from: Some(next_seq),
+            to: self.to,
+            ..Action::new(&last.name, end.data_end, self.bytes, action)
+        }
+    }
+}
+
 impl Aside {
     pub(crate) fn action(&self) -> Action {
         Action {

@@ -9,4 +9,5 @@ mod point_in_time;
 mod policies;
 mod recovery;
 mod round_trip;
+mod salvage;
 mod support;

@@ -89,7 +89,7 @@ fn supervise(
             ready_fd: args.ready_fd,
         },
         feed: Feed::new(&spec.exchange.journal.data_dir, &spec.ring_path),
-        snapshots: Snapshots::start(&spec.snapshot_dir)?,
+        snapshots: Snapshots::start(&spec.snapshot_dir, &spec.exchange.journal.data_dir)?,
         handover: Handover::start(&spec.ring_path, incarnation)?,
         patrol: Patrol::new(
             spec.exchange

@@ -14,10 +14,12 @@ use std::time::Duration;
 
 use tickdeck_book::BooksConfig;
 use tickdeck_book::snapshot::{self, Restored};
+use tickdeck_journal::{BOOK_PIN, Pin, write_pin};
+use tickdeck_net::clock;
 
 use super::feed::{Feed, Fit};
 use super::venue::{AnyVenue, BookChannel, VenueKind};
-use crate::exit::Failure;
+use crate::exit::{Failure, chain};
 
 /// Snapshots kept; the older one for the case that the newer is refused.
 const KEPT: usize = 2;
@@ -51,13 +53,13 @@ struct Job {
 
 impl Snapshots {
     /// Makes the directory and starts the thread.
-    pub(crate) fn start(dir: &Path) -> Result<Self, Failure> {
+    pub(crate) fn start(dir: &Path, journal: &Path) -> Result<Self, Failure> {
         fs::create_dir_all(dir).map_err(|error| {
             Failure::failed(format!("snapshot directory {}: {error}", dir.display()))
         })?;
         let (jobs, todo) = sync_channel::<Job>(1);
         let (finished, done) = sync_channel(1);
-        let target = dir.to_owned();
+        let (target, journal) = (dir.to_owned(), journal.to_owned());
         let work = move || {
             for Job {
                 cursor,
@@ -66,6 +68,9 @@ impl Snapshots {
             {
                 snapshot::seal(&mut encoded);
                 let result = write(&target, cursor, &encoded);
+                if result.is_ok() {
+                    pin(&target, &journal);
+                }
                 let bytes = encoded.len();
                 let result = result.map_err(|error| format!("{}: {error}", target.display()));
                 if finished
@@ -231,6 +236,32 @@ fn write(dir: &Path, cursor: u64, sealed: &[u8]) -> io::Result<PathBuf> {
         fs::remove_file(old)?;
     }
     Ok(path)
+}
+
+/// Tells the journal's retention what the snapshots still need: the oldest one that is kept is a way
+/// back when the newer one is refused, and is compared with the record before its cursor.
+fn pin(dir: &Path, journal: &Path) {
+    let oldest = match list(dir) {
+        Ok(snapshots) => snapshots.last().map(|(_, cursor)| *cursor),
+        Err(error) => {
+            tracing::error!(dir = %dir.display(), %error, "snapshots cannot be listed");
+            None
+        }
+    };
+    let Some(cursor) = oldest else { return };
+    let pin = Pin {
+        client: BOOK_PIN.to_owned(),
+        acked_seq: cursor.saturating_sub(2),
+        retain_max_bytes: 0,
+        retain_max_age_s: 0,
+        acked_ns: clock::realtime_ns(),
+        lost: false,
+    };
+    // Without it nothing is pruned: the error is a log line, not a lost snapshot.
+    if let Err(error) = write_pin(journal, &pin) {
+        let error = chain(&error);
+        tracing::error!(error, "the journal was not told what the snapshots need");
+    }
 }
 
 /// Snapshots of a directory by falling cursor.

@@ -26,6 +26,9 @@ pub(super) struct CatArgs {
     /// Last journal sequence.
     #[arg(long)]
     to: Option<u64>,
+    /// Print at most so many records.
+    #[arg(long)]
+    limit: Option<u64>,
     /// Print the payloads too, as hexadecimal digits.
     #[arg(long)]
     payload: bool,
@@ -58,10 +61,14 @@ fn print(
     args: &CatArgs,
     output: &mut Output<impl io::Write>,
 ) -> Result<(), Failure> {
-    while let Some(entry) = reader.next().map_err(|error| journal_failure(&error))? {
+    let mut left = args.limit.unwrap_or(u64::MAX);
+    while left > 0
+        && let Some(entry) = reader.next().map_err(|error| journal_failure(&error))?
+    {
         if args.to.is_some_and(|to| entry.seq > to) {
             return Ok(());
         }
+        left -= 1;
         let line = line_of(&entry, args.payload, args.json);
         if output.line(&line)? == Audience::Gone {
             return Ok(());

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
-use tickdeck_journal::{Checkpoint, JournalError, Reader, SegmentInfo, checkpoint, has_writer};
+use tickdeck_journal::{
+    Checkpoint, JournalError, Reader, SegmentInfo, checkpoint, has_writer, quarantine,
+};
 
 use super::{LookArgs, answer, journal_failure};
 use crate::exit::{Code, Failure};
@@ -14,6 +16,7 @@ struct Info {
     log: Option<Log>,
     checkpoint: Option<Checkpoint>,
     has_writer: bool,
+    quarantine: Vec<(String, u64)>,
 }
 
 struct Log {
@@ -50,6 +53,7 @@ fn look(args: &LookArgs) -> Result<Info, JournalError> {
         log,
         checkpoint: checkpoint(&args.dir)?,
         has_writer: has_writer(&args.dir)?,
+        quarantine: quarantine(&args.dir)?,
     })
 }
 
@@ -80,6 +84,11 @@ fn to_json(info: &Info) -> Value {
         "clean": info.checkpoint.is_some_and(|state| state.clean),
         "has_writer": info.has_writer,
         "bytes": log.map_or(0, bytes),
+        "quarantine": info
+            .quarantine
+            .iter()
+            .map(|(file, bytes)| json!({"file": file, "bytes": bytes}))
+            .collect::<Vec<_>>(),
         "segments": segments,
     })
 }
@@ -122,6 +131,9 @@ fn to_text(info: &Info) -> String {
             },
         )
         .expect("a string takes all");
+    }
+    for (file, bytes) in &info.quarantine {
+        writeln!(text, "quarantine/{file}  {bytes} bytes").expect("a string takes all");
     }
     text
 }

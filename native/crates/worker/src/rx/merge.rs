@@ -1,5 +1,8 @@
 //! What the receive thread does with packets, time and answers: everything but the sockets.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use rtrb::Consumer;
 use tickdeck_arbiter::{
     Arbiter, Arrival, Content, Disposition, Event, Framing, Gap, LossReason, Refused, Source,
@@ -40,6 +43,8 @@ pub(super) struct Merge {
     pub(super) publisher: Publisher,
     pub(super) rows: GapRows,
     pub(super) asker: Asker,
+    /// A SESSION record is wanted at the head of the stream; see [`super::retention`].
+    pub(super) session_wanted: Arc<AtomicBool>,
     /// Orders of operators and of the book worker.
     pub(super) orders: Consumer<MergeOrder>,
     /// `None` when there is nobody to ask.

@@ -129,6 +129,18 @@ pub(super) struct JournalMetrics {
     pub(super) flush_ns: Histogram,
 }
 
+/// What the retention thread writes.
+pub(super) struct RetentionMetrics {
+    pub(super) oldest_seq: Gauge,
+    pub(super) pruned: Counter,
+    pub(super) quarantined: Counter,
+    /// Problems of the last recovery that nobody has acknowledged.
+    pub(super) recovery_problems: Gauge,
+    pub(super) pins_lost: Gauge,
+    /// 1 when the last look failed; nothing is pruned then.
+    pub(super) failed: Gauge,
+}
+
 /// What the capture thread writes.
 pub(super) struct CaptureMetrics {
     pub(super) cuts: Counter,
@@ -334,6 +346,20 @@ impl JournalMetrics {
             disk_free_bytes: builder.gauge("journal_disk_free_bytes", "bytes", ""),
             sync_ns: builder.histogram("journal_sync_ns", "ns", ""),
             flush_ns: builder.histogram("journal_flush_ns", "ns", ""),
+        }
+    }
+}
+
+impl RetentionMetrics {
+    pub(super) fn new(builder: &mut Builder) -> Self {
+        builder.begin_thread();
+        Self {
+            oldest_seq: builder.gauge("journal_oldest_seq", "sequence", ""),
+            pruned: builder.counter("journal_pruned_segments_total", "segments", ""),
+            quarantined: builder.counter("journal_quarantined_segments_total", "segments", ""),
+            recovery_problems: builder.gauge("journal_recovery_problems", "problems", ""),
+            pins_lost: builder.gauge("journal_pins_lost", "pins", ""),
+            failed: builder.gauge("journal_retention_failed", "flag", ""),
         }
     }
 }

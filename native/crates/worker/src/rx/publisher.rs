@@ -171,7 +171,13 @@ impl Publisher {
         self.publish(&header, part);
     }
 
-    fn publish_session(&mut self, kind: SessionEventKind, session: Session, next_sequence: u64) {
+    /// Says what the session does, and where it stands.
+    pub(super) fn publish_session(
+        &mut self,
+        kind: SessionEventKind,
+        session: Session,
+        next_sequence: u64,
+    ) {
         if kind != SessionEventKind::Ended {
             self.session = Some(session);
         }

@@ -37,6 +37,7 @@ use super::recovery::{Order, Place, recovery_thread};
 use super::recovery_ops;
 use super::recovery_port::RecoveryPort;
 use super::resume::{Beginning, begin, drain_old_ring};
+use super::retention::{self, RetentionThread};
 use crate::exit::{Code, Failure, chain};
 use crate::lifecycle::StopFlag;
 use crate::spec::{self, Spec, journal::WalCodec};
@@ -116,9 +117,11 @@ pub(super) struct Running {
     watcher: Watcher,
     journal_watch: JournalWatch,
     capture: Option<JoinHandle<()>>,
+    retention: JoinHandle<()>,
     started: mpsc::Receiver<()>,
     recovery_stop: Arc<AtomicBool>,
     capture_stop: Arc<AtomicBool>,
+    retention_stop: Arc<AtomicBool>,
     end: Arc<AtomicU64>,
 }
 
@@ -162,8 +165,16 @@ pub(super) fn start(
         .transpose()?;
     let (tap, capture) = capture::open(spec, queues.capture, metrics.capture)?;
     let capture_stop = Arc::new(AtomicBool::new(false));
+    let retention_stop = Arc::new(AtomicBool::new(false));
+    let retention = RetentionThread {
+        dir: config.dir.clone(),
+        limits: retention::limits(&spec.exchange),
+        session_wanted: Arc::default(),
+        metrics: metrics.retention,
+    };
     let ends = MergeEnds {
         port,
+        session_wanted: Arc::clone(&retention.session_wanted),
         asker,
         orders: queues.merge_orders,
         tap,
@@ -206,12 +217,17 @@ pub(super) fn start(
                 spawn("capture", move || thread.run(&stop))
             })
             .transpose()?,
+        retention: {
+            let stop = Arc::clone(&retention_stop);
+            spawn("retention", move || retention.run(&stop))?
+        },
         receive: spawn("receive", move || receive.run(&starting))?,
         watcher,
         journal_watch,
         started,
         recovery_stop,
         capture_stop,
+        retention_stop,
         end,
     })
 }
@@ -236,6 +252,7 @@ impl Running {
         while !(stop.is_set()
             || self.receive.is_finished()
             || self.journal.is_finished()
+            || self.retention.is_finished()
             || has_ended(&self.recovery)
             || self.capture.as_ref().is_some_and(JoinHandle::is_finished))
         {
@@ -261,6 +278,7 @@ impl Running {
             None => Ok(()),
         };
         self.capture_stop.store(true, Ordering::Release);
+        self.retention_stop.store(true, Ordering::Release);
         self.end.store(end_seq, Ordering::Release);
         let is_cutting = || self.capture.as_ref().is_some_and(|it| !it.is_finished());
         while !self.journal.is_finished() || is_cutting() {
@@ -273,7 +291,12 @@ impl Running {
             self.journal_watch.failed();
         }
         let captured = self.capture.map_or(Ok(()), |it| joined("capture", it));
-        received.and(recovered).and(journalled).and(captured)
+        let retained = joined("retention", self.retention);
+        received
+            .and(recovered)
+            .and(journalled)
+            .and(captured)
+            .and(retained)
     }
 }
 
@@ -359,6 +382,7 @@ fn create_ring(spec: &Spec, writer: &Writer) -> Result<tickdeck_ring::Writer, Fa
 
 /// The merge's ends of its queues with other threads.
 struct MergeEnds {
+    session_wanted: Arc<AtomicBool>,
     port: Option<RecoveryPort>,
     asker: Asker,
     orders: Consumer<MergeOrder>,
@@ -406,6 +430,7 @@ fn make_merge(
         ),
         asker: ends.asker,
         orders: ends.orders,
+        session_wanted: ends.session_wanted,
         port: ends.port,
         policy: exchange.recovery.unrecoverable_policy,
         lines: metrics.lines,

@@ -13,6 +13,7 @@ mod losses;
 mod paths;
 mod plant;
 mod restart;
+mod retention;
 mod snapshots;
 mod sources;
 #[path = "../common/spec.rs"]

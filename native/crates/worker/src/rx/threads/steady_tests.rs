@@ -139,6 +139,7 @@ fn receive_thread(spec: &Spec) -> ReceiveThread {
     let (tap, _) = capture::open(spec, queues.capture, metrics.capture).expect("capture");
     let (asker, _) = queues.ladder;
     let ends = MergeEnds {
+        session_wanted: Arc::default(),
         port: None,
         asker,
         orders: queues.merge_orders,

@@ -35,6 +35,7 @@ impl Rig {
         let ring = tickdeck_ring::Writer::create(&spec.ring_path, &config).expect("ring");
         let (receive, recovery) = link(8, 1_500).expect("queues");
         let ends = MergeEnds {
+            session_wanted: Arc::default(),
             port: Some(RecoveryPort::new(receive)),
             asker: queues.ladder.0,
             orders: queues.merge_orders,

@@ -1,0 +1,236 @@
+//! The retention thread: the journal's oldest segments go when it may be shorter, at low priority.
+//!
+//! It looks once a second, and less often when a look takes long. What the next incarnation needs to
+//! resume is never pruned: when the newest SESSION record is in the way, the receive thread is asked
+//! to put another one at the head of the stream.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tickdeck_journal::unacknowledged_problems;
+use tickdeck_journal::{Held, JournalError, Limits, Pruned, prune, read_pins};
+
+use super::metrics::RetentionMetrics;
+use crate::exit::chain;
+use crate::spec::{Exchange, Journal};
+
+/// Niceness: everything else of this process goes first.
+const NICE: i32 = 10;
+/// Shortest time between two looks.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// A look takes at most this part of the time.
+const REST_PER_LOOK: u32 = 50;
+/// How soon a stop is seen.
+const NAP: Duration = Duration::from_millis(20);
+
+pub(super) struct RetentionThread {
+    pub(super) dir: PathBuf,
+    pub(super) limits: Limits,
+    /// Set when a SESSION record is wanted at the head of the stream.
+    pub(super) session_wanted: Arc<AtomicBool>,
+    pub(super) metrics: RetentionMetrics,
+}
+
+/// What the exchange file asks to be kept.
+pub(super) fn limits(exchange: &Exchange) -> Limits {
+    let Journal {
+        retain_max_bytes,
+        retain_max_age_s,
+        ..
+    } = exchange.journal;
+    Limits {
+        max_bytes: retain_max_bytes,
+        max_age_s: retain_max_age_s,
+        needs_book_pin: exchange.book.enabled,
+    }
+}
+
+impl RetentionThread {
+    /// Runs until the stop.
+    pub(super) fn run(mut self, stop: &AtomicBool) {
+        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+            tracing::warn!(%error, "the retention thread runs at the priority of the others");
+        }
+        let mut failed = None;
+        loop {
+            let begun = Instant::now();
+            let failure = self.look().err().map(|error| chain(&error));
+            // A cause that stays is told once.
+            if let Some(error) = failure.as_ref().filter(|_| failure != failed) {
+                tracing::error!(error, "nothing is pruned from the journal");
+            }
+            self.metrics.failed.set(u64::from(failure.is_some()));
+            failed = failure;
+            let rest = INTERVAL.max(begun.elapsed() * REST_PER_LOOK);
+            while begun.elapsed() < rest {
+                if stop.load(Ordering::Acquire) {
+                    return;
+                }
+                thread::sleep(NAP);
+            }
+        }
+    }
+
+    /// One look; prunes when something may go.
+    fn look(&mut self) -> Result<(), JournalError> {
+        let metrics = &self.metrics;
+        metrics
+            .recovery_problems
+            .set(unacknowledged_problems(&self.dir)?);
+        let lost = read_pins(&self.dir)?.iter().filter(|pin| pin.lost).count();
+        metrics.pins_lost.set(lost as u64);
+        let pruned = prune(&self.dir, &self.limits, None, true)?;
+        metrics.oldest_seq.set(pruned.first_seq);
+        metrics.pruned.set(pruned.total_pruned);
+        metrics.quarantined.set(pruned.total_quarantined);
+        self.session_wanted
+            .store(pruned.held == Some(Held::Resume), Ordering::Relaxed);
+        tell(&pruned);
+        Ok(())
+    }
+}
+
+fn tell(pruned: &Pruned) {
+    for client in &pruned.lost {
+        tracing::error!(
+            client,
+            first_seq = pruned.first_seq,
+            "a reader is beyond what it may hold: its journal records are pruned, its pin is lost"
+        );
+    }
+    for file in &pruned.quarantined {
+        tracing::error!(
+            file,
+            "a segment did not verify; it is in quarantine, not deleted"
+        );
+    }
+    if !pruned.deleted.is_empty() {
+        tracing::info!(
+            segments = pruned.deleted.len(),
+            bytes = pruned.bytes,
+            first_seq = pruned.first_seq,
+            "journal pruned"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tickdeck_journal::{
+        BOOK_PIN, Pin, Record, SyncPolicy, Writer, WriterConfig, kind, write_pin,
+    };
+    use tickdeck_stats::{Builder, Identity};
+
+    use super::*;
+
+    fn append(writer: &mut Writer, kind: u8) {
+        let record = Record {
+            kind,
+            stamp: 1,
+            line: 0,
+            channel: 1,
+            venue_seq: 1,
+            rx_ns: 1,
+            payload: b"x",
+        };
+        writer.append(&record).expect("appended");
+    }
+
+    /// Nothing goes before the books' pin; then all but what a resume needs; the session record is
+    /// asked for, and when it has come the rest goes. Metrics tell each step.
+    #[test]
+    fn prunes_up_to_what_is_needed() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let dir = directory.path().join("journal");
+        let config = WriterConfig::new(&dir, 16 * 1024, SyncPolicy::Os, 1);
+        let mut writer = Writer::open(config).expect("journal").0;
+        for segment in 0..4 {
+            let first = if segment == 1 {
+                kind::SESSION
+            } else {
+                kind::DATA
+            };
+            append(&mut writer, first);
+            (0..9).for_each(|_| append(&mut writer, kind::DATA));
+            writer.seal().expect("sealed");
+        }
+        let mut builder = Builder::new(Identity {
+            worker_id: "TEST-rx".to_owned(),
+            resource: "TEST".to_owned(),
+            build_id: "0".to_owned(),
+            incarnation: [1; 16],
+            generation: 1,
+        });
+        let metrics = RetentionMetrics::new(&mut builder);
+        let file = builder.create(directory.path()).expect("stats file");
+        let stats = tickdeck_stats::reader::Reader::open(file.path()).expect("readable");
+        let value = |name| stats.value(name, "").expect("a metric");
+        let session_wanted = Arc::new(AtomicBool::new(false));
+        let mut thread = RetentionThread {
+            dir: dir.clone(),
+            limits: Limits {
+                max_bytes: 1,
+                max_age_s: 0,
+                needs_book_pin: true,
+            },
+            session_wanted: Arc::clone(&session_wanted),
+            metrics,
+        };
+        thread.look().expect("looks");
+        assert_eq!(
+            (
+                value("journal_oldest_seq"),
+                value("journal_pruned_segments_total")
+            ),
+            (1, 0)
+        );
+        let mut pin = Pin {
+            client: BOOK_PIN.into(),
+            acked_seq: 1000,
+            retain_max_bytes: 0,
+            retain_max_age_s: 0,
+            acked_ns: 0,
+            lost: false,
+        };
+        write_pin(&dir, &pin).expect("written");
+        thread.look().expect("looks");
+        assert_eq!(
+            (
+                value("journal_oldest_seq"),
+                value("journal_pruned_segments_total")
+            ),
+            (11, 1)
+        );
+        assert!(session_wanted.load(Ordering::Relaxed));
+        append(&mut writer, kind::SESSION);
+        append(&mut writer, kind::DATA);
+        writer.flush().expect("written");
+        thread.look().expect("looks");
+        assert_eq!(
+            (
+                value("journal_oldest_seq"),
+                value("journal_pruned_segments_total")
+            ),
+            (41, 4)
+        );
+        assert!(!session_wanted.load(Ordering::Relaxed));
+        (pin.client, pin.lost) = ("west".into(), true);
+        write_pin(&dir, &pin).expect("written");
+        thread.look().expect("looks");
+        assert_eq!(
+            (
+                value("journal_pins_lost"),
+                value("journal_recovery_problems")
+            ),
+            (1, 0)
+        );
+        // A report that nobody has seen is counted.
+        std::fs::write(dir.join("recovery-report.json"), br#"{"problems":[{},{}]}"#)
+            .expect("written");
+        thread.look().expect("looks");
+        assert_eq!(value("journal_recovery_problems"), 2);
+    }
+}
