@@ -1,7 +1,7 @@
 """Stands in for `tickdeck-journal`: replays nothing, verifies nothing, answers in its form.
 
 Behaviour is read from `behaviour.json` beside the binary: `verify` (the answer), `verify_code`,
-`info` (the answer), `stderr`, `replay_code`, `replay_packets`, `hang`.
+`info` and `prune` (the answers), `stderr`, `replay_code`, `replay_packets`, `hang`.
 """
 
 import json
@@ -30,6 +30,9 @@ def main() -> int:
     command, *rest = sys.argv[1:]
     if command == "replay":
         return replay(behaviour, dict(zip(rest[::2], rest[1::2], strict=True)))
+    if command == "prune":
+        with (Path(sys.argv[0]).parent / "argv").open("a") as log:
+            print(*sys.argv[1:], file=log)
     print(json.dumps(behaviour[command]) if command in behaviour else "")
     return int(behaviour.get(f"{command}_code", 0))
 

@@ -24,6 +24,7 @@ EXPORT = """
 enabled = true
 addr = "unix:/run/x.sock"
 """
+PRUNED = {"deleted": ["1", "2"], "bytes": 128, "first_seq": 70, "held_by": "desk-1"}
 REPORT = {
     "time_ns": 1_700_000_000_000_000_000,
     "mode": "tail",
@@ -46,10 +47,16 @@ REPORT = {
 
 
 @pytest.fixture
-async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
-    """A plant with one exchange that has an exporter, its workers of this release."""
+def native(tmp_path: Path) -> FakeJournal:
+    """The tool that looks at journals and prunes them."""
     native = FakeJournal(tmp_path / "native")
-    native.behave(info={"segments": []}, prune={"segments": 2, "bytes": 128, "oldest_seq": 70})
+    native.behave(info={"segments": []}, prune=PRUNED)
+    return native
+
+
+@pytest.fixture
+async def served(native: FakeJournal, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
+    """A plant with one exchange that has an exporter, its workers of this release."""
     monkeypatch.setenv("TICKDECK_NATIVE_DIR", str(native.native))
     async with serving() as served:
         served.supervisor.rx_metrics = (*RX_METRICS, *JOURNAL_METRICS)
@@ -71,8 +78,8 @@ def report(served: Served, **changes: Any) -> Path:  # noqa: ANN401 - any field 
     return path
 
 
-def once(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 - of any request
-    return {"exchange": NAME, "request_id": str(uuid.uuid4()), **fields}
+def once(exchange: str = NAME, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - of any request
+    return {"exchange": exchange, "request_id": str(uuid.uuid4()), **fields}
 
 
 async def causes(served: Served) -> set[str]:
@@ -229,25 +236,31 @@ async def test_a_segment_is_sealed_once_per_request(served: Served) -> None:
     assert refused.value.code() is Code.FAILED_PRECONDITION
 
 
-async def test_pruning_is_done_by_one_of_two(served: Served) -> None:
-    """The worker while it runs, else the tool; never both."""
-    served.supervisor.answers["journal.prune"] = {"segments": 3, "bytes": 9, "oldest_seq": 50}
+async def test_pruning_is_left_to_a_worker_that_runs(served: Served, native: FakeJournal) -> None:
+    """The effects can always be asked for; the tool removes only what no receiver looks after."""
     request = pb.PruneJournalRequest(**once(validate_only=True))
+    kept = await served.journal.PruneJournal(request)
+    assert list(kept.effects) == ["nothing: the exchange file sets no limit, all is kept"]
+    toml = exchange_toml("BATS", port=31002) + "[journal]\nretain_max_bytes = 1000\n"
+    await served.exchange.CreateExchange(exchange_pb.CreateExchangeRequest(toml=toml))
+    name = "exchanges/BATS"
+    request = pb.PruneJournalRequest(**once(name, validate_only=True))
     planned = await served.journal.PruneJournal(request)
     assert list(planned.effects) == [
-        "remove 3 segments, 9 bytes",
-        "the exchange file sets no limit, so everything is kept",
+        "remove 2 segments, 128 bytes",
+        "the next segment is held by desk-1",
     ]
-    assert served.supervisor.calls == [("XNAS-rx", "journal.prune", {"dry_run": True})]
-    served.supervisor.answers["journal.prune"] = InvalidError("?", reason="UNKNOWN_OP")
+    request = pb.PruneJournalRequest(**once(name))
     refused = await failure(served.journal.PruneJournal(request))
     assert (refused.code, refused.reason) == (Code.FAILED_PRECONDITION, "PRUNES_BY_ITSELF")
-    served.supervisor.calls.clear()
-    stop = exchange_pb.StopCollectionRequest(name=NAME)
-    await served.exchange.StopCollection(stop)
-    done = await served.journal.PruneJournal(pb.PruneJournalRequest(**once()))
+    await served.exchange.StopCollection(exchange_pb.StopCollectionRequest(name=name))
+    request = pb.PruneJournalRequest(**once(name))
+    done = await served.journal.PruneJournal(request)
     assert (done.segments, done.bytes, done.oldest_seq) == (2, 128, 70)
-    assert served.supervisor.calls == []
+    dry, applied = (line.split() for line in (native.native / "argv").read_text().splitlines())
+    assert [dry[0], *dry[2:]] == ["prune", "--json", "--keep-bytes=1000"]
+    assert applied == [*dry, "--apply"]
+    assert (await event_types(served)).count("journal.pruned") == 1
 
 
 async def test_readers_and_kept_places_are_listed(served: Served) -> None:

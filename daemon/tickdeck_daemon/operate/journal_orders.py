@@ -69,36 +69,35 @@ class JournalOrders:
         return sealed, effects
 
     async def prune(self, name: str, order: Order) -> tuple[Pruned, list[str]]:
-        """Remove the sealed segments that nobody needs and retention does not keep, now.
+        """Remove the sealed segments that nobody needs and the limits of the file do not keep.
 
-        The rx worker does it while it runs, else the tool: never two at once.
+        While the rx worker runs it prunes by itself; then only the effects are told.
 
         Raises:
             NotFoundError: no such exchange.
-            WrongStateError: the worker prunes by itself only.
-            UnavailableError: nobody could do it.
+            WrongStateError: the rx worker runs, and prunes by itself.
+            TickdeckError: the tool could not look or not prune.
         """
         plant = self._plant
         record = plant.store.get(name)
-        journal = record.config.journal
-        dry = order.validate_only
-        if any(view.pid for view in plant.workers(name) if view.kind == "rx"):
-            answer: Mapping[str, Any] = await self._prune_online(name, dry=dry)
-        else:
-            arguments = [
-                plant.collector.journal_directory(record),
-                f"--max-bytes={journal.retain_max_bytes}",
-                f"--max-age-s={journal.retain_max_age_s}",
-                "--json",
-                *(["--dry-run"] if dry else []),
-            ]
-            answer = await _prune_offline(arguments)
+        journal, dry = record.config.journal, order.validate_only
+        limits = {"keep-bytes": journal.retain_max_bytes, "keep-age-s": journal.retain_max_age_s}
+        if not any(limits.values()):
+            return Pruned(0, 0, 0), ["nothing: the exchange file sets no limit, all is kept"]
+        if not dry and any(view.pid for view in plant.workers(name) if view.kind == "rx"):
+            text = f"the rx worker of {name} runs, and prunes by itself what its limits allow"
+            raise WrongStateError(text, reason="PRUNES_BY_ITSELF", metadata={"exchange": name})
+        answer = await _run_prune(
+            plant.collector.journal_directory(record),
+            *(f"--{key}={value}" for key, value in limits.items() if value),
+            *([] if dry else ["--apply"]),
+        )
         pruned = Pruned(
-            _integer(answer, "segments"), _integer(answer, "bytes"), _integer(answer, "oldest_seq")
+            _integer(answer, "deleted"), _integer(answer, "bytes"), _integer(answer, "first_seq")
         )
         effects = [f"remove {pruned.segments} segments, {pruned.bytes} bytes"]
-        if not journal.retain_max_bytes and not journal.retain_max_age_s:
-            effects.append("the exchange file sets no limit, so everything is kept")
+        if answer.get("held_by"):
+            effects.append(f"the next segment is held by {answer['held_by']}")
         if not dry:
             text = f"{pruned.segments} segments of {name} pruned, {pruned.bytes} bytes"
             self._tell("journal.pruned", name, text, order)
@@ -138,16 +137,6 @@ class JournalOrders:
         self._tell("journal.acknowledged", name, text, order)
         return problems, effects
 
-    async def _prune_online(self, name: str, *, dry: bool) -> dict[str, Any]:
-        try:
-            return await self._ask(name, "journal.prune", {"dry_run": dry})
-        except InvalidError as error:
-            if error.reason != "UNKNOWN_OP":
-                raise
-            text = f"the rx worker of {name} prunes by itself what its limits allow, and takes no "
-            text += "order; set journal.retain_max_bytes or retain_max_age_s"
-            raise WrongStateError(text, reason="PRUNES_BY_ITSELF") from error
-
     async def _mark(self, name: str, directory: str) -> None:
         """By the rx worker, which counts what waits; in the file when it does not run."""
         try:
@@ -170,8 +159,10 @@ class JournalOrders:
         self._plant.events.append(type_, resource, with_reason(text, order), actor=order.actor)
 
 
-async def _prune_offline(arguments: list[str]) -> Mapping[str, Any]:
-    answer = await tool.run("tickdeck-journal", "prune", *arguments, timeout_s=CALL_TIMEOUT_S)
+async def _run_prune(directory: str, *arguments: str) -> Mapping[str, Any]:
+    answer = await tool.run(
+        "tickdeck-journal", "prune", directory, "--json", *arguments, timeout_s=CALL_TIMEOUT_S
+    )
     if answer.code != 0 or answer.printed is None:
         text = f"tickdeck-journal prune failed: {answer.told}"
         raise TickdeckError(text, reason="PRUNE_FAILED")
