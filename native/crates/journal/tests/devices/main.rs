@@ -1,0 +1,11 @@
+//! A writer on devices that fail as real ones do: full, lying, read-only (R10, R11, R14, R15).
+//!
+//! Needs root for its own mounts, which it removes; without root it says so and skips, unless
+//! `TICKDECK_TEST_PRIVILEGED=require`.
+
+mod fsyncgate;
+mod full;
+mod lock;
+mod mounts;
+mod read_only;
+mod writing;
