@@ -147,6 +147,18 @@ impl Reader {
         shards.reduce(u64::wrapping_add)
     }
 
+    /// Where the first value of this name and exactly these labels lies, for [`at`](Self::at).
+    pub fn position(&self, name: &str, labels: &str) -> Option<usize> {
+        let wanted = |it: &&Descriptor| it.section == layout::SECTION_VALUES && it.name == name;
+        let mut found = self.descriptors.iter().filter(wanted);
+        found.find(|it| it.labels == labels).map(|it| it.first_word)
+    }
+
+    /// The value at a [`position`](Self::position), without a search.
+    pub fn at(&self, position: usize) -> u64 {
+        self.word(position)
+    }
+
     /// All histograms in the order of their definition.
     pub fn histograms(&self) -> Vec<HistogramView> {
         let described = self

@@ -22,6 +22,7 @@ use self::replay::ReplayArgs;
 use self::serve::ServeArgs;
 use self::torture::{TortureArgs, WriterArgs};
 use crate::exit::{self, Code, Failure};
+use crate::lifecycle::RunArgs;
 use crate::logging;
 use crate::subscribe::{self, SubscribeArgs};
 
@@ -67,6 +68,8 @@ enum Command {
     Subscribe(Box<SubscribeArgs>),
     /// Answer ranges over TCP to another tickdeck until stopped.
     Serve(ServeArgs),
+    /// Send a journal to its subscribers, as the daemon starts it.
+    Export(RunArgs),
     /// Kill writers of scratch journals and count what is lost; exit code 0 only for nothing.
     Torture(TortureArgs),
     /// The writer that `torture` kills.
@@ -101,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Subscribe(args) => subscribe::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Export(args) => crate::export::run(&args),
         Command::Torture(args) => torture::run(&args),
         Command::TortureWriter(args) => torture::run_writer(&args),
     })

@@ -27,6 +27,8 @@ pub struct StoredBlock<'a> {
     pub last_seq: u64,
     /// Records in it.
     pub count: u32,
+    /// Low half of its writer's epoch.
+    pub epoch_low: u32,
     /// Header and payload; the padding is left out.
     pub bytes: &'a [u8],
     /// The sequences that its last record, a JOURNAL_HOLE, spends.
@@ -411,6 +413,7 @@ fn stored<'a>(block: &Block, source: &'a Source) -> StoredBlock<'a> {
         base_seq: header.base_seq,
         last_seq: block.next_seq - 1,
         count: header.count,
+        epoch_low: header.epoch_low,
         bytes: &block.bytes(source)[..len],
         hole,
     }

@@ -447,3 +447,30 @@ fn a_foreign_segment_is_never_served() {
     };
     assert!(matches!(error, Err(JournalError::Damaged(_))), "{error:?}");
 }
+
+/// The outline knows log, oldest sequence and where each epoch began.
+#[test]
+fn the_outline_has_every_epoch() {
+    let dir = scratch();
+    assert!(matches!(
+        outline(dir.path()),
+        Err(JournalError::NotAJournal { .. })
+    ));
+    for _ in 0..3 {
+        let mut writer = open(dir.path(), SMALL);
+        fill(&mut writer, 300, 100);
+        writer.close().expect("closes");
+    }
+    let seen = outline(dir.path()).expect("reads");
+    assert_eq!(seen.epochs, [(1, 1), (2, 301), (3, 601)]);
+    assert_eq!((seen.schema_id, seen.first_seq), (7, 1));
+    assert_eq!(
+        seen.log_id,
+        BlockCursor::open(dir.path(), 1).expect("opens").log_id()
+    );
+    let files = segment_files(dir.path());
+    assert_eq!(seen.segments, files.len());
+    flip(&files[0], 20, 1);
+    let without = outline(dir.path()).expect("reads");
+    assert!(without.first_seq > 1 && without.segments + 1 == files.len());
+}
