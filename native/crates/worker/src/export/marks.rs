@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tickdeck_journal::{JournalError, checkpoint};
-use tickdeck_stats::reader::Reader as StatsReader;
 use tickdeck_stats::layout::AT_START_MONO_NS;
+use tickdeck_stats::reader::Reader as StatsReader;
 
 /// Watermarks, and the bytes of the log from any origin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,0 +1,12 @@
+//! `tickdeck-journal export` as a process, beside a writer of the journal in the test.
+
+mod exporter_spec;
+mod flood;
+mod isolation;
+mod peer;
+mod plant;
+mod resume;
+#[path = "../common/spec.rs"]
+mod spec;
+mod starts;
+mod streams;

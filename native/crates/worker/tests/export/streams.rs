@@ -1,0 +1,307 @@
+//! One conformance suite for those who dial and those who are dialled (X26).
+
+use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tickdeck_export::message::{ErrorCode, GapReason, GoodbyeReason, Start};
+use tickdeck_journal::read_pins;
+
+use crate::peer::{Copy, Peer, Said};
+use crate::plant::{Exporter, Plant, wait_until};
+
+/// Ways to an exporter.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Unix,
+    Tcp,
+    Dialled,
+}
+
+const WAYS: [Way; 3] = [Way::Unix, Way::Tcp, Way::Dialled];
+
+/// A running exporter and the way to it.
+struct Reach {
+    exporter: Exporter,
+    port: u16,
+    listener: Option<UnixListener>,
+    socket: std::path::PathBuf,
+}
+
+impl Way {
+    fn open(self, plant: &Plant, settings: Value) -> Reach {
+        let socket = plant.path("socket");
+        let (exporter, port, listener) = match self {
+            Self::Unix => (plant.export_on_unix(settings), 0, None),
+            Self::Tcp => {
+                let (exporter, port) = plant.export_on_tcp(settings);
+                (exporter, port, None)
+            }
+            Self::Dialled => {
+                let listener = UnixListener::bind(&socket).expect("binds");
+                let collector = format!("unix:{}", socket.display());
+                let place = json!({"mode": "connect", "collectors": [collector],
+                                   "reconnect_backoff_ms": 1});
+                (plant.export(place, settings), 0, Some(listener))
+            }
+        };
+        Reach {
+            exporter,
+            port,
+            listener,
+            socket,
+        }
+    }
+}
+
+impl Reach {
+    fn peer(&self) -> Peer {
+        match (&self.listener, self.port) {
+            (Some(listener), _) => Peer::over(listener.accept().expect("is dialled").0),
+            (None, 0) => Peer::on_unix(&self.socket),
+            (None, port) => Peer::on_tcp(port, 0x0101),
+        }
+    }
+}
+
+/// X13: everything from the beginning, then what comes; the ACKs are counted as the subscriber keeps
+/// them (X23); a stop waits for the last one (W27).
+#[test]
+fn everything_from_the_beginning_to_the_last_ack() {
+    for way in WAYS {
+        let mut plant = Plant::new();
+        plant.append(20_000, 40);
+        let mut reach = way.open(&plant, json!({}));
+        let mut peer = reach.peer();
+        let mut copy = Copy::default();
+        let said = peer.resume(Some("a"), &mut copy);
+        assert!(
+            matches!(&said, Said::SubOk(ok) if ok.start_seq == 1),
+            "{way:?}: {said:?}"
+        );
+        peer.follow_to(20_000, &mut copy);
+        for _ in 0..20 {
+            plant.append(50, 40);
+            peer.follow_to(plant.durable(), &mut copy);
+        }
+        assert_eq!((copy.end, copy.again, copy.gaps.len()), (21_000, 0, 0));
+        let exporter = &mut reach.exporter;
+        wait_until("the last ACK is counted", || {
+            exporter.stat("tcp_export_acked_seq") == 21_000
+        });
+        let rows = exporter.rows();
+        assert_eq!(
+            (&rows[0]["id"], &rows[0]["acked_seq"]),
+            (&json!("a"), &json!(21_000))
+        );
+        assert_eq!(
+            (&rows[0]["state"], &rows[0]["lag_records"]),
+            (&json!("live"), &json!(0))
+        );
+
+        plant.append(10, 40);
+        exporter.signal("TERM");
+        peer.follow_to(21_010, &mut copy);
+        let bye = loop {
+            match peer.next() {
+                Said::Goodbye(bye) => break bye,
+                said => assert!(matches!(said, Said::Heartbeat(_)), "{said:?}"),
+            }
+        };
+        assert_eq!(
+            (bye.reason, bye.next_seq),
+            (GoodbyeReason::Stopping, 21_011)
+        );
+        assert_eq!(peer.next(), Said::End);
+        assert_eq!(exporter.wait().code(), Some(0), "{way:?}");
+    }
+}
+
+/// Nothing above what was synced leaves (W24), and idle streams show that they live (X14).
+#[test]
+fn durable_only_and_heartbeats() {
+    let mut plant = Plant::new();
+    plant.append(100, 40);
+    let reach = Way::Unix.open(&plant, json!({"heartbeat_ms": 100}));
+    let mut peer = reach.peer();
+    let mut copy = Copy::default();
+    peer.resume(None, &mut copy);
+    peer.follow_to(100, &mut copy);
+    let payload = crate::plant::payload(101, 8);
+    let record = tickdeck_journal::Record {
+        kind: 1,
+        stamp: 2,
+        line: 0,
+        channel: 1,
+        venue_seq: 1,
+        rx_ns: 1,
+        payload: &payload,
+    };
+    plant.writer.append(&record).expect("appends");
+    plant.writer.flush().expect("writes");
+    plant.publish();
+    let begin = Instant::now();
+    for _ in 0..5 {
+        let Said::Heartbeat(beat) = peer.next() else {
+            panic!("nothing else may come");
+        };
+        assert_eq!((beat.next_seq, beat.durable), (101, 100));
+        assert!(beat.written >= 100);
+    }
+    assert!(
+        begin.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begin.elapsed()
+    );
+    plant.sync();
+    peer.follow_to(101, &mut copy);
+}
+
+/// X20: seats are counted, for all and for each identity; whoever gets none is told so.
+#[test]
+fn seats_run_out() {
+    let mut plant = Plant::new();
+    plant.append(10, 40);
+    let settings = json!({"max_subscribers": 3, "subscribers": [
+        {"id": "a", "slow_policy": "disconnect", "retain_max_bytes": 0, "retain_max_age_s": 0,
+         "allow_written": false, "max_connections": 2}]});
+    let mut reach = Way::Unix.open(&plant, settings);
+    let connect = |name: &str, reach: &Reach| {
+        let mut peer = reach.peer();
+        let said = peer.resume(Some(name), &mut Copy::default());
+        (peer, said)
+    };
+    let held: Vec<_> = ["a", "a", "b"]
+        .iter()
+        .map(|name| connect(name, &reach))
+        .collect();
+    assert!(held.iter().all(|(_, said)| matches!(said, Said::SubOk(_))));
+    for name in ["a", "b", "c"] {
+        let (_, said) = connect(name, &reach);
+        let busy = |refused: &tickdeck_export::message::Refused| refused.code == ErrorCode::Busy;
+        assert!(
+            matches!(&said, Said::Err(refused) if busy(refused)),
+            "{name}: {said:?}"
+        );
+    }
+    assert_eq!(
+        reach.exporter.stat("tcp_export_subscriber_rejected_total"),
+        3
+    );
+    drop(held);
+    let exporter = &mut reach.exporter;
+    wait_until("all have left", || {
+        exporter.stat("tcp_export_active_subscribers") == 0
+    });
+    assert!(matches!(connect("c", &reach).1, Said::SubOk(_)));
+}
+
+/// X22: what is no frame closes the connection, and the subscriber goes on by sequence.
+#[test]
+fn garbage_closes_and_resuming_loses_nothing() {
+    for way in WAYS {
+        let mut plant = Plant::new();
+        plant.append(5_000, 40);
+        let reach = way.open(&plant, json!({}));
+        let mut copy = Copy::default();
+        let mut flipped =
+            tickdeck_export::message::Message::Ack(tickdeck_export::message::Ack { seq: 1 })
+                .to_frame();
+        flipped[9] ^= 1;
+        for garbage in [
+            &u32::MAX.to_le_bytes()[..],
+            &flipped,
+            b"\r\n\r\n quit quit quit quit",
+        ] {
+            let mut peer = reach.peer();
+            assert!(matches!(peer.resume(Some("a"), &mut copy), Said::SubOk(_)));
+            peer.follow_to((copy.end + 1_000).min(5_000), &mut copy);
+            peer.socket.write_all(garbage).expect("writes");
+            let told = loop {
+                let said = peer.next();
+                copy.keep(&said);
+                match said {
+                    Said::Err(refused) => break refused.code,
+                    Said::End => panic!("closed without a word"),
+                    _ => {}
+                }
+            };
+            assert_eq!(told, ErrorCode::BadFrame, "{way:?}");
+            while peer.next() != Said::End {}
+        }
+        let mut peer = reach.peer();
+        assert!(matches!(peer.resume(Some("a"), &mut copy), Said::SubOk(_)));
+        peer.follow_to(5_000, &mut copy);
+        assert_eq!(copy.gaps, []);
+        wait_until("all are counted", || {
+            reach.exporter.stat("tcp_export_violations_total") == 3
+        });
+    }
+}
+
+/// A damaged block is declared and the rest comes; a retained subscriber's ACKs become its pin.
+#[test]
+fn damage_is_declared_and_pins_are_written() {
+    let mut plant = Plant::with_segments(16 * 1024);
+    for _ in 0..100 {
+        plant.append(10, 40);
+    }
+    let mut files: Vec<_> = std::fs::read_dir(plant.journal())
+        .expect("lists")
+        .map(|entry| entry.expect("lists").path())
+        .filter(|path| path.extension().is_some_and(|it| it == "seg"))
+        .collect();
+    files.sort();
+    let mut bytes = std::fs::read(&files[1]).expect("reads");
+    bytes[2_000] ^= 4;
+    std::fs::write(&files[1], bytes).expect("writes");
+    let settings = json!({"subscribers": [
+        {"id": "a", "slow_policy": "retain", "retain_max_bytes": 1_000_000, "retain_max_age_s": 60,
+         "allow_written": false, "max_connections": 1}]});
+    let reach = Way::Unix.open(&plant, settings);
+    let mut peer = reach.peer();
+    let mut copy = Copy::default();
+    peer.resume(Some("a"), &mut copy);
+    peer.follow_to(1_000, &mut copy);
+    let [gap] = &copy.gaps[..] else {
+        panic!("{:?}", copy.gaps);
+    };
+    assert_eq!((gap.reason, gap.to - gap.from), (GapReason::Corrupt, 9));
+    wait_until("the gap is counted", || {
+        reach.exporter.stat("tcp_export_dropped_total") == 10
+    });
+    wait_until("the pin is written", || {
+        let pins = read_pins(plant.journal()).expect("reads");
+        let pin =
+            |pin: &tickdeck_journal::Pin| (pin.client.clone(), pin.acked_seq, pin.retain_max_bytes);
+        pins.iter()
+            .map(pin)
+            .eq([("a".to_owned(), 1_000, 1_000_000)])
+    });
+}
+
+/// The end asked for, a place beyond it, and another log.
+#[test]
+fn starts_are_judged() {
+    let mut plant = Plant::new();
+    plant.append(100, 40);
+    let reach = Way::Unix.open(&plant, json!({}));
+    let ask = |start, copy: &Copy| {
+        let mut peer = reach.peer();
+        assert!(matches!(peer.prove(None), Said::AuthOk(_)));
+        peer.subscribe(start, copy)
+    };
+    let none = Copy::default();
+    assert!(matches!(ask(Start::Live, &none), Said::SubOk(ok) if ok.start_seq == 101));
+    let code = |said| match said {
+        Said::Err(refused) => (refused.code, refused.seq),
+        said => panic!("{said:?}"),
+    };
+    assert_eq!(code(ask(Start::Seq(102), &none)), (ErrorCode::Forked, 101));
+    let other = Copy {
+        log_id: [9; 16],
+        epoch: 1,
+        ..Copy::default()
+    };
+    assert_eq!(code(ask(Start::Seq(50), &other)).0, ErrorCode::WrongLog);
+}
