@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use tickdeck_journal::{BlockCursor, BlockStep, JournalError, Missing, MissingCause, Writer};
+use tickdeck_journal::{
+    BlockCursor, BlockStep, JournalError, Missing, MissingCause, Writer, outline,
+};
 
 use crate::support::*;
 
