@@ -57,6 +57,7 @@ step kill torture --kind kill --cuts "$TICKDECK_TORTURE_CUTS"
 for policy in interval batch always; do
     step syscalls torture --kind syscalls --policy $policy --cuts 1000000
 done
+step errors torture --kind errors --cuts $((TICKDECK_TORTURE_CUTS / 20))
 step power torture --kind power --cuts $((TICKDECK_TORTURE_CUTS / 4)) # on each of two
 step crash-seeds journal_test crash_seeds
 step retention journal_test retention

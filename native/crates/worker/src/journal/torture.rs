@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `kill` | SIGKILL | what was durable, and in fact what was written |
 //! | `syscalls` | SIGKILL at the n-th call of each system call that changes a file (strace) | the same |
+//! | `errors` | its own end; every n-th fdatasync fails with EIO (strace) | what was durable |
 //! | `power` | shutdown of a loop-mounted file system without a flush (root, xfsprogs) | what was durable |
 //!
 //! A power cut of this kind drops or keeps whole pages of what was not synced; torn sectors are the
@@ -33,6 +34,7 @@ use crate::exit::{Code, Failure};
 mod check;
 mod child;
 mod content;
+mod errors;
 mod kill;
 mod life;
 mod power;
@@ -92,6 +94,8 @@ enum Kind {
     Kill,
     /// SIGKILL at each system call that changes a file, or at so many of them; needs strace.
     Syscalls,
+    /// EIO from every n-th fdatasync; needs strace.
+    Errors,
     /// Shutdown of a loop-mounted file system; needs root and xfsprogs.
     Power,
 }
@@ -101,6 +105,7 @@ impl Kind {
         match self {
             Self::Kill => "kill",
             Self::Syscalls => "syscalls",
+            Self::Errors => "errors",
             Self::Power => "power",
         }
     }
@@ -149,6 +154,12 @@ pub(super) fn run(args: &TortureArgs) -> Result<Code, Failure> {
                 let first = usize::try_from(lane).unwrap_or(usize::MAX);
                 let points: Vec<_> = points.iter().skip(first).step_by(lanes).collect();
                 syscalls::run(&setting, home.path(), lane, &points, done)
+            })?);
+        }
+        Kind::Errors => {
+            syscalls::require()?;
+            tally.add(spread(args, args.cuts, |lane, cuts, done| {
+                errors::run(&setting, home.path(), lane, cuts, done)
             })?);
         }
         Kind::Power => {

@@ -106,6 +106,20 @@ fn death_at_any_system_call_loses_nothing_acknowledged() {
     assert!(count("acked") > 10 * count("cuts"), "{result}");
 }
 
+/// R10, in part: syncs fail again and again, and what was reported durable is there.
+#[test]
+fn failing_syncs_lose_nothing_acknowledged() {
+    if !Path::new("/usr/bin/strace").exists() {
+        testbed::skip("failing_syncs_lose_nothing_acknowledged", "needs strace");
+        return;
+    }
+    let result = torture(&["--kind=errors", "--cuts=60", "--lanes=4"]);
+    assert_nothing_lost(&result);
+    let count = |key: &str| result[key].as_u64().expect("is a count");
+    assert!(count("injected") > count("cuts") / 2, "{result}");
+    assert!(count("acked") > count("cuts"), "{result}");
+}
+
 /// R03: the file system loses its power, and what was not synced.
 #[test]
 fn power_cuts_lose_nothing_acknowledged() {

@@ -142,7 +142,8 @@ fn short_log(setting: &Setting, home: &Path, number: usize, policy: Policy) -> L
     log
 }
 
-fn strace(options: &[&str]) -> Vec<String> {
+/// The command line in front of a writer's.
+pub(super) fn strace(options: &[&str]) -> Vec<String> {
     let always = ["strace", "-f", "-qq"];
     always
         .iter()

@@ -29,6 +29,8 @@ pub(super) struct Tally {
     pub(super) refused: u64,
     /// Torn tails cut by recovery.
     pub(super) torn_tails: u64,
+    /// Errors that were injected.
+    pub(super) injected: u64,
     /// Duration of each recovery.
     pub(super) recovery_us: Vec<u64>,
     /// The first of what went wrong, in words.
@@ -56,6 +58,7 @@ impl Tally {
         self.wrong += other.wrong;
         self.refused += other.refused;
         self.torn_tails += other.torn_tails;
+        self.injected += other.injected;
         self.recovery_us.extend(other.recovery_us);
         other
             .failures
@@ -86,6 +89,7 @@ impl Tally {
             "wrong": self.wrong,
             "refused": self.refused,
             "torn_tails": self.torn_tails,
+            "injected": self.injected,
             "recovery_ms": { "p50": p50, "p99": p99, "max": max },
             "failures": self.failures,
         })
