@@ -235,10 +235,14 @@ class _SlowConsumerError(Exception):
     """A write took longer than its limit."""
 
 
-def _tolerant(deserialize: Any) -> Callable[[bytes], Any]:  # noqa: ANN401 - either message's
+def _tolerant(
+    deserialize: Callable[[bytes], Message] | None,
+) -> Callable[[bytes], Message | DecodeError] | None:
     """Make bytes that are no message a value: what a deserializer raises, nobody could answer."""
+    if deserialize is None:
+        return None
 
-    def read(request: bytes) -> Any:  # noqa: ANN401
+    def read(request: bytes) -> Message | DecodeError:
         try:
             return deserialize(request)
         except DecodeError as error:
