@@ -3,6 +3,7 @@
 mod blocks;
 mod compression;
 mod corruption;
+mod damage;
 mod following;
 mod kill;
 mod point_in_time;

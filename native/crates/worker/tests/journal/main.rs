@@ -6,6 +6,7 @@ mod captures;
 mod driver;
 mod gaps;
 mod looking;
+mod repairing;
 mod replaying;
 mod serving;
 mod support;
