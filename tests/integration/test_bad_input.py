@@ -38,7 +38,8 @@ TIMES = 5
 def demo_options(path: Path, rate: int) -> DemoOptions:
     return DemoOptions(
         input=path, generated_messages=0, instruments=0, loss_a=0.01, loss_b=0.01, gap=100,
-        rate=rate, seed=7, kill_book=False, kill_daemon=False, kill_rx=False, keep=False,
+        rate=rate, seed=7, kill_book=False, kill_daemon=False, kill_rx=False,
+        kill_export=False, keep=False,
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ RUNS = {
     "book_killed": ("--kill-book", "--rate", "15000"),
     "daemon_killed": ("--kill-daemon", "--rate", "15000"),
     "receiver_killed": ("--kill-rx", "--rate", "15000"),
+    "exporter_killed": ("--kill-export", "--rate", "15000"),
 }
 
 
@@ -125,6 +126,8 @@ def _assert_whole(name: str, report: dict[str, Any]) -> None:
     arbiter = report["arbiter"]
     assert report["journal"]["verify"] == "ok"
     assert report["journal"]["durable_seq"] >= report["journal"]["records"] > 0
+    assert report["reader"]["whole"]
+    assert report["reader"]["records"] == report["journal"]["records"]
     assert arbiter["gaps_unrecovered"] == 0
     assert all(book["trust"] == "GOOD" for book in report["books"])
     if name == "no_loss":

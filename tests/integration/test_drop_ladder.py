@@ -35,7 +35,8 @@ async def test_what_the_venue_left_out_is_lost_upstream() -> None:
     command; the health check finds no loss on the way."""
     options = DemoOptions(
         input=None, generated_messages=20_000, instruments=3, loss_a=0, loss_b=0, gap=100,
-        rate=20_000, seed=7, kill_book=False, kill_daemon=False, kill_rx=False, keep=False,
+        rate=20_000, seed=7, kill_book=False, kill_daemon=False, kill_rx=False,
+        kill_export=False, keep=False,
     )  # fmt: skip
     async with DemoPlant(options) as plant:
         await plant.play()

@@ -51,6 +51,7 @@ PROBABILITY = click.FloatRange(0, 1)
 @click.option("--kill-book", is_flag=True, help="Kill the book worker (-9) half way.")
 @click.option("--kill-daemon", is_flag=True, help="Kill the daemon (-9) half way, start it again.")
 @click.option("--kill-rx", is_flag=True, help="Kill the receive worker (-9) half way.")
+@click.option("--kill-export", is_flag=True, help="Kill the exporter (-9) half way.")
 @click.option("--keep", is_flag=True, help="Leave journal, logs and stats files behind.")
 def demo(
     headless: bool,
@@ -66,13 +67,15 @@ def demo(
     kill_book: bool,
     kill_daemon: bool,
     kill_rx: bool,
+    kill_export: bool,
     keep: bool,
 ) -> None:
     """Start an exchange, a daemon and its workers in a private folder, and watch them.
 
     Ends cleanly on quit. Without a terminal, or with --headless, it prints progress and, as the
-    last line, one JSON object with the books, the arbiter's counters, the journal and latencies;
-    the exit status is 0 only when nothing was lost for good and the journal is whole.
+    last line, one JSON object with the books, the arbiter's counters, the journal, what a reader at
+    the exporter was given, and latencies; the exit status is 0 only when nothing was lost for good,
+    the journal is whole, and the reader has all of it, each record once.
     """
     if input_path is not None and generate:
         raise click.UsageError("--input and --generate exclude each other")
@@ -92,6 +95,7 @@ def demo(
         kill_book=kill_book,
         kill_daemon=kill_daemon,
         kill_rx=kill_rx,
+        kill_export=kill_export,
         keep=keep,
     )
     if headless:

@@ -17,6 +17,7 @@ from tickdeck.v1.operation_service_pb2 import WatchOperationRequest
 from tickdeck_console.client import new_request_id
 from tickdeck_console.demo.options import DemoOptions
 from tickdeck_console.demo.plant import NAME, DemoPlant
+from tickdeck_console.demo.reader import Taken
 from tickdeck_console.errors import CommandError, ExitCode
 
 STALL_TIMEOUT_S = 60.0
@@ -37,7 +38,11 @@ async def run_headless(options: DemoOptions, say: Callable[[str], None]) -> dict
         latency = await _latency(plant)
         await plant.stop_collection()
         verified = await _verify(plant)
-        return _report(plant, books, health, latency, verified)
+        taken = await plant.reader.finish(verified.last_seq)
+        return {
+            **_report(plant, books, health, latency, verified),
+            "reader": _reader(taken, verified),
+        }
 
 
 async def follow(plant: DemoPlant, say: Callable[[str], None]) -> ListBooksResponse:
@@ -80,7 +85,12 @@ async def _settled(plant: DemoPlant) -> bool:
 async def _kill(plant: DemoPlant, say: Callable[[str], None]) -> None:
     workers = await plant.workers()
     options = plant.options
-    for kind, wanted in (("book", options.kill_book), ("rx", options.kill_rx)):
+    wanted_by_kind = {
+        "book": options.kill_book,
+        "rx": options.kill_rx,
+        "export": options.kill_export,
+    }
+    for kind, wanted in wanted_by_kind.items():
         if wanted:
             say(f"killing the {kind} worker, pid {workers[kind].pid}")
             os.kill(workers[kind].pid, signal.SIGKILL)
@@ -168,6 +178,18 @@ def _report(
     }
 
 
+def _reader(taken: Taken, journal: VerifyReport) -> dict[str, Any]:
+    """What came out at the exporter: all that the journal has, each once, or not."""
+    same = (taken.first_seq, taken.last_seq) == (journal.first_seq, journal.last_seq)
+    return {
+        "records": taken.records,
+        "first_seq": taken.first_seq,
+        "last_seq": taken.last_seq,
+        "gaps": taken.gaps,
+        "whole": taken.whole and same,
+    }
+
+
 def _book(book: BookSummary) -> dict[str, Any]:
     return {
         "symbol": book.symbol,
@@ -199,7 +221,8 @@ def print_report(report: dict[str, Any]) -> None:
 
 
 def is_good(report: dict[str, Any]) -> bool:
-    """Whether nothing was lost for good, every book can be trusted and the journal is whole."""
+    """Nothing lost for good, every book to be trusted, journal and reader whole."""
     trusted = all(book["trust"] == "GOOD" for book in report["books"])
     recovered = report["arbiter"]["gaps_unrecovered"] == 0
-    return trusted and recovered and report["journal"]["verify"] == "ok"
+    taken = report["reader"]["whole"]
+    return trusted and recovered and taken and report["journal"]["verify"] == "ok"

@@ -33,6 +33,8 @@ class DemoOptions:
     """Kill the daemon (-9) half way and start it again."""
     kill_rx: bool
     """Kill the receive worker (-9) half way."""
+    kill_export: bool
+    """Kill the exporter (-9) half way."""
     keep: bool
     """Leave the run's folders behind."""
 

@@ -18,8 +18,10 @@ from tickdeck.v1.worker_service_pb2 import ListWorkersRequest
 from tickdeck_console.client import Client, new_request_id
 from tickdeck_console.demo.options import EXCHANGE, DemoOptions
 from tickdeck_console.demo.processes import Child, Simulator, find_binary
+from tickdeck_console.demo.reader import Reader
 from tickdeck_console.errors import CommandError, ExitCode
 
+WORKERS = ("rx", "book", "export")
 NAME = f"exchanges/{EXCHANGE}"
 READY_TIMEOUT_S = 30.0
 FAULT_LEASE_MS = 3_600_000
@@ -37,6 +39,7 @@ class DemoPlant:
         self.runtime = Path()
         self.lines: dict[str, str] = {}
         self.simulator: Simulator
+        self.reader: Reader
         self._daemon: Child | None = None
         self._client: Client | None = None
 
@@ -108,7 +111,7 @@ class DemoPlant:
         return {worker.kind: worker for worker in response.workers}
 
     async def wait_for_workers(self) -> None:
-        """Return when both workers run.
+        """Return when all workers run.
 
         Raises:
             CommandError: They do not in time, or failed for good.
@@ -117,7 +120,7 @@ class DemoPlant:
         while True:
             workers = await self.workers()
             states = {kind: worker.state for kind, worker in workers.items()}
-            if states == dict.fromkeys(("rx", "book"), WorkerState.WORKER_STATE_RUNNING):
+            if states == dict.fromkeys(WORKERS, WorkerState.WORKER_STATE_RUNNING):
                 return
             late = asyncio.get_running_loop().time() > deadline
             if late or WorkerState.WORKER_STATE_FAILED_PERMANENT in states.values():
@@ -161,10 +164,12 @@ class DemoPlant:
         )
         await self._arm_faults()
         await self.start_daemon()
-        toml = _exchange_file(self.lines, self.simulator.request_address)
+        self.reader = Reader(self.base, self.runtime)
+        toml = _exchange_file(self.lines, self.simulator.request_address, self.reader)
         request = CreateExchangeRequest(request_id=new_request_id(), toml=toml, reason="demo")
         await self.client.exchange.CreateExchange(request, timeout=30)
         await self.wait_for_workers()
+        await self.reader.start()
         await self.client.observe.GetSnapshot(GetSnapshotRequest(name=NAME))
 
     def _simulator_arguments(self) -> list[str | Path]:
@@ -210,6 +215,8 @@ class DemoPlant:
                 print(f"the daemon did not drain: {error}")
             await daemon.stop()
         await self._drop_client()
+        if hasattr(self, "reader"):
+            await self.reader.stop()
         if hasattr(self, "simulator"):
             await self.simulator.child.stop()
 
@@ -239,7 +246,7 @@ def _free_ports(count: int) -> list[int]:
             each.close()
 
 
-def _exchange_file(lines: dict[str, str], request_address: str) -> str:
+def _exchange_file(lines: dict[str, str], request_address: str, reader: Reader) -> str:
     """The demo's exchange file: what a user would write, with short times."""
     parts = [f'name = "{EXCHANGE}"', 'protocol = "moldudp64"', 'decoder = "itch50"']
     for name, address in lines.items():
@@ -249,7 +256,8 @@ def _exchange_file(lines: dict[str, str], request_address: str) -> str:
     parts += ["", "[receive]", f"rcvbuf_bytes = {_socket_buffer_bytes()}"]
     parts += ["", "[recovery]", 'replay_protocol = "moldudp64"']
     parts += [f"request_address = {json.dumps(request_address)}"]
-    parts += ["", "[book]", "snapshot_interval_ms = 500", "checkpoint_messages = 10_000", ""]
+    parts += ["", "[book]", "snapshot_interval_ms = 500", "checkpoint_messages = 10_000"]
+    parts += ["", *reader.toml, ""]
     return "\n".join(parts)
 
 

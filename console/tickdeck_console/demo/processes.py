@@ -8,7 +8,7 @@ import signal
 import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tickdeck_console.errors import CommandError, ExitCode
 
@@ -52,13 +52,18 @@ class Child:
         arguments: Sequence[str | Path],
         log: Path,
         environment: Mapping[str, str] | None = None,
+        output: Path | None = None,
     ) -> "Child":
-        """Start a program with its standard error in `log` and its output readable."""
-        with log.open("ab") as errors:
+        """Start a program, its standard error in `log`, its output readable or in a file."""
+        with contextlib.ExitStack() as files:
+            errors = files.enter_context(log.open("ab"))
+            printed: IO[bytes] | int = asyncio.subprocess.PIPE
+            if output is not None:
+                printed = files.enter_context(output.open("wb"))
             process = await asyncio.create_subprocess_exec(
                 *map(str, arguments),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
+                stdout=printed,
                 stderr=errors,
                 start_new_session=True,
                 env={**os.environ, **(environment or {})},
