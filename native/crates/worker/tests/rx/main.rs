@@ -7,6 +7,7 @@ mod bad_input;
 mod capture;
 mod channels;
 mod checkpoints;
+mod failing_disk;
 mod ladder;
 mod ledger;
 mod losses;
