@@ -75,6 +75,8 @@ class FakeExporter:
     """The MAC of AUTH_OK, when it is to be another one than the right one."""
     cuts: list[int] = field(default_factory=list[int])
     """Each connection, while there is one, ends after so many bytes of data."""
+    cut_at_ack: int = 0
+    """Such an end waits for this acknowledgement."""
     refusals: list[bytes] = field(default_factory=list[bytes])
     """Each SUBSCRIBE, while there is one, is answered with this."""
     starts: list[int] = field(default_factory=list[int])
@@ -130,15 +132,19 @@ class FakeExporter:
         if self.cuts:
             writer.write(stream[: self.cuts.pop(0)])
             await writer.drain()
+            while (self.acks or [0])[-1] < self.cut_at_ack:
+                await self._hear(frames, first)
             return
         writer.write(stream)
-        while True:
-            frame = await frames.next()
-            if frame.kind == wire.ACK:
-                if frame.seq < first - 1:
-                    self.violations.append(f"ACK of {frame.seq} after {first - 1}")
-                    return
-                self.acks.append(frame.seq)
+        while not self.violations:
+            await self._hear(frames, first)
+
+    async def _hear(self, frames: "_Frames", first: int) -> None:
+        frame = await frames.next()
+        if frame.kind == wire.ACK and frame.seq < first - 1:
+            self.violations.append(f"ACK of {frame.seq} after {first - 1}")
+        elif frame.kind == wire.ACK:
+            self.acks.append(frame.seq)
 
 
 class _Frames:

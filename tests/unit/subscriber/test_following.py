@@ -126,7 +126,7 @@ async def test_what_is_not_acknowledged_is_asked_for_again(tmp_path: Path) -> No
     frames = log(100)
     cut = sum(len(frames[seq]) for seq in sorted(frames) if seq <= 71)
     async with (
-        FakeExporter(tmp_path / "socket", frames, cuts=[cut]) as exporter,
+        FakeExporter(tmp_path / "socket", frames, cuts=[cut], cut_at_ack=25) as exporter,
         Subscriber(
             exporter.endpoint, state=tmp_path / "state", commit="manual", backoff_s=0.0001
         ) as subscriber,
