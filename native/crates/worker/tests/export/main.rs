@@ -6,6 +6,7 @@ mod isolation;
 mod peer;
 mod plant;
 mod resume;
+mod security;
 #[path = "../common/spec.rs"]
 mod spec;
 mod starts;

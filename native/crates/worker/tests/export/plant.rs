@@ -261,6 +261,10 @@ impl Exporter {
         kib.expect("a number").parse::<u64>().expect("a number") * 1_024
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill")

@@ -1,0 +1,421 @@
+//! The product's own subscribers at the product's own exporter: over TLS with keys, dialled and
+//! dialling, through rotations; and where no secret may be found.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use serde_json::{Value, json};
+
+use crate::peer::{Copy, Peer, Said};
+use crate::plant::{Exporter, KEY, Plant, wait_until};
+
+/// Certificates and keys of both sides, in the plant's directory.
+struct Papers {
+    dir: PathBuf,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Papers {
+    fn new(plant: &Plant) -> Self {
+        let dir = plant.path("papers");
+        fs::create_dir(&dir).expect("makes");
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new([]).expect("parameters");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "authority of the test");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca = params.self_signed(&key).expect("signs");
+        fs::write(dir.join("ca.pem"), ca.pem()).expect("writes");
+        let papers = Self {
+            dir,
+            issuer: Issuer::new(params, key),
+        };
+        papers.issue("server", &["localhost"]);
+        papers.issue("a", &["a", "localhost"]);
+        papers.secret("key", &format!("a {}\n", hex(&KEY)));
+        papers
+    }
+
+    fn issue(&self, file: &str, names: &[&str]) {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(names).expect("parameters");
+        let certificate = params.signed_by(&key, &self.issuer).expect("signs");
+        fs::write(self.dir.join(format!("{file}.pem")), certificate.pem()).expect("writes");
+        self.secret(&format!("{file}.key"), &key.serialize_pem());
+    }
+
+    fn secret(&self, file: &str, text: &str) {
+        write_secret(&self.dir.join(file), text);
+    }
+
+    fn arg(&self, file: &str) -> String {
+        self.dir.join(file).to_str().expect("text").to_owned()
+    }
+}
+
+fn write_secret(path: &Path, text: &str) {
+    fs::write(path, text).expect("writes");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("changes mode");
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A subscriber's process, killed when dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.0.try_wait().expect("waits").is_none() {
+            self.0.kill().expect("kills");
+            self.0.wait().expect("waits");
+        }
+    }
+}
+
+fn subscriber(plant: &Plant, arguments: &[&str]) -> Running {
+    let log = fs::File::options()
+        .create(true)
+        .append(true)
+        .open(plant.path("subscriber.log"));
+    let child = Command::new(env!("CARGO_BIN_EXE_tickdeck-journal"))
+        .args(["subscribe", "--client", "a", "--reconnect-backoff-ms", "1"])
+        .args(["--state", plant.path("state").to_str().expect("text")])
+        .args(["--into", plant.path("copy").to_str().expect("text")])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log.expect("opens"))
+        .spawn();
+    Running(child.expect("runs"))
+}
+
+fn acked(plant: &Plant) -> u64 {
+    fs::read_to_string(plant.path("state")).map_or(0, |text| {
+        let state: Value = serde_json::from_str(&text).expect("JSON");
+        state["acked_seq"].as_u64().expect("a number")
+    })
+}
+
+fn tls_exporter(plant: &Plant, papers: &Papers, settings: Value) -> (Exporter, u16) {
+    plant.export_on_tcp(merged(
+        json!({"tls_cert": papers.arg("server.pem"), "tls_key": papers.arg("server.key")}),
+        &settings,
+    ))
+}
+
+fn merged(mut base: Value, more: &Value) -> Value {
+    for (key, value) in more.as_object().expect("an object") {
+        base[key] = value.clone();
+    }
+    base
+}
+
+fn dialled(papers: &Papers, port: u16) -> Vec<String> {
+    let endpoint = format!("localhost:{port}");
+    let (ca, key) = (papers.arg("ca.pem"), papers.arg("key"));
+    ["--connect", &endpoint, "--tls-ca", &ca, "--key", &key]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+/// X15 over TLS with keys: the subscriber is killed again and again while records come; everything
+/// is in its copy, and the exporter knows what is safe there.
+#[test]
+fn subscriber_over_tls_is_killed_and_misses_nothing() {
+    let mut plant = Plant::new();
+    let papers = Papers::new(&plant);
+    let (mut exporter, port) = tls_exporter(&plant, &papers, json!({}));
+    let arguments = dialled(&papers, port);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    for round in 0..6 {
+        plant.append(3_000, 100);
+        let running = subscriber(&plant, &arguments);
+        // Killed in the middle of a copy, except where it is left to come to an end.
+        let goal = if round % 2 == 0 {
+            acked(&plant) + 1
+        } else {
+            plant.durable()
+        };
+        wait_until("acknowledged", || acked(&plant) >= goal);
+        drop(running);
+    }
+    let running = subscriber(&plant, &arguments);
+    let last = plant.durable();
+    wait_until("all is acknowledged", || acked(&plant) == last);
+    wait_until("the exporter knows", || {
+        exporter.rows().iter().any(|row| row["acked_seq"] == last)
+    });
+    drop(running);
+    assert_eq!(copied(&plant), last);
+}
+
+/// Sequences in the copy, which are 1 and on without a hole; each file's frames are whole.
+fn copied(plant: &Plant) -> u64 {
+    use tickdeck_export::frame::{Decoder, MAX_PAYLOAD};
+    use tickdeck_export::message::Message;
+    let mut files: Vec<PathBuf> = fs::read_dir(plant.path("copy"))
+        .expect("lists")
+        .map(|entry| entry.expect("lists").path())
+        .collect();
+    files.sort();
+    let mut decoder = Decoder::new(MAX_PAYLOAD);
+    let mut end = 0;
+    for file in files {
+        decoder.feed(&fs::read(file).expect("reads"));
+        while let Some(frame) = decoder.next().expect("whole frames") {
+            let Message::Data(data) = Message::parse(&frame).expect("a message") else {
+                panic!("no gap was made");
+            };
+            let count = u32::from_le_bytes(data.block[24..28].try_into().expect("four"));
+            // A connection may begin inside a block.
+            assert!(data.base_seq <= end + 1, "{} after {end}", data.base_seq);
+            end = end.max(data.base_seq + u64::from(count) - 1);
+        }
+    }
+    end
+}
+
+/// The exporter dials (connect mode): the collector proves itself by its certificate and its key, and
+/// gets the records; one with a certificate of another name is told nothing, and it is audited.
+#[test]
+fn the_exporter_dials_whom_it_can_verify() {
+    let mut plant = Plant::new();
+    plant.append(500, 100);
+    let papers = Papers::new(&plant);
+    papers.issue("other", &["other.example"]);
+    for (own, is_good) in [("other", false), ("a", true)] {
+        let (cert, key) = (
+            papers.arg(&format!("{own}.pem")),
+            papers.arg(&format!("{own}.key")),
+        );
+        let hmac = papers.arg("key");
+        let port = free_port();
+        let place = format!("127.0.0.1:{port}");
+        let arguments = [
+            "--listen",
+            &place,
+            "--tls-cert",
+            &cert,
+            "--tls-key",
+            &key,
+            "--key",
+            &hmac,
+        ];
+        let running = subscriber(&plant, &arguments);
+        let dials = json!({
+            "mode": "connect", "collectors": [format!("localhost:{port}")],
+            "auth_token": plant.path("keys"), "tls_client_ca": papers.arg("ca.pem"),
+            "reconnect_backoff_ms": 1,
+        });
+        let exporter = plant.export(dials, json!({}));
+        if is_good {
+            wait_until("the collector has all", || acked(&plant) == plant.durable());
+        } else {
+            let told = "only valid for DnsName(\\\"other.example";
+            wait_until("it is audited", || {
+                exporter.log_text().matches(told).count() >= 2
+            });
+            assert_eq!(acked(&plant), 0);
+        }
+        drop(exporter);
+        drop(running);
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    listener.local_addr().expect("an address").port()
+}
+
+/// D32: a key is rotated by SIGHUP and by order. Who is inside stays; while both keys are there both
+/// are good; then the old one is denied, with an audit line.
+#[test]
+fn keys_rotate_without_a_drop() {
+    let mut plant = Plant::new();
+    plant.append(100, 50);
+    let (mut exporter, port) = plant.export_on_tcp(json!({}));
+    let mut copy = Copy::default();
+    let mut inside = Peer::on_tcp(port, 1);
+    assert!(matches!(
+        inside.resume(Some("a"), &mut copy),
+        Said::SubOk(_)
+    ));
+    let next = "5a".repeat(31) + "5b";
+    let knock =
+        |name: &str, host| matches!(Peer::on_tcp(port, host).prove(Some(name)), Said::AuthOk(_));
+    let keys = plant.path("keys");
+
+    write_secret(&keys, &format!("b {next} {}\n", hex(&KEY)));
+    exporter.signal("HUP");
+    // `c` lost its line, so its refusal shows that the new file is in force.
+    let mut host = 2;
+    wait_until("the file is read", || {
+        host += 1;
+        !knock("c", host)
+    });
+    assert!(knock("b", 2), "the previous key is good");
+
+    write_secret(&keys, &format!("b {next}\n"));
+    exporter.ask("export.reload");
+    wait_until("the old key is refused", || {
+        host += 1;
+        !knock("b", host)
+    });
+    // Audit lines are rate-limited, so there may have to be another one.
+    wait_until("it is audited", || {
+        host += 1;
+        assert!(!knock("b", host));
+        exporter.log_text().contains("wrong MAC of b")
+    });
+
+    // A file that others can read changes nothing, and is told.
+    fs::set_permissions(&keys, fs::Permissions::from_mode(0o644)).expect("changes mode");
+    exporter.ask("export.reload");
+    wait_until("it is told", || exporter.log_text().contains("chmod 600"));
+
+    plant.append(100, 50);
+    inside.follow_to(plant.durable(), &mut copy);
+    assert_eq!((copy.end, copy.again), (200, 0));
+}
+
+/// D31: the certificate is replaced while a subscriber is inside: it stays, and the next one meets the
+/// new certificate.
+#[test]
+fn certificates_are_replaced_without_a_drop() {
+    let mut plant = Plant::new();
+    plant.append(100, 50);
+    let papers = Papers::new(&plant);
+    let (mut exporter, port) = tls_exporter(&plant, &papers, json!({}));
+    let arguments = dialled(&papers, port);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let running = subscriber(&plant, &arguments);
+    wait_until("acknowledged", || acked(&plant) == 100);
+    let since = exporter.rows()[0]["since_ns"].clone();
+    let left = exporter.stat("tcp_export_cert_expires_s");
+    assert!(left > 1_000_000);
+
+    papers.issue("server", &["another.example"]);
+    exporter.ask("export.reload");
+    let script = PYTHON.replace("@LAST@", "1");
+    wait_until("the next one meets the new name", || {
+        let output = python(&plant, &papers, port, &script);
+        String::from_utf8_lossy(&output.stderr).contains("ostname mismatch")
+    });
+    plant.append(100, 50);
+    wait_until("acknowledged", || acked(&plant) == 200);
+    assert_eq!(exporter.rows()[0]["since_ns"], since, "the same connection");
+    drop(running);
+}
+
+/// The Python subscriber at the real exporter, over TLS, bound to the session by its own way to the
+/// exporter value.
+#[test]
+fn the_python_subscriber_gets_in_too() {
+    let mut plant = Plant::new();
+    plant.append(2_000, 50);
+    let papers = Papers::new(&plant);
+    let (_exporter, port) = tls_exporter(&plant, &papers, json!({}));
+    let output = python(&plant, &papers, port, &PYTHON.replace("@LAST@", "2000"));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(
+        text.trim(),
+        "1 2000 2000",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    // A wrong key is denied there as well.
+    papers.secret("key", &format!("a {}\n", "5a".repeat(31) + "5b"));
+    let output = python(&plant, &papers, port, &PYTHON.replace("@LAST@", "1"));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("DeniedError"), "{text}");
+}
+
+const PYTHON: &str = r#"
+import asyncio, logging, sys
+from tickdeck_subscriber import Subscriber
+logging.basicConfig(level=logging.WARNING)
+port, ca, key, state = sys.argv[1:]
+async def main():
+    seqs = []
+    options = dict(state=state, client="a", tls_ca=ca, key_file=key)
+    async with asyncio.timeout(15), Subscriber(f"localhost:{port}", **options) as subscriber:
+        async for item in subscriber:
+            seqs.append(item.seq)
+            if item.seq >= @LAST@:
+                break
+    print(seqs[0], seqs[-1], len(seqs))
+asyncio.run(main())
+"#;
+
+fn python(plant: &Plant, papers: &Papers, port: u16, script: &str) -> std::process::Output {
+    let console = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../console");
+    Command::new("timeout")
+        .args(["4", "python3", "-c", script, &port.to_string()])
+        .args([papers.arg("ca.pem"), papers.arg("key")])
+        .arg(plant.path("python-state"))
+        .env("PYTHONPATH", console)
+        .output()
+        .expect("runs")
+}
+
+/// S07: the canaries (keys and TLS keys) are in no log, argument, environment, stats file and control
+/// answer, after good and bad visits.
+#[test]
+fn secrets_are_found_nowhere() {
+    let mut plant = Plant::new();
+    plant.append(100, 50);
+    let papers = Papers::new(&plant);
+    let (mut exporter, port) = tls_exporter(&plant, &papers, json!({}));
+    let arguments = dialled(&papers, port);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let running = subscriber(&plant, &arguments);
+    wait_until("acknowledged", || acked(&plant) == 100);
+    assert_ne!(
+        Peer::on_tcp(port, 1).prove(Some("a")),
+        Said::AuthOk(None),
+        "clear text"
+    );
+    exporter.ask("export.reload");
+    let mut places = vec![
+        ("log of the exporter", exporter.log_text().into_bytes()),
+        (
+            "log of the subscriber",
+            fs::read(plant.path("subscriber.log")).expect("reads"),
+        ),
+        ("status", exporter.ask("status").to_string().into_bytes()),
+        (
+            "subscribers",
+            exporter.ask("export.subscribers").to_string().into_bytes(),
+        ),
+        ("position", fs::read(plant.path("state")).expect("reads")),
+    ];
+    for entry in fs::read_dir(plant.path("T-export")).expect("lists") {
+        let path = entry.expect("lists").path();
+        if path.is_file() {
+            places.push(("runtime directory", fs::read(path).expect("reads")));
+        }
+    }
+    for pid in [exporter.pid(), running.0.id()] {
+        for file in ["cmdline", "environ"] {
+            let path = format!("/proc/{pid}/{file}");
+            places.push(("process", fs::read(path).expect("reads")));
+        }
+    }
+    let pem = fs::read_to_string(papers.arg("server.key")).expect("reads");
+    let line = pem.lines().nth(1).expect("a line").to_owned();
+    let canaries = [KEY.to_vec(), hex(&KEY).into_bytes(), line.into_bytes()];
+    for (place, bytes) in &places {
+        assert!(!bytes.is_empty() || *place != "log of the exporter");
+        for canary in &canaries {
+            let found = bytes.windows(canary.len()).any(|window| window == canary);
+            assert!(!found, "a secret in: {place}");
+        }
+    }
+}
