@@ -305,3 +305,34 @@ fn starts_are_judged() {
     };
     assert_eq!(code(ask(Start::Seq(50), &other)).0, ErrorCode::WrongLog);
 }
+
+/// Our own subscriber takes all of it, and goes on behind its position.
+#[test]
+fn our_subscriber_is_served() {
+    let mut plant = Plant::new();
+    plant.append(1_000, 40);
+    let mut reach = Way::Unix.open(&plant, json!({}));
+    let endpoint = format!("unix:{}", reach.socket.display());
+    let state = plant.path("position");
+    let run = |count: &str| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_tickdeck-journal"))
+            .args(["subscribe", "--json", "--client", "a", "--count", count])
+            .args(["--connect", &endpoint, "--state"])
+            .arg(&state)
+            .output()
+            .expect("runs");
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).expect("text");
+        let seq = |line: &str| {
+            let line: Value = serde_json::from_str(line).expect("JSON");
+            line["seq"].as_u64().expect("a number")
+        };
+        text.lines().map(seq).collect::<Vec<_>>()
+    };
+    assert_eq!(run("700"), (1..=700).collect::<Vec<_>>());
+    let exporter = &mut reach.exporter;
+    wait_until("the first one has left", || {
+        exporter.stat("tcp_export_active_subscribers") == 0
+    });
+    assert_eq!(run("300"), (701..=1_000).collect::<Vec<_>>());
+}
