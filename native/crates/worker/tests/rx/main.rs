@@ -7,6 +7,7 @@ mod bad_input;
 mod capture;
 mod channels;
 mod checkpoints;
+mod devices;
 mod failing_disk;
 mod ladder;
 mod ledger;
@@ -15,6 +16,7 @@ mod paths;
 mod plant;
 mod restart;
 mod retention;
+mod slow_disk;
 mod snapshots;
 mod sources;
 #[path = "../common/spec.rs"]

@@ -1,0 +1,244 @@
+//! A running worker with a slow, a hanging and a full journal device (R11, R12, R13): receiving
+//! never waits for the journal.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tickdeck_journal::verify;
+
+use crate::devices::{SmallDisk, Tracer, is_privileged};
+use crate::plant::{Entry, Plant, Worker};
+
+/// Codes of `journal_state`.
+const OK: u64 = 0;
+const SLOW: u64 = 1;
+const HUNG: u64 = 2;
+const FULL: u64 = 4;
+
+/// Each packet has so many messages.
+const MESSAGES: u64 = 20;
+/// So many packets are sent before the worker is waited for.
+const BURST: u64 = 32;
+/// What a loaded machine may add to a promised time.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// The venue's feed to one worker, on both lines.
+struct Feed<'a> {
+    plant: &'a Plant,
+    worker: &'a Worker,
+    packets: u64,
+    /// The most records that were in the ring and not in the journal after a burst.
+    most_behind: u64,
+}
+
+impl<'a> Feed<'a> {
+    fn new(plant: &'a Plant, worker: &'a Worker) -> Self {
+        let (packets, most_behind) = (0, 0);
+        Self {
+            plant,
+            worker,
+            packets,
+            most_behind,
+        }
+    }
+
+    /// Sends a burst and waits until it is in the ring.
+    fn burst(&mut self) {
+        for _ in 0..BURST {
+            let first = self.packets * MESSAGES + 1;
+            self.plant.send_both(first, first + MESSAGES - 1);
+            self.packets += 1;
+        }
+        let next = self.packets * MESSAGES + 1;
+        self.worker.wait_for("arbiter_next_sequence", "", next);
+        let appended = self.value("journal_appended_seq");
+        let behind = (self.value("ring_next_seq") - 1).saturating_sub(appended);
+        self.most_behind = self.most_behind.max(behind);
+    }
+
+    fn bursts(&mut self, count: u64) {
+        (0..count).for_each(|_| self.burst());
+    }
+
+    fn value(&self, name: &str) -> u64 {
+        self.worker.value(name, "")
+    }
+
+    /// Waits until all that is in the ring is durable.
+    fn wait_for_durable(&self) {
+        let last_seq = self.value("ring_next_seq") - 1;
+        let is_there = |durable| durable >= last_seq;
+        self.worker.wait_until("journal_durable_seq", "", is_there);
+    }
+
+    /// Every packet was received on both lines and nothing was dropped on the way to the ring.
+    fn assert_all_received(&self) {
+        for line in ["line=A", "line=B"] {
+            let value = |name: &str| self.worker.value(name, line);
+            assert_eq!(value("rx_packets_total"), self.packets, "{line}");
+            assert_eq!(value("rx_kernel_drops_total"), 0, "{line}");
+        }
+        let delivered = self.value("arbiter_delivered_total");
+        assert_eq!(delivered, self.packets * MESSAGES);
+        for name in ["arbiter_hold_dropped_total", "ring_oversize_total"] {
+            assert_eq!(self.value(name), 0, "{name}");
+        }
+    }
+
+    /// The journal has missed nothing.
+    fn assert_no_hole(&self) {
+        for name in [
+            "journal_overrun_total",
+            "journal_holes_total",
+            "journal_hole_records_total",
+            "journal_acked_loss_total",
+        ] {
+            assert_eq!(self.value(name), 0, "{name}");
+        }
+    }
+}
+
+fn assert_whole(plant: &Plant) {
+    let report = verify(plant.path("journal"), &mut |_| {}).expect("verifies");
+    assert_eq!(report.problems, []);
+}
+
+/// Every sync takes 200 ms: the journal falls behind and says SLOW, receiving does not, and in the
+/// end all of it is journalled.
+#[test]
+fn a_slow_disk_slows_only_the_journal() {
+    if !is_privileged("a_slow_disk_slows_only_the_journal") {
+        return;
+    }
+    let mut plant = Plant::new();
+    let worker = plant.start();
+    let tracer = Tracer::tamper(&worker, "delay_enter=200000");
+    let mut feed = Feed::new(&plant, &worker);
+    // Fewer records than the ring has slots.
+    feed.bursts(100);
+    assert!(feed.most_behind > 2 * BURST, "{}", feed.most_behind);
+    worker.wait_for("journal_state", "", SLOW);
+    feed.wait_for_durable();
+    feed.assert_all_received();
+    feed.assert_no_hole();
+    let packets = feed.packets;
+    worker.stop();
+    drop(tracer);
+    assert_eq!(plant.journalled_messages(), packets * MESSAGES);
+    assert_whole(&plant);
+}
+
+/// The same with a ring that is too small for it: the ring overtakes the journal, receiving loses
+/// nothing all the same, and holes tell exactly the records that the journal has missed.
+#[test]
+fn a_slow_disk_behind_a_small_ring_leaves_exact_holes() {
+    if !is_privileged("a_slow_disk_behind_a_small_ring_leaves_exact_holes") {
+        return;
+    }
+    let mut plant = Plant::new();
+    plant.set("/exchange/ring/slot_count", json!(256));
+    let worker = plant.start();
+    let tracer = Tracer::tamper(&worker, "delay_enter=200000");
+    let mut feed = Feed::new(&plant, &worker);
+    let begun = Instant::now();
+    while feed.value("journal_overrun_total") == 0 {
+        feed.burst();
+        let elapsed = begun.elapsed();
+        assert!(elapsed < Duration::from_secs(20), "no overrun");
+    }
+    feed.wait_for_durable();
+    feed.assert_all_received();
+    let packets = feed.packets;
+    let overrun = feed.value("journal_overrun_total");
+    worker.stop();
+    drop(tracer);
+    let (mut missed, mut journalled) = (0, 0);
+    for entry in plant.journal() {
+        match entry {
+            Entry::Hole(from, to) => missed += to - from + 1,
+            Entry::Data(..) => journalled += 1,
+            _ => {}
+        }
+    }
+    assert_eq!(missed, overrun);
+    assert_eq!(journalled + missed, packets);
+    assert_whole(&plant);
+}
+
+/// One sync does not come back for four seconds: HUNG is shown within two, receiving goes on
+/// meanwhile, and afterwards all is well and nothing is missing.
+#[test]
+fn a_hanging_disk_is_shown_and_survived() {
+    if !is_privileged("a_hanging_disk_is_shown_and_survived") {
+        return;
+    }
+    let mut plant = Plant::new();
+    let worker = plant.start();
+    let mut feed = Feed::new(&plant, &worker);
+    feed.burst();
+    feed.wait_for_durable();
+    worker.wait_for("journal_state", "", OK);
+    let tracer = Tracer::tamper(&worker, "delay_enter=4000000:when=1");
+    let begun = Instant::now();
+    feed.burst();
+    worker.wait_for("journal_state", "", HUNG);
+    let shown_after = begun.elapsed();
+    assert!(
+        shown_after < Duration::from_secs(2) + SLACK,
+        "{shown_after:?}"
+    );
+    let durable = feed.value("journal_durable_seq");
+    feed.bursts(10);
+    // All of that came in while the same sync was still hanging.
+    assert_eq!(feed.value("journal_state"), HUNG);
+    assert_eq!(feed.value("journal_durable_seq"), durable);
+    feed.assert_all_received();
+    worker.wait_until("journal_state", "", |state| state != HUNG);
+    feed.burst();
+    feed.wait_for_durable();
+    worker.wait_for("journal_state", "", OK);
+    feed.assert_all_received();
+    feed.assert_no_hole();
+    let packets = feed.packets;
+    worker.stop();
+    drop(tracer);
+    assert_eq!(plant.journalled_messages(), packets * MESSAGES);
+    assert_whole(&plant);
+}
+
+/// The journal's file system is full: FULL is shown, receiving goes on, and within five seconds of
+/// the space the journal is well by itself, with all that was received meanwhile.
+#[test]
+fn a_full_disk_is_survived() {
+    if !is_privileged("a_full_disk_is_survived") {
+        return;
+    }
+    let mut plant = Plant::new();
+    // Not longer than what one burst fills, so that the end of the space is met at once.
+    plant.set("/exchange/journal/segment_size_bytes", json!(16_384));
+    let disk = SmallDisk::mount(plant.path("journal"), "32m");
+    let worker = plant.start();
+    let mut feed = Feed::new(&plant, &worker);
+    feed.burst();
+    feed.wait_for_durable();
+    disk.fill();
+    feed.bursts(4);
+    worker.wait_for("journal_state", "", FULL);
+    feed.bursts(50);
+    assert_eq!(feed.value("journal_state"), FULL);
+    feed.assert_all_received();
+    disk.make_room();
+    let freed = Instant::now();
+    worker.wait_for("journal_state", "", OK);
+    let took = freed.elapsed();
+    assert!(took < Duration::from_secs(5) + SLACK, "{took:?}");
+    feed.burst();
+    feed.wait_for_durable();
+    feed.assert_all_received();
+    feed.assert_no_hole();
+    let packets = feed.packets;
+    worker.stop();
+    assert_eq!(plant.journalled_messages(), packets * MESSAGES);
+    assert_whole(&plant);
+    assert!(disk.path().join("STATE").exists(), "it was on that disk");
+}
