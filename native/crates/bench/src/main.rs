@@ -5,6 +5,7 @@ mod anchors;
 mod book;
 mod day;
 mod decode;
+mod export;
 mod journal;
 mod machine;
 mod memory;
@@ -56,6 +57,8 @@ enum Subject {
         #[arg(long)]
         input: PathBuf,
     },
+    /// A healthy subscriber of the exporter, without and with bad ones beside it.
+    Export(export::Options),
     /// The journal, per record, beside the same writes without it.
     Journal(journal::Options),
     /// The receive paths, per packet, on a veth pair; needs root.
@@ -79,6 +82,9 @@ enum Error {
     /// The results differ.
     #[error(transparent)]
     WrongResult(#[from] rounds::WrongResult),
+    /// No figure of the exporter.
+    #[error("export: {0}")]
+    Export(#[from] export::Error),
     /// No figure of the journal.
     #[error("journal: {0}")]
     Journal(#[from] journal::Error),
@@ -93,6 +99,7 @@ fn main() -> ExitCode {
         Ok(report) if arguments.json => println!("{report}"),
         Ok(report) => match arguments.subject {
             Subject::Rx(_) => rx::print(&report),
+            Subject::Export(_) => export::print(&report),
             Subject::Journal(_) => journal::print(&report),
             Subject::Arbiter { lines: None, .. } => {
                 for (name, part) in report.as_object().into_iter().flatten() {
@@ -120,6 +127,7 @@ fn measure(arguments: &Arguments) -> Result<Value, Error> {
         Subject::Arbiter { packets, lines } => Ok(merge::run(*packets, rounds, *lines)?),
         Subject::Book { input } => book::run(input, rounds),
         Subject::Decode { input } => decode::run(input, rounds),
+        Subject::Export(options) => Ok(export::run(options, rounds)?),
         Subject::Journal(options) => Ok(journal::run(options, rounds)?),
         Subject::Rx(options) => Ok(rx::run(options, rounds)?),
     }

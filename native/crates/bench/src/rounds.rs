@@ -130,6 +130,15 @@ pub(crate) fn spread_to(values: &[f64], decimals: i32) -> Value {
     json!({"median": round(median), "min": round(sorted[0]), "max": round(sorted[sorted.len() - 1])})
 }
 
+/// The value at this percentage of the values in order, to one decimal; `None` of nothing.
+pub(crate) fn percentile(values: &[f64], percent: f64) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (sorted.len() as f64 * percent / 100.0).ceil() as usize;
+    let value = sorted.get(rank.saturating_sub(1))?;
+    Some((value * 10.0).round() / 10.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +156,14 @@ mod tests {
     fn medians() {
         assert_eq!(spread(&[3.0, 1.0, 2.0])["median"], 2.0);
         assert_eq!(spread(&[4.0, 1.0, 2.0, 3.0])["median"], 2.5);
+    }
+
+    /// Percentiles of few values are values; of none there is none.
+    #[test]
+    fn percentiles() {
+        assert_eq!(percentile(&[], 50.0), None);
+        assert_eq!(percentile(&[3.0, 1.0, 2.0], 50.0), Some(2.0));
+        assert_eq!(percentile(&[3.0, 1.0, 2.0], 99.0), Some(3.0));
     }
 
     /// A contender with another result voids the run.

@@ -13,7 +13,7 @@ use tickdeck_journal::{Codec, Counters, Record, SyncPolicy, Writer, WriterConfig
 use tickdeck_net::clock::monotonic_ns;
 
 use super::Error;
-use crate::rounds::spread_to;
+use crate::rounds::{percentile, spread_to};
 
 /// Bytes of a record's payload.
 pub(super) const PAYLOAD: usize = 64;
@@ -315,15 +315,6 @@ fn process_cpu_ns() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// `None` of nothing.
-fn percentile(values: &[f64], percent: f64) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let rank = (sorted.len() as f64 * percent / 100.0).ceil() as usize;
-    let value = sorted.get(rank.saturating_sub(1))?;
-    Some((value * 10.0).round() / 10.0)
-}
-
 /// Length of a segment's header.
 const HEADER: u64 = 128;
 /// Steps and syncs that a run may have without a longer vector.
@@ -390,13 +381,5 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let run = bare_loop(dir.path(), &trace).unwrap();
         assert_eq!((run.bytes, run.syncs.len()), (100, 1));
-    }
-
-    /// Percentiles of few values are values; of none there is none.
-    #[test]
-    fn percentiles() {
-        assert_eq!(percentile(&[], 50.0), None);
-        assert_eq!(percentile(&[3.0, 1.0, 2.0], 50.0), Some(2.0));
-        assert_eq!(percentile(&[3.0, 1.0, 2.0], 99.0), Some(3.0));
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::spec;
+use super::spec;
 
 /// The spec of an exporter: the exchange around it is of no meaning.
 pub(crate) fn whole(journal_dir: &Path, dir: &Path, root: &Path) -> Value {
