@@ -15,7 +15,7 @@ mod planner;
 mod tests;
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::time::ClockId;
 
@@ -52,6 +52,8 @@ pub struct Pruned {
     pub lost: Vec<String>,
     /// Why the next segment stays although it is beyond the limits.
     pub held: Option<Held>,
+    /// More may go at once: the round was to take no more.
+    pub more: bool,
     /// Segments pruned since the log began, those of this round included.
     pub total_pruned: u64,
     /// Of these, set aside because they did not verify.
@@ -73,11 +75,23 @@ pub fn prune(
     below_seq: Option<u64>,
     apply: bool,
 ) -> Result<Pruned, JournalError> {
-    let now = Moment {
-        boot_id: boot_id()?,
-        mono_ns: clock_ns(ClockId::Monotonic),
-    };
-    prune_on(&RealDisk, dir.as_ref(), limits, below_seq, apply, now)
+    prune_on(&RealDisk, dir.as_ref(), limits, below_seq, apply, now()?)
+}
+
+/// As [`prune`], with at most `most` segments read and removed: a round that ends soon, however much
+/// is to go. [`Pruned::more`] says that another one has something to do.
+///
+/// # Errors
+///
+/// As [`prune`].
+pub fn prune_some(
+    dir: impl AsRef<Path>,
+    limits: &Limits,
+    most: usize,
+) -> Result<Pruned, JournalError> {
+    Round::begin(dir.as_ref(), limits, None, most, now()?)?
+        .verify()?
+        .finish(&RealDisk)
 }
 
 /// As [`prune`], on a given disk at a given time.
@@ -89,111 +103,212 @@ pub(crate) fn prune_on(
     apply: bool,
     now: Moment,
 ) -> Result<Pruned, JournalError> {
-    let _lock = DirectoryLock::take_named(dir, RETENTION_LOCK)?;
-    let listing = directory::list(dir)?;
-    let (pins, decision) = look(dir, &listing, limits, below_seq, now)?;
-    let mut pruned = Pruned {
-        first_seq: listing.segments.first().map_or(1, |it| it.header.base_seq),
-        held: decision.held.clone(),
-        lost: decision.lost.clone(),
-        ..Pruned::default()
-    };
-    if let Some(mark) = listing.pruned.mark() {
-        pruned.total_pruned = mark.pruned;
-        pruned.total_quarantined = mark.quarantined;
+    let round = Round::begin(dir, limits, below_seq, usize::MAX, now)?;
+    match apply {
+        true => round.verify()?.finish(disk),
+        false => Ok(round.planned()),
     }
-    let Listing {
-        mut segments,
-        pruned: view,
-        condemned,
-        ..
-    } = listing;
-    let mut leaving: Vec<SegmentEntry> = segments.drain(..decision.prune).collect();
-    if let Some(first) = segments.first() {
-        pruned.first_seq = first.header.base_seq;
-    }
-    if !apply {
-        pruned.bytes = leaving.iter().map(|it| it.len).sum();
-        pruned.deleted = leaving.into_iter().map(|it| it.name).collect();
-        return Ok(pruned);
-    }
-    // What an interrupted round left behind goes first.
-    let counted = condemned.len();
-    leaving.splice(0..0, condemned);
-    let sound = leaving
-        .iter()
-        .map(is_sound)
-        .collect::<Result<Vec<bool>, _>>()?;
-    if decision.prune > 0
-        && let Some(first) = segments.first()
-    {
-        mark_lost(dir, &pins, &decision.lost)?;
-        let bad = sound[counted..].iter().filter(|sound| !**sound).count();
-        pruned.total_pruned += decision.prune as u64;
-        pruned.total_quarantined += bad as u64;
-        let mark = Mark {
-            pruned: pruned.total_pruned,
-            quarantined: pruned.total_quarantined,
-            ..Mark::before(&first.header)
-        };
-        debug_assert!(
-            view.mark()
-                .is_none_or(|before| before.segment <= mark.segment)
-        );
-        mark.store(disk, dir)?;
-    }
-    remove(disk, dir, &leaving, &sound, &mut pruned)?;
-    Ok(pruned)
 }
 
-/// Reads pins, moments and what a writer needs, and decides.
-fn look(
-    dir: &Path,
-    listing: &Listing,
-    limits: &Limits,
-    below_seq: Option<u64>,
-    now: Moment,
-) -> Result<(Vec<Pin>, Decision), JournalError> {
-    if let Some(problem) = links::check_order(listing).into_iter().next() {
-        return Err(JournalError::Damaged(problem));
-    }
-    let pins = pins::read_pins(dir)?;
-    let Some((open, rest)) = listing.segments.split_last() else {
-        return Ok((pins, Decision::default()));
-    };
-    let mut moments = Vec::with_capacity(rest.len());
-    for (at, entry) in rest.iter().enumerate() {
-        moments.push(closing_moment(entry, &listing.segments[at + 1..])?);
-    }
-    let ages = ages(&moments, now);
-    let closed: Vec<Closed> = rest
-        .iter()
-        .zip(ages)
-        .map(|(entry, age_ns)| Closed {
-            last_seq: entry.last_seq().unwrap_or(u64::MAX),
-            bytes: entry.len,
-            age_ns,
-        })
-        .collect();
-    // By hand: everything below a sequence is beyond the limits, whatever its size and age.
-    let (limits, closed) = match below_seq {
-        Some(seq) => {
-            let count = closed.partition_point(|it| it.last_seq < seq);
-            let all = Limits {
-                max_bytes: 1,
-                ..*limits
-            };
-            (all, &closed[..count])
+fn now() -> Result<Moment, JournalError> {
+    Ok(Moment {
+        boot_id: boot_id()?,
+        mono_ns: clock_ns(ClockId::Monotonic),
+    })
+}
+
+/// A round under way: begun, verified, finished.
+struct Round {
+    _lock: DirectoryLock,
+    dir: PathBuf,
+    outlook: Outlook,
+    pins: Vec<Pin>,
+    decision: Decision,
+    mark: Option<Mark>,
+    segments: Vec<SegmentEntry>,
+    /// What an interrupted round left behind; it goes first.
+    condemned: Vec<SegmentEntry>,
+    /// There is more of it than this round was to take.
+    more_condemned: bool,
+    /// Of the condemned segments, then of those that the decision names.
+    sound: Vec<bool>,
+}
+
+impl Round {
+    /// Looks and decides.
+    fn begin(
+        dir: &Path,
+        limits: &Limits,
+        below_seq: Option<u64>,
+        most: usize,
+        now: Moment,
+    ) -> Result<Self, JournalError> {
+        let lock = DirectoryLock::take_named(dir, RETENTION_LOCK)?;
+        let listing = directory::list(dir)?;
+        if let Some(problem) = links::check_order(&listing).into_iter().next() {
+            return Err(JournalError::Damaged(problem));
         }
-        None => (*limits, &closed[..]),
-    };
-    let decide = |needed_seq| decide(closed, open.len, &pins, &limits, needed_seq);
-    let mut decision = decide(None);
-    if decision.prune > 0 {
-        // Only now: it reads the newest segments.
-        decision = decide(needed_by_writer(dir)?);
+        let pins = pins::read_pins(dir)?;
+        let mark = listing.pruned.mark().copied();
+        let Listing {
+            segments,
+            mut condemned,
+            ..
+        } = listing;
+        let more_condemned = condemned.len() > most;
+        condemned.truncate(most);
+        let most = most - condemned.len();
+        let mut outlook = Outlook::take(&segments, limits, below_seq, now)?;
+        let mut decision = outlook.decide(&pins, most);
+        if decision.prune > 0 {
+            // Only now: it reads the newest segments.
+            outlook.needed_seq = needed_by_writer(dir)?;
+            decision = outlook.decide(&pins, most);
+        }
+        Ok(Self {
+            _lock: lock,
+            dir: dir.to_owned(),
+            outlook,
+            pins,
+            decision,
+            mark,
+            segments,
+            condemned,
+            more_condemned,
+            sound: Vec::new(),
+        })
     }
-    Ok((pins, decision))
+
+    /// Reads what goes, which may take long.
+    fn verify(mut self) -> Result<Self, JournalError> {
+        let leaving = &self.segments[..self.decision.prune];
+        let leaving = self.condemned.iter().chain(leaving);
+        self.sound = leaving.map(is_sound).collect::<Result<_, _>>()?;
+        Ok(self)
+    }
+
+    /// What the round would do.
+    fn planned(self) -> Pruned {
+        let leaving = &self.segments[..self.decision.prune];
+        Pruned {
+            bytes: leaving.iter().map(|it| it.len).sum(),
+            deleted: leaving.iter().map(|it| it.name.clone()).collect(),
+            ..self.outcome()
+        }
+    }
+
+    fn outcome(&self) -> Pruned {
+        // The open segment always stays.
+        let first = self.segments.get(self.decision.prune);
+        let (pruned, quarantined) = self.mark.map_or((0, 0), |it| (it.pruned, it.quarantined));
+        Pruned {
+            first_seq: first.map_or(1, |it| it.header.base_seq),
+            held: self.decision.held.clone(),
+            lost: self.decision.lost.clone(),
+            more: self.decision.more || self.more_condemned,
+            total_pruned: pruned,
+            total_quarantined: quarantined,
+            ..Pruned::default()
+        }
+    }
+
+    /// Removes what was verified and, by the pins as they are now, may still go.
+    fn finish(mut self, disk: &dyn Disk) -> Result<Pruned, JournalError> {
+        self.decide_again()?;
+        let mut pruned = self.outcome();
+        let count = self.decision.prune;
+        if count > 0
+            && let Some(first) = self.segments.get(count)
+        {
+            mark_lost(&self.dir, &self.pins, &self.decision.lost)?;
+            let new = self.sound.iter().skip(self.condemned.len()).take(count);
+            let bad = new.filter(|sound| !**sound).count();
+            pruned.total_pruned += count as u64;
+            pruned.total_quarantined += bad as u64;
+            let mark = Mark {
+                pruned: pruned.total_pruned,
+                quarantined: pruned.total_quarantined,
+                ..Mark::before(&first.header)
+            };
+            debug_assert!(self.mark.is_none_or(|it| it.segment <= mark.segment));
+            mark.store(disk, &self.dir)?;
+        }
+        let leaving: Vec<&SegmentEntry> = self
+            .condemned
+            .iter()
+            .chain(&self.segments[..count])
+            .collect();
+        remove(disk, &self.dir, &leaving, &self.sound, &mut pruned)?;
+        Ok(pruned)
+    }
+
+    /// Pins may have been written or made while segments were read; none is overwritten with what it
+    /// was before, and nothing goes that was not read.
+    fn decide_again(&mut self) -> Result<(), JournalError> {
+        let pins = pins::read_pins(&self.dir)?;
+        if self.decision.prune > 0 && pins != self.pins {
+            self.decision = self.outlook.decide(&pins, self.decision.prune);
+            self.pins = pins;
+        }
+        Ok(())
+    }
+}
+
+/// What a decision looks at beside the pins.
+struct Outlook {
+    closed: Vec<Closed>,
+    open_bytes: u64,
+    limits: Limits,
+    needed_seq: Option<u64>,
+}
+
+impl Outlook {
+    fn take(
+        segments: &[SegmentEntry],
+        limits: &Limits,
+        below_seq: Option<u64>,
+        now: Moment,
+    ) -> Result<Self, JournalError> {
+        let rest = segments.split_last().map_or(segments, |(_, rest)| rest);
+        let mut moments = Vec::with_capacity(rest.len());
+        for (at, entry) in rest.iter().enumerate() {
+            moments.push(closing_moment(entry, &segments[at + 1..])?);
+        }
+        let ages = ages(&moments, now);
+        let mut closed: Vec<Closed> = rest
+            .iter()
+            .zip(ages)
+            .map(|(entry, age_ns)| Closed {
+                last_seq: entry.last_seq().unwrap_or(u64::MAX),
+                bytes: entry.len,
+                age_ns,
+            })
+            .collect();
+        let mut limits = *limits;
+        // By hand: everything below a sequence is beyond the limits, whatever its size and age.
+        if let Some(seq) = below_seq {
+            closed.truncate(closed.partition_point(|it| it.last_seq < seq));
+            limits.max_bytes = 1;
+        }
+        Ok(Self {
+            closed,
+            open_bytes: segments.last().map_or(0, |open| open.len),
+            limits,
+            needed_seq: None,
+        })
+    }
+
+    fn decide(&self, pins: &[Pin], most: usize) -> Decision {
+        let (open_bytes, needed_seq) = (self.open_bytes, self.needed_seq);
+        decide(
+            &self.closed,
+            open_bytes,
+            pins,
+            &self.limits,
+            needed_seq,
+            most,
+        )
+    }
 }
 
 /// First sequence that rx needs to continue the venue's stream: its newest SESSION record, and the
@@ -261,7 +376,7 @@ fn mark_lost(dir: &Path, pins: &[Pin], lost: &[String]) -> Result<(), JournalErr
 fn remove(
     disk: &dyn Disk,
     dir: &Path,
-    leaving: &[SegmentEntry],
+    leaving: &[&SegmentEntry],
     sound: &[bool],
     pruned: &mut Pruned,
 ) -> Result<(), JournalError> {

@@ -46,16 +46,19 @@ pub(crate) struct Decision {
     pub(crate) lost: Vec<String>,
     /// Why the next one stays although it is beyond the limits.
     pub(crate) held: Option<Held>,
+    /// The next one may go as well; this round was to take no more.
+    pub(crate) more: bool,
 }
 
 /// Decides. `open_bytes` is the size of the segment that is still written, `needed_seq` the first
-/// sequence that the log's next writer needs.
+/// sequence that the log's next writer needs; at most `most` segments go.
 pub(crate) fn decide(
     segments: &[Closed],
     open_bytes: u64,
     pins: &[Pin],
     limits: &Limits,
     needed_seq: Option<u64>,
+    most: usize,
 ) -> Decision {
     let mut decision = Decision::default();
     let mut bytes = open_bytes + segments.iter().map(|it| it.bytes).sum::<u64>();
@@ -84,6 +87,10 @@ pub(crate) fn decide(
         });
         if holder.is_some() {
             decision.held = holder;
+            break;
+        }
+        if decision.prune == most {
+            decision.more = true;
             break;
         }
         let passed = waiting.iter().map(|pin| pin.client.clone());

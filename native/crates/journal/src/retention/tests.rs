@@ -263,6 +263,77 @@ fn pins_and_the_session_hold() {
     assert!(error.to_string().contains("bad_pin"), "{error}");
 }
 
+/// A round takes a few segments, reads no more than these, and says that more may go; in the end all
+/// is gone that may go, and a held segment is no "more".
+#[test]
+fn a_bounded_round_takes_a_few() {
+    let (dir, _writer) = log(7, 0);
+    // Damage beyond the round is not met yet.
+    let victim = dir.path().join(directory::segment_name(5));
+    let mut bytes = fs::read(&victim).expect("reads");
+    bytes[128 + 80] ^= 1;
+    fs::write(&victim, bytes).expect("writes");
+    let limits = Limits {
+        max_bytes: 1,
+        ..Limits::default()
+    };
+    write_pin(dir.path(), &pin("west", 60)).expect("writes");
+    let mut rounds = Vec::new();
+    for _ in 0..4 {
+        let done = prune_some(dir.path(), &limits, 2).expect("prunes");
+        rounds.push((done.first_seq, done.quarantined.len(), done.more));
+    }
+    let expected = [(21, 0, true), (41, 0, true), (61, 1, false), (61, 0, false)];
+    assert_eq!(rounds, expected);
+    assert_eq!(read_all(dir.path())[0], 61);
+}
+
+/// Pins that are written or made while segments are read count: what was acknowledged meanwhile stays
+/// acknowledged beside `lost`, and a new reader's records stay.
+#[test]
+fn pins_written_meanwhile_count() {
+    let limits = Limits {
+        max_bytes: 1,
+        ..Limits::default()
+    };
+    let capped = |acked_seq| Pin {
+        retain_max_bytes: 100,
+        ..pin("west", acked_seq)
+    };
+    let now = now().expect("a moment");
+    let begin = |dir: &Path| {
+        write_pin(dir, &capped(5)).expect("writes");
+        let round = Round::begin(dir, &limits, None, usize::MAX, now).expect("begins");
+        assert_eq!(round.decision.prune, 4);
+        round.verify().expect("reads")
+    };
+    let (dir, _writer) = log(4, 0);
+    let round = begin(dir.path());
+    write_pin(dir.path(), &capped(25)).expect("writes");
+    write_pin(dir.path(), &pin("new", 30)).expect("writes");
+    let done = round.finish(&RealDisk).expect("prunes");
+    assert_eq!(
+        (done.first_seq, &done.lost[..]),
+        (31, &["west".to_owned()][..])
+    );
+    let expected = Pin {
+        lost: true,
+        ..capped(25)
+    };
+    assert_eq!(
+        read_pins(dir.path()).expect("reads"),
+        [pin("new", 30), expected]
+    );
+
+    // One that has caught up is not lost at all.
+    let (dir, _writer) = log(4, 0);
+    let round = begin(dir.path());
+    write_pin(dir.path(), &capped(40)).expect("writes");
+    let done = round.finish(&RealDisk).expect("prunes");
+    assert_eq!((done.first_seq, done.lost.len()), (41, 0));
+    assert_eq!(read_pins(dir.path()).expect("reads"), [capped(40)]);
+}
+
 /// A power cut or a failing operation at any point of a round: the log is whole before and after the
 /// next round, nothing above the mark is gone, damage is still in quarantine.
 #[test]

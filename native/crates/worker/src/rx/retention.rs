@@ -1,6 +1,7 @@
 //! The retention thread: the journal's oldest segments go when it may be shorter, at low priority.
 //!
-//! It looks once a second, and less often when a look takes long. What the next incarnation needs to
+//! It looks once a second, and a little less often when a look takes long. A look reads and removes
+//! a few segments at most; while more is to go the next one follows at once. What the next incarnation needs to
 //! resume is never pruned: when the newest SESSION record is in the way, the receive thread is asked
 //! to put another one at the head of the stream.
 
@@ -11,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tickdeck_journal::unacknowledged_problems;
-use tickdeck_journal::{Held, JournalError, Limits, Pruned, prune, read_pins};
+use tickdeck_journal::{Held, JournalError, Limits, Pruned, prune_some, read_pins};
 
 use super::metrics::RetentionMetrics;
 use crate::exit::chain;
@@ -21,8 +22,12 @@ use crate::spec::{Exchange, Journal};
 const NICE: i32 = 10;
 /// Shortest time between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// A look takes at most this part of the time.
+/// A look takes at most this part of the time, as long as [`LONGEST_REST`] allows it.
 const REST_PER_LOOK: u32 = 50;
+/// Longest time between two looks.
+const LONGEST_REST: Duration = Duration::from_secs(5);
+/// Most segments that one look reads and removes.
+const SEGMENTS_PER_LOOK: usize = 4;
 /// How soon a stop is seen.
 const NAP: Duration = Duration::from_millis(20);
 
@@ -57,39 +62,52 @@ impl RetentionThread {
         let mut failed = None;
         loop {
             let begun = Instant::now();
-            let failure = self.look().err().map(|error| chain(&error));
+            let looked = self.look();
+            let rest = rest(begun.elapsed(), matches!(looked, Ok(true)));
+            let failure = looked.err().map(|error| chain(&error));
             // A cause that stays is told once.
             if let Some(error) = failure.as_ref().filter(|_| failure != failed) {
                 tracing::error!(error, "nothing is pruned from the journal");
             }
             self.metrics.failed.set(u64::from(failure.is_some()));
             failed = failure;
-            let rest = INTERVAL.max(begun.elapsed() * REST_PER_LOOK);
-            while begun.elapsed() < rest {
+            let resting = Instant::now();
+            loop {
                 if stop.load(Ordering::Acquire) {
                     return;
+                }
+                if resting.elapsed() >= rest {
+                    break;
                 }
                 thread::sleep(NAP);
             }
         }
     }
 
-    /// One look; prunes when something may go.
-    fn look(&mut self) -> Result<(), JournalError> {
+    /// One look; prunes when something may go, and says whether more may.
+    fn look(&mut self) -> Result<bool, JournalError> {
         let metrics = &self.metrics;
         metrics
             .recovery_problems
             .set(unacknowledged_problems(&self.dir)?);
         let lost = read_pins(&self.dir)?.iter().filter(|pin| pin.lost).count();
         metrics.pins_lost.set(lost as u64);
-        let pruned = prune(&self.dir, &self.limits, None, true)?;
+        let pruned = prune_some(&self.dir, &self.limits, SEGMENTS_PER_LOOK)?;
         metrics.oldest_seq.set(pruned.first_seq);
         metrics.pruned.set(pruned.total_pruned);
         metrics.quarantined.set(pruned.total_quarantined);
         self.session_wanted
             .store(pruned.held == Some(Held::Resume), Ordering::Relaxed);
         tell(&pruned);
-        Ok(())
+        Ok(pruned.more)
+    }
+}
+
+/// How long to wait behind a look. A log beyond its limits is not let grow.
+fn rest(look: Duration, more: bool) -> Duration {
+    match more {
+        true => Duration::ZERO,
+        false => (look * REST_PER_LOOK).clamp(INTERVAL, LONGEST_REST),
     }
 }
 
@@ -139,6 +157,35 @@ mod tests {
         writer.append(&record).expect("appended");
     }
 
+    /// A retention thread that prunes all it may, and the reader of its metrics.
+    fn retention(
+        runtime: &std::path::Path,
+        dir: PathBuf,
+        needs_book_pin: bool,
+    ) -> (tickdeck_stats::reader::Reader, RetentionThread) {
+        let mut builder = Builder::new(Identity {
+            worker_id: "TEST-rx".to_owned(),
+            resource: "TEST".to_owned(),
+            build_id: "0".to_owned(),
+            incarnation: [1; 16],
+            generation: 1,
+        });
+        let metrics = RetentionMetrics::new(&mut builder);
+        let file = builder.create(runtime).expect("stats file");
+        let stats = tickdeck_stats::reader::Reader::open(file.path()).expect("readable");
+        let thread = RetentionThread {
+            dir,
+            limits: Limits {
+                max_bytes: 1,
+                max_age_s: 0,
+                needs_book_pin,
+            },
+            session_wanted: Arc::new(AtomicBool::new(false)),
+            metrics,
+        };
+        (stats, thread)
+    }
+
     /// Nothing goes before the books' pin; then all but what a resume needs; the session record is
     /// asked for, and when it has come the rest goes. Metrics tell each step.
     #[test]
@@ -157,28 +204,9 @@ mod tests {
             (0..9).for_each(|_| append(&mut writer, kind::DATA));
             writer.seal().expect("sealed");
         }
-        let mut builder = Builder::new(Identity {
-            worker_id: "TEST-rx".to_owned(),
-            resource: "TEST".to_owned(),
-            build_id: "0".to_owned(),
-            incarnation: [1; 16],
-            generation: 1,
-        });
-        let metrics = RetentionMetrics::new(&mut builder);
-        let file = builder.create(directory.path()).expect("stats file");
-        let stats = tickdeck_stats::reader::Reader::open(file.path()).expect("readable");
+        let (stats, mut thread) = retention(directory.path(), dir.clone(), true);
+        let session_wanted = Arc::clone(&thread.session_wanted);
         let value = |name| stats.value(name, "").expect("a metric");
-        let session_wanted = Arc::new(AtomicBool::new(false));
-        let mut thread = RetentionThread {
-            dir: dir.clone(),
-            limits: Limits {
-                max_bytes: 1,
-                max_age_s: 0,
-                needs_book_pin: true,
-            },
-            session_wanted: Arc::clone(&session_wanted),
-            metrics,
-        };
         thread.look().expect("looks");
         assert_eq!(
             (
@@ -232,5 +260,34 @@ mod tests {
             .expect("written");
         thread.look().expect("looks");
         assert_eq!(value("journal_recovery_problems"), 2);
+    }
+
+    /// A look takes four segments and then tells; the next one follows at once until nothing more may
+    /// go, and the longest rest has a bound.
+    #[test]
+    fn a_backlog_is_worked_off_without_rest() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let dir = directory.path().join("journal");
+        let config = WriterConfig::new(&dir, 16 * 1024, SyncPolicy::Os, 1);
+        let mut writer = Writer::open(config).expect("journal").0;
+        for _ in 0..9 {
+            append(&mut writer, kind::DATA);
+            writer.seal().expect("sealed");
+        }
+        append(&mut writer, kind::SESSION);
+        append(&mut writer, kind::DATA);
+        writer.flush().expect("written");
+        let (stats, mut thread) = retention(directory.path(), dir, false);
+        let mut looks = Vec::new();
+        for _ in 0..3 {
+            let more = thread.look().expect("looks");
+            let pruned = stats.value("journal_pruned_segments_total", "");
+            looks.push((pruned.expect("a metric"), more));
+        }
+        assert_eq!(looks, [(4, true), (8, true), (9, false)]);
+        assert_eq!(rest(Duration::from_secs(60), true), Duration::ZERO);
+        assert_eq!(rest(Duration::ZERO, false), INTERVAL);
+        assert_eq!(rest(Duration::from_millis(40), false), 2 * INTERVAL);
+        assert_eq!(rest(Duration::from_secs(60), false), LONGEST_REST);
     }
 }

@@ -133,7 +133,7 @@ impl Model {
             .collect();
         let pins: Vec<Pin> = self.pins.values().cloned().collect();
         let needed = Some(self.session_seq);
-        let decision = decide(&closed, OPEN_BYTES, &pins, &self.limits, needed);
+        let decision = decide(&closed, OPEN_BYTES, &pins, &self.limits, needed, usize::MAX);
         for at in 0..decision.prune {
             self.assert_may_go(at, &decision);
         }
