@@ -57,7 +57,8 @@ pub enum End {
         /// The provider's log.
         log_id: [u8; 16],
     },
-    /// The provider does not let us in, or we do not trust it: a matter for people.
+    /// The provider, proved or of a transport that proves it, does not let us in, or we do not trust
+    /// it: a matter for people where we dialled it, for the next one where it dialled us.
     Denied(String),
     /// The provider refused for another reason, or left; try again later.
     Refused {

@@ -209,7 +209,7 @@ impl Session {
 
     fn on_message(&mut self, message: Owned, length: u64, now_ns: u64) {
         match (std::mem::replace(&mut self.step, Step::Over), message) {
-            (_, Owned::Err(refused)) => self.on_refused(&refused),
+            (step, Owned::Err(refused)) => self.on_refused(&step, &refused),
             (_, Owned::Goodbye(goodbye)) => self.end(End::Goodbye {
                 reason: goodbye.reason,
                 text: goodbye.text.as_str().to_owned(),
@@ -398,17 +398,26 @@ impl Session {
         self.events.push_back(Event::Gap { from, to, reason });
     }
 
-    fn on_refused(&mut self, refused: &Refused) {
+    /// What a refusal means hangs on who says it: whoever has proved nothing neither takes a copy back
+    /// nor stops us for good.
+    fn on_refused(&mut self, step: &Step, refused: &Refused) {
         let text = refused.text.as_str().to_owned();
-        let end = match (refused.code, self.position) {
-            (ErrorCode::Forked, Some(position)) if refused.seq > 0 => End::Forked {
+        let asked = match (step, self.position) {
+            (Step::SubOk { said }, Some(position)) => Some((said.epoch, position)),
+            _ => None,
+        };
+        let is_proved = self.is_verified || matches!(step, Step::SubOk { .. } | Step::Data { .. });
+        let end = match (refused.code, asked) {
+            (ErrorCode::Forked, Some((epoch, position))) if refused.seq > 0 => End::Forked {
                 at: refused.seq,
                 position: Position {
                     acked_seq: position.acked_seq.min(refused.seq - 1),
+                    // What is left is of the log as it is: a newer epoch would fork for ever.
+                    epoch: position.epoch.min(epoch),
                     ..position
                 },
             },
-            (ErrorCode::Pruned, Some(position)) if refused.seq > position.acked_seq + 1 => {
+            (ErrorCode::Pruned, Some((_, position))) if refused.seq > position.acked_seq + 1 => {
                 End::Pruned {
                     from: position.acked_seq + 1,
                     position: Position {
@@ -417,7 +426,7 @@ impl Session {
                     },
                 }
             }
-            (ErrorCode::Denied | ErrorCode::Version, _) => End::Denied(text),
+            (ErrorCode::Denied | ErrorCode::Version, _) if is_proved => End::Denied(text),
             (code, _) => End::Refused { code, text },
         };
         self.end(end);

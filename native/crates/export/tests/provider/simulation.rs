@@ -172,6 +172,8 @@ struct Link {
     acked: u64,
     acked_ns: u64,
     subscribed: bool,
+    /// The log's epoch when the provider greeted.
+    hello_epoch: u64,
 }
 
 impl World {
@@ -276,6 +278,7 @@ impl World {
             acked: 0,
             acked_ns: self.now_ns,
             subscribed: false,
+            hello_epoch: self.log.view().epoch(),
         };
         let start = match self.copy.end() {
             0 => Start::Earliest,
@@ -407,8 +410,8 @@ impl World {
                         ErrorCode::Forked => {
                             self.forks += 1;
                             self.copy.cut(refused.seq);
-                            // What is left agrees with the log as it is now.
-                            self.copy.epoch = self.log.view().epoch();
+                            // As the clients do: never newer than the log said it is.
+                            self.copy.epoch = self.copy.epoch.min(link.hello_epoch);
                         }
                         ErrorCode::Pruned => self.copy.keep(0, refused.seq - 1, None),
                         code => panic!("{code:?}: {}", refused.text),

@@ -23,7 +23,12 @@ fn denied(session: &mut Session) -> bool {
 }
 
 /// The provider's proof for a session that just sent its AUTH.
-fn proof(session: &mut Session, seed: u8, exporter: &[u8], number: u64) -> Message<'static> {
+pub(crate) fn proof(
+    session: &mut Session,
+    seed: u8,
+    exporter: &[u8],
+    number: u64,
+) -> Message<'static> {
     let auth = said(session).auth.expect("AUTH");
     let payload = Message::Auth(auth).payload();
     let hello = Message::Hello(hello(Method::Hmac)).payload();

@@ -4,7 +4,7 @@ use tickdeck_export::authenticator::Method;
 use tickdeck_export::message::{
     ErrorCode, Gap, GapReason, Goodbye, GoodbyeReason, Message, Refused, Sentence, Start, kind,
 };
-use tickdeck_export::subscriber::{End, Event, Position};
+use tickdeck_export::subscriber::{End, Event, Position, Session};
 
 use crate::provider::{
     LOG, MS, Part, auth_ok, block, events, heartbeat, hello, said, say, session, settings, sub_ok,
@@ -17,7 +17,7 @@ const HAVE_10: Position = Position {
     acked_seq: 10,
 };
 
-fn feed(session: &mut tickdeck_export::subscriber::Session, parts: &[Part], now_ns: u64) {
+fn feed(session: &mut Session, parts: &[Part], now_ns: u64) {
     let mut bytes = Vec::new();
     for part in parts {
         part.push(&mut bytes);
@@ -185,9 +185,57 @@ fn silence_ends_the_session() {
     assert_eq!(said(&mut session).kinds, [(kind::GOODBYE, 1)]);
 }
 
-/// Each refusal says what comes next: cut the copy, declare the gap, ask people, try again.
+/// The step that a refusal comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    Hello,
+    AuthOk,
+    SubOk,
+    Data,
+}
+
+/// What a copy that stands at 10 makes of a refusal.
+fn refused_in(when: When, is_verified: bool, code: ErrorCode, seq: u64) -> End {
+    let key = crate::provider::key(1);
+    let settings = tickdeck_export::subscriber::Settings {
+        key: (!is_verified).then_some(key),
+        ..settings()
+    };
+    let position = Some(HAVE_10);
+    let mut session = Session::new(settings, position, b"exporter", is_verified, [5; 32], 0);
+    let method = if is_verified {
+        Method::Transport
+    } else {
+        Method::Hmac
+    };
+    if when != When::Hello {
+        say(&mut session, &Message::Hello(hello(method)), 0);
+    }
+    if matches!(when, When::SubOk | When::Data) {
+        let answer = if is_verified {
+            auth_ok()
+        } else {
+            crate::proofs::proof(&mut session, 1, b"exporter", 1)
+        };
+        say(&mut session, &answer, 0);
+    }
+    if when == When::Data {
+        say(&mut session, &Message::SubOk(sub_ok(11)), 0);
+        events(&mut session);
+    }
+    let text = Sentence::new("because");
+    say(&mut session, &Message::Err(Refused { code, seq, text }), 0);
+    match events(&mut session).pop() {
+        Some(Event::Ended(end)) => end,
+        other => panic!("{when:?} {code:?}: {other:?}"),
+    }
+}
+
+/// Each refusal says what comes next: cut the copy, declare the gap, ask people, try again. Only a
+/// provider that has proved itself, asked for data, takes anything back.
 #[test]
 fn refusals_say_what_is_next() {
+    use When::{AuthOk, Data, Hello, SubOk};
     let at = |acked_seq| Position {
         acked_seq,
         ..HAVE_10
@@ -197,48 +245,68 @@ fn refusals_say_what_is_next() {
         code,
         text: text.clone(),
     };
+    let forked = |seq, acked_seq| End::Forked {
+        at: seq,
+        position: at(acked_seq),
+    };
+    let pruned = End::Pruned {
+        from: 11,
+        position: at(49),
+    };
     let cases = [
-        (
-            ErrorCode::Forked,
-            8,
-            End::Forked {
-                at: 8,
-                position: at(7),
-            },
-        ),
-        (
-            ErrorCode::Forked,
-            11,
-            End::Forked {
-                at: 11,
-                position: at(10),
-            },
-        ),
+        (ErrorCode::Forked, 1, forked(1, 0)),
+        (ErrorCode::Forked, 8, forked(8, 7)),
+        (ErrorCode::Forked, 11, forked(11, 10)),
         (ErrorCode::Forked, 0, again(ErrorCode::Forked)),
-        (
-            ErrorCode::Pruned,
-            50,
-            End::Pruned {
-                from: 11,
-                position: at(49),
-            },
-        ),
+        (ErrorCode::Pruned, 50, pruned),
         (ErrorCode::Pruned, 11, again(ErrorCode::Pruned)),
+        (ErrorCode::WrongLog, 0, again(ErrorCode::WrongLog)),
         (ErrorCode::Busy, 0, again(ErrorCode::Busy)),
         (ErrorCode::Internal, 0, again(ErrorCode::Internal)),
         (ErrorCode::Denied, 0, End::Denied(text.clone())),
+        (ErrorCode::Version, 0, End::Denied(text.clone())),
     ];
-    for (code, seq, wanted) in cases {
-        let mut session = session(&settings(), Some(HAVE_10));
+    for (code, seq, asked) in cases {
+        for is_verified in [true, false] {
+            for when in [Hello, AuthOk, SubOk, Data] {
+                let wanted = match (&asked, when) {
+                    (_, SubOk) => asked.clone(),
+                    (End::Denied(_), _) if is_verified || when == Data => asked.clone(),
+                    _ => again(code),
+                };
+                assert_eq!(
+                    refused_in(when, is_verified, code, seq),
+                    wanted,
+                    "{when:?} {code:?} {seq} {is_verified}"
+                );
+            }
+        }
+    }
+}
+
+/// A copy whose epoch is newer than the log's asks under the log's once it is cut: the fork ends.
+#[test]
+fn a_fork_lowers_the_epoch() {
+    for (epoch, wanted) in [(2, 2), (3, 3), (9, 3)] {
+        let position = Position { epoch, ..HAVE_10 };
+        let mut session = session(&settings(), Some(position));
         say(&mut session, &Message::Hello(hello(Method::Transport)), 0);
         say(&mut session, &auth_ok(), 0);
         let refused = Refused {
-            code,
-            seq,
-            text: Sentence::new("because"),
+            code: ErrorCode::Forked,
+            seq: 8,
+            text: Sentence::default(),
         };
         say(&mut session, &Message::Err(refused), 0);
-        assert_eq!(events(&mut session), [Event::Ended(wanted)]);
+        let end = End::Forked {
+            at: 8,
+            position: Position {
+                epoch: wanted,
+                acked_seq: 7,
+                ..HAVE_10
+            },
+        };
+        assert_eq!(events(&mut session), [Event::Ended(end)]);
     }
 }
 

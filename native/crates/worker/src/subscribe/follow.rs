@@ -176,8 +176,7 @@ impl Follower {
             }
             if let Err(error) = is_open.and_then(|()| write(&mut channel, session.output())) {
                 tracing::warn!(%error, "connection lost");
-                self.keep(&session)?;
-                return Ok(Left::Later { had_data });
+                return self.keep(&session, had_data);
             }
             sleep(&channel, &session)?;
         }
@@ -256,7 +255,9 @@ impl Follower {
                 return self.enough(next, session, channel);
             }
             Event::Store(position) => {
-                self.store(position)?;
+                if self.store(position)? == Next::Gone {
+                    return Ok(Some(Left::Finished(Code::Clean)));
+                }
                 session.stored(position);
             }
             Event::Ended(end) => return self.on_end(end, channel, session, had_data).map(Some),
@@ -287,26 +288,35 @@ impl Follower {
 
     /// Stores what came before a connection ended: it is whole as far as it came, and the next
     /// session begins behind it.
-    fn keep(&mut self, session: &Session) -> Result<(), Failure> {
+    fn keep(&mut self, session: &Session, had_data: bool) -> Result<Left, Failure> {
         match session.reached() {
-            Some(position) => self.store(position),
-            None => Ok(()),
+            Some(position) => self.store_then(position, had_data),
+            None => Ok(Left::Later { had_data }),
         }
     }
 
-    /// The copy first, then the position.
-    fn store(&mut self, position: Position) -> Result<(), Failure> {
+    /// Stores and tries again, as long as somebody reads.
+    fn store_then(&mut self, position: Position, had_data: bool) -> Result<Left, Failure> {
+        Ok(match self.store(position)? {
+            Next::Gone => Left::Finished(Code::Clean),
+            Next::More | Next::Enough(_) => Left::Later { had_data },
+        })
+    }
+
+    /// The copy first, then the position. [`Next::Gone`] when nobody has it: then it is not stored,
+    /// and must not be acknowledged.
+    fn store(&mut self, position: Position) -> Result<Next, Failure> {
         match &mut self.sink {
             Sink::Copy(copy) => copy.sync()?,
             Sink::Lines(lines) => {
                 if lines.flush()? == Next::Gone {
-                    return Ok(()); // Nobody has it, so it is not stored.
+                    return Ok(Next::Gone);
                 }
             }
         }
         self.file.store(&position)?;
         self.position = Some(position);
-        Ok(())
+        Ok(Next::More)
     }
 
     fn enough(
@@ -334,8 +344,9 @@ impl Follower {
     ) -> Result<(), Failure> {
         if let Some(mut position) = session.reached() {
             position.acked_seq = last.unwrap_or(position.acked_seq);
-            self.store(position)?;
-            session.stored(position);
+            if self.store(position)? != Next::Gone {
+                session.stored(position);
+            }
         }
         session.stop();
         self.part(session, channel);
@@ -371,14 +382,16 @@ impl Follower {
                 if next == Next::Gone {
                     return Ok(Left::Finished(Code::Clean));
                 }
-                self.store(position)?;
+                self.store_then(position, had_data)
             }
             End::Pruned { from, position } => {
                 let to = position.acked_seq;
                 tracing::error!(from, to, "PRUNED: these sequences are no longer kept there");
                 let reason = tickdeck_export::message::GapReason::Pruned;
-                self.on_gap(Gap { from, to, reason })?;
-                self.store(position)?;
+                if self.on_gap(Gap { from, to, reason })? == Next::Gone {
+                    return Ok(Left::Finished(Code::Clean));
+                }
+                self.store_then(position, had_data)
             }
             End::WrongLog { log_id } => {
                 let log_id = format!("{:032x}", u128::from_be_bytes(log_id));
@@ -387,18 +400,18 @@ impl Follower {
                      another --state (and --into) for it",
                     self.plan.state.display()
                 );
-                return Err(Failure::new(Code::Config, text));
+                Err(Failure::new(Code::Config, text))
             }
-            End::Denied(text) => {
+            // Who waits waits for the right one: anybody may dial.
+            End::Denied(text) if self.source.dials() => {
                 let text = format!("denied: {text}");
-                return Err(Failure::new(Code::Permission, text));
+                Err(Failure::new(Code::Permission, text))
             }
             other => {
                 tracing::warn!(end = ?other, "session over");
-                self.keep(session)?;
+                self.keep(session, had_data)
             }
         }
-        Ok(Left::Later { had_data })
     }
 
     /// Waits before the next try, when we are the one to try.

@@ -2,5 +2,6 @@
 
 mod copies;
 mod following;
+mod listening;
 mod provider;
 mod support;

@@ -1,0 +1,165 @@
+//! A subscriber that waits for its exporter: anybody may dial it, and only the right one is obeyed.
+
+use std::io::{Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tickdeck_export::auth::Transport;
+use tickdeck_export::authenticator::Method;
+use tickdeck_export::message::{
+    AuthOk, ErrorCode, Hello, MAC_LEN, Message, Refused, Sentence, Start,
+};
+
+use crate::provider::{LOG, Log, Provider};
+use crate::support::{KEY, Place, command, position, wait_for, write_secret};
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().expect("kills");
+        self.0.wait().expect("waits");
+    }
+}
+
+fn start(mut command: Command) -> Running {
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    Running(child.expect("runs"))
+}
+
+fn acked(place: &Place) -> u64 {
+    position(&place.path("state")).map_or(0, |state| state["acked_seq"].as_u64().expect("a number"))
+}
+
+/// The true provider dials, and leaves once everything up to `last` is acknowledged.
+fn dial(place: &Place, provider: &Provider, last: u64) {
+    let socket = Arc::new(UnixStream::connect(place.path("socket")).expect("connects"));
+    let (serving, shared) = (provider.clone(), Arc::clone(&socket));
+    let served = thread::spawn(move || {
+        serving.serve(&*shared, Transport::Clear { is_loopback: true });
+    });
+    wait_for("the acknowledgement", || {
+        provider.seen.lock().expect("lock").acks.last() == Some(&last)
+    });
+    socket.shutdown(Shutdown::Both).expect("shuts down");
+    served.join().expect("ends");
+}
+
+/// Somebody dials, says this, and waits until the subscriber leaves.
+fn say(place: &Place, name: &str, messages: &[Message<'_>]) {
+    let mut socket = UnixStream::connect(place.path("socket"))
+        .unwrap_or_else(|error| panic!("before {name}: {error}"));
+    let limit = Some(Duration::from_secs(20));
+    socket.set_read_timeout(limit).expect("sets");
+    for message in messages {
+        socket.write_all(&message.to_frame()).expect("writes");
+    }
+    let mut answer = Vec::new();
+    socket
+        .read_to_end(&mut answer)
+        .unwrap_or_else(|error| panic!("{name}: it stays: {error}"));
+}
+
+fn hello(method: Method, version: u16) -> Message<'static> {
+    Message::Hello(Hello {
+        oldest_version: version,
+        newest_version: version,
+        method,
+        epoch: 1,
+        log_id: LOG,
+        nonce: [3; 32],
+        server: "stranger".parse().expect("a name"),
+    })
+}
+
+fn refusal(code: ErrorCode, seq: u64) -> Message<'static> {
+    let text = Sentence::new("says a stranger");
+    Message::Err(Refused { code, seq, text })
+}
+
+/// Strangers say everything that would cut the copy, move its position or end the process, if their
+/// word counted.
+#[test]
+fn strangers_change_nothing() {
+    let place = Place::new();
+    write_secret(&place.path("key"), &format!("desk {KEY}\n"));
+    let endpoint = format!("unix:{}", place.arg("socket"));
+    let (state, into, key) = (place.arg("state"), place.arg("copy"), place.arg("key"));
+    let mut subscriber = start(command(&[
+        "--listen", &endpoint, "--state", &state, "--into", &into, "--client", "desk", "--key",
+        &key,
+    ]));
+    wait_for("the socket", || place.path("socket").exists());
+    let provider = Provider::new(Log::up_to(100), Some(&format!("desk {KEY}")));
+    dial(&place, &provider, 100);
+    let stands = std::fs::read(place.path("state")).expect("reads");
+    let copy = place.path("copy").join(format!("from-{:020}.frames", 1));
+    let copied = std::fs::read(&copy).expect("reads");
+
+    let proof = Message::AuthOk(AuthOk {
+        session: 1,
+        identity: None,
+        mac: [0; MAC_LEN],
+    });
+    let hmac = || hello(Method::Hmac, 1);
+    let forked = || refusal(ErrorCode::Forked, 1);
+    for (name, messages) in [
+        ("FORKED at once", vec![forked()]),
+        ("FORKED for AUTH_OK", vec![hmac(), forked()]),
+        ("PRUNED", vec![refusal(ErrorCode::Pruned, 500)]),
+        ("WRONG_LOG", vec![refusal(ErrorCode::WrongLog, 0)]),
+        ("DENIED", vec![refusal(ErrorCode::Denied, 0)]),
+        ("VERSION", vec![refusal(ErrorCode::Version, 0)]),
+        ("another version", vec![hello(Method::Hmac, 9)]),
+        ("no proof wanted", vec![hello(Method::Transport, 1)]),
+        ("a wrong proof", vec![hmac(), proof]),
+    ] {
+        say(&place, name, &messages);
+        let now = std::fs::read(place.path("state")).expect("reads");
+        assert_eq!(now, stands, "the position after {name}");
+        let now = std::fs::read(&copy).expect("reads");
+        assert!(now == copied, "the copy after {name}");
+    }
+    assert_eq!(subscriber.0.try_wait().expect("waits"), None, "it ended");
+
+    provider.log.lock().expect("lock").last = 200;
+    dial(&place, &provider, 200);
+    assert_eq!(acked(&place), 200);
+    let starts = provider.seen.lock().expect("lock").starts.clone();
+    assert_eq!(starts.last().expect("a start").start, Start::Seq(101));
+}
+
+/// Nobody reads what is printed: nothing of it is stored or acknowledged, and the process ends.
+#[test]
+fn what_nobody_reads_is_not_acknowledged() {
+    let place = Place::new();
+    // Few enough to lie in the buffer until the position is to be stored.
+    let provider = Provider::new(Log::up_to(5), None);
+    provider.on_unix(&place.path("socket"));
+    let endpoint = format!("unix:{}", place.arg("socket"));
+    let state = place.arg("state");
+    let mut command = command(&[
+        "--connect",
+        &endpoint,
+        "--state",
+        &state,
+        "--client",
+        "desk",
+    ]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let mut subscriber = Running(child.expect("runs"));
+    drop(subscriber.0.stdout.take());
+    let mut status = None;
+    wait_for("the end", || {
+        status = subscriber.0.try_wait().expect("waits");
+        status.is_some()
+    });
+    assert_eq!(status.and_then(|status| status.code()), Some(0));
+    let seen = provider.seen.lock().expect("lock").clone();
+    assert_eq!((seen.connections, seen.acks), (1, vec![]));
+    assert_eq!(position(&place.path("state")), None);
+}
