@@ -55,6 +55,9 @@ impl Pin {
         if !is_client(&pin.client) {
             return Err(format!("{:?} is no name of a client", pin.client));
         }
+        if pin.acked_seq == u64::MAX {
+            return Err(format!("acked_seq {} is out of range", pin.acked_seq));
+        }
         Ok(pin)
     }
 }
@@ -221,11 +224,13 @@ mod tests {
         write_pin(dir.path(), &pin("west", 7)).expect("writes");
         let path = dir.path().join("pins/west.json");
         let other = serde_json::to_vec(&pin("east", 1)).expect("encodes");
+        let beyond = serde_json::to_vec(&pin("west", u64::MAX)).expect("encodes");
         for bytes in [
             &b""[..],
             b"{}",
             b"{\"client\":\"west\"}",
             &other,
+            &beyond,
             &[b' '; 5000],
         ] {
             fs::write(&path, bytes).expect("writes");

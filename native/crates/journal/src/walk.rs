@@ -4,6 +4,9 @@
 //! up the chain again at the next valid block that carries later sequences, so that every loss gets
 //! exact bounds, and so that damage in the middle is never taken for the end of the data.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 
 use sha2::{Digest, Sha256};
@@ -47,6 +50,7 @@ pub(crate) struct Walk {
     pub(crate) durable_seq: u64,
     /// End of the last bytes that are not zero, as far as the walk looked.
     pub(crate) last_nonzero: u64,
+    /// In order; what goes beyond [`MOST_DAMAGE`] places is in the last entry, with its count.
     pub(crate) damage: Vec<Damage>,
     /// A valid block of this epoch with earlier sequences lies behind a damage.
     pub(crate) has_stray_block: bool,
@@ -86,6 +90,8 @@ struct Walker {
     chain: Chain,
     sha: Sha256,
     walk: Walk,
+    /// Places of damage that have no entry of their own.
+    unlisted: u64,
     /// Last valid sequence of an abandoned segment.
     abandoned_at: Option<u64>,
 }
@@ -109,6 +115,7 @@ impl Walker {
             chain,
             sha,
             walk,
+            unlisted: 0,
             abandoned_at: entry.abandoned_at,
         })
     }
@@ -195,6 +202,17 @@ impl Walker {
         let Chain {
             offset, seq: from, ..
         } = self.chain;
+        if self.walk.damage.len() == MOST_DAMAGE
+            && let Some(last) = self.walk.damage.last_mut()
+        {
+            self.unlisted += 1;
+            last.resumed_at = resumed_at;
+            last.detail = format!(
+                "here and at {} further places up to offset {offset}",
+                self.unlisted
+            );
+            return;
+        }
         self.walk.damage.push(Damage {
             offset,
             class,
@@ -204,3 +222,6 @@ impl Walker {
         });
     }
 }
+
+/// A file made to be damaged everywhere must not fill the memory of who looks at it.
+pub(crate) const MOST_DAMAGE: usize = 10_000;

@@ -143,7 +143,8 @@ impl Seal {
         bytes
     }
 
-    /// `None` when the length, the zero field or the index count is wrong.
+    /// `None` when the length, the zero field or the index count is wrong, or when no sequence can
+    /// follow the last one.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         if bytes.len() < Self::FIXED_LEN || get_u32(bytes, 204) != 0 {
             return None;
@@ -153,6 +154,9 @@ impl Seal {
             return None;
         }
         let word = |index: usize| get_u64(bytes, index * 8);
+        if word(1) == u64::MAX {
+            return None;
+        }
         let (index, _) = bytes[Self::FIXED_LEN..].as_chunks::<{ IndexEntry::LEN }>();
         let mut by_kind = [0; KIND_COUNTERS];
         for (slot, counter) in by_kind.iter_mut().enumerate() {

@@ -123,17 +123,25 @@ impl SegmentHeader {
             );
             return Err((Class::UnsupportedCodec, detail));
         }
+        let number = get_u64(bytes, 32);
+        let (base_seq, prev_last_seq) = (get_u64(bytes, 40), get_u64(bytes, 80));
+        // Behind each of them comes one more, and sequences begin at 1.
+        if base_seq == 0 || [number, base_seq, prev_last_seq].contains(&u64::MAX) {
+            return bad(format!(
+                "segment {number} from sequence {base_seq} behind {prev_last_seq}: out of range"
+            ));
+        }
         Ok(Self {
             preallocated: flags & FLAG_PREALLOCATED != 0,
             continues_abandoned: flags & FLAG_CONTINUES_ABANDONED != 0,
             codecs,
             log_id: array(bytes, 16),
-            number: get_u64(bytes, 32),
-            base_seq: get_u64(bytes, 40),
+            number,
+            base_seq,
             writer_epoch: get_u64(bytes, 48),
             created_ns: get_u64(bytes, 56),
             boot_id: array(bytes, 64),
-            prev_last_seq: get_u64(bytes, 80),
+            prev_last_seq,
             prev_seal_hash: array(bytes, 88),
             schema_id: get_u32(bytes, 120),
         })

@@ -417,3 +417,43 @@ fn records_must_add_up() {
         "a hole is last in its block"
     );
 }
+
+/// Figures with valid checksums behind which nothing can come, or that are below the first
+/// sequence, are refused, so that no sum of the code behind wraps.
+#[test]
+fn figures_out_of_range_are_refused() {
+    let header = segment_header;
+    for hostile in [
+        SegmentHeader {
+            base_seq: 0,
+            ..header()
+        },
+        SegmentHeader {
+            base_seq: u64::MAX,
+            ..header()
+        },
+        SegmentHeader {
+            prev_last_seq: u64::MAX,
+            ..header()
+        },
+        SegmentHeader {
+            number: u64::MAX,
+            ..header()
+        },
+    ] {
+        let refused = SegmentHeader::parse(&hostile.encode()).expect_err("out of range");
+        assert_eq!(refused.0, Class::BadSegmentHeader, "{}", refused.1);
+    }
+    let seal = |last_seq| Seal {
+        totals: Totals {
+            last_seq,
+            ..Totals::new(1)
+        },
+        sealed_by_epoch: 1,
+        sealed_ns: 1,
+        sha256: [0; 32],
+        index: vec![],
+    };
+    assert!(Seal::parse(&seal(u64::MAX - 1).encode()).is_some());
+    assert_eq!(Seal::parse(&seal(u64::MAX).encode()), None);
+}

@@ -209,7 +209,7 @@ pub(crate) fn make(
         mark_is_bad: matches!(pruned, MarkView::Damaged(_)),
     };
     if plan.is_repair() || given.durable_seq >= next_seq || noted_seq.is_some() {
-        let known = given.highest.max(given.durable_seq) + 1;
+        let known = given.highest.max(given.durable_seq).saturating_add(1);
         plan.resume_seq = next_seq.max(known).max(noted_seq.unwrap_or(0));
     }
     Ok(plan)
