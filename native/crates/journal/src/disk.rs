@@ -11,6 +11,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{Advice, CWD, FallocateFlags, RenameFlags};
 
@@ -46,6 +47,8 @@ pub(crate) trait DiskFile: Debug + Send {
     fn evict(&self) -> io::Result<()>;
     /// True when `path` still names this file.
     fn is_at(&self, path: &Path) -> io::Result<bool>;
+    /// The open descriptor, to be read through: no other one is needed for that.
+    fn descriptor(&self) -> Arc<File>;
 
     /// Writes all bytes at an offset, in as many pieces as the system wants.
     fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
@@ -91,13 +94,13 @@ impl Disk for RealDisk {
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(0o640);
-        Ok(Box::new(RealFile(retry(|| options.open(path))?)))
+        Ok(Box::new(RealFile(Arc::new(retry(|| options.open(path))?))))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
-        Ok(Box::new(RealFile(retry(|| options.open(path))?)))
+        Ok(Box::new(RealFile(Arc::new(retry(|| options.open(path))?))))
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -129,7 +132,7 @@ impl Disk for RealDisk {
 }
 
 #[derive(Debug)]
-struct RealFile(File);
+struct RealFile(Arc<File>);
 
 impl DiskFile for RealFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
@@ -147,7 +150,7 @@ impl DiskFile for RealFile {
     fn allocate(&self, len: u64) -> io::Result<bool> {
         let answer = retry(|| {
             Ok(rustix::fs::fallocate(
-                &self.0,
+                &*self.0,
                 FallocateFlags::empty(),
                 0,
                 len,
@@ -161,7 +164,7 @@ impl DiskFile for RealFile {
     }
 
     fn evict(&self) -> io::Result<()> {
-        Ok(rustix::fs::fadvise(&self.0, 0, None, Advice::DontNeed)?)
+        Ok(rustix::fs::fadvise(&*self.0, 0, None, Advice::DontNeed)?)
     }
 
     fn is_at(&self, path: &Path) -> io::Result<bool> {
@@ -171,6 +174,10 @@ impl DiskFile for RealFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    fn descriptor(&self) -> Arc<File> {
+        Arc::clone(&self.0)
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -18,7 +19,7 @@ use crate::format::{
 /// A file read through a window, so that small blocks do not cost a system call each.
 #[derive(Debug)]
 pub(crate) struct Source {
-    file: File,
+    file: Arc<File>,
     window: Vec<u8>,
     start: u64,
     filled: usize,
@@ -36,6 +37,11 @@ impl Source {
     }
 
     pub(crate) fn new(file: File) -> Self {
+        Self::shared(Arc::new(file))
+    }
+
+    /// Reads through a descriptor that another part holds too.
+    pub(crate) fn shared(file: Arc<File>) -> Self {
         Self {
             file,
             window: Vec::new(),

@@ -14,6 +14,8 @@
 
 mod failure;
 mod kept;
+#[cfg(test)]
+mod shortage_tests;
 mod stages;
 mod types;
 

@@ -510,6 +510,10 @@ impl DiskFile for RecordingFile {
     fn is_at(&self, path: &Path) -> io::Result<bool> {
         self.file.is_at(path)
     }
+
+    fn descriptor(&self) -> Arc<fs::File> {
+        self.file.descriptor()
+    }
 }
 
 impl RecordingFile {

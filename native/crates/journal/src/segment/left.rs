@@ -1,6 +1,9 @@
 //! A segment that was given up after an I/O error, and what it is still worth.
 
+use std::io;
 use std::path::PathBuf;
+
+use rustix::io::Errno;
 
 use super::ActiveSegment;
 use crate::disk::DiskFile;
@@ -19,36 +22,44 @@ pub(crate) struct Left {
 }
 
 impl Left {
-    /// The last sequence up to which the device has whole blocks in order, and why no more could be
-    /// read if that was not the end of the data.
+    /// The last sequence up to which the device has whole blocks in order, and what the device
+    /// answered if it would not give more.
     ///
-    /// What a file holds that has lost its name is lost.
-    pub(crate) fn verified_seq(&self) -> (u64, Option<JournalError>) {
+    /// What a file holds that has lost its name is lost. It is read through the descriptor that the
+    /// writer holds, so that no limit on open files can hide it.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is known about the file yet: it could not be looked at, or the system lacked
+    /// something that it may have later.
+    pub(crate) fn verified_seq(&self) -> Result<(u64, Option<JournalError>), JournalError> {
         let failed =
             |context: &'static str| move |error| JournalError::io(context, &self.path, error);
+        let is_there = self.file.is_at(&self.path);
+        if !is_there.map_err(failed("cannot look at"))? {
+            return Ok((self.header.base_seq - 1, None));
+        }
+        let evicted = self.file.evict();
+        evicted.map_err(failed("cannot drop cached pages of"))?;
+        let mut source = Source::shared(self.file.descriptor());
         let mut chain = self.chain;
-        let mut read = || -> Result<(), JournalError> {
-            if !self
-                .file
-                .is_at(&self.path)
-                .map_err(failed("cannot look at"))?
-            {
-                chain = Chain::begin(&self.header, 0);
-                return Ok(());
+        loop {
+            match chain.step(&mut source) {
+                Ok(Found::Block(block)) if block.header.kind != BlockKind::Seal => {}
+                Ok(_) => return Ok((chain.seq - 1, None)),
+                Err(error) if is_shortage(&error) => return Err(failed("cannot read")(error)),
+                Err(error) => return Ok((chain.seq - 1, Some(failed("cannot read")(error)))),
             }
-            let evict = self.file.evict();
-            evict.map_err(failed("cannot drop cached pages of"))?;
-            let mut source = Source::open(&self.path).map_err(failed("cannot open"))?;
-            loop {
-                match chain.step(&mut source).map_err(failed("cannot read"))? {
-                    Found::Block(block) if block.header.kind != BlockKind::Seal => {}
-                    _ => return Ok(()),
-                }
-            }
-        };
-        let error = read().err();
-        (chain.seq - 1, error)
+        }
     }
+}
+
+/// True for an error that says nothing about the file: this system or process lacks something now.
+fn is_shortage(error: &io::Error) -> bool {
+    let shortages = [Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::AGAIN];
+    shortages
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 impl ActiveSegment {

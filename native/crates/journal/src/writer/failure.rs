@@ -150,12 +150,28 @@ impl Writer {
     }
 
     /// Notices files of the log that are gone, every two seconds.
+    ///
+    /// That nobody could look is no failure of any file: it is counted, and the next look follows.
+    ///
+    /// # Errors
+    ///
+    /// Only [`JournalError::Vanished`].
     pub(super) fn look_for_files(&mut self, now_ns: u64) -> Result<(), JournalError> {
         let last_ns = *self.timing.looked_ns.get_or_insert(now_ns);
         if now_ns < last_ns + LOOK_INTERVAL_NS {
             return Ok(());
         }
         self.timing.looked_ns = Some(now_ns);
+        match self.look() {
+            Err(error) if !matches!(error, JournalError::Vanished { .. }) => {
+                self.counters.look_errors += 1;
+                Ok(())
+            }
+            seen => seen,
+        }
+    }
+
+    fn look(&mut self) -> Result<(), JournalError> {
         let dir = &self.config.dir;
         let Some(segment) = &self.segment else {
             return Ok(());
@@ -273,7 +289,7 @@ impl Writer {
         let Some(left) = &self.left else {
             return Ok(());
         };
-        let (verified_seq, error) = left.verified_seq();
+        let (verified_seq, error) = left.verified_seq()?;
         if let (Some(error), Some(trouble)) = (error, &mut self.trouble) {
             trouble.unreadable += 1;
             if trouble.unreadable < UNREADABLE_ATTEMPTS {

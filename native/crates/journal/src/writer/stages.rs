@@ -264,7 +264,7 @@ impl Writer {
         }
         // STATE may be one segment behind, or it would look like an old copy.
         if self.state.current().active_segment + 1 < number {
-            self.store_state()?;
+            self.store(self.state_before_next())?;
         }
         let (disk, dir) = (self.disk.as_ref(), self.config.dir.as_path());
         self.litter = true;
@@ -292,7 +292,10 @@ impl Writer {
     }
 
     fn store_state(&mut self) -> Result<(), JournalError> {
-        let state = self.state_now(false);
+        self.store(self.state_now(false))
+    }
+
+    fn store(&mut self, state: State) -> Result<(), JournalError> {
         let dir = self.config.dir.as_path();
         let overcome = self.state.store_on(self.disk.as_ref(), dir, state)?;
         if let Some(error) = overcome {
@@ -300,6 +303,20 @@ impl Writer {
         }
         self.state_failure = None;
         Ok(())
+    }
+
+    /// The checkpoint that has to be there before the next segment. An abandoned end is no part of
+    /// it: only that segment will declare it, and may never come to be.
+    fn state_before_next(&self) -> State {
+        if !self.before.abandoned {
+            return self.state_now(false);
+        }
+        State {
+            writer_epoch: self.identity.writer_epoch,
+            active_segment: self.before.number,
+            clean: false,
+            ..*self.state.current()
+        }
     }
 
     pub(super) fn state_now(&self, clean: bool) -> State {

@@ -189,6 +189,8 @@ pub struct Counters {
     pub write_errors: u64,
     /// Attempts to allocate the next segment ahead of time that failed; tried again when needed.
     pub prepare_errors: u64,
+    /// Looks for files of the log that are gone which could not be had; the next follows soon.
+    pub look_errors: u64,
     /// Hole records appended.
     pub holes: u64,
     /// Sequences spent by holes.

@@ -1,0 +1,199 @@
+//! A writer while the system lacks something that says nothing about its files.
+
+use std::env;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+use super::{Condition, Event, Writer, WriterConfig};
+use crate::crash_tests::{append, scratch};
+use crate::directory;
+use crate::disk::recording::{Call, Fault, How, RecordingDisk};
+use crate::error::JournalError;
+use crate::format::State;
+use crate::kind;
+use crate::policy::SyncPolicy;
+use crate::reader::Reader;
+use crate::recovery::RecoveryMode;
+use crate::verify::verify;
+
+const CHILD: &str = "TICKDECK_TEST_DESCRIPTORS_DIR";
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+const EMFILE: i32 = 24;
+const SECOND: u64 = 1_000_000_000;
+
+fn open(disk: &RecordingDisk, dir: &Path) -> Result<Writer, JournalError> {
+    let config = WriterConfig::new(dir, 1 << 20, SyncPolicy::batch(5), 1);
+    let opened = Writer::open_on(Box::new(disk.clone()), config, RecoveryMode::Tail);
+    opened.map(|(writer, _)| writer)
+}
+
+/// Runs one of the children below in a process that may have few open files.
+fn run_child(name: &str) {
+    let home = scratch();
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -n 48 && exec \"$0\" \"$@\""])
+        .arg(env::current_exe().expect("knows itself"))
+        .args(["--exact", "--test-threads=1", "--nocapture"])
+        .arg(format!("writer::shortage_tests::{name}"))
+        .env(CHILD, home.path())
+        .output()
+        .expect("runs");
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("1 passed"), "{text}");
+    assert!(text.contains("the child is done"), "{text}");
+}
+
+/// Opens files until no more can be had.
+fn take_all_descriptors() -> Vec<File> {
+    let mut taken = Vec::new();
+    loop {
+        match File::open("/dev/null") {
+            Ok(file) => taken.push(file),
+            Err(error) => {
+                assert_eq!(error.raw_os_error(), Some(EMFILE), "{error}");
+                return taken;
+            }
+        }
+    }
+}
+
+fn assert_whole(dir: &Path, last_seq: u64) {
+    assert_eq!(verify(dir, &mut |_| {}).expect("verifies").problems, []);
+    let mut reader = Reader::open(dir).expect("opens");
+    for seq in 1..=last_seq {
+        let entry = reader.next().expect("whole").expect("a record");
+        assert_eq!(entry.seq, seq);
+        assert_ne!(entry.record.kind, kind::JOURNAL_HOLE, "{seq}");
+    }
+}
+
+fn events(writer: &mut Writer) -> Vec<Event> {
+    std::iter::from_fn(|| writer.take_event()).collect()
+}
+
+/// Descriptors run out for eight seconds: nothing failed on the log's own files, so it goes on in
+/// the same segment; that nobody could look for missing files is counted.
+#[test]
+fn a_look_without_descriptors_is_no_failure() {
+    run_child("child_looks");
+}
+
+#[test]
+fn child_looks() {
+    let Some(dir) = env::var_os(CHILD) else {
+        return;
+    };
+    let dir = Path::new(&dir);
+    let disk = RecordingDisk::new();
+    let mut writer = open(&disk, dir).expect("opens");
+    let mut now_ns = SECOND;
+    writer.poll(now_ns).expect("polls");
+    let taken = take_all_descriptors();
+    for _ in 0..80 {
+        now_ns += SECOND / 10;
+        append(&mut writer).expect("appends");
+        writer.poll(now_ns).expect("polls");
+        assert_eq!(events(&mut writer), []);
+        assert_eq!(writer.condition(), Condition::Healthy);
+    }
+    let counters = *writer.counters();
+    assert!(counters.look_errors >= 3, "{counters:?}");
+    assert_eq!((counters.write_errors, counters.segments), (0, 1));
+    drop(taken);
+    writer.close().expect("closes");
+    assert_whole(dir, 80);
+    println!("the child is done");
+}
+
+/// A sync fails once, and no file can be opened for a minute: what the device has is still read, by
+/// the descriptor at hand, and no acknowledged record is given up however many attempts fail.
+#[test]
+fn a_left_file_is_read_without_a_descriptor() {
+    run_child("child_leaves");
+}
+
+#[test]
+fn child_leaves() {
+    let Some(dir) = env::var_os(CHILD) else {
+        return;
+    };
+    let dir = Path::new(&dir);
+    let disk = RecordingDisk::new();
+    let mut writer = open(&disk, dir).expect("opens");
+    let mut now_ns = SECOND;
+    for _ in 0..20 {
+        append(&mut writer).expect("appends");
+        writer.sync().expect("syncs");
+    }
+    append(&mut writer).expect("appends");
+    let taken = take_all_descriptors();
+    let fault = Fault {
+        at: 0,
+        how: How::Errno(EIO),
+        persistent: false,
+    };
+    disk.fail_kind(Call::Sync, fault);
+    writer
+        .sync()
+        .expect("the descriptor of the left file is free for the new one");
+    for _ in 0..60 {
+        now_ns += SECOND;
+        writer.poll(now_ns).expect("polls");
+    }
+    assert_eq!(writer.condition(), Condition::Healthy);
+    drop(taken);
+    let told = events(&mut writer);
+    let is_loss = |event: &Event| matches!(event, Event::AckedLoss { .. } | Event::Hole { .. });
+    assert!(!told.iter().any(is_loss), "{told:?}");
+    assert_eq!(writer.counters().acked_loss, 0);
+    assert_eq!(writer.watermarks().durable, 21);
+    writer.close().expect("closes");
+    let segments = directory::list(dir).expect("lists").segments;
+    assert_eq!(segments[0].abandoned_at, Some(20));
+    assert_whole(dir, 21);
+    println!("the child is done");
+}
+
+/// STATE never names an abandoned end before the segment is there that declares it: the device is
+/// full just then, the process dies, and the next start finds nothing wrong.
+#[test]
+fn state_names_no_end_that_nothing_declares() {
+    let home = scratch();
+    let dir = home.path();
+    let disk = RecordingDisk::new();
+    let mut writer = open(&disk, dir).expect("opens");
+    let early = writer.state_now(false);
+    append(&mut writer).expect("appends");
+    writer.seal().expect("seals");
+    append(&mut writer).expect("appends");
+    writer.sync().expect("syncs");
+    // STATE is one segment behind, as after a checkpoint that could not be written.
+    let behind = State {
+        durable_seq: 1,
+        ..early
+    };
+    writer.state.store(behind).expect("stores");
+    let fault = Fault {
+        at: 0,
+        how: How::Errno(ENOSPC),
+        persistent: true,
+    };
+    disk.fail_kind(Call::Create, fault);
+    let error = io::Error::from_raw_os_error(EIO);
+    writer.save(&JournalError::io("cannot write", dir, error));
+    let state = directory::read_state(dir).expect("reads").current;
+    let state = state.expect("a checkpoint");
+    assert_eq!(state.active_segment, 2, "may be one behind the next one");
+    assert_eq!(state.last_seal_hash, early.last_seal_hash);
+    drop(writer);
+    disk.mend();
+    assert!(fs::read_dir(dir).expect("lists").count() >= 3);
+    let writer = open(&disk, dir).expect("opens again");
+    assert_eq!(writer.next_seq(), 3);
+    writer.close().expect("closes");
+    assert_whole(dir, 2);
+}
