@@ -357,7 +357,13 @@ impl StateFile {
         self.file.is_at(&self.path).map_err(failed)
     }
 
-    fn replace(&mut self, disk: &dyn Disk, dir: &Path, state: State) -> Result<(), JournalError> {
+    /// Puts a new file with this checkpoint and the one before in the place of what is there.
+    pub(crate) fn replace(
+        &mut self,
+        disk: &dyn Disk,
+        dir: &Path,
+        state: State,
+    ) -> Result<(), JournalError> {
         let temporary = dir.join(STATE_TEMPORARY);
         let failed = |error| JournalError::io("cannot replace", &self.path, error);
         if temporary.symlink_metadata().is_ok() {

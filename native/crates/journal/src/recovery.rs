@@ -12,6 +12,7 @@
 mod aside;
 mod intent;
 mod plan;
+mod renew;
 mod report;
 
 use std::fs::{self, File};
@@ -24,16 +25,14 @@ pub use self::report::{
     Action, REPORT_FILE, RecoveryReport, acknowledge_report, unacknowledged_problems,
 };
 use crate::directory::{
-    self, DirectoryLock, PREPARED_FILE, REPAIR_FILES, REPAIR_TEMPORARY, RETENTION_FILE,
-    RETENTION_LOCK, RETENTION_TEMPORARY, STATE_FILE, STATE_TEMPORARY, SegmentEntry, StateFile,
-    StateView,
+    self, DirectoryLock, PREPARED_FILE, REPAIR_FILES, REPAIR_TEMPORARY, RETENTION_LOCK,
+    RETENTION_TEMPORARY, STATE_FILE, STATE_TEMPORARY, SegmentEntry, StateFile, StateView,
 };
 use crate::disk::Disk;
 use crate::error::{Class, JournalError, Problem};
 use crate::format::State;
 use crate::kind::{self, JournalHole};
 use crate::links;
-use crate::retention::Mark;
 use crate::segment::{ActiveSegment, BlockBuffer, Identity, Predecessor, Prepared, utc_ns};
 use crate::walk::{Damage, End, Walk, walk};
 use crate::writer::{Record, WriterConfig};
@@ -107,9 +106,12 @@ pub(crate) fn open(
         report.actions.push(aside.action());
     }
     if plan.mark_is_bad {
-        renew_mark(disk, dir, &plan, &mut report.actions)?;
+        renew::renew_mark(disk, dir, &plan, &mut report.actions)?;
     }
-    let view = usable_state(disk, dir, view, is_repair, &mut report.actions)?;
+    let is_new_state = renew::must_renew_state(dir, &view, is_repair)?;
+    if is_new_state {
+        renew::keep_state(disk, dir, &mut report.actions)?;
+    }
     let mut state = StateFile::open(disk, dir, &view)?;
     let identity = Identity {
         log_id: match plan.log_id {
@@ -121,13 +123,18 @@ pub(crate) fn open(
         schema_id: config.schema_id,
         codecs: config.codec.set(),
     };
-    // The new epoch is on disk before anything is written under it.
+    // The new epoch is on disk before anything is written under it. The newest segment is known by
+    // then, or the one that begins now would make STATE look like an old copy.
     let fenced = State {
         writer_epoch: report.writer_epoch,
+        active_segment: plan.newest(),
         clean: false,
         ..*state.current()
     };
-    state.store(fenced)?;
+    match is_new_state {
+        true => state.replace(disk, dir, fenced)?,
+        false => state.store(fenced)?,
+    }
     let before = close_last(disk, dir, &plan, &mut report)?;
     let prepared = Prepared::create(disk, dir, config.segment_size_bytes)?;
     let mut segment = ActiveSegment::begin(disk, dir, prepared, &identity, &before)?;
@@ -165,7 +172,7 @@ pub(crate) struct Survey {
     view: StateView,
     /// What was found; `actions` is empty.
     pub(crate) report: RecoveryReport,
-    /// More than a torn tail leaves the log.
+    /// More than a torn tail leaves the log, or an interrupted repair is to be finished.
     pub(crate) is_repair: bool,
 }
 
@@ -199,8 +206,7 @@ impl Survey {
             problems.append(&mut tail_problems(name, walk, durable_seq));
         }
         add_unsound(&plan, &mut problems);
-        let is_unfinished = noted_seq.is_some_and(|seq| seq > plan.next_seq);
-        if is_unfinished {
+        if noted_seq.is_some() {
             problems.push(unfinished_repair(&plan));
         }
         let report = RecoveryReport {
@@ -221,7 +227,7 @@ impl Survey {
             problems,
         };
         Ok(Self {
-            is_repair: plan.is_repair(),
+            is_repair: plan.is_repair() || noted_seq.is_some(),
             plan,
             view,
             report,
@@ -314,37 +320,6 @@ fn append_hole(
     Ok(())
 }
 
-/// The STATE file as it can be continued: in a repair, one without a valid checkpoint or of a wrong
-/// length is set aside.
-fn usable_state(
-    disk: &dyn Disk,
-    dir: &Path,
-    view: StateView,
-    is_repair: bool,
-    actions: &mut Vec<Action>,
-) -> Result<StateView, JournalError> {
-    let path = dir.join(STATE_FILE);
-    let failed = |error| JournalError::io("cannot read", &path, error);
-    if !view.exists {
-        return Ok(view);
-    }
-    let bytes = path.metadata().map_err(failed)?.len();
-    let is_usable = bytes == State::FILE_LEN as u64 && (view.current.is_some() || !is_repair);
-    if is_usable || view.damaged_at.is_none() {
-        return Ok(view);
-    }
-    aside::move_file(disk, dir, STATE_FILE)?;
-    actions.push(Action {
-        class: Some(Class::StateDamaged),
-        ..Action::new(STATE_FILE, 0, bytes, "quarantined")
-    });
-    Ok(StateView {
-        exists: false,
-        damaged_at: None,
-        ..view
-    })
-}
-
 /// Damage inside sealed segments, which only a deep look finds.
 fn add_unsound(plan: &Plan, problems: &mut Vec<Problem>) {
     let last = plan.keep.last().filter(|last| last.seal.is_some());
@@ -364,12 +339,13 @@ fn add_unsound(plan: &Plan, problems: &mut Vec<Problem>) {
 }
 
 fn unfinished_repair(plan: &Plan) -> Problem {
+    let has_hole = plan.resume_seq > plan.next_seq;
     Problem {
         file: REPAIR_FILES[0].into(),
         offset: 0,
         class: Class::UnfinishedRepair,
-        from: Some(plan.next_seq),
-        to: Some(plan.resume_seq - 1),
+        from: has_hole.then_some(plan.next_seq),
+        to: has_hole.then(|| plan.resume_seq - 1),
         detail: "a repair was interrupted; it goes on now".into(),
     }
 }
@@ -468,24 +444,6 @@ fn predecessor(last: &SegmentEntry, beginning: Predecessor) -> Predecessor {
         last_seq: info.seal.totals.last_seq,
         seal_hash: info.hash,
         abandoned: false,
-    }
-}
-
-/// A RETENTION file that cannot be read is set aside; the log begins with the segment it begins with.
-fn renew_mark(
-    disk: &dyn Disk,
-    dir: &Path,
-    plan: &Plan,
-    actions: &mut Vec<Action>,
-) -> Result<(), JournalError> {
-    aside::move_file(disk, dir, RETENTION_FILE)?;
-    actions.push(Action {
-        class: Some(Class::BadRetention),
-        ..Action::new(RETENTION_FILE, 0, 0, "quarantined")
-    });
-    match plan.keep.first().map(|first| Mark::before(&first.header)) {
-        Some(mark) if mark.segment > 0 => mark.store(disk, dir),
-        _ => Ok(()),
     }
 }
 

@@ -5,13 +5,16 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::directory::segment_name;
+use crate::directory::{self, segment_name};
+use crate::disk::RealDisk;
 use crate::disk::recording::{Cut, Fault, How, RecordingDisk};
 use crate::error::JournalError;
+use crate::format::State;
 use crate::kind::{self, JournalHole};
 use crate::policy::SyncPolicy;
 use crate::reader::Reader;
 use crate::recovery::RecoveryMode;
+use crate::retention::Mark;
 use crate::verify::verify;
 use crate::writer::{Record, Writer, WriterConfig};
 
@@ -173,3 +176,138 @@ fn failing_operations_interrupt_a_repair_without_harm() {
 }
 
 const ENOSPC: i32 = 28;
+
+/// A way to damage a log.
+type Damage = fn(&Path);
+
+/// A pruned log of the segments 3 to 5, the last one only written, before one of these damages.
+fn pruned_log(damage: Damage) -> TempDir {
+    let dir = scratch();
+    let mut writer = Writer::open(config(dir.path())).expect("opens").0;
+    for segment in 0..5 {
+        (0..10).for_each(|_| append(&mut writer));
+        if segment < 4 {
+            writer.seal().expect("seals");
+        }
+    }
+    writer.flush().expect("writes");
+    drop(writer);
+    let listing = directory::list(dir.path()).expect("lists");
+    let mark = Mark::before(&listing.segments[2].header);
+    mark.store(&RealDisk, dir.path()).expect("stores");
+    for number in 1..=2 {
+        fs::remove_file(dir.path().join(segment_name(number))).expect("removes");
+    }
+    damage(dir.path());
+    dir
+}
+
+fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(path).expect("reads");
+    change(&mut bytes);
+    fs::write(path, bytes).expect("writes");
+}
+
+fn flip_retention(dir: &Path) {
+    change(&dir.join("RETENTION"), |bytes| bytes[40] ^= 1);
+}
+
+fn shorten_state(dir: &Path) {
+    change(&dir.join("STATE"), |bytes| bytes.truncate(bytes.len() - 1));
+}
+
+fn flip_both_slots(dir: &Path) {
+    change(&dir.join("STATE"), |bytes| {
+        bytes[20] ^= 1;
+        let second = State::SLOT_LEN + 20;
+        bytes[second] ^= 1;
+    });
+}
+
+const DAMAGES: [(&str, Damage); 5] = [
+    ("RETENTION", flip_retention),
+    ("STATE of a wrong length", shorten_state),
+    ("STATE without a valid slot", flip_both_slots),
+    ("RETENTION and a short STATE", |dir| {
+        flip_retention(dir);
+        shorten_state(dir);
+    }),
+    ("RETENTION and both slots", |dir| {
+        flip_retention(dir);
+        flip_both_slots(dir);
+    }),
+];
+
+/// No segment is damaged: none may leave the log, whatever interrupts the repair of the files that
+/// describe it. `Tail` opens the log, or refuses what was there before.
+fn assert_whole(dir: &Path, context: &str) {
+    let has_begun = dir.join("REPAIR").exists();
+    let (mut writer, _) = match Writer::open_with(config(dir), RecoveryMode::Tail) {
+        Ok(opened) => opened,
+        Err(JournalError::Refused { .. }) if !has_begun => {
+            Writer::open_with(config(dir), RecoveryMode::PointInTime)
+                .unwrap_or_else(|error| panic!("{context}: {error}"))
+        }
+        Err(error) => panic!("{context}: {error}"),
+    };
+    assert_eq!(writer.next_seq(), GIVEN_OUT + 1, "{context}");
+    append(&mut writer);
+    writer.close().expect("closes");
+    let report = verify(dir, &mut |_| {}).expect("verifies");
+    assert_eq!(report.problems, [], "{context}");
+    let mut reader = Reader::open(dir).expect("opens");
+    for seq in 21..=GIVEN_OUT + 1 {
+        let entry = reader.next().expect("reads").expect("is there");
+        assert_eq!(entry.seq, seq, "{context}");
+    }
+    let quarantine = fs::read_dir(dir.join("quarantine"));
+    for entry in quarantine.into_iter().flatten() {
+        let name = entry.expect("lists").file_name();
+        let name = name.to_string_lossy();
+        assert!(!name.ends_with(".seg"), "{context}: {name} left the log");
+    }
+}
+
+#[test]
+fn power_cuts_in_a_repair_of_retention_and_state_cost_no_segment() {
+    for (what, damage) in DAMAGES {
+        for cut in [Cut::Ordered, Cut::Chaotic] {
+            let home = pruned_log(damage);
+            let disk = RecordingDisk::with_existing(home.path());
+            let before = disk.len();
+            assert_eq!(repair(&disk, home.path()).expect("repairs"), GIVEN_OUT + 1);
+            for ops in before..=disk.len() {
+                for seed in 0..2 {
+                    let image = scratch();
+                    let seed = (ops * 2 + seed) as u64;
+                    disk.cut(ops, cut, seed, home.path(), image.path());
+                    let context = format!("{what}: {cut:?} after {}, {seed}", ops - before);
+                    assert_whole(image.path(), &context);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn failing_operations_in_a_repair_of_retention_and_state_cost_no_segment() {
+    for (what, damage) in DAMAGES {
+        let disk = {
+            let home = pruned_log(damage);
+            let disk = RecordingDisk::with_existing(home.path());
+            repair(&disk, home.path()).expect("repairs");
+            disk
+        };
+        for at in 0..disk.calls() {
+            let home = pruned_log(damage);
+            let disk = RecordingDisk::with_existing(home.path());
+            disk.fail(Fault {
+                at,
+                how: How::Errno(ENOSPC),
+                persistent: false,
+            });
+            repair(&disk, home.path()).expect_err("one operation fails");
+            assert_whole(home.path(), &format!("{what}: operation {at} failed"));
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Setting aside: what does not belong to the log any more is kept in `quarantine/`, never deleted.
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::directory::QUARANTINE;
@@ -17,8 +18,38 @@ pub(crate) fn cut_file(
     length: u64,
 ) -> Result<(), JournalError> {
     let path = dir.join(name);
+    copy_range(
+        disk,
+        dir,
+        name,
+        &format!("{name}.{offset}.torn"),
+        offset..offset + length,
+    )?;
+    let failed = |context| {
+        let path = path.clone();
+        move |error| JournalError::io(context, &path, error)
+    };
+    let file = disk.open(&path).map_err(failed("cannot open"))?;
+    file.set_len(offset).map_err(failed("cannot cut"))?;
+    file.sync_data().map_err(failed("cannot sync"))
+}
+
+/// Copies a whole file into quarantine; the copy is durable on return, and the file where it was.
+pub(crate) fn copy_file(disk: &dyn Disk, dir: &Path, name: &str) -> Result<(), JournalError> {
+    copy_range(disk, dir, name, name, 0..u64::MAX)
+}
+
+/// Copies these bytes of a file, as many as there are, to a free name in quarantine.
+fn copy_range(
+    disk: &dyn Disk,
+    dir: &Path,
+    name: &str,
+    copy_name: &str,
+    range: Range<u64>,
+) -> Result<(), JournalError> {
+    let path = dir.join(name);
     let quarantine = make_quarantine(disk, dir)?;
-    let copy = free_name(&quarantine, &format!("{name}.{offset}.torn"));
+    let copy = free_name(&quarantine, copy_name);
     let failed = |context| {
         let copy = copy.clone();
         move |error| JournalError::io(context, &copy, error)
@@ -26,10 +57,12 @@ pub(crate) fn cut_file(
     let target = disk.create_new(&copy).map_err(failed("cannot create"))?;
     let source = File::open(&path).map_err(failed("cannot read the source of"))?;
     let mut bytes = vec![0; COPY_CHUNK];
+    let Range { start, end } = range;
+    let length = end - start;
     let mut done = 0;
     while done < length {
         let wanted = COPY_CHUNK.min(usize::try_from(length - done).unwrap_or(COPY_CHUNK));
-        let read = scan::read_up_to(&source, &mut bytes[..wanted], offset + done)
+        let read = scan::read_up_to(&source, &mut bytes[..wanted], start + done)
             .map_err(failed("cannot read the source of"))?;
         if read == 0 {
             break;
@@ -41,15 +74,7 @@ pub(crate) fn cut_file(
     }
     target.sync_data().map_err(failed("cannot sync"))?;
     disk.sync_dir(&quarantine)
-        .map_err(failed("cannot sync the directory of"))?;
-
-    let failed = |context| {
-        let path = path.clone();
-        move |error| JournalError::io(context, &path, error)
-    };
-    let file = disk.open(&path).map_err(failed("cannot open"))?;
-    file.set_len(offset).map_err(failed("cannot cut"))?;
-    file.sync_data().map_err(failed("cannot sync"))
+        .map_err(failed("cannot sync the directory of"))
 }
 
 /// Moves a whole file into quarantine; the name is gone from the log durably on return.

@@ -109,6 +109,12 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Number of the newest segment that is kept, or else was pruned.
+    pub(crate) fn newest(&self) -> u64 {
+        let last = self.keep.last();
+        last.map_or(self.beginning.number, |last| last.header.number)
+    }
+
     /// True when more than a torn tail leaves the log.
     pub(crate) fn is_repair(&self) -> bool {
         let cuts = |end: &OpenEnd| {
@@ -133,7 +139,7 @@ pub(crate) fn make(
     depth: Depth,
 ) -> Result<Plan, JournalError> {
     let log_id = links::log_id(&listing, view);
-    let tail = match listing.segments.last() {
+    let mut tail = match listing.segments.last() {
         Some(last) if last.seal.is_none() => Some(walk_device(disk, last)?),
         _ => None,
     };
@@ -190,6 +196,10 @@ pub(crate) fn make(
         let durable_seq = given.durable_seq.max(walk.durable_seq);
         given.note_walk(&walk);
         end = Some(open_end(last, &walk, durable_seq, aside.is_empty()));
+        if last.name == tail_name {
+            // Also when it seemed to be sealed, and was not on the device.
+            tail = Some(walk);
+        }
     }
     let next_seq = match (&end, keep.last()) {
         (Some((_, next_seq)), _) => *next_seq,
