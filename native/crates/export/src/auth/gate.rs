@@ -146,6 +146,9 @@ impl Authenticator for Gate {
             self.check_name(client)?;
         }
         let Some(keys) = &self.keys else {
+            if name.is_none() && matches!(self.transport, Transport::Tls { .. }) {
+                return refuse("no client id: a certificate is that of a client");
+            }
             // The transport has proved all there is; a MAC here means that the client was told
             // another method.
             let none = Mac::new([0; MAC_LEN]);

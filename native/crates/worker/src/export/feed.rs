@@ -8,20 +8,20 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::event::{PollFd, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 use tickdeck_export::auth::ClientId;
 use tickdeck_export::message::ErrorCode;
 use tickdeck_export::provider::{
     CloseReason, Event, Head, HeadHistory, LogView, Roster, Seat, SlowPolicy,
 };
-use tickdeck_journal::{Outline, outline};
+use tickdeck_journal::{JournalError, outline};
 use tickdeck_net::clock::monotonic_ns;
 
 use super::admission::Admissions;
 use super::audit::Audit;
-use super::guest::{Guest, SharedOutline};
-use super::marks::Marks;
+use super::guest::{Guest, SharedOutline, Sight};
+use super::marks::{Mark, Marks};
 use super::metrics::FeedMetrics;
 use super::pins::PinBoard;
 use super::subscriber::{Done, Shelf, Subscriber};
@@ -58,8 +58,12 @@ pub(super) struct Feed {
 /// What changes while it works.
 struct Hall {
     log: LogView,
-    seen: Arc<Outline>,
-    outlined_ns: u64,
+    seen: Sight,
+    outline_due_ns: u64,
+    mark: Mark,
+    /// Failed looks since the last sentence about them, and when the next one may be said.
+    failed_looks: u64,
+    complain_ns: u64,
     history: HeadHistory,
     roster: Roster,
     subscribers: Vec<Subscriber>,
@@ -74,8 +78,11 @@ impl Feed {
     pub(super) fn run(mut self) -> Result<(), Failure> {
         let mut hall = Hall {
             log: LogView::default(),
-            seen: Arc::new(Outline::default()),
-            outlined_ns: 0,
+            seen: Sight::default(),
+            outline_due_ns: 0,
+            mark: Mark::default(),
+            failed_looks: 0,
+            complain_ns: 0,
             history: HeadHistory::default(),
             roster: Roster::new(self.admissions.max_subscribers()),
             subscribers: Vec::new(),
@@ -85,8 +92,8 @@ impl Feed {
         };
         loop {
             let now_ns = monotonic_ns();
-            self.look(now_ns, &mut hall)?;
             let gone = self.welcome(now_ns, &mut hall);
+            self.look(now_ns, &mut hall)?;
             if self.stop.is_set() && hall.stop_ns.is_none() {
                 self.begin_stop(now_ns, &mut hall);
             }
@@ -98,38 +105,57 @@ impl Feed {
             {
                 return Ok(());
             }
-            wait(&hall.subscribers, busy)?;
+            wait(&hall.subscribers, hall.seen.taken_ns, busy)?;
         }
     }
 
-    /// Takes down how far the log goes now.
+    /// Takes down how far the log goes now. What cannot be read now stays as it was seen last:
+    /// those who are served go on.
     fn look(&mut self, now_ns: u64, hall: &mut Hall) -> Result<(), Failure> {
-        let failed = |error: tickdeck_journal::JournalError| Failure::failed(error.to_string());
-        let mark = self.marks.read(now_ns).map_err(failed)?;
+        match self.marks.read(now_ns) {
+            Ok(mark) => hall.mark = mark,
+            Err(error) => self.complain(now_ns, hall, &error),
+        }
+        let mark = hall.mark;
         // A subscription is judged by the log as it is now, not as it was a second ago.
-        let shelf = shelf(&self.dir, &hall.log, &hall.history);
+        let shelf = shelf(&self.dir, &hall.log, &hall.history, hall.seen.taken_ns);
         let subscribes = |it: &Subscriber| !it.is_closing() && it.is_subscribing(now_ns, &shelf);
-        if now_ns >= hall.outlined_ns && hall.subscribers.iter().any(subscribes) {
-            hall.outlined_ns = now_ns + REPORT_NS / 5;
-            self.outline.set(outline(&self.dir).map_err(failed)?);
+        if now_ns >= hall.outline_due_ns && hall.subscribers.iter().any(subscribes) {
+            hall.outline_due_ns = now_ns + REPORT_NS / 5;
+            let taken_ns = monotonic_ns();
+            match outline(&self.dir) {
+                Ok(outline) => self.outline.set(taken_ns, outline),
+                Err(error) => self.complain(now_ns, hall, &error),
+            }
         }
         let seen = self.outline.get();
-        if !Arc::ptr_eq(&seen, &hall.seen) {
-            let log = &mut hall.log;
-            if log.log_id != [0; 16] && log.log_id != seen.log_id {
+        if !Arc::ptr_eq(&seen.outline, &hall.seen.outline) {
+            let (log, outline) = (&mut hall.log, &seen.outline);
+            if log.log_id != [0; 16] && log.log_id != outline.log_id {
                 return Err(Failure::failed(
                     "another log lies in the journal's directory",
                 ));
             }
-            (log.log_id, log.schema_id) = (seen.log_id, seen.schema_id);
-            log.first_available = seen.first_seq;
-            log.epochs.clone_from(&seen.epochs);
+            (log.log_id, log.schema_id) = (outline.log_id, outline.schema_id);
+            log.first_available = outline.first_seq;
+            log.epochs.clone_from(&outline.epochs);
             hall.seen = seen;
         }
         (hall.log.written, hall.log.durable) = (mark.written, mark.durable);
         let (seq, bytes) = (mark.durable, mark.bytes);
         hall.history.note(now_ns, Head { seq, bytes });
         Ok(())
+    }
+
+    /// Says once a second that the log cannot be looked at.
+    fn complain(&self, now_ns: u64, hall: &mut Hall, error: &JournalError) {
+        self.metrics.look_failures.add(1);
+        hall.failed_looks += 1;
+        if now_ns >= hall.complain_ns {
+            hall.complain_ns = now_ns + 10 * REPORT_NS;
+            let failures = std::mem::take(&mut hall.failed_looks);
+            tracing::error!(%error, failures, "the log cannot be looked at; its last sight stays");
+        }
     }
 
     /// Seats those who have proved themselves; true when no more can come.
@@ -169,7 +195,7 @@ impl Feed {
         let deadline_ns = now_ns + (self.drain_ns)();
         // Beyond it, only last bytes are on the way.
         hall.stop_ns = Some(deadline_ns + REPORT_NS * 10);
-        let shelf = shelf(&self.dir, &hall.log, &hall.history);
+        let shelf = shelf(&self.dir, &hall.log, &hall.history, hall.seen.taken_ns);
         for subscriber in &mut hall.subscribers {
             let mut done = Done::default();
             let was_closing = subscriber.is_closing();
@@ -188,7 +214,7 @@ impl Feed {
 
     /// A turn for each; true when somebody could do more at once.
     fn turn(&mut self, now_ns: u64, hall: &mut Hall) -> bool {
-        let shelf = shelf(&self.dir, &hall.log, &hall.history);
+        let shelf = shelf(&self.dir, &hall.log, &hall.history, hall.seen.taken_ns);
         let mut busy = false;
         for subscriber in &mut hall.subscribers {
             let was_closing = subscriber.is_closing();
@@ -269,7 +295,7 @@ impl Feed {
             return;
         }
         hall.report_ns = now_ns + REPORT_NS;
-        let shelf = shelf(&self.dir, &hall.log, &hall.history);
+        let shelf = shelf(&self.dir, &hall.log, &hall.history, hall.seen.taken_ns);
         let seated: Vec<_> = hall
             .subscribers
             .iter()
@@ -296,8 +322,18 @@ impl Feed {
     }
 }
 
-fn shelf<'a>(dir: &'a std::path::Path, log: &'a LogView, history: &'a HeadHistory) -> Shelf<'a> {
-    Shelf { dir, log, history }
+fn shelf<'a>(
+    dir: &'a std::path::Path,
+    log: &'a LogView,
+    history: &'a HeadHistory,
+    seen_ns: u64,
+) -> Shelf<'a> {
+    Shelf {
+        dir,
+        log,
+        history,
+        seen_ns,
+    }
 }
 
 fn text(name: Option<&ClientId>) -> String {
@@ -305,10 +341,15 @@ fn text(name: Option<&ClientId>) -> String {
 }
 
 /// Waits for a socket, or until the log may have grown.
-fn wait(subscribers: &[Subscriber], busy: bool) -> Result<(), Failure> {
+fn wait(subscribers: &[Subscriber], seen_ns: u64, busy: bool) -> Result<(), Failure> {
     let mut sockets: Vec<_> = subscribers
         .iter()
-        .map(|it| PollFd::new(it.channel(), it.channel().interest(it.pending() > 0)))
+        .map(|it| {
+            let mut interest = it.channel().interest(it.pending() > 0);
+            // What one has said that is not listened to yet would wake us again and again.
+            interest.set(PollFlags::IN, it.may_speak(seen_ns));
+            PollFd::new(it.channel(), interest)
+        })
         .collect();
     let pends = subscribers.iter().any(|it| it.channel().has_pending());
     let wait_ns = match (busy || pends, subscribers.is_empty()) {

@@ -57,19 +57,33 @@ impl Ticket {
 
 /// What the log looks like, as whoever looked last has seen it.
 #[derive(Clone, Debug)]
-pub(super) struct SharedOutline(Arc<Mutex<Arc<Outline>>>);
+pub(super) struct SharedOutline(Arc<Mutex<Sight>>);
+
+/// An outline, and when the look at the log began.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sight {
+    pub(super) taken_ns: u64,
+    pub(super) outline: Arc<Outline>,
+}
 
 impl SharedOutline {
-    pub(super) fn new(outline: Outline) -> Self {
-        Self(Arc::new(Mutex::new(Arc::new(outline))))
+    pub(super) fn new(taken_ns: u64, outline: Outline) -> Self {
+        let outline = Arc::new(outline);
+        Self(Arc::new(Mutex::new(Sight { taken_ns, outline })))
     }
 
-    pub(super) fn get(&self) -> Arc<Outline> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(super) fn get(&self) -> Sight {
+        let sight = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sight.clone()
     }
 
-    pub(super) fn set(&self, outline: Outline) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(outline);
+    /// Of two looks at the same time, the one that began later stays.
+    pub(super) fn set(&self, taken_ns: u64, outline: Outline) {
+        let mut sight = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken_ns >= sight.taken_ns {
+            let outline = Arc::new(outline);
+            *sight = Sight { taken_ns, outline };
+        }
     }
 }
 
@@ -180,7 +194,7 @@ impl Arrival {
             .map_err(|refusal| failed(refusal.reason))?;
         let nonce = random_bytes().map_err(|error| failed(format!("no random: {error}")))?;
         let session = random_bytes().map_err(|error| failed(format!("no random: {error}")))?;
-        let outline = reception.outline.get();
+        let outline = reception.outline.get().outline;
         let hello = Hello {
             oldest_version: VERSION,
             newest_version: VERSION,

@@ -17,6 +17,7 @@ pub(super) struct FeedMetrics {
     pub(super) active: Gauge,
     pub(super) acked_seq: Gauge,
     pub(super) lag_records: Gauge,
+    pub(super) look_failures: Counter,
     pub(super) violations: Counter,
 }
 
@@ -59,6 +60,7 @@ pub(super) fn create(
         active: b.gauge("tcp_export_active_subscribers", "subscribers", ""),
         acked_seq: b.gauge("tcp_export_acked_seq", "sequence", ""),
         lag_records: b.gauge("tcp_export_lag_records", "records", ""),
+        look_failures: b.counter("tcp_export_look_failures_total", "failures", ""),
         violations: b.counter("tcp_export_violations_total", "violations", ""),
     };
     b.begin_thread();

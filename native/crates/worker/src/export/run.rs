@@ -113,6 +113,7 @@ impl Exporter {
         };
         let tls = open_tls(export)?;
         let dir = &spec.exchange.journal.data_dir;
+        let taken_ns = monotonic_ns();
         let seen = outline(dir).map_err(|error| Failure::failed(error.to_string()))?;
         let listener = match (export.mode, &export.addr) {
             (ExportMode::Listen, Some(addr)) => Some(Listener::bind(addr)?),
@@ -128,7 +129,7 @@ impl Exporter {
             keys,
             tls,
             listener,
-            outline: SharedOutline::new(seen),
+            outline: SharedOutline::new(taken_ns, seen),
             rows: Rows::default(),
             board: PinBoard::default(),
             drain_ms: Arc::new(AtomicU64::new(DRAIN_MS)),
@@ -295,8 +296,9 @@ impl Exporter {
 
     /// What is done each second.
     fn round(&mut self, keeper: &PinKeeper) {
+        let taken_ns = monotonic_ns();
         match outline(&keeper.dir) {
-            Ok(seen) => self.outline.set(seen),
+            Ok(seen) => self.outline.set(taken_ns, seen),
             Err(error) => tracing::warn!(%error, "the log's outline is not renewed"),
         }
         if let Err(error) = keeper.write() {

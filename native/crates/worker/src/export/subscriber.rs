@@ -11,7 +11,7 @@ use tickdeck_export::provider::{
     StreamState, refusal,
 };
 use tickdeck_journal::{BlockCursor, BlockStep, Missing, MissingCause};
-use tickdeck_net::clock::realtime_ns;
+use tickdeck_net::clock::{monotonic_ns, realtime_ns};
 
 use super::channel::Channel;
 use super::guest::{Guest, Ticket, write_some};
@@ -21,6 +21,8 @@ pub(super) struct Shelf<'a> {
     pub(super) dir: &'a Path,
     pub(super) log: &'a LogView,
     pub(super) history: &'a HeadHistory,
+    /// When the look began that `log` knows epochs and oldest record from.
+    pub(super) seen_ns: u64,
 }
 
 /// What a turn did, for counters and orders.
@@ -47,6 +49,8 @@ pub(super) struct Subscriber {
     cursor: Option<BlockCursor>,
     ticket: Ticket,
     since_ns: u64,
+    /// A log seen before may lack an epoch that this one was told when it was here last.
+    welcomed_ns: u64,
     tick_ns: u64,
     /// The log did not give what its watermark promises: it is asked again then.
     stalled_ns: u64,
@@ -88,6 +92,7 @@ impl Subscriber {
             cursor: None,
             ticket: guest.ticket,
             since_ns: realtime_ns(),
+            welcomed_ns: monotonic_ns(),
             tick_ns: now_ns,
             stalled_ns: 0,
             closing: None,
@@ -128,6 +133,13 @@ impl Subscriber {
         status.state == StreamState::Subscribing
     }
 
+    /// Whether it may be listened to: what it asks for is judged by the log as it was seen after
+    /// its arrival. By an older sight, one that knows a newer epoch would seem to have forked, and
+    /// would throw its copy away.
+    pub(super) fn may_speak(&self, seen_ns: u64) -> bool {
+        seen_ns >= self.welcomed_ns || self.is_closing()
+    }
+
     /// Turned away before it had a seat.
     pub(super) fn turn_away(&mut self, now_ns: u64, code: ErrorCode, text: &str) {
         self.out.bytes.extend_from_slice(&refusal(code, 0, text));
@@ -150,7 +162,9 @@ impl Subscriber {
     /// Reads, ticks, takes blocks, writes: as far as socket, window and budget go.
     pub(super) fn turn(&mut self, now_ns: u64, shelf: &Shelf<'_>) -> Done {
         let mut done = Done::default();
-        if let Err(error) = self.read(now_ns, shelf, &mut done) {
+        if self.may_speak(shelf.seen_ns)
+            && let Err(error) = self.read(now_ns, shelf, &mut done)
+        {
             tracing::debug!(peer = self.peer, %error, "read failed");
             self.step(now_ns, shelf, Event::PeerClosed, &mut done);
         }

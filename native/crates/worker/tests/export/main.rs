@@ -3,6 +3,7 @@
 mod exporter_spec;
 mod flood;
 mod isolation;
+mod looks;
 mod peer;
 mod plant;
 mod resume;

@@ -76,6 +76,24 @@ impl Plant {
         plant
     }
 
+    /// The same log under the next writer, which begins an epoch.
+    pub(crate) fn reopen(self) -> Self {
+        let Self {
+            home,
+            writer,
+            receiver,
+        } = self;
+        drop(writer);
+        let dir = home.path().join("journal");
+        let config = WriterConfig::new(&dir, 256 * 1024, SyncPolicy::default(), 1);
+        let writer = Writer::open(config).expect("opens").0;
+        Self {
+            home,
+            writer,
+            receiver,
+        }
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }

@@ -286,6 +286,17 @@ fn attempts() -> Vec<Attempt> {
             });
         }
     }
+    all.push(Attempt {
+        name: "a good certificate, and no name in AUTH".to_owned(),
+        door: DoorKind::Mutual,
+        try_it: Box::new(|scene, opened| {
+            let mut channel = scene.connect(opened, DoorKind::Mutual)?;
+            let hello = hear_hello(&mut channel)?;
+            let exporter = exporter_of(&channel);
+            send(&mut channel, &mut auth("", None, &hello, &exporter))?;
+            Ok(Some(channel))
+        }),
+    });
     for (name, door, own) in certificates() {
         all.push(Attempt {
             name: format!("certificate {name}"),

@@ -1,0 +1,57 @@
+//! What the exporter knows of the log when it judges, and when it cannot look.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use serde_json::json;
+
+use crate::peer::{Copy, Peer, Said};
+use crate::plant::{Plant, wait_until};
+
+/// A subscriber that was told an epoch and comes again at once is judged by a log that has it. By a
+/// sight of the log from before, it would be told FORKED, and would throw its copy away.
+#[test]
+fn an_epoch_that_has_just_begun_is_known() {
+    let mut plant = Plant::new();
+    plant.append(10, 40);
+    let _exporter = plant.export_on_unix(json!({}));
+    for _ in 0..20 {
+        plant = plant.reopen();
+        let mut copy = Copy {
+            first: 1,
+            end: 10,
+            epoch: plant.writer.writer_epoch(),
+            ..Copy::default()
+        };
+        let told = copy.epoch;
+        let mut peer = Peer::on_unix(&plant.path("socket"));
+        let said = peer.resume(Some("a"), &mut copy);
+        assert!(
+            matches!(&said, Said::SubOk(ok) if ok.epoch == told),
+            "told epoch {told}: {said:?}"
+        );
+        drop(peer);
+    }
+}
+
+/// A file of the log that cannot be read for a while ends nobody: what was seen last stays, and the
+/// receiver's watermarks go on.
+#[test]
+fn a_look_that_fails_ends_nobody() {
+    let mut plant = Plant::new();
+    plant.append(10, 40);
+    let exporter = plant.export_on_unix(json!({}));
+    let mut peer = Peer::on_unix(&plant.path("socket"));
+    let mut copy = Copy::default();
+    peer.resume(Some("a"), &mut copy);
+    peer.follow_to(10, &mut copy);
+    let state = plant.journal().join("STATE");
+    fs::remove_file(&state).expect("removes");
+    symlink("STATE", &state).expect("links to itself");
+    wait_until("a look fails", || {
+        exporter.stat("tcp_export_look_failures_total") > 1
+    });
+    plant.append(10, 40);
+    peer.follow_to(20, &mut copy);
+    assert_eq!((copy.end, copy.gaps.len()), (20, 0));
+}
