@@ -41,6 +41,16 @@ def export_rules(raw: dict[str, Any]) -> Iterator[Fault]:
         if isinstance(name, str) and ids.setdefault(name, index) != index:
             text = f"{name} has a [[tcp_export.subscriber]] already, number {ids[name] + 1}"
             yield (_HERE, "subscriber", index, "id"), f"{text}; keep one"
+        yield from _pin_rules(table, index, _table(entry))
+
+
+def _pin_rules(table: dict[str, Any], index: int, entry: dict[str, Any]) -> Iterator[Fault]:
+    """One pin is that of one connection: of two, the faster would let go what the other needs."""
+    policy = entry.get("slow_policy") or table.get("slow_policy")
+    connections = entry.get("max_connections", 1)
+    if policy == "retain" and isinstance(connections, int) and connections > 1:
+        text = 'slow_policy = "retain" keeps one pin, for one connection; set max_connections = 1'
+        yield (_HERE, "subscriber", index, "max_connections"), text
 
 
 def is_local(address: str) -> bool:

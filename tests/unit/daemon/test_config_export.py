@@ -94,6 +94,17 @@ def test_subscribers_have_their_policy_filled_in() -> None:
     ]
 
 
+@pytest.mark.parametrize("place", ["table", "subscriber"])
+def test_a_pin_is_that_of_one_connection(place: str) -> None:
+    """Two connections of one retained reader are refused, wherever the policy is written."""
+    policy = 'slow_policy = "retain"\n'
+    of_table, own = (policy, "") if place == "table" else ("", policy)
+    table = f'[[tcp_export.subscriber]]\nid = "risk"\n{own}max_connections = '
+    assert exporter(written(NEAR + TOKEN + of_table + table + "1\n"))["enabled"] is True
+    with pytest.raises(InvalidError, match="max_connections = 1"):
+        parse_exchange(written(NEAR + TOKEN + of_table + table + "2\n"))
+
+
 def test_the_ring_has_the_size_of_either_name() -> None:
     """`wal_channel_capacity` is another name of `ring.slot_count`; both must agree."""
     for top in ("", "ring = { slot_count = 64 }"):

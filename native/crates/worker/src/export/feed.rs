@@ -261,10 +261,13 @@ impl Feed {
         metrics.dropped.add(done.declared);
         metrics.write_failures.add(done.write_failures);
         let admission = subscriber.admission();
-        if let (Some(acked), Some(name), SlowPolicy::Retain) =
-            (done.acked, &admission.name, admission.policy)
-        {
-            self.pins.acked(name, acked);
+        if let (Some(name), SlowPolicy::Retain) = (&admission.name, admission.policy) {
+            if let Some(seq) = done.begun {
+                self.pins.begun(name, seq);
+            }
+            if let Some(seq) = done.acked {
+                self.pins.acked(name, seq);
+            }
         }
         let Some(reason) = done.ended.filter(|_| !was_closing) else {
             return;

@@ -284,6 +284,9 @@ impl Exporter {
             if beat == 0 {
                 self.round(keeper);
             }
+            if keeper.board.has_begun() {
+                self.write_pins(keeper);
+            }
             beat = (beat + 1) % ROUND;
             if self.reload.swap(false, Ordering::Relaxed) {
                 self.reload_secrets();
@@ -301,10 +304,7 @@ impl Exporter {
             Ok(seen) => self.outline.set(taken_ns, seen),
             Err(error) => tracing::warn!(%error, "the log's outline is not renewed"),
         }
-        if let Err(error) = keeper.write() {
-            self.house.pin_failures.add(1);
-            tracing::error!(%error, "a pin is not written; more is retained until it is");
-        }
+        self.write_pins(keeper);
         match pins::lost(&keeper.dir) {
             Ok(lost) => self.house.slots_lost.set(lost),
             Err(error) => tracing::warn!(%error, "pins cannot be read"),
@@ -320,6 +320,13 @@ impl Exporter {
             if let Some(warning) = self.expiry.look(expires_s) {
                 tracing::warn!(expires_s, "the certificate of the export {warning}");
             }
+        }
+    }
+
+    fn write_pins(&self, keeper: &PinKeeper) {
+        if let Err(error) = keeper.write() {
+            self.house.pin_failures.add(1);
+            tracing::error!(%error, "a pin is not written; the one before stays until it is");
         }
     }
 

@@ -34,6 +34,8 @@ pub(super) struct Done {
     pub(super) write_failures: u64,
     /// More can be done at once.
     pub(super) is_busy: bool,
+    /// It has subscribed, and needs nothing up to here.
+    pub(super) begun: Option<u64>,
     /// The newest acknowledgement.
     pub(super) acked: Option<u64>,
     /// It has ended in this turn.
@@ -315,6 +317,9 @@ impl Subscriber {
             match action {
                 Action::Seek(seq) => {
                     self.stalled_ns = 0;
+                    if self.cursor.is_none() {
+                        done.begun = Some(seq - 1);
+                    }
                     match BlockCursor::open(shelf.dir, seq) {
                         Ok(cursor) => self.cursor = Some(cursor),
                         Err(error) => {

@@ -183,6 +183,13 @@ impl TcpExport {
                     subscriber.id
                 ));
             }
+            if subscriber.slow_policy == SlowPolicy::Retain && subscriber.max_connections > 1 {
+                return Err(format!(
+                    "tcp_export.subscribers: {:?} is retained for, with one pin; it needs \
+                     max_connections 1",
+                    subscriber.id
+                ));
+            }
         }
         self.check_places()
     }

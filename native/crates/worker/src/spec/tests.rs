@@ -186,6 +186,10 @@ fn exporters() {
         ),
         (vec![("desk-1", "../x")], Some("../x")),
         (vec![("desk-1", "@book")], Some("@book")),
+        (
+            vec![("\"max_connections\":1", "\"max_connections\":2")],
+            Some("one pin"),
+        ),
     ] {
         let mut text = WHOLE.to_owned();
         for (from, to) in &changes {

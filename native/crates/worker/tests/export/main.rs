@@ -5,6 +5,7 @@ mod flood;
 mod isolation;
 mod looks;
 mod peer;
+mod pins;
 mod plant;
 mod resume;
 mod security;
