@@ -488,7 +488,7 @@ fn create_dir(disk: &dyn Disk, dir: &Path) -> Result<(), JournalError> {
     Ok(())
 }
 
-fn random_id() -> Result<[u8; 16], JournalError> {
+pub(crate) fn random_id() -> Result<[u8; 16], JournalError> {
     let path = Path::new("/dev/urandom");
     let mut id = [0; 16];
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut id));

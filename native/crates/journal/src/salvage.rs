@@ -1,25 +1,34 @@
 //! Salvage: what can still be read of a damaged log, copied into a new one.
 //!
-//! Every block with right checksums counts, wherever it lies: behind damage it is searched for over
-//! the file, and a segment whose header is damaged is read when its log_id still names this log.
-//! Records keep their sequences; what is in no valid block is a JOURNAL_HOLE, and a line of the
-//! report. The new log has the identity of the old one, so that cursors, snapshots and pins still
-//! mean the same records; the old directory is only read.
+//! A block with right checksums counts where it follows another one, and a segment whose header is
+//! damaged is read when its log_id still names this log. Behind damage blocks are searched for over
+//! the file; what a record holds can look like a block, so one that was found counts only when a
+//! neighbour proves it. Records keep their sequences; what is in no such block is a JOURNAL_HOLE, and
+//! a line of the report. The old directory is only read.
+//!
+//! The new log is another log, with a log_id of its own. Its epochs begin anew and it may hold holes
+//! where the old one was read, so that a copy of the old log is not one of it: a subscriber with such
+//! a copy is refused (WRONG_LOG) and keeps all that it has, which may be more than was salvaged, until
+//! an operator decides. Snapshots of books and pins are of the old log and are not taken over.
+
+#[cfg(test)]
+mod tests;
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use crate::directory::{self, Listing, SegmentEntry};
-use crate::disk::RealDisk;
+use crate::disk::{Disk, RealDisk};
 use crate::error::JournalError;
-use crate::format::{BlockKind, RecordHeader, SegmentHeader};
+use crate::format::{BlockHeader, BlockKind, RecordHeader, SegmentHeader, block_header};
 use crate::kind::{self, JournalHole};
 use crate::links;
 use crate::policy::SyncPolicy;
+use crate::recovery::{RecoveryMode, random_id};
 use crate::retention::Mark;
 use crate::scan::{self, Block, Chain, Found, Source};
-use crate::writer::{Writer, WriterConfig};
+use crate::writer::{Event, Writer, WriterConfig};
 
 /// Sequences that no valid block holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +68,7 @@ pub(crate) fn span_of(path: &Path, log_id: Option<[u8; 16]>) -> io::Result<Optio
         return Ok(None);
     }
     let mut span: Option<(u64, u64)> = None;
-    each_block(&mut source, None, &mut |_, block| {
+    each_block(&mut source, (None, None), &mut |_, block| {
         let (from, next) = (block.header.base_seq, block.next_seq);
         if next > from {
             let (first, last) = span.unwrap_or((from, next - 1));
@@ -76,26 +85,36 @@ pub(crate) fn span_of(path: &Path, log_id: Option<[u8; 16]>) -> io::Result<Optio
 /// # Errors
 ///
 /// [`JournalError::NotAJournal`] without segments, [`JournalError::BadSetting`] when `into` is not
-/// empty, [`JournalError::Io`] when the system refuses.
+/// empty, [`JournalError::Io`] when the system refuses, also when the new log was written with any
+/// failure: it may miss records then, and is not to be used.
 pub fn salvage(
     dir: impl AsRef<Path>,
     into: Option<&Path>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Salvaged, JournalError> {
-    let dir = dir.as_ref();
+    salvage_on(Box::new(RealDisk), dir.as_ref(), into, progress)
+}
+
+/// As [`salvage`], with the new log on a given disk.
+fn salvage_on(
+    disk: Box<dyn Disk>,
+    dir: &Path,
+    into: Option<&Path>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Salvaged, JournalError> {
     let view = directory::read_state(dir)?;
     let listing = directory::list(dir)?;
     let log_id = links::log_id(&listing, &view);
     let promised = view.current.map_or(0, |state| state.durable_seq);
     let beginning = listing.pruned.mark().copied();
     let (files, left_out) = files_of(dir, listing, log_id)?;
-    let Some(log_id) = log_id.filter(|_| !files.is_empty()) else {
+    if files.is_empty() {
         return Err(JournalError::NotAJournal {
             dir: dir.to_owned(),
         });
-    };
+    }
     let mut target = match into {
-        Some(into) => Some(open_target(into, log_id, &files, beginning)?),
+        Some(into) => Some(open_target(disk, into, &files, beginning)?),
         None => None,
     };
     let first_seq = beginning.map_or(1, |mark| mark.last_seq + 1);
@@ -123,10 +142,39 @@ pub fn salvage(
         ..
     } = copy;
     (found.last_seq, found.files) = (next_seq - 1, files.len() as u64);
-    if let Some(target) = target {
-        target.close()?;
+    if let (Some(target), Some(into)) = (target, into) {
+        close_target(target, into)?;
     }
     Ok(found)
+}
+
+/// Closes the new log, unless its device failed: the writer goes on behind a failure, and spends
+/// what it lost with a hole that the report of the salvage does not know.
+fn close_target(mut target: Writer, into: &Path) -> Result<(), JournalError> {
+    target.sync()?;
+    let failures = target.counters().write_errors;
+    let events = std::iter::from_fn(|| target.take_event());
+    let causes: Vec<String> = events.filter_map(cause_of).collect();
+    if failures > 0 || !causes.is_empty() {
+        let text = format!(
+            "{failures} operations failed ({}); the new log may miss records: remove it, and salvage \
+             again onto a sound device",
+            causes.join("; ")
+        );
+        let error = io::Error::other(text);
+        return Err(JournalError::io("cannot salvage into", into, error));
+    }
+    target.close()
+}
+
+fn cause_of(event: Event) -> Option<String> {
+    match event {
+        Event::Failed { cause, .. } => Some(cause),
+        Event::Hole { from, to, reason } if reason == kind::HOLE_LOST => {
+            Some(format!("sequences {from} to {to} were lost"))
+        }
+        _ => None,
+    }
 }
 
 /// A file to read, and where it stands among the others.
@@ -185,10 +233,10 @@ fn readable(entry: SegmentEntry) -> Readable {
     }
 }
 
-/// The new log, empty, with the identity of the old one.
+/// The new log, empty, with a log_id of its own; it begins where the old one does.
 fn open_target(
+    disk: Box<dyn Disk>,
     into: &Path,
-    log_id: [u8; 16],
     files: &[Readable],
     beginning: Option<Mark>,
 ) -> Result<Writer, JournalError> {
@@ -212,16 +260,15 @@ fn open_target(
     );
     fs::create_dir_all(into).map_err(|error| JournalError::io("cannot create", into, error))?;
     // A log takes identity and beginning from what it is told was pruned before it.
-    let mark = beginning.unwrap_or(Mark {
-        log_id,
-        segment: 0,
-        last_seq: 0,
-        closing_hash: [0; 32],
-        pruned: 0,
-        quarantined: 0,
-    });
-    mark.store(&RealDisk, into)?;
-    Ok(Writer::open(config)?.0)
+    if let Some(beginning) = beginning {
+        let log_id = random_id()?;
+        let mark = Mark {
+            log_id,
+            ..beginning
+        };
+        mark.store(disk.as_ref(), into)?;
+    }
+    Ok(Writer::open_on(disk, config, RecoveryMode::Tail)?.0)
 }
 
 /// Takes up records in rising sequence and spends what is missing between them.
@@ -246,7 +293,8 @@ impl Copy<'_> {
         if self.end.0.is_empty() {
             self.end = (file.name.clone(), SegmentHeader::LEN as u64);
         }
-        each_block(&mut source, file.chain.as_ref(), &mut |source, block| {
+        let log = (file.chain.as_ref(), file.last_seq);
+        each_block(&mut source, log, &mut |source, block| {
             show(block.end());
             let is_data = file
                 .last_seq
@@ -331,18 +379,19 @@ impl From<JournalError> for BlockError {
     }
 }
 
-/// Shows every valid block of an epoch, or of any, in order of the file.
+/// Shows every block of an epoch, or of any, that can be believed, in order of the file; of an
+/// abandoned segment the last sequence is known.
 fn each_block<E: From<io::Error>>(
     source: &mut Source,
-    chain: Option<&Chain>,
+    (chain, last_seq): (Option<&Chain>, Option<u64>),
     visit: &mut dyn FnMut(&Source, &Block) -> Result<(), E>,
 ) -> Result<(), E> {
-    let (mut offset, mut last_nonzero) = (SegmentHeader::LEN as u64, 0);
+    let mut offset = SegmentHeader::LEN as u64;
     loop {
         let is_wanted = |block: &Block| chain.is_none_or(|it| it.may_hold(&block.header));
         let block = match scan::read_block(source, offset)? {
             Found::Block(block) if is_wanted(&block) => block,
-            _ => match scan::find_block(source, offset, chain, &mut last_nonzero)? {
+            _ => match find_proved(source, offset, chain, last_seq)? {
                 Some(block) => block,
                 None => return Ok(()),
             },
@@ -350,6 +399,38 @@ fn each_block<E: From<io::Error>>(
         visit(source, &block)?;
         offset = block.end();
     }
+}
+
+/// The next block behind damage at `bad_at` that a neighbour proves. What a record holds can look
+/// like a block, but it does not name the damaged block, and no block names it as its forerunner.
+fn find_proved(
+    source: &mut Source,
+    bad_at: u64,
+    chain: Option<&Chain>,
+    last_seq: Option<u64>,
+) -> io::Result<Option<Block>> {
+    let bad_header = source.bytes(bad_at, BlockHeader::LEN)?;
+    let bad_crc = (bad_header.len() == BlockHeader::LEN && block_header::has_sync(bad_header))
+        .then(|| block_header::stored_crc(bad_header));
+    let (mut from, mut ignored) = (bad_at, 0);
+    while let Some(block) = scan::find_block(source, from, chain, &mut ignored)? {
+        let names_bad = Some(block.header.prev_block_crc) == bad_crc;
+        let is_named = match scan::read_block(source, block.end())? {
+            Found::Block(next) => {
+                next.header.prev_block_crc == block.crc && next.header.base_seq == block.next_seq
+            }
+            _ => last_seq == Some(block.next_seq - 1) || block.header.kind == BlockKind::Seal,
+        };
+        if names_bad || is_named {
+            // Its payload, in place of the next one's.
+            return Ok(match scan::read_block(source, block.offset)? {
+                Found::Block(block) => Some(block),
+                _ => None,
+            });
+        }
+        from = block.offset + 8;
+    }
+    Ok(None)
 }
 
 /// Whether the damaged header of a file still names the log.

@@ -23,7 +23,9 @@ pub(super) struct RepairArgs {
     /// bad block and sets the rest aside in `quarantine/`.
     #[arg(long, value_enum, default_value = "tail", conflicts_with = "into")]
     mode: Mode,
-    /// Copy all that can be read into a new journal here, with holes where nothing can.
+    /// Copy all that can be read into a new journal here, with holes where nothing can. It is another
+    /// log: a subscriber with a copy of the old one is refused (WRONG_LOG) and keeps it until you
+    /// decide; snapshots of books and pins of the old one do not count.
     #[arg(long)]
     into: Option<PathBuf>,
     /// Make the changes; without it they are only told.
