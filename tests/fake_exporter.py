@@ -79,19 +79,31 @@ class FakeExporter:
     """Such an end waits for this acknowledgement."""
     refusals: list[bytes] = field(default_factory=list[bytes])
     """Each SUBSCRIBE, while there is one, is answered with this."""
+    strangers: list[bytes] = field(default_factory=list[bytes])
+    """Each connection, while there is one, is told this and nothing else."""
+    is_tcp: bool = False
+    """On the loopback interface, where nothing proves who it is, instead of the Unix socket."""
     starts: list[int] = field(default_factory=list[int])
     acks: list[int] = field(default_factory=list[int])
     violations: list[str] = field(default_factory=list[str])
     kinds: list[int] = field(default_factory=list[int])
+    epochs: list[int] = field(default_factory=list[int])
+    """Of each SUBSCRIBE."""
     heard: bytes = b""
 
     @property
     def endpoint(self) -> str:
         """Where to connect."""
+        if self.is_tcp:
+            host, port = self._server.sockets[0].getsockname()
+            return f"{host}:{port}"
         return f"unix:{self.path}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_unix_server(self._serve, str(self.path))
+        if self.is_tcp:
+            self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        else:
+            self._server = await asyncio.start_unix_server(self._serve, str(self.path))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -106,6 +118,11 @@ class FakeExporter:
             writer.close()
 
     async def _converse(self, frames: "_Frames", writer: asyncio.StreamWriter) -> None:
+        if self.strangers:
+            writer.write(self.strangers.pop(0))
+            await writer.drain()
+            while True:
+                await frames.next()
         greeting = hello(self.method, log_id=self.log_id)
         writer.write(greeting)
         auth = (await frames.next()).payload
@@ -122,6 +139,7 @@ class FakeExporter:
             return
         writer.write(wire.frame(wire.AUTH_OK, 0, session + b"\x00" + (self.proof or mac)))
         subscribe = await frames.next()
+        self.epochs.append(struct.unpack_from("<Q", subscribe.payload, 8)[0])
         if self.refusals:
             writer.write(self.refusals.pop(0))
             return

@@ -57,8 +57,11 @@ class Subscriber:
         self._is_manual = commit == "manual"
         self._timeout_s = timeout_s
         self._backoff_s = backoff_s
-        # Acknowledged: a connection begins behind it.
-        self._stored: Position | None = Position.load(self._state)
+        self._written: Position | None = Position.load(self._state)  # what the file says
+        # A connection begins behind it. It is what the file says, or, after a refusal that the
+        # script has not handled yet, where the exporter sent us.
+        self._stored: Position | None = self._written
+        self._sent_to: Position | None = None  # the position of such an item
         self._handled: Position | None = self._stored  # the script came back for more
         self._delivered: Position | None = self._stored  # the script has it
         self._ready: deque[tuple[Item, Position]] = deque()
@@ -66,6 +69,10 @@ class Subscriber:
         self._wake, self._room = asyncio.Event(), asyncio.Event()
         self._failure: BaseException | None = None
         self._link: Link | None = None
+        self._flow: Flow | None = None  # of this connection, once it is subscribed
+        self._acked = 0  # on this connection
+        self._storing = asyncio.Lock()
+        self._stores: set[asyncio.Task[None]] = set()
         self._unacked_bytes = 0
         self._task: asyncio.Task[None] | None = None
         _check_endpoint(endpoint, has_tls=tls_ca is not None)
@@ -85,13 +92,18 @@ class Subscriber:
 
         The item that an exception interrupted is not handled: it comes again.
         """
-        if self._task is not None:
+        if self._task is None:
+            return
+        try:
             if not self._is_manual:
-                self._handled = self._delivered if error is None else self._handled
+                if error is None:
+                    self._handle()
                 await self._store()
+        finally:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+            await self._settle()
 
     def __aiter__(self) -> Self:
         """The items, without end."""
@@ -99,7 +111,7 @@ class Subscriber:
 
     async def __anext__(self) -> Item:
         """The next item; what was given before counts as handled from now on."""
-        self._handled = self._delivered
+        self._handle()
         while not self._ready:
             if self._failure is not None:
                 raise self._failure
@@ -111,8 +123,14 @@ class Subscriber:
 
     async def commit(self) -> None:
         """Store the position of everything that was given out so far, then acknowledge it."""
-        self._handled = self._delivered
+        self._handle()
         await self._store()
+
+    def _handle(self) -> None:
+        """Everything that was given out is handled."""
+        self._handled = self._delivered
+        if self._delivered is self._sent_to:
+            self._sent_to = None
 
     async def _run(self) -> None:
         """Connection after connection, until a matter for people."""
@@ -120,6 +138,7 @@ class Subscriber:
         while True:
             had_data = False
             try:
+                await self._settle()
                 async with asyncio.timeout(self._timeout_s):
                     self._link = await Link.open(self._settings)
                 async with asyncio.timeout(self._timeout_s):
@@ -135,7 +154,7 @@ class Subscriber:
             finally:
                 if self._link is not None:
                     self._link.close()
-                    self._link = None
+                    self._link = self._flow = None
             self._ready.clear()  # it will come again
             await self._give_offer()
             tries = 0 if had_data else tries + 1
@@ -151,7 +170,8 @@ class Subscriber:
         if self._stored is None:
             self._stored = Position(link.log_id, agreed.epoch, first - 1)
             self._handled = self._delivered = self._stored
-        return Flow(first, agreed.epoch), min(max(agreed.timeout_ms / 1000, 0.1), 60.0)
+        self._flow, self._acked = Flow(first, agreed.epoch), first - 1
+        return self._flow, min(max(agreed.timeout_ms / 1000, 0.1), 60.0)
 
     async def _give_offer(self) -> None:
         """Wait until the script has it: the next connection begins behind it."""
@@ -171,14 +191,16 @@ class Subscriber:
         last = refusal.seq - 1
         if refusal.is_fork:
             logger.error("%s: forked at %d", self._settings.endpoint, refusal.seq)
-            self._stored = replace(at, acked_seq=min(at.acked_seq, last))
-            kept = replace(had, acked_seq=min(had.acked_seq, last))
-            self._offer = (Forked(refusal.seq), kept)
+            # What is left is of the log as it is: a newer epoch would fork for ever.
+            self._stored = at.cut(last, refusal.epoch)
+            self._sent_to = had.cut(last, refusal.epoch)
+            self._offer = (Forked(refusal.seq), self._sent_to)
         elif refusal.is_pruned and last > at.acked_seq:
             self._stored = replace(at, acked_seq=last)
             if last > had.acked_seq:
                 gap = Gap(had.acked_seq + 1, last, "pruned")
-                self._offer = (gap, replace(had, acked_seq=last))
+                self._sent_to = replace(had, acked_seq=last)
+                self._offer = (gap, self._sent_to)
 
     async def _serve(self, link: Link, flow: Flow, timeout_s: float) -> None:
         """The data of one connection, and its acknowledgements."""
@@ -227,16 +249,41 @@ class Subscriber:
                 await self._store()
 
     async def _store(self) -> None:
-        position = self._handled
-        if position is not None and position is not self._stored:
-            await asyncio.to_thread(position.store, self._state)
-            self._stored = position
-        self._unacked_bytes = 0
-        self._ack()
+        """Store and acknowledge what is handled: to its end, also when the caller is cancelled."""
+        task = asyncio.create_task(self._store_alone())
+        self._stores.add(task)
+        try:
+            await asyncio.shield(task)
+        finally:
+            if task.done():
+                self._stores.discard(task)
+
+    async def _store_alone(self) -> None:
+        async with self._storing:
+            position = self._handled
+            if position is not None and position is not self._written:
+                await asyncio.to_thread(position.store, self._state)
+                self._written = position
+                if self._sent_to is None:
+                    self._stored = position
+            self._unacked_bytes = 0
+            self._ack()
+
+    async def _settle(self) -> None:
+        """Wait for the positions whose callers were cancelled; their errors are ours."""
+        if self._stores:
+            done, _ = await asyncio.wait(self._stores)
+            self._stores -= done
+            for task in done:
+                task.result()
 
     def _ack(self) -> None:
-        if self._link is not None and self._stored is not None:
-            self._link.ack(self._stored.acked_seq)
+        """Of this connection: what it has given us, never less than before."""
+        if self._link is None or self._flow is None or self._stored is None:
+            return
+        ours = min(self._stored.acked_seq, self._flow.next_seq - 1)
+        self._acked = max(self._acked, ours)
+        self._link.ack(self._acked)
 
 
 def _check_endpoint(endpoint: str, *, has_tls: bool) -> None:

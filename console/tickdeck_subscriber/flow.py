@@ -53,6 +53,10 @@ class Position:
             raise SubscriberError(f"position file {path}: log_id is not 32 hexadecimal digits")
         return position
 
+    def cut(self, last: int, epoch: int) -> "Position":
+        """What is left of it up to ``last`` of a log in ``epoch``."""
+        return Position(self.log_id, min(self.epoch, epoch), min(self.acked_seq, last))
+
     def store(self, path: Path) -> None:
         """Make it durable."""
         content = {"log_id": self.log_id.hex(), "epoch": self.epoch, "acked_seq": self.acked_seq}

@@ -32,12 +32,13 @@ class Settings:
 
 
 class RefusedError(Exception):
-    """ERR in answer to SUBSCRIBE."""
+    """ERR in answer to SUBSCRIBE, so of an exporter that has proved itself."""
 
-    def __init__(self, code: int, seq: int, text: str) -> None:
-        """The code, its argument and the words."""
+    def __init__(self, code: int, seq: int, text: str, epoch: int) -> None:
+        """The code, its argument, the words, and the log's epoch."""
         super().__init__(f"refused ({code}, {seq}): {text}")
         self.seq = seq
+        self.epoch = epoch
         self.is_fork = code == wire.FORKED and seq > 0
         self.is_pruned = code == wire.PRUNED
 
@@ -59,6 +60,7 @@ class Link:
         self._writer = writer
         self._exporter = exporter
         self._frames = wire.FrameReader()
+        self._proved: wire.Hello | None = None  # what the exporter said, once it is proved
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
@@ -117,10 +119,11 @@ class Link:
                 f"it serves log {hello.log_id.hex()}, our position is of {at.log_id.hex()}"
             )
         self.log_id = hello.log_id
+        self._proved = hello
         self._writer.write(self._subscription(at))
         frame = await self._expect(wire.SUB_OK)
         wanted = frame.seq if at is None else at.acked_seq + 1
-        if frame.seq != wanted:
+        if frame.seq != wanted or frame.seq == 0:
             raise StreamError(f"asked for {wanted}, it gives {frame.seq}")
         return frame.seq, wire.parse_sub_ok(frame.payload)
 
@@ -165,15 +168,22 @@ class Link:
         """The next frame, which is of this kind; a refusal is told as such."""
         frame = await self._frame()
         if frame.kind == wire.ERR:
-            code, text = wire.parse_sentence(frame.payload)
-            if code in (wire.DENIED, wire.UNKNOWN_VERSION):
-                raise DeniedError(text)
-            if code == wire.WRONG_LOG:
-                raise WrongLogError(text)
-            raise RefusedError(code, frame.seq, text)
+            raise self._refusal(frame)
         if frame.kind != kind:
             raise StreamError(f"frame type {frame.kind} where {kind} is due")
         return frame
+
+    def _refusal(self, frame: wire.Frame) -> Exception:
+        """Whoever has proved nothing neither takes anything back nor stops us for good."""
+        code, text = wire.parse_sentence(frame.payload)
+        is_denial = code in (wire.DENIED, wire.UNKNOWN_VERSION)
+        if is_denial and (self._proved is not None or self._is_verified()):
+            return DeniedError(text)
+        if is_denial or self._proved is None:
+            return StreamError(f"refused ({code}) before it proved who it is: {text}")
+        if code == wire.WRONG_LOG:
+            return WrongLogError(text)
+        return RefusedError(code, frame.seq, text, self._proved.epoch)
 
     async def _frame(self) -> wire.Frame:
         while (frame := self._frames.next()) is None:
