@@ -230,6 +230,8 @@ classes! {
     StateMissing => "state_missing",
     /// A slot of the STATE file is damaged.
     StateDamaged => "state_damaged",
+    /// The STATE file knows nothing of the newest segments: an old copy.
+    StateStale => "state_stale",
     /// The STATE file knows of more than the segments hold.
     StateAhead => "state_ahead",
 }

@@ -320,7 +320,7 @@ fn check_checkpoint(listing: &Listing, state: &State, problems: &mut Vec<Problem
             "names segment {} as active, the newest is {last_number}: an old copy",
             state.active_segment
         );
-        problems.push(problem(STATE_FILE, Class::StateDamaged, None, None, detail));
+        problems.push(problem(STATE_FILE, Class::StateStale, None, None, detail));
     }
     let sealed_seq = last.and_then(SegmentEntry::last_seq);
     if let Some(last_seq) = sealed_seq.filter(|last_seq| *last_seq < state.durable_seq) {

@@ -14,6 +14,8 @@ mod intent;
 mod plan;
 mod renew;
 mod report;
+#[cfg(test)]
+mod tests;
 
 use std::fs::{self, File};
 use std::io::{self, Read};

@@ -319,6 +319,15 @@ fn state_guards_the_end() {
     assert_eq!(classes(&check(dir.path())), ["state_damaged"]);
     assert!(opening_is_refused(dir.path()));
 
+    let beginning = {
+        let other = scratch();
+        drop(open(other.path(), SMALL));
+        fs::read(other.path().join("STATE")).expect("reads")
+    };
+    fs::write(&state, beginning).expect("writes");
+    assert_eq!(classes(&check(dir.path())), ["state_stale"]);
+    assert!(opening_is_refused(dir.path()));
+
     // One damaged slot is what a crash can leave: the other one rules, and the writer heals it.
     let newest = if intact[0] > intact[512] { 0 } else { 512 };
     let mut torn = intact.clone();
