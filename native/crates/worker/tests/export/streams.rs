@@ -188,8 +188,12 @@ fn seats_run_out() {
         reach.exporter.stat("tcp_export_subscriber_rejected_total"),
         3
     );
-    drop(held);
     let exporter = &mut reach.exporter;
+    // The gauge follows each 100 ms: from what it was before anybody came, nothing follows.
+    wait_until("all are counted", || {
+        exporter.stat("tcp_export_active_subscribers") == 3
+    });
+    drop(held);
     wait_until("all have left", || {
         exporter.stat("tcp_export_active_subscribers") == 0
     });
