@@ -70,8 +70,6 @@ fn prunes_and_resumes() {
         }
     }
     assert_eq!(messages, Some(next + 20));
-    assert!(
-        sessions >= 2,
-        "one of the retention, one of the second start"
-    );
+    // Older ones go with their segments, the one that the next start needs never.
+    assert!(sessions >= 1, "no SESSION record is left");
 }
