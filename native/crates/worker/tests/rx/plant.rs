@@ -58,7 +58,10 @@ pub(crate) enum Entry {
 
 impl Plant {
     pub(crate) fn new() -> Self {
-        let directory = tempfile::tempdir().expect("temporary directory");
+        Self::at(tempfile::tempdir().expect("temporary directory"))
+    }
+
+    fn at(directory: tempfile::TempDir) -> Self {
         let path = |name: &str| directory.path().join(name).display().to_string();
         let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("request server");
         server
@@ -128,8 +131,11 @@ impl Plant {
 
     /// A venue on one end of the testbed's wire and the worker on the other, both lines on `path`.
     /// The re-request server would be out of reach, so there is none.
+    ///
+    /// It lies on tmpfs, as ring and stats file do in production: a disk's file system protects each
+    /// page that it writes back, and the next packet takes a fault.
     pub(crate) fn across(testbed: &Arc<Testbed>, path: &str) -> Self {
-        let mut plant = Self::new();
+        let mut plant = Self::at(tempfile::tempdir_in("/dev/shm").expect("temporary directory"));
         for line in 0..2 {
             let at = |key: &str| format!("/exchange/lines/{line}/{key}");
             plant.set(&at("interface"), json!(RX_INTERFACE));
