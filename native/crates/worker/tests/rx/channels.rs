@@ -149,6 +149,8 @@ fn an_eobi_receiver_is_killed() {
         play.send(&timed, |_| false);
     }
     until_healed(&worker, || std::thread::sleep(Duration::from_millis(5)));
+    // What is still in its sockets would be lost with it.
+    worker.wait_for("arbiter_next_sequence", "", play.end);
     worker.stop();
     let books = eobi_books_of(&plant);
     for product in session.products() {
@@ -237,6 +239,8 @@ struct Play<'a> {
     plant: &'a Plant,
     snapshots: &'a MulticastSender,
     count: u64,
+    /// Behind the newest packet of the increments, sent or lost.
+    end: u64,
 }
 
 impl<'a> Play<'a> {
@@ -245,6 +249,7 @@ impl<'a> Play<'a> {
             plant,
             snapshots,
             count: 0,
+            end: 0,
         }
     }
 
@@ -260,6 +265,9 @@ impl<'a> Play<'a> {
             Channel::Snapshot => {}
             Channel::Incremental => {
                 let packet = eobi_wire::Packet::parse(&timed.bytes, RELEASE);
+                if let Ok(packet) = &packet {
+                    self.end = self.end.max(u64::from(packet.sequence()) + 1);
+                }
                 if !packet.is_ok_and(|packet| is_lost(&packet)) {
                     self.plant.send_bytes(usize::from(timed.line), &timed.bytes);
                 }
