@@ -52,6 +52,10 @@ torture() {
     tickdeck-journal torture --json --seed "$seed" "$@"
 }
 
+mac_timing() {
+    (cd native && cargo test --release --locked -q -p tickdeck-export --test timing -- --ignored --nocapture)
+}
+
 wanted="$*"
 step kill torture --kind kill --cuts "$TICKDECK_TORTURE_CUTS"
 for policy in interval batch always; do
@@ -62,5 +66,6 @@ step power torture --kind power --cuts $((TICKDECK_TORTURE_CUTS / 4)) # on each 
 step crash-seeds journal_test crash_seeds
 step retention journal_test retention
 step differential fuzzing_test differential
+step mac-timing mac_timing
 echo "report: $report"
 [ -z "$failed" ] || { echo "FAILED:$failed" >&2; exit 1; }

@@ -178,8 +178,7 @@ async def test_positions_are_stored_one_at_a_time(
             await first
         await anext(items)
         second = asyncio.create_task(items.commit())
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await until(lambda: len(vars(items)["_stores"]) == 2)  # both are under way
         release.set()
         await second
         await until(lambda: exporter.acks[-1:] == [2])

@@ -344,6 +344,8 @@ fn closing_moment(
     let file = File::open(&entry.path).map_err(failed)?;
     let mut bytes = [0; BlockHeader::LEN];
     let read = scan::read_up_to(&file, &mut bytes, info.offset).map_err(failed)?;
+    // The listing has parsed this block. If it cannot be parsed any more, the segment counts as no older
+    // than the one behind it.
     let header = BlockHeader::parse(&bytes[..read]).ok();
     Ok(header.map(|header| Moment {
         boot_id: sealer.boot_id,

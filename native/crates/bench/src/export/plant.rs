@@ -229,7 +229,8 @@ impl Exporter {
         // A hello comes first.
         let answer = BufReader::new(socket).lines().nth(1).transpose();
         let answer = answer.map_err(failed("read the exporter's answer"))?;
-        let text = answer.unwrap_or_default();
+        let ended = || Error::Exporter("it ended the control connection without an answer".into());
+        let text = answer.ok_or_else(ended)?;
         let address = serde_json::from_str::<Value>(&text)
             .ok()
             .and_then(|answer| {

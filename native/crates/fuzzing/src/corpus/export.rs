@@ -23,7 +23,7 @@ pub(crate) fn export_messages() -> Vec<Vec<u8>> {
 
 fn messages() -> Vec<Message<'static>> {
     let (log_id, epoch) = ([0x11; 16], 3);
-    let client = "replica-1".parse().ok();
+    let client = Some("replica-1".parse().expect("a name"));
     vec![
         Message::Hello(Hello {
             oldest_version: 1,

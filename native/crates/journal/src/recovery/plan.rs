@@ -143,8 +143,9 @@ pub(crate) fn make(
         Some(last) if last.seal.is_none() => Some(walk_device(disk, last)?),
         _ => None,
     };
-    let tail_name = listing.segments.last().map(|last| last.name.clone());
-    let tail_name = tail_name.unwrap_or_default();
+    // Without a segment there is no tail that would have a name.
+    let last = listing.segments.last();
+    let tail_name = last.map_or_else(String::new, |last| last.name.clone());
     let mut given = Given::of_state(dir, view)?;
     for entry in &listing.segments {
         given.note_entry(entry, log_id);
@@ -256,6 +257,7 @@ struct Given {
 
 impl Given {
     fn of_state(dir: &Path, view: &StateView) -> Result<Self, JournalError> {
+        // Without a STATE nothing is known of it: all zero.
         let state = view.current.unwrap_or_default();
         // A pin that cannot be read tells nothing; retention complains about it.
         let acked = match pins::read_pins(dir) {

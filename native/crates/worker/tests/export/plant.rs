@@ -315,8 +315,13 @@ impl Drop for Exporter {
             self.child.wait().expect("waits");
         }
         if std::thread::panicking() {
-            let log = fs::read_to_string(&self.log).unwrap_or_default();
-            eprintln!("{}", &log[log.len().saturating_sub(4_000)..]);
+            match fs::read(&self.log) {
+                Ok(log) => {
+                    let tail = &log[log.len().saturating_sub(4_000)..];
+                    eprintln!("{}", String::from_utf8_lossy(tail));
+                }
+                Err(error) => eprintln!("no log of the exporter: {error}"),
+            }
         }
     }
 }

@@ -133,7 +133,8 @@ impl TlsChannel {
             return Ok(());
         }
         let certificate = self.session.peer_certificates().and_then(<[_]>::first);
-        let names = certificate.map(names).unwrap_or_default();
+        // Without a certificate nobody is named, and a key has to prove who it is.
+        let names = certificate.map_or_else(Vec::new, names);
         if certificate.is_some() && names.is_empty() {
             let text = "the peer's certificate names nobody (no DNS name, URI or address)";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
