@@ -8,6 +8,7 @@
 //! ours is. It makes no records, checksums, hashes or index. Within a round journal and loop take
 //! turns, the other one first in every second round, and the ratio is taken within the round.
 
+pub(crate) mod copier;
 mod follow;
 mod report;
 mod rocks;
@@ -47,8 +48,12 @@ pub(crate) struct Options {
     /// Size of a segment.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=2_048))]
     segment_mib: u64,
+    /// Instead of all this: the journal beside RocksDB's log, by turns with its `db_bench` (of this
+    /// path; the one in PATH if none is given).
+    #[arg(long, value_name = "DB_BENCH", num_args = 0..=1, default_missing_value = "db_bench")]
+    rocksdb: Option<PathBuf>,
     /// Instead of all this: what a journal that follows the ring costs the thread that writes it.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "rocksdb")]
     receive: bool,
     /// Records a second of that thread; 0 is as fast as it can.
     #[arg(long, default_value_t = 500_000, requires = "receive")]
@@ -124,6 +129,14 @@ pub(crate) enum Error {
     /// The ring failed.
     #[error("ring: {0}")]
     Ring(#[from] tickdeck_ring::RingError),
+    /// RocksDB failed, or said no rate.
+    #[error("{} gave no rate: {said}", program.display())]
+    RocksDb {
+        /// As given.
+        program: PathBuf,
+        /// Its last line.
+        said: String,
+    },
     /// What was written is not what was appended: a time would mean nothing.
     #[error("{0}: the figures would be void")]
     WrongResult(String),
@@ -143,6 +156,9 @@ pub(crate) fn run(options: &Options, rounds: usize) -> Result<Value, Error> {
     let payloads = payloads();
     let mut report = if options.receive {
         follow::measure(options, scratch.path(), &payloads, rounds)?
+    } else if let Some(program) = &options.rocksdb {
+        let beside = rocks::compare(program, options, scratch.path(), &payloads, rounds)?;
+        json!({"payload_bytes": run::PAYLOAD, "beside_rocksdb": beside})
     } else {
         all_cases(options, scratch.path(), &payloads, rounds)?
     };
@@ -177,8 +193,7 @@ fn all_cases(
             }
         }
     }
-    let rocks = rocks::beside(&rows);
-    Ok(json!({"payload_bytes": run::PAYLOAD, "results": rows, "rocksdb": rocks}))
+    Ok(json!({"payload_bytes": run::PAYLOAD, "results": rows}))
 }
 
 /// Bytes as an exchange sends them, in pieces of 64, so that compression means something.

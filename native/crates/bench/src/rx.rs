@@ -17,14 +17,16 @@ mod report;
 mod sender;
 mod soak;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tickdeck_net::NetError;
 use tickdeck_testbed::{Testbed, TestbedError};
 
+use crate::journal::copier::Follower;
 use crate::machine::Machine;
-use contender::{Contender, ContenderPath, Open, Setup};
+use contender::{Contender, ContenderPath, Open, Setup, Stage};
 use measure::{Figures, Flow};
 use merged::BenchRing;
 use sender::Sender;
@@ -57,6 +59,9 @@ pub(crate) struct Options {
     /// Length of one latency run.
     #[arg(long, default_value_t = 500)]
     latency_ms: u64,
+    /// Also with the journal behind the ring, on the sender's core: the directory of its log.
+    #[arg(long, value_name = "DIR")]
+    journal: Option<PathBuf>,
     /// Instead of all this: full rate for so many seconds on each path, drops by layer.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     soak_seconds: Option<u64>,
@@ -120,6 +125,9 @@ pub(crate) enum Error {
     /// The ring or its file failed.
     #[error("ring: {0}")]
     Ring(String),
+    /// The journal behind the ring failed.
+    #[error("behind the ring: {0}")]
+    Journal(#[from] crate::journal::Error),
     /// Packets are unaccounted for: a time would mean nothing.
     #[error("{contender}: {text}: the figures would be void")]
     WrongResult {
@@ -210,7 +218,7 @@ fn run_rounds(
 /// The contenders that this host can open, and why not the others.
 fn opened(options: &Options, setup: &Setup) -> (Vec<Contender>, Vec<Value>) {
     let (mut contenders, mut refused) = (Vec::new(), Vec::new());
-    for contender in Contender::all(&options.paths) {
+    for contender in Contender::all(&options.paths, options.journal.is_some()) {
         match setup.with(contender, Open) {
             Ok(()) => contenders.push(contender),
             Err(error) => refused.push(json!({
@@ -224,6 +232,29 @@ fn opened(options: &Options, setup: &Setup) -> (Vec<Contender>, Vec<Value>) {
 
 /// Everything of one contender in one round.
 fn measure_once(
+    options: &Options,
+    contender: Contender,
+    setup: &Setup,
+    sender: &mut Sender,
+    ring: &mut BenchRing,
+) -> Result<Figures, Error> {
+    let dir = options.journal.as_ref();
+    let dir = dir.filter(|_| contender.stage == Stage::Journalled);
+    let follower = dir.map(|dir| {
+        let log = dir.join("tickdeck-bench-rx.journal");
+        Follower::start(ring.path(), log, ring.next_seq(), options.sender_cpu)
+    });
+    let figures = figures_of(options, contender, setup, sender, ring)?;
+    if let Some(follower) = follower {
+        let followed = follower.finish(ring.next_seq())?;
+        if followed.overrun > 0 {
+            eprintln!("{contender}: {followed:?}");
+        }
+    }
+    Ok(figures)
+}
+
+fn figures_of(
     options: &Options,
     contender: Contender,
     setup: &Setup,
@@ -280,6 +311,7 @@ mod tests {
         if tickdeck_testbed::or_skip(name, 1).is_none() {
             return;
         }
+        let log = tempfile::tempdir().unwrap();
         let options = Options {
             payload_bytes: 64,
             paths: ContenderPath::ALL.to_vec(),
@@ -289,6 +321,7 @@ mod tests {
             paced_rate: 5_000,
             latency_rate: 5_000,
             latency_ms: 20,
+            journal: Some(log.path().to_owned()),
             soak_seconds: None,
             soak_wait: Wait::Block,
             max_dropped: None,
@@ -305,6 +338,7 @@ mod tests {
                 "cpu_ns_per_packet",
                 "ratio_to_bare",
                 "drain_ns_per_packet",
+                "journalled_drain_ratio_to_merged",
                 "min",
             ] {
                 assert!(

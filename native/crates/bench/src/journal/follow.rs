@@ -11,16 +11,14 @@
 //! channel, or one in a hundred of fifteen others.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tickdeck_journal::{Record, SyncPolicy, Writer, WriterConfig};
-use tickdeck_net::clock::monotonic_ns;
 use tickdeck_net::pin_current_thread;
-use tickdeck_ring::{Read, Reader, RecordHeader};
+use tickdeck_ring::RecordHeader;
 
+use super::copier::{Copier, Followed, Follower};
 use super::run::{PAYLOAD, Payloads};
 use super::{Error, Options};
 use crate::rounds::spread_to;
@@ -79,35 +77,32 @@ fn write_ring(
     payloads: &Payloads,
 ) -> Result<Following, Error> {
     let mut ring = BenchRing::create().map_err(|error| Error::WrongResult(error.to_string()))?;
-    let end = AtomicU64::new(u64::MAX);
-    let path = ring.path();
     let packets = options.records / BURST as u64 * BURST as u64;
-    thread::scope(|scope| {
-        let follower = log.map(|log| {
-            let (end, cpu) = (&end, options.cpu + 1);
-            scope.spawn(move || follow(&path, log, end, cpu))
-        });
+    let follower = log.map(|log| Follower::start(ring.path(), log.to_owned(), 1, options.cpu + 1));
+    let cost = thread::scope(|scope| {
         let ring = &mut ring;
-        let cost = scope
-            .spawn(move || publish(ring, options, payloads, packets))
-            .join();
-        end.store(packets + 1, Ordering::Release);
-        let ns_per_packet = cost.map_err(|_| Error::WrongResult("the thread died".into()))??;
-        let (journalled, overrun) = match follower {
-            Some(follower) => follower
-                .join()
-                .map_err(|_| Error::WrongResult("the journal's thread died".into()))??,
-            None => (0, 0),
-        };
-        if log.is_some() && journalled + overrun != packets {
-            let text = format!("{journalled} journalled and {overrun} overrun of {packets}");
-            return Err(Error::WrongResult(text));
-        }
-        Ok(Following {
-            ns_per_packet,
-            journalled,
-            overrun,
-        })
+        let publishing = scope.spawn(move || publish(ring, options, payloads, packets));
+        publishing.join()
+    });
+    let followed = follower
+        .map(|follower| follower.finish(packets + 1))
+        .transpose()?;
+    let ns_per_packet = cost.map_err(|_| Error::WrongResult("the thread died".into()))??;
+    let Followed {
+        journalled,
+        overrun,
+    } = followed.unwrap_or(Followed {
+        journalled: 0,
+        overrun: 0,
+    });
+    if log.is_some() && journalled + overrun != packets {
+        let text = format!("{journalled} journalled and {overrun} overrun of {packets}");
+        return Err(Error::WrongResult(text));
+    }
+    Ok(Following {
+        ns_per_packet,
+        journalled,
+        overrun,
     })
 }
 
@@ -159,90 +154,6 @@ fn fill(packet: &mut [u8; PACKET], sequence: u64, message: &[u8]) {
     packet[22..].copy_from_slice(message);
 }
 
-/// The loop of the worker's journal thread; gives how many records it kept and how many were
-/// overwritten before it came.
-fn follow(ring: &Path, log: &Path, end: &AtomicU64, cpu: usize) -> Result<(u64, u64), Error> {
-    pin(cpu)?;
-    let mut copier = Copier::open(ring, log)?;
-    let mut idle = 0;
-    loop {
-        let end = end.load(Ordering::Acquire);
-        let copied = copier.pass()?;
-        if copier.writer.next_seq() >= end {
-            break;
-        }
-        idle = if copied > 0 { 0 } else { idle + 1 };
-        match idle {
-            0 => {}
-            1..=8 => thread::yield_now(),
-            _ => thread::sleep(IDLE_SLEEP),
-        }
-    }
-    copier.close(log)
-}
-
-/// A ring on its way into a log.
-struct Copier {
-    ring: Reader,
-    writer: Writer,
-    buffer: Vec<u8>,
-    overrun: u64,
-}
-
-impl Copier {
-    fn open(ring: &Path, log: &Path) -> Result<Self, Error> {
-        let ring = Reader::open(ring)?;
-        let config = WriterConfig::new(log, 64 << 20, SyncPolicy::default(), 1);
-        Ok(Self {
-            writer: Writer::open(config)?.0,
-            buffer: vec![0; ring.slot_bytes()],
-            ring,
-            overrun: 0,
-        })
-    }
-
-    /// Up to 512 records and a poll.
-    fn pass(&mut self) -> Result<u64, Error> {
-        let mut copied = 0;
-        while copied < RECORDS_PER_PASS {
-            let seq = self.writer.next_seq();
-            match self.ring.read(seq, &mut self.buffer) {
-                Read::NotYet => break,
-                Read::Record { header, len } => {
-                    self.writer.append(&Record {
-                        kind: header.kind,
-                        stamp: header.stamp,
-                        line: header.line,
-                        channel: header.channel,
-                        venue_seq: header.venue_seq,
-                        rx_ns: header.rx_ns,
-                        payload: &self.buffer[..len],
-                    })?;
-                }
-                Read::Lapped { oldest_seq } => {
-                    let to = oldest_seq.max(seq + 1) - 1;
-                    self.writer.append_hole(seq, to, 1)?;
-                    self.overrun += to - seq + 1;
-                }
-            }
-            copied += 1;
-        }
-        self.writer.poll(monotonic_ns())?;
-        Ok(copied)
-    }
-
-    fn close(mut self, log: &Path) -> Result<(u64, u64), Error> {
-        self.writer.sync()?;
-        let kept = self.writer.next_seq() - 1 - self.overrun;
-        drop(self.writer);
-        std::fs::remove_dir_all(log).map_err(|source| Error::Bare {
-            what: "remove the log",
-            source,
-        })?;
-        Ok((kept, self.overrun))
-    }
-}
-
 /// Drains rings of one channel and of sixteen by turns.
 fn channels(
     options: &Options,
@@ -274,7 +185,7 @@ fn drain(options: &Options, dir: &Path, payloads: &Payloads, many: bool) -> Resu
     let mut ring = BenchRing::create().map_err(|error| Error::WrongResult(error.to_string()))?;
     let mut payloads = payloads.begin();
     let log: PathBuf = dir.join("journal");
-    let mut copier = Copier::open(&ring.path(), &log)?;
+    let mut copier = Copier::open(&ring.path(), &log, 1)?;
     let mut spent = Duration::ZERO;
     let turns = (options.records / RING_FILL).max(1);
     for _ in 0..turns {
@@ -295,13 +206,11 @@ fn drain(options: &Options, dir: &Path, payloads: &Payloads, many: bool) -> Resu
         while copier.pass()? > 0 {}
         spent += begin.elapsed();
     }
-    let (kept, overrun) = copier.close(&log)?;
-    if (kept, overrun) != (turns * RING_FILL, 0) {
-        return Err(Error::WrongResult(format!(
-            "{kept} kept, {overrun} overrun"
-        )));
+    let followed = copier.close(&log)?;
+    if followed.journalled != turns * RING_FILL {
+        return Err(Error::WrongResult(format!("{followed:?}")));
     }
-    Ok(kept as f64 / spent.as_secs_f64())
+    Ok(followed.journalled as f64 / spent.as_secs_f64())
 }
 
 fn pin(cpu: usize) -> Result<(), Error> {
@@ -311,8 +220,6 @@ fn pin(cpu: usize) -> Result<(), Error> {
 const BURST: usize = 64;
 /// Bytes of a MoldUDP64 packet with one message.
 const PACKET: usize = 22 + PAYLOAD;
-const RECORDS_PER_PASS: u64 = 512;
-const IDLE_SLEEP: Duration = Duration::from_micros(500);
 /// Below the slots of the ring, so that nothing is overwritten.
 const RING_FILL: u64 = 30_000;
 
@@ -333,6 +240,7 @@ mod tests {
             records: 6_400,
             syncs: 1,
             segment_mib: 64,
+            rocksdb: None,
             receive: true,
             rate: 0,
             cpu: 0,

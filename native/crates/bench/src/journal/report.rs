@@ -8,9 +8,10 @@ use crate::print;
 pub(crate) fn print(report: &Value) {
     if report["following"].is_object() {
         following(report);
+    } else if report["beside_rocksdb"].is_object() {
+        rocksdb(&report["beside_rocksdb"]);
     } else {
         table(report);
-        rocksdb(&report["rocksdb"]);
     }
     println!("in {}", report["dir"]);
     print::machine(&report["machine"]);
@@ -64,20 +65,23 @@ fn syncs(side: &Value) -> String {
     }
 }
 
-fn rocksdb(anchors: &Value) {
-    for row in anchors["rows"].as_array().into_iter().flatten() {
+fn rocksdb(beside: &Value) {
+    println!("RocksDB {}", text(&beside["rocksdb"]));
+    println!("{}", text(&beside["note"]));
+    for row in beside["rows"].as_array().into_iter().flatten() {
         println!(
-            "not a gate: {} at batches of {}: x {} of RocksDB's {} records/s at {} (wanted of a \
-             pair: {})",
+            "{:<7} batch {:>5}: records/s journal {}, RocksDB {}: x {}{}",
             text(&row["policy"]),
             row["batch"],
-            row["ratio_to_stored"],
-            row["stored_records_per_second"],
-            row["stored_batch"],
-            anchors["wanted_of_a_pair"],
+            print::spread(&row["journal_records_per_second"]),
+            print::spread(&row["rocksdb_records_per_second"]),
+            print::spread(&row["ratio"]),
+            match row["wanted"].as_f64() {
+                Some(wanted) => format!(" (wanted: {wanted})"),
+                None => String::new(),
+            },
         );
     }
-    println!("            {}", text(&anchors["note"]));
 }
 
 fn following(report: &Value) {

@@ -133,6 +133,16 @@ pub(super) fn compare(
     Ok(row(case, &ours, &bare))
 }
 
+/// Records a second of one run of the journal.
+pub(super) fn records_per_second(
+    case: &Case,
+    dir: &Path,
+    payloads: &Payloads,
+) -> Result<f64, Error> {
+    let run = journal(case, dir, payloads, &mut Trace::new())?;
+    Ok(case.records as f64 / run.wall_ns * 1e9)
+}
+
 fn row(case: &Case, ours: &[Run], bare: &[Run]) -> Value {
     let records = case.records as f64;
     let rate = |run: &Run| records / run.wall_ns * 1e9;

@@ -65,6 +65,15 @@ pub(crate) enum Stage {
     Alone,
     /// Our receiver, the merge and the ring.
     Merged,
+    /// The same, while the journal follows the ring on the sender's core.
+    Journalled,
+}
+
+impl Stage {
+    /// Whether the merge stands behind the receiver.
+    pub(crate) fn is_merged(self) -> bool {
+        matches!(self, Self::Merged | Self::Journalled)
+    }
 }
 
 /// One side of the comparison.
@@ -77,7 +86,7 @@ pub(crate) struct Contender {
 impl Contender {
     /// The contenders of these paths, the bare loop of each first. The bare recvmmsg loop is always
     /// there: it is the common measure.
-    pub(crate) fn all(paths: &[ContenderPath]) -> Vec<Self> {
+    pub(crate) fn all(paths: &[ContenderPath], is_journalled: bool) -> Vec<Self> {
         let mut all = Vec::new();
         for path in ContenderPath::ALL {
             let mut add = |stage| all.push(Self { path, stage });
@@ -90,6 +99,9 @@ impl Contender {
                 }
                 add(Stage::Alone);
                 add(Stage::Merged);
+                if is_journalled {
+                    add(Stage::Journalled);
+                }
             }
         }
         all
@@ -108,6 +120,7 @@ impl fmt::Display for Contender {
             Stage::BareUntimed => "bare loop, no kernel times",
             Stage::Alone => "alone",
             Stage::Merged => "with merge and ring",
+            Stage::Journalled => "with merge, ring and journal",
         };
         write!(formatter, "{}, {stage}", self.path.name())
     }

@@ -188,7 +188,7 @@ impl Task for FlowRun<'_> {
     type Output = Checked<FlowFigures>;
 
     fn run(self, path: &mut impl Path) -> Result<Self::Output, Error> {
-        if self.stage == Stage::Merged {
+        if self.stage.is_merged() {
             let mut sink = Counted::new(Merged::new(self.ring));
             let figures = take_flow(path, &mut sink, self.sender, self.order, self.wait)?;
             let (sent, lost) = (figures.sent, figures.lost.packets());
@@ -276,7 +276,7 @@ impl Task for DrainRun<'_> {
     type Output = Checked<DrainFigures>;
 
     fn run(self, path: &mut impl Path) -> Result<Self::Output, Error> {
-        if self.stage == Stage::Merged {
+        if self.stage.is_merged() {
             let mut sink = Counted::new(Merged::new(self.ring));
             let (figures, sent) =
                 take_bursts(path, &mut sink, self.sender, self.packets, self.bursts)?;

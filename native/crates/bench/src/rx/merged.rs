@@ -43,6 +43,11 @@ impl BenchRing {
         self.directory.path().join(RING_FILE)
     }
 
+    /// What the next record's sequence is.
+    pub(crate) fn next_seq(&self) -> u64 {
+        self.writer.next_seq()
+    }
+
     /// Publishes a record as it is.
     pub(crate) fn publish(
         &mut self,

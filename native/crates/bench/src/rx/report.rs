@@ -21,6 +21,7 @@ pub(crate) fn paths(contenders: &[Contender], figures: &[Vec<Figures>], rounds: 
             untimed: of(*path, Stage::BareUntimed),
             alone: of(*path, Stage::Alone),
             merged: of(*path, Stage::Merged),
+            journalled: of(*path, Stage::Journalled),
             common: common?,
         };
         Some(row(*path, &stages, rounds))
@@ -143,6 +144,7 @@ struct Stages<'a> {
     untimed: Option<Rounds<'a>>,
     alone: Option<Rounds<'a>>,
     merged: Option<Rounds<'a>>,
+    journalled: Option<Rounds<'a>>,
     /// The bare recvmmsg loop.
     common: Rounds<'a>,
 }
@@ -231,6 +233,7 @@ fn row(path: ContenderPath, stages: &Stages<'_>, rounds: usize) -> Value {
         "drain_ratio_to_bare": median("drain_ratio_to_bare"),
         "drain_ratio_to_bare_recvmmsg": median("drain_ratio_to_bare_recvmmsg"),
         "merged_drain_ratio_to_bare": median("merged_drain_ratio_to_bare"),
+        "journalled_drain_ratio_to_merged": median("journalled_drain_ratio_to_merged"),
         "added_by_merge_and_ring_ns_per_packet": median("added_by_merge_and_ring_drain"),
         "latency_p50_ratio_to_bare_recvmmsg": median("latency_p50_ratio_to_bare_recvmmsg"),
         "sent_per_s": spread(&rates)["median"],
@@ -249,6 +252,7 @@ fn details(stages: &Stages<'_>) -> Map<String, Value> {
         untimed,
         alone,
         merged,
+        journalled,
         common,
     } = *stages;
     let mut details = Map::new();
@@ -283,6 +287,11 @@ fn details(stages: &Stages<'_>) -> Map<String, Value> {
             add(format!("merged_{name}_ratio_to_bare"), ratio);
             let added = merged.added(alone, reading);
             add(format!("added_by_merge_and_ring_{name}"), added);
+        }
+        if let (Some(merged), Some(journalled)) = (merged, journalled) {
+            add(format!("journalled_{name}"), journalled.spread(reading));
+            let ratio = journalled.ratio(merged, reading);
+            add(format!("journalled_{name}_ratio_to_merged"), ratio);
         }
         let ratio = bare.ratio(common, reading);
         add(format!("bare_{name}_ratio_to_bare_recvmmsg"), ratio);

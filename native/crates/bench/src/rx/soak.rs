@@ -22,7 +22,7 @@ pub(crate) fn run(
     let mut ring = BenchRing::create()?;
     let (mut rows, mut too_many) = (Vec::new(), Vec::new());
     for path in &options.paths {
-        let contenders = Contender::all(&[*path]);
+        let contenders = Contender::all(&[*path], false);
         let of_path = contenders.iter().filter(|one| one.path == *path);
         let Some(contender) = of_path.max_by_key(|one| one.stage == Stage::Merged) else {
             continue;
