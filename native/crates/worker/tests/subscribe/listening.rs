@@ -35,9 +35,19 @@ fn acked(place: &Place) -> u64 {
     position(&place.path("state")).map_or(0, |state| state["acked_seq"].as_u64().expect("a number"))
 }
 
+/// A connection, once the subscriber listens: its socket lies there a moment before it does.
+fn connected(place: &Place) -> UnixStream {
+    let mut socket = None;
+    wait_for("the listening subscriber", || {
+        socket = UnixStream::connect(place.path("socket")).ok();
+        socket.is_some()
+    });
+    socket.expect("was waited for")
+}
+
 /// The true provider dials, and leaves once everything up to `last` is acknowledged.
 fn dial(place: &Place, provider: &Provider, last: u64) {
-    let socket = Arc::new(UnixStream::connect(place.path("socket")).expect("connects"));
+    let socket = Arc::new(connected(place));
     let (serving, shared) = (provider.clone(), Arc::clone(&socket));
     let served = thread::spawn(move || {
         serving.serve(&*shared, Transport::Clear { is_loopback: true });
@@ -93,7 +103,6 @@ fn strangers_change_nothing() {
         "--listen", &endpoint, "--state", &state, "--into", &into, "--client", "desk", "--key",
         &key,
     ]));
-    wait_for("the socket", || place.path("socket").exists());
     let provider = Provider::new(Log::up_to(100), Some(&format!("desk {KEY}")));
     dial(&place, &provider, 100);
     let stands = std::fs::read(place.path("state")).expect("reads");
