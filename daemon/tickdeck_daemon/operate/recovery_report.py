@@ -28,7 +28,8 @@ class RecoveryProblem:
     to_seq: int
     bytes: int
     action: str
-    """What was done about it, such as "cut_torn_tail" or "refused"."""
+    """What was done about it, such as "cut_torn_tail" or "refused"; with ", interrupted" behind it
+    when the start that was going to do it ended before it had reported that it was done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,10 @@ def read_report(directory: str) -> RecoveryReport | None:
         mode=str(raw.get("mode", "")),
         clean=raw.get("clean") is True,
         writer_epoch=_integer(raw, "writer_epoch"),
-        problems=tuple(_problem(entry) for entry in _entries(raw)[:_PROBLEMS_MAX]),
+        problems=tuple(
+            _problem(entry, is_unfinished=raw.get("finished") is False)
+            for entry in _entries(raw)[:_PROBLEMS_MAX]
+        ),
         refused=raw.get("refused") is True,
         acknowledged=raw.get("acknowledged") is True,
     )
@@ -101,7 +105,8 @@ def _entries(raw: dict[str, Any]) -> list[dict[str, Any]]:
     return [cast("dict[str, Any]", entry) for entry in entries if isinstance(entry, dict)]
 
 
-def _problem(entry: dict[str, Any]) -> RecoveryProblem:
+def _problem(entry: dict[str, Any], *, is_unfinished: bool) -> RecoveryProblem:
+    is_interrupted = is_unfinished or entry.get("interrupted") is True
     return RecoveryProblem(
         file=Path(str(entry.get("file", ""))).name,
         offset=_integer(entry, "offset"),
@@ -109,7 +114,7 @@ def _problem(entry: dict[str, Any]) -> RecoveryProblem:
         from_seq=_integer(entry, "from"),
         to_seq=_integer(entry, "to"),
         bytes=_integer(entry, "bytes"),
-        action=str(entry.get("action", "")),
+        action=str(entry.get("action", "")) + (", interrupted" if is_interrupted else ""),
     )
 
 

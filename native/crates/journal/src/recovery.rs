@@ -1,6 +1,7 @@
 //! Opening a log for writing: what is there, may it be continued, and what must be closed first.
 //!
-//! Nothing is changed before every check has passed. An unsealed last segment is read from the
+//! Nothing is changed before every check has passed, and what is going to be changed is durably in
+//! the report file before it is. An unsealed last segment is read from the
 //! device, not from the cache: after a failed sync the kernel keeps pages that look written and are
 //! not.
 //!
@@ -12,23 +13,27 @@
 mod aside;
 mod intent;
 mod plan;
+mod planned;
 mod renew;
 mod report;
+mod report_file;
 #[cfg(test)]
 mod tests;
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 
 pub(crate) use self::aside::move_file;
-pub(crate) use self::plan::{Aside, Depth, Plan};
-pub use self::report::{
-    Action, REPORT_FILE, RecoveryReport, acknowledge_report, unacknowledged_problems,
-};
+#[cfg(test)]
+pub(crate) use self::plan::is_torn_tail;
+pub(crate) use self::plan::{Depth, Plan};
+pub use self::report::{Action, RecoveryReport};
+pub use self::report_file::{REPORT_FILE, acknowledge_report, unacknowledged_problems};
+use self::report_file::{ReportFile, Stage};
 use crate::directory::{
-    self, DirectoryLock, PREPARED_FILE, REPAIR_FILES, REPAIR_TEMPORARY, RETENTION_LOCK,
-    RETENTION_TEMPORARY, STATE_FILE, STATE_TEMPORARY, SegmentEntry, StateFile, StateView,
+    self, DirectoryLock, REPAIR_FILES, RETENTION_LOCK, STATE_FILE, SegmentEntry, StateFile,
+    StateView,
 };
 use crate::disk::Disk;
 use crate::error::{Class, JournalError, Problem};
@@ -87,12 +92,15 @@ pub(crate) fn open(
     let dir = config.dir.as_path();
     create_dir(disk, dir)?;
     let lock = DirectoryLock::take(dir)?;
+    let mut report_file = ReportFile::open(disk, dir)?;
+    let survey = Survey::take(disk, dir, mode, depth)?.accepted(&mut report_file)?;
+    let is_event = tell_planned(dir, &survey, &mut report_file)?;
     let Survey {
         plan,
         view,
         mut report,
         is_repair,
-    } = Survey::take(disk, dir, mode, depth)?.accepted()?;
+    } = survey;
 
     report.actions = remove_unused(disk, dir)?;
     // Beside a repair nothing is pruned.
@@ -154,10 +162,10 @@ pub(crate) fn open(
             ..*state.current()
         })?;
     }
-    if !report.problems.is_empty() {
-        report.store(false)?;
-    }
     intent::remove(disk, dir)?;
+    if is_event {
+        report_file.store(&report, Stage::Finished)?;
+    }
     Ok(Opened {
         lock,
         state,
@@ -251,16 +259,41 @@ impl Survey {
         }
     }
 
-    fn accepted(self) -> Result<Self, JournalError> {
+    fn accepted(self, report_file: &mut ReportFile<'_>) -> Result<Self, JournalError> {
         if self.is_accepted() {
             return Ok(self);
         }
         let report = Box::new(self.report);
         // The refusal counts more than a report file that could not be written.
-        match report.store(true) {
+        match report_file.store(&report, Stage::Refused) {
             Ok(()) | Err(_) => Err(JournalError::Refused { report }),
         }
     }
+}
+
+/// Stores durably what is going to be done, before any of it: a crash on the way must not lose what
+/// was cut or moved. Gives whether there is anything to tell, and so whether a report of what was done
+/// is to follow.
+fn tell_planned(
+    dir: &Path,
+    survey: &Survey,
+    report_file: &mut ReportFile<'_>,
+) -> Result<bool, JournalError> {
+    let actions = survey.actions(dir)?;
+    let is_event = !survey.report.problems.is_empty()
+        || actions.iter().any(|action| action.class.is_some())
+        || report_file.is_interrupted();
+    if is_event {
+        let hole = survey.plan.hole_action();
+        let planned = RecoveryReport {
+            hole: hole.and_then(|hole| hole.from.zip(hole.to)),
+            next_seq: survey.plan.resume_seq,
+            actions,
+            ..survey.report.clone()
+        };
+        report_file.store(&planned, Stage::Planned)?;
+    }
+    Ok(is_event)
 }
 
 /// Seals what is left open, after cutting it where the plan says.
@@ -304,21 +337,11 @@ fn append_hole(
         rx_ns: utc_ns(),
         payload: &payload,
     });
-    let offset = segment.position();
     segment.write_records(&mut buffer, plan.resume_seq, from - 1)?;
     segment.sync()?;
     report.hole = Some((from, to));
     report.next_seq = plan.resume_seq;
-    report.actions.push(Action {
-        from: Some(from),
-        to: Some(to),
-        ..Action::new(
-            &directory::segment_name(segment.number()),
-            offset,
-            0,
-            "hole",
-        )
-    });
+    report.actions.extend(plan.hole_action());
     Ok(())
 }
 
@@ -451,22 +474,11 @@ fn predecessor(last: &SegmentEntry, beginning: Predecessor) -> Predecessor {
 
 /// Removes files that were being prepared and never became part of the log.
 fn remove_unused(disk: &dyn Disk, dir: &Path) -> Result<Vec<Action>, JournalError> {
-    let mut actions = Vec::new();
-    for name in [
-        PREPARED_FILE,
-        STATE_TEMPORARY,
-        REPAIR_TEMPORARY,
-        RETENTION_TEMPORARY,
-    ] {
-        let path = dir.join(name);
-        let failed = |error| JournalError::io("cannot remove", &path, error);
-        let bytes = match fs::symlink_metadata(&path) {
-            Ok(metadata) => metadata.len(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(failed(error)),
-        };
-        disk.remove(&path).map_err(failed)?;
-        actions.push(Action::new(name, 0, bytes, "removed_unused"));
+    let actions = planned::unused(dir)?;
+    for action in &actions {
+        let path = dir.join(&action.file);
+        disk.remove(&path)
+            .map_err(|error| JournalError::io("cannot remove", &path, error))?;
     }
     Ok(actions)
 }

@@ -6,7 +6,7 @@ use crate::directory;
 use crate::disk::RealDisk;
 use crate::error::JournalError;
 use crate::policy::SyncPolicy;
-use crate::recovery::{self, Action, Depth, RecoveryMode, RecoveryReport, Survey};
+use crate::recovery::{self, Depth, RecoveryMode, RecoveryReport, Survey};
 use crate::writer::{Writer, WriterConfig};
 
 /// What a repair would do, or has done.
@@ -52,10 +52,14 @@ pub fn repair(
     };
     let refused = !survey.is_accepted();
     if refused || !apply {
-        let mut report = survey.report;
-        if !refused {
-            report.actions = survey.plan.actions();
-        }
+        let actions = match refused {
+            true => Vec::new(),
+            false => survey.actions(dir)?,
+        };
+        let report = RecoveryReport {
+            actions,
+            ..survey.report
+        };
         return Ok(Repair {
             report,
             refused,
@@ -71,29 +75,6 @@ pub fn repair(
         refused: false,
         applied: true,
     })
-}
-
-impl recovery::Plan {
-    /// What carrying it out would change, in order.
-    fn actions(&self) -> Vec<Action> {
-        let mut actions: Vec<Action> = self.aside.iter().map(recovery::Aside::action).collect();
-        if let (Some(last), Some(end)) = (self.keep.last(), &self.end) {
-            actions.extend(
-                end.cut
-                    .as_ref()
-                    .map(|cut| cut.action(last, end, self.next_seq)),
-            );
-            actions.push(Action::new(&last.name, end.data_end, 0, "sealed"));
-        }
-        if self.resume_seq > self.next_seq {
-            actions.push(Action {
-                from: Some(self.next_seq),
-                to: Some(self.resume_seq - 1),
-                ..Action::new("the new segment", 0, 0, "hole")
-            });
-        }
-        actions
-    }
 }
 
 /// Size of the segment that a repair begins; it is closed with what little it holds.

@@ -19,7 +19,7 @@ use crate::verify::verify;
 use crate::writer::{Record, Writer, WriterConfig};
 
 /// Records in the damaged log; nothing above was ever given out.
-const GIVEN_OUT: u64 = 50;
+pub(crate) const GIVEN_OUT: u64 = 50;
 
 fn scratch() -> TempDir {
     let memory = Path::new("/dev/shm");
@@ -31,7 +31,7 @@ fn scratch() -> TempDir {
     made.expect("a directory")
 }
 
-fn config(dir: &Path) -> WriterConfig {
+pub(crate) fn config(dir: &Path) -> WriterConfig {
     WriterConfig::new(dir.to_owned(), 16 * 1024, SyncPolicy::Os, 1)
 }
 
@@ -52,7 +52,7 @@ fn append(writer: &mut Writer) {
 /// Four segments of ten records and a last one of ten that was only written, never synced, so that
 /// STATE knows nothing of it: only the file itself says that its sequences were given out. The
 /// second one is damaged at its seal and in its only block.
-fn damaged_log() -> TempDir {
+pub(crate) fn damaged_log() -> TempDir {
     let dir = scratch();
     let mut writer = Writer::open(config(dir.path())).expect("opens").0;
     for segment in 0..5 {
@@ -178,10 +178,10 @@ fn failing_operations_interrupt_a_repair_without_harm() {
 const ENOSPC: i32 = 28;
 
 /// A way to damage a log.
-type Damage = fn(&Path);
+pub(crate) type Damage = fn(&Path);
 
 /// A pruned log of the segments 3 to 5, the last one only written, before one of these damages.
-fn pruned_log(damage: Damage) -> TempDir {
+pub(crate) fn pruned_log(damage: Damage) -> TempDir {
     let dir = scratch();
     let mut writer = Writer::open(config(dir.path())).expect("opens").0;
     for segment in 0..5 {
@@ -208,11 +208,11 @@ fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     fs::write(path, bytes).expect("writes");
 }
 
-fn flip_retention(dir: &Path) {
+pub(crate) fn flip_retention(dir: &Path) {
     change(&dir.join("RETENTION"), |bytes| bytes[40] ^= 1);
 }
 
-fn shorten_state(dir: &Path) {
+pub(crate) fn shorten_state(dir: &Path) {
     change(&dir.join("STATE"), |bytes| bytes.truncate(bytes.len() - 1));
 }
 

@@ -104,7 +104,8 @@ pub(crate) fn free_name(dir: &Path, name: &str) -> PathBuf {
         .expect("the names do not end")
 }
 
-fn make_quarantine(disk: &dyn Disk, dir: &Path) -> Result<PathBuf, JournalError> {
+/// The directory of what leaves the log, durable under its name.
+pub(super) fn make_quarantine(disk: &dyn Disk, dir: &Path) -> Result<PathBuf, JournalError> {
     let quarantine = dir.join(QUARANTINE);
     let failed = |error| JournalError::io("cannot create", &quarantine, error);
     disk.create_dir(&quarantine).map_err(failed)?;

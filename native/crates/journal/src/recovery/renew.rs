@@ -20,6 +20,7 @@ pub(super) fn renew_mark(
     plan: &Plan,
     actions: &mut Vec<Action>,
 ) -> Result<(), JournalError> {
+    let action = mark_action(dir)?;
     let mark = plan.keep.first().map(|first| Mark::before(&first.header));
     match mark.filter(|mark| mark.segment > 0) {
         Some(mark) => {
@@ -30,11 +31,21 @@ pub(super) fn renew_mark(
             aside::move_file(disk, dir, RETENTION_FILE)?;
         }
     }
-    actions.push(Action {
-        class: Some(Class::BadRetention),
-        ..Action::new(RETENTION_FILE, 0, 0, "quarantined")
-    });
+    actions.push(action);
     Ok(())
+}
+
+/// The change that [`renew_mark`] is.
+pub(super) fn mark_action(dir: &Path) -> Result<Action, JournalError> {
+    Ok(Action {
+        class: Some(Class::BadRetention),
+        ..Action::new(
+            RETENTION_FILE,
+            0,
+            bytes_of(dir, RETENTION_FILE)?,
+            "quarantined",
+        )
+    })
 }
 
 /// Whether the STATE file cannot be continued: it has a wrong length or, in a repair, no valid
@@ -47,7 +58,7 @@ pub(super) fn must_renew_state(
     if !view.exists || view.damaged_at.is_none() {
         return Ok(false);
     }
-    let is_usable = state_bytes(dir)? == State::FILE_LEN as u64;
+    let is_usable = bytes_of(dir, STATE_FILE)? == State::FILE_LEN as u64;
     Ok(!is_usable || (view.current.is_none() && is_repair))
 }
 
@@ -57,16 +68,22 @@ pub(super) fn keep_state(
     dir: &Path,
     actions: &mut Vec<Action>,
 ) -> Result<(), JournalError> {
+    let action = state_action(dir)?;
     aside::copy_file(disk, dir, STATE_FILE)?;
-    actions.push(Action {
-        class: Some(Class::StateDamaged),
-        ..Action::new(STATE_FILE, 0, state_bytes(dir)?, "quarantined")
-    });
+    actions.push(action);
     Ok(())
 }
 
-fn state_bytes(dir: &Path) -> Result<u64, JournalError> {
-    let path = dir.join(STATE_FILE);
+/// The change that [`keep_state`] begins.
+pub(super) fn state_action(dir: &Path) -> Result<Action, JournalError> {
+    Ok(Action {
+        class: Some(Class::StateDamaged),
+        ..Action::new(STATE_FILE, 0, bytes_of(dir, STATE_FILE)?, "quarantined")
+    })
+}
+
+fn bytes_of(dir: &Path, name: &str) -> Result<u64, JournalError> {
+    let path = dir.join(name);
     let metadata = path.metadata();
     metadata
         .map(|it| it.len())
