@@ -259,6 +259,11 @@ impl Chain {
         Ok(found)
     }
 
+    /// True when a block with this header is the next one.
+    pub(crate) fn is_followed_by(&self, header: &BlockHeader) -> bool {
+        self.contradiction(header).is_none()
+    }
+
     /// True when a block is of this segment's epoch and codecs.
     pub(crate) fn may_hold(&self, header: &BlockHeader) -> bool {
         header.epoch_low == self.epoch_low && self.has_codec(header)

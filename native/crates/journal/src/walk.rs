@@ -1,9 +1,11 @@
 //! Walks a whole segment, past damage too, and reports what it found.
 //!
 //! Damage ends a replay; verification and recovery look further. Behind a bad block the walk takes
-//! up the chain again at the next valid block that carries later sequences, so that every loss gets
-//! exact bounds, and so that damage in the middle is never taken for the end of the data.
+//! up the chain again at the next block that can be believed (module `behind`) and carries later
+//! sequences, so that every loss gets exact bounds, and so that damage in the middle is never taken
+//! for the end of the data.
 
+mod behind;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::directory::SegmentEntry;
 use crate::error::Class;
 use crate::format::{BlockKind, Seal};
-use crate::scan::{Block, Chain, Found, Source, find_block};
+use crate::scan::{Block, Chain, Found, Source};
 
 /// A place where the blocks stop following one another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +54,11 @@ pub(crate) struct Walk {
     pub(crate) last_nonzero: u64,
     /// In order; what goes beyond [`MOST_DAMAGE`] places is in the last entry, with its count.
     pub(crate) damage: Vec<Damage>,
-    /// A valid block of this epoch with earlier sequences lies behind a damage.
+    /// Behind a damage lies a valid block of this epoch with earlier sequences, or something that may
+    /// be a block.
     pub(crate) has_stray_block: bool,
+    /// Highest sequence of what may be a block and was not believed. It was perhaps given out.
+    pub(crate) claimed_seq: u64,
     pub(crate) end: End,
     /// SHA-256 of everything before `data_end`; meaningful without damage.
     pub(crate) sha256: [u8; 32],
@@ -106,6 +111,7 @@ impl Walker {
             last_nonzero: chain.offset,
             damage: Vec::new(),
             has_stray_block: false,
+            claimed_seq: 0,
             end: End::Data,
             sha256: [0; 32],
         };
@@ -181,21 +187,18 @@ impl Walker {
         Ok(true)
     }
 
-    /// The next valid block, here or further on, that goes on in sequence.
+    /// The next block, here or further on, that can be believed and goes on in sequence.
     fn find_behind(&mut self) -> io::Result<Option<Block>> {
-        let mut from = self.chain.offset;
-        let last_nonzero = &mut self.walk.last_nonzero;
-        while let Some(block) = find_block(&mut self.source, from, Some(&self.chain), last_nonzero)?
-        {
-            let seq = block.header.base_seq;
-            let is_data = self.abandoned_at.is_none_or(|last| seq <= last);
-            if is_data && seq >= self.chain.seq {
-                return Ok(Some(block));
-            }
-            self.walk.has_stray_block |= is_data;
-            from = block.end();
-        }
-        Ok(None)
+        let walk = &mut self.walk;
+        let found = behind::find(
+            &mut self.source,
+            &self.chain,
+            self.abandoned_at,
+            &mut walk.last_nonzero,
+        )?;
+        walk.has_stray_block |= found.has_stray;
+        walk.claimed_seq = walk.claimed_seq.max(found.claimed_seq);
+        Ok(found.block)
     }
 
     fn damaged(&mut self, class: Class, detail: String, resumed_at: Option<u64>) {

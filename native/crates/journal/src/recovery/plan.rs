@@ -282,7 +282,8 @@ impl Given {
     }
 
     fn note_walk(&mut self, walk: &Walk) {
-        self.note(walk.durable_seq.max(walk.next_seq - 1));
+        let seen = walk.durable_seq.max(walk.next_seq - 1);
+        self.note(seen.max(walk.claimed_seq));
     }
 }
 
