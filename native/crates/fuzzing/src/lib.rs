@@ -148,6 +148,48 @@ pub const TARGETS: &[Target] = &[
         seeds: corpus::export_messages,
         executions: 20_000,
     },
+    Target {
+        name: "journal_log",
+        run: targets::journal::run_log,
+        seeds: corpus::journal_logs,
+        executions: 400,
+    },
+    Target {
+        name: "journal_block",
+        run: targets::journal::run_block,
+        seeds: corpus::journal_blocks,
+        executions: 20_000,
+    },
+    Target {
+        name: "journal_seal",
+        run: targets::journal::run_seal,
+        seeds: corpus::journal_seals,
+        executions: 10_000,
+    },
+    Target {
+        name: "journal_state",
+        run: targets::journal::run_state,
+        seeds: corpus::journal_states,
+        executions: 10_000,
+    },
+    Target {
+        name: "journal_retention",
+        run: targets::journal::run_retention,
+        seeds: corpus::journal_retentions,
+        executions: 10_000,
+    },
+    Target {
+        name: "journal_pin",
+        run: targets::journal::run_pin,
+        seeds: corpus::journal_pins,
+        executions: 10_000,
+    },
+    Target {
+        name: "journal_decompress",
+        run: targets::journal::run_decompress,
+        seeds: corpus::journal_stored,
+        executions: 5_000,
+    },
 ];
 
 /// The target of this name.

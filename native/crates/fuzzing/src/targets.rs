@@ -9,6 +9,7 @@ pub(crate) mod eobi;
 pub(crate) mod export;
 pub(crate) mod glimpse;
 pub(crate) mod itch50;
+pub(crate) mod journal;
 pub(crate) mod moldudp64;
 pub(crate) mod record;
 pub(crate) mod replay;

@@ -5,6 +5,9 @@ use tickdeck_export::frame::{Decoder, Frame, MAX_PAYLOAD};
 use tickdeck_export::message::Message;
 use tickdeck_fuzzing::inside::{RANKED, SMALL, WIDE, follow_cme, follow_eobi};
 use tickdeck_fuzzing::target;
+use tickdeck_journal::{
+    Codec, Decompressor, Pin, SyncPolicy, Writer, WriterConfig, fuzz, unpack, verify,
+};
 use tickdeck_wire::eobi::{self, Release};
 use tickdeck_wire::{cme, itch50, moldudp64};
 
@@ -96,5 +99,46 @@ fn export_seeds_are_whole() {
         decoder.feed(&bytes[1..]);
         while decoder.next().expect("a frame").is_some() {}
         assert_eq!(decoder.pending(), 0);
+    }
+}
+
+/// Segments of the journal are whole and can be written on, the other structures are accepted.
+#[test]
+fn journal_seeds_are_whole() {
+    for bytes in seeds("journal_log") {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("STATE"), &bytes[2..1026]).expect("writes");
+        let path = dir.path().join("00000000000000000001.seg");
+        std::fs::write(path, &bytes[1026..]).expect("writes");
+        let report = verify(dir.path(), &mut |_| {}).expect("verifies");
+        assert_eq!((report.problems.len(), report.records), (0, 13));
+        let config = WriterConfig::new(dir.path(), 1 << 20, SyncPolicy::default(), 1);
+        let (_, report) = Writer::open(config).expect("opens");
+        assert_eq!(report.next_seq, report.durable_seq + 1);
+    }
+    assert_eq!(seeds("journal_block").len(), 3);
+    for bytes in seeds("journal_block") {
+        let base_seq = u64::from_le_bytes(bytes[..8].try_into().expect("eight"));
+        let count = u32::from_le_bytes(bytes[8..12].try_into().expect("four"));
+        unpack(base_seq, count, &bytes[12..]).expect("records");
+    }
+    let is_seal = |bytes: &Vec<u8>| fuzz::seal(&bytes[72..bytes.len() - 64]).is_some();
+    assert!(seeds("journal_seal").iter().all(is_seal));
+    let is_state = |bytes: &Vec<u8>| fuzz::state_slot(&bytes[512..]).is_some();
+    assert!(seeds("journal_state").iter().all(is_state));
+    let is_mark = |bytes: &Vec<u8>| fuzz::retention(bytes).is_some();
+    assert!(seeds("journal_retention").iter().all(is_mark));
+    let is_pin = |bytes: &Vec<u8>| Pin::parse(bytes).is_ok();
+    assert!(seeds("journal_pin").iter().all(is_pin));
+    for bytes in seeds("journal_decompress") {
+        let codec = Codec::from_code(bytes[0]).expect("a codec");
+        let length = u32::from_le_bytes(bytes[1..5].try_into().expect("four"));
+        let result = Decompressor::default().decompress(
+            codec,
+            &bytes[5..],
+            length as usize,
+            &mut Vec::new(),
+        );
+        assert_eq!(result, Ok(()));
     }
 }

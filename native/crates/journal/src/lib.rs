@@ -58,8 +58,12 @@ mod failure_tests;
 #[cfg(test)]
 mod fault_tests;
 mod format;
+#[doc(hidden)]
+pub mod fuzz;
 mod grid;
 pub mod kind;
+#[cfg(test)]
+mod large_log_tests;
 mod links;
 mod outline;
 mod pins;

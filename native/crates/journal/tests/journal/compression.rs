@@ -29,7 +29,7 @@ fn noise(len: usize, mut seed: u64) -> Vec<u8> {
 }
 
 /// A masked CRC32C as files hold it, for forging.
-fn masked_crc(bytes: &[u8]) -> [u8; 4] {
+pub(crate) fn masked_crc(bytes: &[u8]) -> [u8; 4] {
     let crc = crc32c::crc32c(bytes).rotate_right(15);
     crc.wrapping_add(0xA282_EAD8).to_le_bytes()
 }

@@ -8,6 +8,7 @@ mod following;
 mod kill;
 mod point_in_time;
 mod policies;
+mod rearranged;
 mod recovery;
 mod round_trip;
 mod salvage;

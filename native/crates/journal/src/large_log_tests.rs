@@ -1,0 +1,195 @@
+//! Opening a log of 100 GiB costs memory and time for its segments, not for its bytes.
+//!
+//! The closed segments are holes between a header and a seal, as long as real ones, with the index
+//! that a full one has: opening looks at nothing else of them. The last segment is a real one that a
+//! writer left behind.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use crate::directory::{STATE_FILE, segment_name};
+use crate::format::seal::Totals;
+use crate::format::{
+    BlockHeader, BlockKind, IndexEntry, Seal, SegmentHeader, State, Trailer, masked_crc,
+};
+use crate::grid::GRID;
+use crate::scan::{epoch_low, seal_hash};
+use crate::{Codec, Record, SyncPolicy, Writer, WriterConfig, kind};
+
+/// What a process of its own holds at most while it opens 100 GiB for writing, by the kernel's
+/// count: 64 MiB. The limit of time is far above what is needed and only tells a reading of all.
+#[test]
+fn opening_100_gib_is_small_and_quick() {
+    let memory = Path::new("/dev/shm");
+    let dir = match memory.is_dir() {
+        true => tempfile::TempDir::new_in(memory),
+        false => tempfile::TempDir::new(),
+    }
+    .expect("a directory");
+    let sealed_seq = make_closed_segments(dir.path(), SEGMENTS);
+    let next_seq = leave_a_tail(dir.path());
+    assert!(next_seq > sealed_seq + 1);
+    let lengths = fs::read_dir(dir.path()).expect("lists").map(|entry| {
+        let entry = entry.expect("lists").metadata().expect("a file");
+        if entry.is_file() { entry.len() } else { 0 }
+    });
+    let bytes: u64 = lengths.sum();
+    assert!(bytes >= 100 << 30, "{bytes} bytes");
+
+    let child = Command::new(env::current_exe().expect("knows itself"))
+        .args(["--exact", "large_log_tests::child_opens", "--nocapture"])
+        .env(CHILD_DIR, dir.path())
+        .output()
+        .expect("starts");
+    let text = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success(), "{text}");
+    let figure = |name: &str| -> u64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let line = line.unwrap_or_else(|| panic!("no {name:?} in {text}"));
+        line.parse().expect("a number")
+    };
+    let (peak_kib, ms) = (figure("peak KiB "), figure("opened in ms "));
+    println!("opening {bytes} bytes: at most {peak_kib} KiB, {ms} ms");
+    assert_eq!(figure("next sequence "), next_seq);
+    assert!(peak_kib <= 64 * 1024, "{peak_kib} KiB");
+    assert!(ms < 10_000, "{ms} ms");
+}
+
+/// The child of the test above. Does nothing in a normal test run.
+#[test]
+fn child_opens() {
+    let Some(dir) = env::var_os(CHILD_DIR) else {
+        return;
+    };
+    let begin = Instant::now();
+    let (writer, report) = Writer::open(config(dir.as_ref())).expect("opens");
+    let ms = begin.elapsed().as_millis();
+    let status = fs::read_to_string("/proc/self/status").expect("reads");
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))
+        .expect("a peak");
+    assert_eq!(report.problems, []);
+    let mut out = std::io::stdout().lock();
+    write!(out, "\npeak KiB {peak}\nopened in ms {ms}\n").expect("prints");
+    writeln!(out, "next sequence {}", writer.next_seq()).expect("prints");
+}
+
+fn config(dir: &Path) -> WriterConfig {
+    WriterConfig::new(dir, SEGMENT_BYTES, SyncPolicy::default(), 1)
+}
+
+/// A writer fills most of a segment and ends without a seal; gives the sequence behind.
+fn leave_a_tail(dir: &Path) -> u64 {
+    let (mut writer, report) = Writer::open(config(dir)).expect("opens");
+    assert_eq!(report.problems, []);
+    let payload = [0x5A; 1_000];
+    for venue_seq in 0..40_000 {
+        let record = Record {
+            kind: kind::DATA,
+            stamp: 1,
+            line: 0,
+            channel: 1,
+            venue_seq,
+            rx_ns: 1_700_000_000_000_000_000 + venue_seq,
+            payload: &payload,
+        };
+        writer.append(&record).expect("appends");
+    }
+    writer.sync().expect("syncs");
+    writer.next_seq()
+}
+
+/// Writes headers, seals and STATE; gives the last sequence.
+fn make_closed_segments(dir: &Path, count: u64) -> u64 {
+    let (mut last_seq, mut hash) = (0, [0; 32]);
+    for number in 1..=count {
+        let header = SegmentHeader {
+            preallocated: false,
+            continues_abandoned: false,
+            codecs: Codec::None.bit(),
+            log_id: [7; 16],
+            number,
+            base_seq: last_seq + 1,
+            writer_epoch: 1,
+            created_ns: number,
+            boot_id: [8; 16],
+            prev_last_seq: last_seq,
+            prev_seal_hash: hash,
+            schema_id: 1,
+        };
+        (last_seq, hash) = make_closed_segment(dir, &header);
+    }
+    let state = State {
+        generation: 1,
+        writer_epoch: 1,
+        active_segment: count,
+        last_sealed_seq: last_seq,
+        last_seal_hash: hash,
+        durable_seq: last_seq,
+        clean: true,
+    };
+    let file = File::create(dir.join(STATE_FILE)).expect("creates");
+    file.set_len(State::FILE_LEN as u64).expect("grows");
+    file.write_all_at(&state.encode(), state.offset())
+        .expect("writes");
+    last_seq
+}
+
+/// One segment with nothing between header and seal; gives its last sequence and the hash of its
+/// seal.
+fn make_closed_segment(dir: &Path, header: &SegmentHeader) -> (u64, [u8; 32]) {
+    let blocks = SEGMENT_BYTES / GRID - 1;
+    let mut totals = Totals::new(header.base_seq);
+    (totals.records, totals.blocks) = (blocks * RECORDS_PER_BLOCK, blocks);
+    totals.last_seq = header.base_seq + totals.records - 1;
+    let entry = |block| IndexEntry {
+        seq: header.base_seq + block * RECORDS_PER_BLOCK,
+        rx_ns: 0,
+        offset: SegmentHeader::LEN as u64 + block * GRID,
+    };
+    let seal = Seal {
+        sealed_by_epoch: header.writer_epoch,
+        sealed_ns: 0,
+        sha256: [9; 32],
+        index: (0..blocks).map(entry).collect(),
+        totals,
+    };
+    let payload = seal.encode();
+    let block = BlockHeader {
+        kind: BlockKind::Seal,
+        codec: Codec::None,
+        stored_len: payload.len() as u32,
+        raw_len: payload.len() as u32,
+        base_seq: seal.totals.last_seq + 1,
+        count: 0,
+        pad_len: 0,
+        first_rx_ns: 0,
+        last_mono_ns: 0,
+        durable_seq_before: seal.totals.last_seq,
+        epoch_low: epoch_low(header.writer_epoch),
+        prev_block_crc: 0,
+        payload_crc: masked_crc(&payload),
+    };
+    let block = [&block.encode()[..], &payload].concat();
+    let trailer_at = SEGMENT_BYTES - Trailer::LEN as u64;
+    let seal_offset = trailer_at - block.len() as u64;
+    let trailer = Trailer { seal_offset }.encode();
+    let encoded = header.encode();
+    let file = File::create(dir.join(segment_name(header.number))).expect("creates");
+    file.write_all_at(&encoded, 0).expect("writes");
+    file.write_all_at(&block, seal_offset).expect("writes");
+    file.write_all_at(&trailer, trailer_at).expect("writes");
+    (seal.totals.last_seq, seal_hash(&block, &trailer))
+}
+
+/// The size that a venue has by default.
+const SEGMENT_BYTES: u64 = 64 << 20;
+const SEGMENTS: u64 = (100 << 30) / SEGMENT_BYTES;
+const RECORDS_PER_BLOCK: u64 = 500;
+const CHILD_DIR: &str = "TICKDECK_LARGE_LOG_TEST_CHILD";
