@@ -152,7 +152,7 @@ pub const TARGETS: &[Target] = &[
         name: "journal_log",
         run: targets::journal::run_log,
         seeds: corpus::journal_logs,
-        executions: 400,
+        executions: 200,
     },
     Target {
         name: "journal_block",

@@ -35,6 +35,10 @@ pub(crate) const VERSION: u16 = 1;
 pub(crate) const MAX_BLOCK_PAYLOAD: usize = 1 << 20;
 /// Longest stored payload of a normal block; longer ones begin and end on the grid.
 pub(crate) const NORMAL_BLOCK_PAYLOAD: usize = 60 * 1024;
+/// Highest sequence that may come next, 2^63 - 1. What is in files stays at or below it, and numbers
+/// that are counted on from (last sequences, segments, epochs, generations) below it, so that no sum
+/// overflows and what a writer writes is never beyond what is read.
+pub(crate) const MAX_NUMBER: u64 = u64::MAX >> 1;
 /// Blocks begin at multiples of this.
 pub(crate) const BLOCK_ALIGN: u64 = 8;
 

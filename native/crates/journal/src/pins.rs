@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::directory::{PINS, sync_directory};
 use crate::error::{Class, JournalError, Problem};
+use crate::format::MAX_NUMBER;
 
 /// Client of the pin that the book worker writes after each snapshot.
 pub const BOOK_PIN: &str = "@book";
@@ -55,7 +56,7 @@ impl Pin {
         if !is_client(&pin.client) {
             return Err(format!("{:?} is no name of a client", pin.client));
         }
-        if pin.acked_seq == u64::MAX {
+        if pin.acked_seq >= MAX_NUMBER {
             return Err(format!("acked_seq {} is out of range", pin.acked_seq));
         }
         Ok(pin)
@@ -224,7 +225,7 @@ mod tests {
         write_pin(dir.path(), &pin("west", 7)).expect("writes");
         let path = dir.path().join("pins/west.json");
         let other = serde_json::to_vec(&pin("east", 1)).expect("encodes");
-        let beyond = serde_json::to_vec(&pin("west", u64::MAX)).expect("encodes");
+        let beyond = serde_json::to_vec(&pin("west", MAX_NUMBER)).expect("encodes");
         for bytes in [
             &b""[..],
             b"{}",

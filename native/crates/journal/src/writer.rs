@@ -36,8 +36,8 @@ use crate::codec::Compressor;
 use crate::directory::{DirectoryLock, StateFile};
 use crate::disk::{Disk, RealDisk};
 use crate::error::JournalError;
-use crate::format::NORMAL_BLOCK_PAYLOAD;
 use crate::format::record::RecordHeader;
+use crate::format::{MAX_NUMBER, NORMAL_BLOCK_PAYLOAD};
 use crate::kind::{self, JournalHole};
 use crate::recovery::{self, Opened, RecoveryMode, RecoveryReport};
 use crate::segment::{ActiveSegment, BlockBuffer, Identity, Left, Predecessor, Prepared, clock_ns};
@@ -223,7 +223,7 @@ impl Writer {
     pub fn append_hole(&mut self, from: u64, to: u64, reason: u8) -> Result<u64, JournalError> {
         self.check_alive()?;
         let next_seq = self.next_seq();
-        if from != next_seq || to < from || to == u64::MAX {
+        if from != next_seq || to < from || to >= MAX_NUMBER {
             let text = format!("hole {from}-{to} where the next sequence is {next_seq}");
             return Err(JournalError::BadRecord(text));
         }

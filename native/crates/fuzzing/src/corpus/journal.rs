@@ -4,8 +4,30 @@ use tickdeck_journal::{BOOK_PIN, Codec, Pin, fuzz};
 
 use crate::targets::journal::{BLOCK_LEN, HEADER_LEN, TRAILER_LEN};
 
-/// STATE, its length as a `u16` before it, and one segment: sealed, left open, and of each codec.
+/// STATE, its length as a `u16` before it, and one segment: sealed, left open, and of each codec;
+/// then the first two with numbers at the ends of their range, whose checksums are wrong.
 pub(crate) fn journal_logs() -> Vec<Vec<u8>> {
+    let mut logs = whole_journal_logs();
+    for log in [logs[0].clone(), logs[1].clone()] {
+        let segment = 2 + STATE_LEN;
+        let words = (2 + STATE_LEN / 2..log.len() - 8).step_by(8);
+        let is_number = |at: &usize| {
+            let payload = (segment + HEADER_LEN + BLOCK_LEN..log.len() - 8 * 80).contains(at);
+            !payload
+        };
+        for at in words.filter(is_number) {
+            for value in [0, u64::MAX >> 1, u64::MAX] {
+                let mut bytes = log.clone();
+                bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+                logs.push(bytes);
+            }
+        }
+    }
+    logs
+}
+
+/// Those of the logs that are without fault.
+fn whole_journal_logs() -> Vec<Vec<u8>> {
     let log = |codec, is_sealed| {
         let (segment, state) = fuzz::segment(codec, is_sealed);
         let length = (state.len() as u16).to_le_bytes();
@@ -28,6 +50,9 @@ pub(crate) fn journal_blocks() -> Vec<Vec<u8>> {
         blocks.push([&rest[16..28], payload].concat());
         rest = &rest[BLOCK_LEN + stored + pad..];
     }
+    let mut last = blocks[0].clone();
+    last[..8].fill(0xFF);
+    blocks.push(last);
     blocks
 }
 
@@ -84,3 +109,5 @@ pub(crate) fn journal_stored() -> Vec<Vec<u8>> {
     }
     seeds
 }
+
+const STATE_LEN: usize = 1024;

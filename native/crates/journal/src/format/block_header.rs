@@ -21,7 +21,8 @@
 //! | 68 | 4 | header CRC over 0..68 | a length is trusted only after this matches |
 
 use super::{
-    BLOCK_ALIGN, Fields, MAX_BLOCK_PAYLOAD, VERSION, get_u16, get_u32, get_u64, masked_crc,
+    BLOCK_ALIGN, Fields, MAX_BLOCK_PAYLOAD, MAX_NUMBER, VERSION, get_u16, get_u32, get_u64,
+    masked_crc,
 };
 use crate::codec::Codec;
 use crate::error::Class;
@@ -162,7 +163,9 @@ impl BlockHeader {
             BlockKind::Checkpoint => self.count == 0 && empty,
             BlockKind::Seal => self.count == 0 && !empty,
         };
-        if !fits || self.base_seq == 0 || self.base_seq.checked_add(self.count.into()).is_none() {
+        let next_seq = self.base_seq.saturating_add(self.count.into());
+        let in_range = self.base_seq > 0 && next_seq.max(self.durable_seq_before) <= MAX_NUMBER;
+        if !fits || !in_range {
             let (kind, count, seq) = (self.kind, self.count, self.base_seq);
             return Some(format!(
                 "{kind:?} block of {count} records at sequence {seq}"

@@ -9,7 +9,7 @@
 //! | 8 | 8 | venue_seq |
 //! | 16 | 8 | rx_ns, UTC |
 
-use super::{MAX_BLOCK_PAYLOAD, get_u16, get_u32, get_u64};
+use super::{MAX_BLOCK_PAYLOAD, MAX_NUMBER, get_u16, get_u32, get_u64};
 use crate::error::JournalError;
 use crate::kind::{self, JournalHole};
 use crate::writer::Record;
@@ -83,6 +83,9 @@ impl RecordHeader {
 /// A JOURNAL_HOLE spends the sequences it names, so it must be last in its block and the next block
 /// begins behind it.
 pub(crate) fn next_seq_after(base_seq: u64, count: u32, payload: &[u8]) -> Result<u64, String> {
+    if base_seq == 0 || base_seq.saturating_add(count.into()) > MAX_NUMBER {
+        return Err(format!("{count} records at sequence {base_seq}"));
+    }
     let mut rest = payload;
     for index in 0..count {
         let Some((record, behind)) = RecordHeader::split(rest) else {
@@ -96,7 +99,7 @@ pub(crate) fn next_seq_after(base_seq: u64, count: u32, payload: &[u8]) -> Resul
         }
         let seq = base_seq + u64::from(index);
         return match JournalHole::decode(record.payload) {
-            Some(hole) if hole.from == seq && hole.to < u64::MAX && rest.is_empty() => {
+            Some(hole) if hole.from == seq && hole.to < MAX_NUMBER && rest.is_empty() => {
                 if index + 1 == count {
                     Ok(hole.to + 1)
                 } else {

@@ -22,7 +22,7 @@
 //! Trailer, the last 64 bytes of the file: `0` magic `TDJRNEND`, `8` offset of the SEAL block, `16`
 //! zero, `60` masked CRC32C of 0..60. The file is cut to it.
 
-use super::{Fields, array, get_u32, get_u64, is_zero, masked_crc};
+use super::{Fields, MAX_NUMBER, array, get_u32, get_u64, is_zero, masked_crc};
 
 /// Where a DATA block lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,8 +143,7 @@ impl Seal {
         bytes
     }
 
-    /// `None` when the length, the zero field or the index count is wrong, or when no sequence can
-    /// follow the last one.
+    /// `None` when the length, the zero field, the index count, a sequence or an offset is wrong.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         if bytes.len() < Self::FIXED_LEN || get_u32(bytes, 204) != 0 {
             return None;
@@ -154,10 +153,18 @@ impl Seal {
             return None;
         }
         let word = |index: usize| get_u64(bytes, index * 8);
-        if word(1) == u64::MAX {
+        let (first_seq, last_seq) = (word(0), word(1));
+        // One more comes behind the last.
+        if first_seq == 0 || first_seq > MAX_NUMBER || last_seq >= MAX_NUMBER {
             return None;
         }
         let (index, _) = bytes[Self::FIXED_LEN..].as_chunks::<{ IndexEntry::LEN }>();
+        let is_place = |entry: &[u8; IndexEntry::LEN]| {
+            (1..=MAX_NUMBER).contains(&get_u64(entry, 0)) && get_u64(entry, 16) <= MAX_OFFSET
+        };
+        if !index.iter().all(is_place) {
+            return None;
+        }
         let mut by_kind = [0; KIND_COUNTERS];
         for (slot, counter) in by_kind.iter_mut().enumerate() {
             *counter = word(9 + slot);
@@ -229,4 +236,6 @@ fn counter_of(kind: u8) -> usize {
 }
 
 const MAGIC: &[u8; 8] = b"TDJRNEND";
+/// Beyond any file, and reading on from it does not overflow.
+const MAX_OFFSET: u64 = u64::MAX >> 2;
 const KIND_COUNTERS: usize = 16;

@@ -30,7 +30,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Fields, VERSION, array, get_u16, get_u32, get_u64, masked_crc};
+use super::{Fields, MAX_NUMBER, VERSION, array, get_u16, get_u32, get_u64, masked_crc};
 use crate::codec::Codec;
 use crate::error::Class;
 
@@ -123,27 +123,37 @@ impl SegmentHeader {
             );
             return Err((Class::UnsupportedCodec, detail));
         }
-        let number = get_u64(bytes, 32);
-        let (base_seq, prev_last_seq) = (get_u64(bytes, 40), get_u64(bytes, 80));
-        // Behind each of them comes one more, and sequences begin at 1.
-        if base_seq == 0 || [number, base_seq, prev_last_seq].contains(&u64::MAX) {
-            return bad(format!(
-                "segment {number} from sequence {base_seq} behind {prev_last_seq}: out of range"
-            ));
-        }
-        Ok(Self {
+        let header = Self {
             preallocated: flags & FLAG_PREALLOCATED != 0,
             continues_abandoned: flags & FLAG_CONTINUES_ABANDONED != 0,
             codecs,
             log_id: array(bytes, 16),
-            number,
-            base_seq,
+            number: get_u64(bytes, 32),
+            base_seq: get_u64(bytes, 40),
             writer_epoch: get_u64(bytes, 48),
             created_ns: get_u64(bytes, 56),
             boot_id: array(bytes, 64),
-            prev_last_seq,
+            prev_last_seq: get_u64(bytes, 80),
             prev_seal_hash: array(bytes, 88),
             schema_id: get_u32(bytes, 120),
+        };
+        match header.contradiction() {
+            Some(detail) => bad(detail),
+            None => Ok(header),
+        }
+    }
+
+    /// Sequences begin at 1; behind number, epoch and the sequence before comes one more.
+    fn contradiction(&self) -> Option<String> {
+        let (number, epoch) = (self.number, self.writer_epoch);
+        let (base_seq, before) = (self.base_seq, self.prev_last_seq);
+        let in_range = (1..=MAX_NUMBER).contains(&base_seq)
+            && [number, epoch, before].iter().all(|it| *it < MAX_NUMBER);
+        (!in_range).then(|| {
+            format!(
+                "segment {number} of epoch {epoch} from sequence {base_seq} behind {before}: \
+                 out of range"
+            )
         })
     }
 }

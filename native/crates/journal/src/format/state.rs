@@ -15,7 +15,7 @@
 //! It shows that the *last* segment is missing or was cut, which a chain alone cannot. A slot is
 //! one sector, and the slot that is valid is never the one being written.
 
-use super::{Fields, array, get_u32, get_u64, is_zero, masked_crc};
+use super::{Fields, MAX_NUMBER, array, get_u32, get_u64, is_zero, masked_crc};
 
 /// One checkpoint of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,7 +77,7 @@ impl State {
         if !valid {
             return Slot::Damaged;
         }
-        Slot::Valid(Self {
+        let state = Self {
             generation: get_u64(bytes, 0),
             writer_epoch: get_u64(bytes, 8),
             active_segment: get_u64(bytes, 16),
@@ -85,6 +85,18 @@ impl State {
             last_seal_hash: array(bytes, 32),
             durable_seq: get_u64(bytes, 64),
             clean: bytes[72] == 1,
-        })
+        };
+        let highest = [
+            state.generation,
+            state.writer_epoch,
+            state.active_segment,
+            state.last_sealed_seq,
+            state.durable_seq,
+        ];
+        match highest.into_iter().max() {
+            // One more comes behind each.
+            Some(highest) if highest < MAX_NUMBER => Slot::Valid(state),
+            _ => Slot::Damaged,
+        }
     }
 }

@@ -353,6 +353,12 @@ fn unknown_versions_codecs_and_lengths_are_refused() {
         Class::BadBlockHeader,
         "sequence overflow"
     );
+    let at_the_end = (MAX_NUMBER - 1).to_le_bytes();
+    assert_eq!(
+        block(16, &at_the_end),
+        Class::BadBlockHeader,
+        "the last of its records"
+    );
     assert_eq!(
         block(30, &[4]),
         Class::BadBlockHeader,
@@ -429,21 +435,31 @@ fn figures_out_of_range_are_refused() {
             ..header()
         },
         SegmentHeader {
-            base_seq: u64::MAX,
+            base_seq: MAX_NUMBER + 1,
             ..header()
         },
         SegmentHeader {
-            prev_last_seq: u64::MAX,
+            prev_last_seq: MAX_NUMBER,
             ..header()
         },
         SegmentHeader {
-            number: u64::MAX,
+            number: MAX_NUMBER,
+            ..header()
+        },
+        SegmentHeader {
+            writer_epoch: MAX_NUMBER,
             ..header()
         },
     ] {
         let refused = SegmentHeader::parse(&hostile.encode()).expect_err("out of range");
         assert_eq!(refused.0, Class::BadSegmentHeader, "{}", refused.1);
     }
+    let latest = SegmentHeader {
+        base_seq: MAX_NUMBER,
+        prev_last_seq: MAX_NUMBER - 1,
+        ..header()
+    };
+    assert_eq!(SegmentHeader::parse(&latest.encode()), Ok(latest));
     let seal = |last_seq| Seal {
         totals: Totals {
             last_seq,
@@ -454,6 +470,28 @@ fn figures_out_of_range_are_refused() {
         sha256: [0; 32],
         index: vec![],
     };
-    assert!(Seal::parse(&seal(u64::MAX - 1).encode()).is_some());
-    assert_eq!(Seal::parse(&seal(u64::MAX).encode()), None);
+    assert!(Seal::parse(&seal(MAX_NUMBER - 1).encode()).is_some());
+    assert_eq!(Seal::parse(&seal(MAX_NUMBER).encode()), None);
+    for place in [
+        (0, 1, 128),
+        (MAX_NUMBER + 1, 1, 128),
+        (1, 1, u64::MAX - 71),
+    ] {
+        let (seq, rx_ns, offset) = place;
+        let entry = IndexEntry { seq, rx_ns, offset };
+        let index = vec![entry];
+        let seal = Seal { index, ..seal(9) };
+        assert_eq!(Seal::parse(&seal.encode()), None, "{place:?}");
+    }
+    for at in [0, 8, 16, 24, 64] {
+        let slot = |value: u64| {
+            let mut bytes = State::default().encode();
+            Fields(&mut bytes).u64(at, value);
+            let crc = masked_crc(&bytes[..508]);
+            Fields(&mut bytes).u32(508, crc);
+            State::parse_slot(&bytes)
+        };
+        assert!(matches!(slot(MAX_NUMBER - 1), Slot::Valid(_)), "at {at}");
+        assert_eq!(slot(MAX_NUMBER), Slot::Damaged, "at {at}");
+    }
 }

@@ -18,7 +18,7 @@ use std::path::Path;
 use crate::directory::{REPAIR_FILES, REPAIR_TEMPORARY};
 use crate::disk::Disk;
 use crate::error::{Class, JournalError, Problem};
-use crate::format::{Fields, get_u32, get_u64, is_zero, masked_crc};
+use crate::format::{Fields, MAX_NUMBER, get_u32, get_u64, is_zero, masked_crc};
 
 /// The sequence at which an interrupted repair goes on; `None` when there is none.
 pub(crate) fn read(dir: &Path) -> Result<Option<u64>, JournalError> {
@@ -104,7 +104,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<u64> {
         && is_zero(&bytes[16..CRC_AT]);
     valid
         .then(|| get_u64(bytes, 8))
-        .filter(|seq| (1..u64::MAX).contains(seq))
+        .filter(|seq| (1..=MAX_NUMBER).contains(seq))
 }
 
 const MAGIC: &[u8; 8] = b"TDREPAIR";

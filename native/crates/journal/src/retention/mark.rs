@@ -25,7 +25,9 @@ use std::path::Path;
 use crate::directory::{RETENTION_FILE, RETENTION_TEMPORARY};
 use crate::disk::Disk;
 use crate::error::JournalError;
-use crate::format::{Fields, SegmentHeader, array, get_u16, get_u32, get_u64, is_zero, masked_crc};
+use crate::format::{
+    Fields, MAX_NUMBER, SegmentHeader, array, get_u16, get_u32, get_u64, is_zero, masked_crc,
+};
 
 /// What was pruned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +121,7 @@ impl Mark {
             pruned: get_u64(bytes, 80),
             quarantined: get_u64(bytes, 88),
         };
-        if mark.segment == u64::MAX || mark.last_seq == u64::MAX {
+        if mark.segment >= MAX_NUMBER || mark.last_seq >= MAX_NUMBER {
             return Err("no segment can follow");
         }
         Ok(mark)
