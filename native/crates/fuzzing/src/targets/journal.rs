@@ -171,7 +171,7 @@ pub(crate) fn run_pin(bytes: &[u8]) {
         assert!(is_client(&pin.client));
         assert_eq!(Pin::parse(&fuzz::pin_text(&pin)).as_ref(), Ok(&pin));
     }
-    if bytes.len() % 16 != 0 {
+    if !bytes.len().is_multiple_of(16) {
         return;
     }
     let dir = directory();
