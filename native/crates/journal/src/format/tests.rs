@@ -472,11 +472,7 @@ fn figures_out_of_range_are_refused() {
     };
     assert!(Seal::parse(&seal(MAX_NUMBER - 1).encode()).is_some());
     assert_eq!(Seal::parse(&seal(MAX_NUMBER).encode()), None);
-    for place in [
-        (0, 1, 128),
-        (MAX_NUMBER + 1, 1, 128),
-        (1, 1, u64::MAX - 71),
-    ] {
+    for place in [(0, 1, 128), (MAX_NUMBER + 1, 1, 128), (1, 1, u64::MAX - 71)] {
         let (seq, rx_ns, offset) = place;
         let entry = IndexEntry { seq, rx_ns, offset };
         let index = vec![entry];

@@ -48,12 +48,15 @@ fn exchanged_names_change_nothing() {
     }
 }
 
-/// Contents by name, and what was done to get them.
-type Case = (String, BTreeMap<String, Vec<u8>>);
+/// Contents by name.
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// What was done, and what came of it.
+type Case = (String, Files);
 
 fn cases(intact: &[Vec<u8>], foreign: &[Vec<u8>]) -> Vec<Case> {
     let mut cases = Vec::new();
-    let mut case = |name: String, act: &dyn Fn(&mut BTreeMap<String, Vec<u8>>)| {
+    let mut case = |name: String, act: &dyn Fn(&mut Files)| {
         let mut files = named(intact);
         act(&mut files);
         cases.push((name, files));
@@ -96,7 +99,7 @@ fn cases(intact: &[Vec<u8>], foreign: &[Vec<u8>]) -> Vec<Case> {
     cases
 }
 
-fn assert_noticed(dir: &Path, files: &BTreeMap<String, Vec<u8>>, context: &str) {
+fn assert_noticed(dir: &Path, files: &Files, context: &str) {
     let report = check(dir);
     assert!(!report.is_whole(), "{context}");
     assert!(
@@ -114,7 +117,7 @@ fn assert_noticed(dir: &Path, files: &BTreeMap<String, Vec<u8>>, context: &str) 
     let expected: Vec<u64> = (first..).take(read.len()).collect();
     assert_eq!(read, expected, "{context}");
     let names = segment_files(dir).into_iter();
-    let after: BTreeMap<String, Vec<u8>> = names
+    let after: Files = names
         .map(|path| (file_name(&path), fs::read(&path).expect("reads")))
         .collect();
     assert!(after == *files, "{context}: a file has changed");
@@ -143,7 +146,7 @@ fn five_segments(is_closed: bool) -> TempDir {
 }
 
 /// The log in `from` with these segments in place of its own.
-fn with_segments(from: &Path, files: &BTreeMap<String, Vec<u8>>) -> TempDir {
+fn with_segments(from: &Path, files: &Files) -> TempDir {
     let dir = scratch();
     fs::copy(from.join("STATE"), dir.path().join("STATE")).expect("copies");
     for (name, bytes) in files {
@@ -157,7 +160,7 @@ fn contents(dir: &Path) -> Vec<Vec<u8>> {
     files.map(|path| fs::read(path).expect("reads")).collect()
 }
 
-fn named(files: &[Vec<u8>]) -> BTreeMap<String, Vec<u8>> {
+fn named(files: &[Vec<u8>]) -> Files {
     (0..).map(name).zip(files.iter().cloned()).collect()
 }
 
