@@ -1,5 +1,8 @@
 //! Walks the blocks of one segment file and says exactly where and why it stops.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -11,9 +14,10 @@ use sha2::{Digest, Sha256};
 use crate::codec::{Codec, Decompressor};
 use crate::error::Class;
 use crate::format::record::next_seq_after;
+use crate::format::seal::Totals;
 use crate::format::{
-    BLOCK_ALIGN, BlockHeader, BlockKind, Seal, SegmentHeader, Trailer, block_header, is_zero,
-    masked_crc,
+    BLOCK_ALIGN, BlockHeader, BlockKind, IndexEntry, Seal, SegmentHeader, Trailer, block_header,
+    is_zero, masked_crc,
 };
 
 /// A file read through a window, so that small blocks do not cost a system call each.
@@ -345,11 +349,33 @@ pub(crate) fn find_block(
 /// A valid seal, found through the trailer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SealInfo {
-    pub(crate) seal: Seal,
+    pub(crate) seal: SealFigures,
     /// Offset of the SEAL block.
     pub(crate) offset: u64,
     /// SHA-256 of SEAL block and trailer, which the next segment names.
     pub(crate) hash: [u8; 32],
+}
+
+/// What a seal says, without its index, which is as long as its segment: a list of a long log must
+/// not hold them all. [`read_index`] reads one when it is needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SealFigures {
+    pub(crate) totals: Totals,
+    pub(crate) sealed_by_epoch: u64,
+    pub(crate) sha256: [u8; 32],
+    /// Of the index that was left out.
+    pub(crate) index_digest: [u8; 32],
+}
+
+impl SealFigures {
+    fn of(seal: Seal) -> Self {
+        Self {
+            index_digest: IndexEntry::digest(&seal.index),
+            totals: seal.totals,
+            sealed_by_epoch: seal.sealed_by_epoch,
+            sha256: seal.sha256,
+        }
+    }
 }
 
 /// Reads the seal of a file; `None` unless trailer and SEAL block are valid and fill the end
@@ -385,10 +411,23 @@ pub(crate) fn read_seal(
     };
     let hash = seal_hash(block.bytes(&source), &trailer);
     Ok(Some(SealInfo {
-        seal,
+        seal: SealFigures::of(seal),
         offset: seal_offset,
         hash,
     }))
+}
+
+/// Reads the index of a seal that was read before; empty when it is not that seal any more.
+pub(crate) fn read_index(source: &mut Source, info: &SealInfo) -> io::Result<Vec<IndexEntry>> {
+    let Found::Block(block) = read_block(source, info.offset)? else {
+        return Ok(Vec::new());
+    };
+    let index = match Seal::parse(block.payload(source)) {
+        Some(seal) if block.header.kind == BlockKind::Seal => seal.index,
+        _ => Vec::new(),
+    };
+    let is_same = IndexEntry::digest(&index) == info.seal.index_digest;
+    Ok(if is_same { index } else { Vec::new() })
 }
 
 /// What the next segment names: SHA-256 of the SEAL block and the trailer.

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::directory::{self, SegmentEntry, StateView};
 use crate::error::{Class, JournalError, Problem};
+use crate::format::IndexEntry;
 use crate::links;
 use crate::recovery::{damage_problem, tail_problems};
 use crate::retention;
@@ -206,7 +207,8 @@ pub(crate) fn seal_fault(
         let detail = "SHA-256 of the segment is not the one sealed".to_owned();
         return Some((Class::HashMismatch, detail));
     }
-    let differs = tally.totals != info.seal.totals || tally.index != info.seal.index;
+    let differs = tally.totals != info.seal.totals
+        || IndexEntry::digest(&tally.index) != info.seal.index_digest;
     let detail = || "figures or index differ from the blocks".to_owned();
     differs.then(|| (Class::BadSeal, detail()))
 }

@@ -22,6 +22,8 @@
 //! Trailer, the last 64 bytes of the file: `0` magic `TDJRNEND`, `8` offset of the SEAL block, `16`
 //! zero, `60` masked CRC32C of 0..60. The file is cut to it.
 
+use sha2::{Digest, Sha256};
+
 use super::{Fields, MAX_NUMBER, array, get_u32, get_u64, is_zero, masked_crc};
 
 /// Where a DATA block lies.
@@ -136,9 +138,7 @@ impl Seal {
             .iter()
             .zip((Self::FIXED_LEN..).step_by(IndexEntry::LEN))
         {
-            fields.u64(at, entry.seq);
-            fields.u64(at + 8, entry.rx_ns);
-            fields.u64(at + 16, entry.offset);
+            fields.bytes(at, &entry.encode());
         }
         bytes
     }
@@ -197,6 +197,24 @@ impl Seal {
 
 impl IndexEntry {
     const LEN: usize = 24;
+
+    /// SHA-256 of an index.
+    pub(crate) fn digest(index: &[Self]) -> [u8; 32] {
+        let mut sha = Sha256::new();
+        for entry in index {
+            sha.update(entry.encode());
+        }
+        sha.finalize().into()
+    }
+
+    fn encode(&self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        let mut fields = Fields(&mut bytes);
+        fields.u64(0, self.seq);
+        fields.u64(8, self.rx_ns);
+        fields.u64(16, self.offset);
+        bytes
+    }
 }
 
 /// The last bytes of a sealed file.

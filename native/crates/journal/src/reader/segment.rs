@@ -26,10 +26,11 @@ impl OpenSegment {
     /// Opens a segment at its first block, or near a sequence when its index knows a better place.
     pub(super) fn open(entry: SegmentEntry, near_seq: Option<u64>) -> Result<Self, JournalError> {
         let failed = |error| JournalError::io("cannot open", &entry.path, error);
-        let source = Source::open(&entry.path).map_err(failed)?;
+        let mut source = Source::open(&entry.path).map_err(failed)?;
         let mut chain = Chain::begin(&entry.header, entry.header_crc);
         if let (Some(seq), Some(info)) = (near_seq, &entry.seal) {
-            let index = &info.seal.index;
+            let index = scan::read_index(&mut source, info).map_err(failed)?;
+            source.forget();
             let behind = index.partition_point(|place| place.seq <= seq);
             if let Some(place) = behind.checked_sub(1).map(|at| index[at]) {
                 chain = Chain {

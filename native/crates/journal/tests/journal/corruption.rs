@@ -222,6 +222,25 @@ fn reading_stops_at_the_first_damage() {
     }
 }
 
+/// A reader that goes to a sequence of a sealed segment goes by the index: what is damaged before that
+/// place does not matter to it.
+#[test]
+fn a_seek_goes_by_the_index() {
+    let dir = scratch();
+    let mut writer = open(dir.path(), 1 << 20);
+    for _ in 0..100 {
+        fill(&mut writer, 10, 300);
+        writer.flush().expect("writes");
+    }
+    writer.close().expect("closes");
+    flip(&segment_files(dir.path())[0], 128 + 72 + 30, 0);
+    let mut reader = Reader::open(dir.path()).expect("opens");
+    assert!(reader.next().is_err());
+    reader.seek(900).expect("seeks");
+    let seqs = read_on(&mut reader).expect("reads");
+    assert_eq!(seqs, (900..=1000).collect::<Vec<_>>());
+}
+
 /// Two segments under each other's name are one log: the number in the header is the authority.
 #[test]
 fn file_names_do_not_matter() {
