@@ -60,6 +60,8 @@ pub enum JournalError {
         dir: PathBuf,
         /// Text of the newest failure.
         cause: String,
+        /// Everything up to this sequence is synced.
+        durable_seq: u64,
     },
     /// A file of the log that the writer needs is gone.
     #[error("{} has vanished", path.display())]

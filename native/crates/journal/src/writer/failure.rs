@@ -108,6 +108,7 @@ impl Writer {
         JournalError::Stalled {
             dir: self.config.dir.clone(),
             cause,
+            durable_seq: self.watermarks.durable,
         }
     }
 

@@ -15,6 +15,7 @@ use crate::format::State;
 use crate::kind;
 use crate::policy::SyncPolicy;
 use crate::reader::Reader;
+use crate::reader::blocks::{BlockCursor, BlockStep};
 use crate::recovery::RecoveryMode;
 use crate::verify::verify;
 
@@ -156,6 +157,81 @@ fn child_leaves() {
     assert_eq!(segments[0].abandoned_at, Some(20));
     assert_whole(dir, 21);
     println!("the child is done");
+}
+
+/// No descriptor is left where a segment ends: the next one takes that of the one before.
+#[test]
+fn a_rotation_gives_the_descriptor_that_it_takes() {
+    run_child("child_rotates");
+}
+
+#[test]
+fn child_rotates() {
+    let Some(dir) = env::var_os(CHILD) else {
+        return;
+    };
+    let dir = Path::new(&dir);
+    let disk = RecordingDisk::new();
+    let mut writer = open(&disk, dir).expect("opens");
+    let taken = take_all_descriptors();
+    append_and_poll(&mut writer);
+    let counters = *writer.counters();
+    assert!(counters.prepare_errors > 0, "{counters:?}");
+    assert!(counters.rotations > 1, "{counters:?}");
+    assert_eq!(counters.write_errors, 0);
+    drop(taken);
+    writer.close().expect("closes");
+    assert_whole(dir, RECORDS);
+    println!("the child is done");
+}
+
+/// 350 bytes each on average: more than two segments of 1 MiB.
+const RECORDS: u64 = 7_000;
+
+fn append_and_poll(writer: &mut Writer) {
+    for step in 1..=RECORDS {
+        append(writer).expect("memory takes it");
+        writer.poll(SECOND + step * 1_000_000).expect("polls");
+    }
+}
+
+/// W8: the next segment cannot be opened (EMFILE). The rotation fails, not the records: they wait in
+/// memory, and in the end the log has each of them once, for a reader and for the cursor of an
+/// exporter alike.
+#[test]
+fn a_rotation_that_fails_loses_nothing() {
+    let home = scratch();
+    let dir = home.path();
+    let disk = RecordingDisk::new();
+    let mut writer = open(&disk, dir).expect("opens");
+    let fault = Fault {
+        at: 0,
+        how: How::Errno(EMFILE),
+        persistent: true,
+    };
+    disk.fail_kind(Call::Create, fault);
+    append_and_poll(&mut writer);
+    let durable = writer.watermarks().durable;
+    assert!((1..RECORDS).contains(&durable), "{durable}");
+    assert_ne!(writer.condition(), Condition::Healthy);
+    disk.mend();
+    for seconds in 10..13 {
+        writer.poll(seconds * SECOND).expect("polls");
+    }
+    assert_eq!(writer.condition(), Condition::Healthy);
+    let told = events(&mut writer);
+    let is_loss = |event: &Event| matches!(event, Event::AckedLoss { .. } | Event::Hole { .. });
+    assert!(!told.iter().any(is_loss), "{told:?}");
+    writer.close().expect("closes");
+    assert_whole(dir, RECORDS);
+    let mut cursor = BlockCursor::open(dir, 1).expect("opens");
+    while cursor.next_seq() <= RECORDS {
+        let next_seq = cursor.next_seq();
+        match cursor.next(RECORDS).expect("reads") {
+            BlockStep::Block(block) => assert_eq!(block.base_seq, next_seq),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 /// STATE never names an abandoned end before the segment is there that declares it: the device is

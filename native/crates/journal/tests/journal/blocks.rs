@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use tickdeck_journal::{
-    BlockCursor, BlockStep, JournalError, Missing, MissingCause, Writer, outline,
+    BlockCursor, BlockStep, JournalError, Missing, MissingCause, Writer, outline, unpack,
 };
 
 use crate::support::*;
@@ -119,6 +119,60 @@ fn blocks_are_verbatim_and_whole() {
         let holds = |file: &Vec<u8>| file.windows(bytes.len()).any(|window| window == bytes);
         assert!(files.iter().any(holds));
     }
+}
+
+/// W10: any block alone tells its epoch, its first sequence and its count; shuffled, they sort back
+/// into the log.
+#[test]
+fn shuffled_blocks_sort_back() {
+    let dir = scratch();
+    let mut ends = Vec::new();
+    for _ in 0..3 {
+        let mut writer = open(dir.path(), SMALL);
+        for group in 0..40 {
+            fill(&mut writer, 1 + group % 5, (group * 37 % 300) as usize);
+            writer.sync().expect("syncs");
+        }
+        ends.push(writer.watermarks().durable);
+    }
+    let last = ends[2];
+    let seen = steps(&mut BlockCursor::open(dir.path(), 1).expect("opens"), last);
+    let mut blocks: Vec<Vec<u8>> = seen
+        .into_iter()
+        .map(|seen| match seen {
+            Seen::Block { bytes, .. } => bytes,
+            missing => panic!("{missing:?}"),
+        })
+        .collect();
+    let mut state = 7_u64;
+    for at in (1..blocks.len()).rev() {
+        state = state.wrapping_mul(6_364_136_223_846_793_005) + 1;
+        blocks.swap(at, (state >> 33) as usize % (at + 1));
+    }
+    assert!(!blocks.is_sorted_by_key(|block| base_seq(block)));
+    blocks.sort_by_key(|block| base_seq(block));
+    let mut seqs = Vec::new();
+    for block in &blocks {
+        let (base_seq, count) = (base_seq(block), word(block, 24));
+        let epoch = 1 + ends.iter().filter(|end| **end < base_seq).count();
+        assert_eq!(word(block, 56) as usize, epoch, "{base_seq}");
+        let (entries, next_seq) = unpack(base_seq, count, &block[72..]).expect("records");
+        assert_eq!(next_seq, base_seq + u64::from(count));
+        for entry in entries {
+            let expected = payload(entry.seq, entry.record.payload.len());
+            assert_eq!(entry.record, record(entry.seq, &expected));
+            seqs.push(entry.seq);
+        }
+    }
+    assert_eq!(seqs, (1..=last).collect::<Vec<_>>());
+}
+
+fn word(block: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(block[at..at + 4].try_into().expect("four"))
+}
+
+fn base_seq(block: &[u8]) -> u64 {
+    u64::from_le_bytes(block[16..24].try_into().expect("eight"))
 }
 
 /// Wherever the bound lies, no block reaches above it, and the rest comes once it has risen.

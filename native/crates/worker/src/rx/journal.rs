@@ -5,6 +5,7 @@
 //! and counted. What follows from a failed operation is the writer's business; while it takes no
 //! records, they wait in the ring, and it goes on where it stood.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -33,8 +34,10 @@ const IDLE_SLEEP: Duration = Duration::from_micros(500);
 const SPACE_INTERVAL_NS: u64 = 1_000_000_000;
 /// With less free space than so many segments, an operator has to do something.
 const LOW_SPACE_SEGMENTS: u64 = 2;
-/// How long a stop waits for a log that cannot be written.
+/// How long a stop waits for a log that cannot be written, and for one that is slow. The daemon waits
+/// longer.
 const STOP_PATIENCE_NS: u64 = 3_000_000_000;
+const STOP_LIMIT_NS: u64 = 10_000_000_000;
 
 /// An order to seal the active segment.
 pub(super) struct Seal {
@@ -96,7 +99,7 @@ impl Copier {
             self.show(now_ns);
             let copied = copied.map_err(|error| Failure::failed(chain(&error)))?;
             if end != STILL_GROWING && self.is_done(end, now_ns)? {
-                return self.close();
+                return self.close(end);
             }
             idle.idle(copied);
         }
@@ -234,7 +237,7 @@ impl Copier {
         metrics.unsynced_bytes.set(writer.unsynced_bytes());
         self.health.wrote(marks.written, marks.durable);
         let state = self.health.state(writer.condition(), now_ns);
-        self.thread.status.set(state);
+        self.thread.status.set(state, marks.durable);
     }
 
     /// Whether everything before `end` is in the log; an error when it cannot get there.
@@ -244,28 +247,50 @@ impl Copier {
         }
         let ended_ns = *self.ended_ns.get_or_insert(now_ns);
         let is_fine = self.thread.writer.condition() == tickdeck_journal::Condition::Healthy;
-        if is_fine || now_ns < ended_ns + STOP_PATIENCE_NS {
+        let patience_ns = if is_fine {
+            STOP_LIMIT_NS
+        } else {
+            STOP_PATIENCE_NS
+        };
+        if now_ns < ended_ns + patience_ns {
             return Ok(false);
         }
-        Err(Failure::failed(format!(
-            "journal {}: it could not be written before the stop; records behind the durable \
-             sequence are only in the ring, which the next start reads",
-            self.thread.config.dir.display()
-        )))
+        let durable_seq = self.thread.writer.watermarks().durable;
+        let cause = "it could not be written in time";
+        Err(undrained(&self.thread.config.dir, end, durable_seq, cause))
     }
 
-    fn close(self) -> Result<(), Failure> {
+    fn close(self, end: u64) -> Result<(), Failure> {
         let JournalThread {
-            writer, metrics, ..
+            writer,
+            metrics,
+            config,
+            ..
         } = self.thread;
         let last_seq = writer.next_seq() - 1;
-        writer
-            .close()
-            .map_err(|error| Failure::failed(chain(&error)))?;
+        writer.close().map_err(|error| {
+            // Other errors come behind the sync of everything.
+            let durable_seq = match &error {
+                JournalError::Stalled { durable_seq, .. }
+                | JournalError::Poisoned { durable_seq, .. } => *durable_seq,
+                _ => last_seq,
+            };
+            undrained(&config.dir, end, durable_seq, &chain(&error))
+        })?;
         metrics.written_seq.set(last_seq);
         metrics.durable_seq.set(last_seq);
         Ok(())
     }
+}
+
+/// A stop that has left records behind, or no good end; `end` is the sequence behind the last one.
+pub(super) fn undrained(dir: &Path, end: u64, durable_seq: u64, cause: &str) -> Failure {
+    let count = end.saturating_sub(durable_seq + 1);
+    Failure::failed(format!(
+        "journal {}: undrained={count}: {cause}; the records behind sequence {durable_seq} are in \
+         the ring, which the next start reads",
+        dir.display()
+    ))
 }
 
 /// A ring record as the journal takes it.
@@ -303,51 +328,57 @@ mod tests {
         (metrics, reader)
     }
 
-    /// The ring has overtaken the journal: what is gone becomes a hole with exact bounds and a
-    /// counter, what is there is copied, and both keep the same numbers.
-    #[test]
-    fn overrun_is_a_hole() {
-        let directory = tempfile::tempdir().expect("temporary directory");
-        let dir = directory.path();
+    /// A journal thread on a ring of so many slots, into which so many records were published.
+    fn thread(
+        dir: &Path,
+        slot_count: u32,
+        records: u64,
+    ) -> (JournalThread, tickdeck_stats::reader::Reader) {
         let config = WriterConfig::new(dir.join("journal"), 1 << 20, SyncPolicy::batch(1), 1);
         let (writer, _) = Writer::open(config.clone()).expect("journal");
-        let log_id = writer.log_id();
         let ring = RingConfig {
-            slot_count: 16,
+            slot_count,
             slot_bytes: 64,
             start_seq: 1,
-            log_id,
+            log_id: writer.log_id(),
             incarnation: [1; 16],
         };
         let path = dir.join("ring");
         let mut ring = tickdeck_ring::Writer::create(&path, &ring).expect("ring");
-        for _ in 0..100 {
-            ring.publish(
-                &RecordHeader {
-                    kind: 1,
-                    ..RecordHeader::default()
-                },
-                b"x",
-            )
-            .expect("room");
+        let header = RecordHeader {
+            kind: 1,
+            ..RecordHeader::default()
+        };
+        for _ in 0..records {
+            ring.publish(&header, b"x").expect("room");
         }
         let (metrics, stats) = metrics(dir);
         let thread = JournalThread {
             ring: Reader::open(&path).expect("ring"),
             status: JournalStatus::new(writer.busy_since_ns()),
             writer,
-            config: config.clone(),
+            config,
             orders: RingBuffer::new(1).1,
             metrics,
             end: Arc::new(AtomicU64::new(ring.next_seq())),
         };
+        (thread, stats)
+    }
+
+    /// The ring has overtaken the journal: what is gone becomes a hole with exact bounds and a
+    /// counter, what is there is copied, and both keep the same numbers.
+    #[test]
+    fn overrun_is_a_hole() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let (thread, stats) = thread(directory.path(), 16, 100);
+        let dir = thread.config.dir.clone();
         thread.run().expect("everything is journalled");
         let value = |name| stats.value(name, "").expect("a metric");
         let overrun = value("journal_overrun_total");
         assert!((84..100).contains(&overrun), "{overrun}");
         assert_eq!(value("journal_durable_seq"), 100);
         assert_eq!(value("journal_write_errors_total"), 0);
-        let mut log = tickdeck_journal::Reader::open(&config.dir).expect("a journal");
+        let mut log = tickdeck_journal::Reader::open(&dir).expect("a journal");
         let hole = log.next().expect("whole").expect("a first record").record;
         let hole = tickdeck_journal::kind::JournalHole::decode(hole.payload).expect("a hole");
         assert_eq!(
@@ -358,5 +389,27 @@ mod tests {
             let entry = log.next().expect("whole").expect("a record");
             assert_eq!((entry.seq, entry.record.payload), (seq, &b"x"[..]));
         }
+    }
+
+    /// W25: a receive thread that died has told no end. The journal thread takes what there is, seals
+    /// it and ends; it does not wait for somebody who is gone.
+    #[test]
+    fn an_end_that_nobody_tells_is_an_end() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let (thread, stats) = thread(directory.path(), 4096, 3000);
+        // What a stop makes of a panic.
+        thread.end.store(0, Ordering::Release);
+        let dir = thread.config.dir.clone();
+        let (told, outcome) = std::sync::mpsc::channel();
+        let running = std::thread::spawn(move || told.send(thread.run()));
+        let outcome = outcome.recv_timeout(Duration::from_secs(1));
+        outcome.expect("within a second").expect("a good end");
+        running.join().expect("ends").expect("was heard");
+        let state = tickdeck_journal::checkpoint(&dir).expect("reads");
+        let state = state.expect("a checkpoint");
+        assert!(state.clean, "sealed");
+        let journalled = stats.value("journal_records_total", "").expect("a metric");
+        assert!(journalled > 0, "one pass at least");
+        assert_eq!(state.durable_seq, journalled);
     }
 }

@@ -14,10 +14,14 @@ use super::journal_state::State;
 /// seconds.
 const HUNG_NS: u64 = 1_000_000_000;
 
+/// An operation that a stop does not wait for any longer.
+const STUCK_NS: u64 = 5_000_000_000;
+
 /// What the journal thread leaves.
 #[derive(Debug)]
 pub(super) struct JournalStatus {
     state: AtomicU64,
+    durable_seq: AtomicU64,
     /// Since when the writer is at the device, monotonic; 0 while it is not.
     busy_since_ns: Arc<AtomicU64>,
 }
@@ -26,11 +30,13 @@ impl JournalStatus {
     pub(super) fn new(busy_since_ns: Arc<AtomicU64>) -> Arc<Self> {
         Arc::new(Self {
             state: AtomicU64::new(State::Ok as u64),
+            durable_seq: AtomicU64::new(0),
             busy_since_ns,
         })
     }
 
-    pub(super) fn set(&self, state: State) {
+    pub(super) fn set(&self, state: State, durable_seq: u64) {
+        self.durable_seq.store(durable_seq, Ordering::Release);
         self.state.store(state as u64, Ordering::Release);
     }
 
@@ -67,6 +73,14 @@ impl JournalWatch {
         self.gauge.set(now);
     }
 
+    /// Whether a stop has to go on without the journal thread, which began to wait at `since_ns`; with
+    /// the last sequence that is safe.
+    pub(super) fn is_given_up(&self, since_ns: u64, now_ns: u64) -> Option<u64> {
+        let busy_ns = self.status.busy_since_ns.load(Ordering::Acquire);
+        let is_stuck = busy_ns > 0 && now_ns.saturating_sub(busy_ns.max(since_ns)) > STUCK_NS;
+        is_stuck.then(|| self.status.durable_seq.load(Ordering::Acquire))
+    }
+
     /// The journal thread has ended before its time.
     pub(super) fn failed(&self) {
         self.gauge.set(State::Failed as u64);
@@ -83,14 +97,14 @@ mod tests {
     fn a_hanging_device_is_seen() {
         let busy = Arc::new(AtomicU64::new(0));
         let status = JournalStatus::new(Arc::clone(&busy));
-        status.set(State::Slow);
+        status.set(State::Slow, 7);
         assert_eq!(status.shown(u64::MAX), State::Slow as u64);
         busy.store(5_000_000_000, Ordering::Release);
         assert_eq!(status.shown(6_000_000_000), State::Slow as u64);
         assert_eq!(status.shown(6_000_000_001), State::Hung as u64);
         assert_eq!(status.shown(4_000_000_000), State::Slow as u64);
         busy.store(0, Ordering::Release);
-        status.set(State::Ok);
+        status.set(State::Ok, 7);
         assert_eq!(status.shown(u64::MAX), State::Ok as u64);
     }
 }

@@ -1,5 +1,6 @@
 //! Makes the parts, starts the threads, watches them and stops them in order.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender};
@@ -19,7 +20,7 @@ use super::Metrics;
 use super::capture::{self, Tap, order::CutOrder};
 use super::failure::{journal_failure, net_failure};
 use super::gap_rows::GapRows;
-use super::journal::{JournalThread, STILL_GROWING, Seal};
+use super::journal::{JournalThread, STILL_GROWING, Seal, undrained};
 use super::journal_watch::{JournalStatus, JournalWatch};
 use super::ladder::link::{Asker, WatchEnd, link as ladder_link};
 use super::ladder::report::LineReport;
@@ -114,6 +115,7 @@ pub(super) struct Running {
     receive: JoinHandle<(u64, Result<(), Failure>)>,
     recovery: Option<JoinHandle<Result<(), Failure>>>,
     journal: JoinHandle<Result<(), Failure>>,
+    journal_dir: PathBuf,
     watcher: Watcher,
     journal_watch: JournalWatch,
     capture: Option<JoinHandle<()>>,
@@ -205,9 +207,11 @@ pub(super) fn start(
         status: Arc::clone(&journal_watch.status),
         end: Arc::clone(&end),
     };
+    let journal_dir = spec.exchange.journal.data_dir.clone();
     let (starting, started) = mpsc::channel();
     Ok(Running {
         journal: spawn("journal", move || journal.run())?,
+        journal_dir,
         recovery: recovery
             .map(|thread| spawn("recovery", move || thread.run()))
             .transpose()?,
@@ -237,8 +241,10 @@ impl Running {
     pub(super) fn wait_until_started(&self) -> Result<(), Failure> {
         match self.started.recv_timeout(START_LIMIT) {
             Ok(()) => Ok(()),
-            // It has ended; its own result says why.
-            Err(mpsc::RecvTimeoutError::Disconnected) => Ok(()),
+            // Its own result, which goes first, says why.
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err(Failure::failed(
+                "the receive thread ended before it polled a line",
+            )),
             Err(mpsc::RecvTimeoutError::Timeout) => Err(Failure::failed(
                 "the receive thread did not start within 10 s",
             )),
@@ -264,7 +270,7 @@ impl Running {
     }
 
     /// Leaves the groups, stops the recovery, has the rest of the ring journalled and sealed.
-    /// Returns the first failure of any thread.
+    /// Returns the first failure of any thread; a journal whose device hangs is not waited for.
     pub(super) fn stop(self, header: &Header, stop: &StopFlag) -> Result<(), Failure> {
         stop.set();
         // Nobody answers its orders any more.
@@ -281,9 +287,16 @@ impl Running {
         self.retention_stop.store(true, Ordering::Release);
         self.end.store(end_seq, Ordering::Release);
         let is_cutting = || self.capture.as_ref().is_some_and(|it| !it.is_finished());
+        let since_ns = monotonic_ns();
         while !self.journal.is_finished() || is_cutting() {
-            header.heartbeat(monotonic_ns());
-            self.journal_watch.tick(monotonic_ns());
+            let now_ns = monotonic_ns();
+            header.heartbeat(now_ns);
+            self.journal_watch.tick(now_ns);
+            if let Some(durable_seq) = self.journal_watch.is_given_up(since_ns, now_ns) {
+                let cause = "its device does not answer";
+                let stuck = Err(undrained(&self.journal_dir, end_seq, durable_seq, cause));
+                return received.and(recovered).and(stuck);
+            }
             thread::sleep(Duration::from_millis(5));
         }
         let journalled = joined("journal", self.journal).and_then(|result| result);

@@ -1,10 +1,13 @@
 //! What has to be right before anybody is served.
 
-use std::net::TcpListener;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
 
+use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
 use serde_json::json;
 
-use crate::plant::Plant;
+use crate::plant::{Plant, wait_until};
 
 /// X6: an address that others reach, without TLS or without a proof, is a configuration error: no
 /// listener, never ready.
@@ -51,4 +54,31 @@ fn no_journal_no_exporter() {
     let (mut exporter, said) = plant.spawn(json!({"addr": addr}), json!({}));
     assert_eq!((exporter.wait().code(), said.as_str()), (Some(1), ""));
     assert!(!plant.path("socket").exists());
+}
+
+/// X17: a collector that never answers holds no stop: the dial under way is left.
+#[test]
+fn a_stop_does_not_wait_for_a_dial() {
+    let plant = Plant::new();
+    // Its queue of one is taken, so that nobody else is answered.
+    let stream = || socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    let deaf = stream();
+    bind(&deaf, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).expect("binds");
+    listen(&deaf, 0).expect("listens");
+    let deaf = TcpListener::from(deaf);
+    let port = deaf.local_addr().expect("has one").port();
+    let _first = TcpStream::connect(("127.0.0.1", port)).expect("connects");
+    let place = json!({"mode": "connect", "collectors": [format!("127.0.0.1:{port}")],
+                       "auth_token": plant.path("keys"), "connect_timeout_ms": 60_000});
+    let mut exporter = plant.export(place, json!({}));
+    let remote = format!(":{port:04X} 02 ");
+    let path = format!("/proc/{}/net/tcp", exporter.pid());
+    wait_until("it dials", || {
+        fs::read_to_string(&path).expect("reads").contains(&remote)
+    });
+    let begun = Instant::now();
+    exporter.signal("TERM");
+    assert_eq!(exporter.wait().code(), Some(0), "{}", exporter.log_text());
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
 }

@@ -102,6 +102,23 @@ impl SmallDisk {
         assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
     }
 
+    /// Takes all the space that is left but so many bytes.
+    pub(crate) fn fill_but(&self, left: u64) {
+        let status = rustix::fs::statvfs(&self.path).expect("tells its space");
+        let free = status.f_bavail * status.f_frsize;
+        let ballast = vec![1; usize::try_from(free - left).expect("small")];
+        fs::write(self.ballast(), ballast).expect("writes");
+    }
+
+    /// Nobody may write from now on.
+    pub(crate) fn forbid_writing(&self) {
+        let status = Command::new("mount")
+            .args(["-o", "remount,ro"])
+            .arg(&self.path)
+            .status();
+        assert!(status.expect("mount runs").success());
+    }
+
     /// Gives it back.
     pub(crate) fn make_room(&self) {
         fs::remove_file(self.ballast()).expect("removes");

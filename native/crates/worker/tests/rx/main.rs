@@ -22,6 +22,7 @@ mod sources;
 #[path = "../common/spec.rs"]
 mod spec;
 mod steady;
+mod stopping;
 mod stream;
 mod venue;
 mod venue_books;

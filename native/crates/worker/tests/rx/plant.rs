@@ -201,7 +201,7 @@ impl Plant {
         worker
     }
 
-    /// Starts a worker that is not expected to become ready; returns its exit code and its log.
+    /// Starts a worker that must not become ready; returns its exit code and its log.
     pub(crate) fn start_in_vain(&mut self) -> (i32, String) {
         let mut worker = self.spawn("rx");
         let mut log = String::new();
@@ -211,6 +211,8 @@ impl Plant {
             .take()
             .expect("standard error is a pipe");
         stderr.read_to_string(&mut log).expect("the log");
+        let stdout = worker.child.stdout.as_mut().expect("standard output");
+        assert_eq!(stdout.read(&mut [0]).expect("reads"), 0, "READY: {log}");
         (worker.exit_code(), log)
     }
 
@@ -494,12 +496,17 @@ impl Worker {
     }
 
     /// Stops in order, expects exit code 0 and returns the log.
-    pub(crate) fn stop_for_log(mut self) -> String {
+    pub(crate) fn stop_for_log(self) -> String {
+        self.stop_with(0)
+    }
+
+    /// Stops, expects this exit code and returns the log.
+    pub(crate) fn stop_with(mut self, code: i32) -> String {
         let mut stderr = self.child.stderr.take().expect("standard error is a pipe");
         self.terminate();
         let mut log = String::new();
         stderr.read_to_string(&mut log).expect("the log");
-        assert_eq!(self.exit_code(), 0);
+        assert_eq!(self.exit_code(), code, "{log}");
         log
     }
 

@@ -1,0 +1,127 @@
+//! A stop while the journal cannot be written (W26, W28): it ends in time and not with success, says
+//! how many records it leaves behind, and the next start has all of them.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tickdeck_journal::{checkpoint, verify};
+
+use crate::devices::{SmallDisk, Tracer, is_privileged};
+use crate::plant::{Plant, Worker};
+
+/// Codes of `journal_state`.
+const HUNG: u64 = 2;
+const FULL: u64 = 4;
+/// Each packet has so many messages.
+const MESSAGES: u64 = 20;
+
+/// Sends packets on both lines behind `next` until so many are in the ring; what comes then.
+fn send(plant: &Plant, worker: &Worker, next: u64, packets: u64) -> u64 {
+    let end = next + packets * MESSAGES;
+    for first in (next..end).step_by(MESSAGES as usize) {
+        plant.send_both(first, first + MESSAGES - 1);
+        // One packet at a time: nothing may be dropped on the way.
+        worker.wait_for("arbiter_next_sequence", "", first + MESSAGES);
+    }
+    end
+}
+
+fn wait_for_durable(worker: &Worker) {
+    let last_seq = worker.value("ring_next_seq", "") - 1;
+    worker.wait_until("journal_durable_seq", "", |durable| durable >= last_seq);
+}
+
+/// Stops a worker that must not call it a success; the log. A tracer would hold the end of a process
+/// that it keeps in a system call, so it goes when the last words are there.
+fn stop_in_vain(worker: Worker, tracer: Option<Tracer>, limit: Duration) -> String {
+    let begun = Instant::now();
+    worker.terminate();
+    while worker.stats().exit_record().is_none() {
+        assert!(begun.elapsed() < limit, "it is held");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    drop(tracer);
+    worker.stop_with(1)
+}
+
+/// The stop told what the ring holds behind what is durable, and the journal is not called closed.
+fn assert_told(plant: &Plant, incarnation: u32, log: &str) {
+    let stats = plant.stats_of(incarnation);
+    let value = |name: &str| stats.value(name, "").expect("a metric");
+    let undrained = value("ring_next_seq") - 1 - value("journal_durable_seq");
+    assert!(undrained > 0);
+    let text = format!("undrained={undrained}:");
+    assert!(log.contains(&text), "{text} {log}");
+    let told = stats.exit_record().expect("an exit record").message;
+    assert!(told.contains(&text), "{told}");
+    let state = checkpoint(plant.path("journal")).expect("reads");
+    assert!(!state.expect("a checkpoint").clean);
+}
+
+/// The next start has all of it.
+fn assert_goes_on(plant: &mut Plant, next: u64) {
+    let worker = plant.start();
+    let end = send(plant, &worker, next, 1);
+    worker.stop();
+    assert_eq!(plant.journalled_messages(), end - 1);
+    let report = verify(plant.path("journal"), &mut |_| {}).expect("verifies");
+    assert_eq!(report.problems, []);
+}
+
+/// The disk is full: a stop has three seconds of patience.
+#[test]
+fn a_full_disk_does_not_hold_a_stop() {
+    if !is_privileged("a_full_disk_does_not_hold_a_stop") {
+        return;
+    }
+    let mut plant = Plant::new();
+    plant.set("/exchange/journal/segment_size_bytes", json!(16_384));
+    let disk = SmallDisk::mount(plant.path("journal"), "32m");
+    let worker = plant.start();
+    let next = send(&plant, &worker, 1, 20);
+    wait_for_durable(&worker);
+    disk.fill();
+    let next = send(&plant, &worker, next, 200);
+    worker.wait_for("journal_state", "", FULL);
+    let next = send(&plant, &worker, next, 200);
+    let log = stop_in_vain(worker, None, Duration::from_secs(6));
+    assert_told(&plant, 1, &log);
+    disk.make_room();
+    assert_goes_on(&mut plant, next);
+}
+
+/// Every sync fails, the last one too.
+#[test]
+fn a_last_sync_that_fails_is_no_success() {
+    if !is_privileged("a_last_sync_that_fails_is_no_success") {
+        return;
+    }
+    let mut plant = Plant::new();
+    let worker = plant.start();
+    let next = send(&plant, &worker, 1, 20);
+    wait_for_durable(&worker);
+    let tracer = Tracer::tamper(&worker, "error=EIO");
+    let next = send(&plant, &worker, next, 200);
+    let log = stop_in_vain(worker, Some(tracer), Duration::from_secs(6));
+    assert_told(&plant, 1, &log);
+    assert_goes_on(&mut plant, next);
+}
+
+/// A sync does not come back: the stop goes on without it.
+#[test]
+fn a_hanging_disk_does_not_hold_a_stop() {
+    if !is_privileged("a_hanging_disk_does_not_hold_a_stop") {
+        return;
+    }
+    let mut plant = Plant::new();
+    let worker = plant.start();
+    let next = send(&plant, &worker, 1, 20);
+    wait_for_durable(&worker);
+    let tracer = Tracer::tamper(&worker, "delay_enter=60000000:when=1");
+    let next = send(&plant, &worker, next, 20);
+    worker.wait_for("journal_state", "", HUNG);
+    let next = send(&plant, &worker, next, 200);
+    let log = stop_in_vain(worker, Some(tracer), Duration::from_secs(9));
+    assert_told(&plant, 1, &log);
+    assert_goes_on(&mut plant, next);
+}
