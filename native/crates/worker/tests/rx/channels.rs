@@ -114,6 +114,8 @@ fn an_eobi_product_comes_back() {
         });
     }
     until_healed(&worker, || std::thread::sleep(Duration::from_millis(5)));
+    // What is still in its sockets would be lost with it.
+    worker.wait_for("arbiter_next_sequence", "", play.end);
     worker.stop();
     let books = eobi_books_of(&plant);
     for product in session.products() {
@@ -209,7 +211,8 @@ fn eobi_packets_come_from_a_peer() {
         50,
         "{rows:?}"
     );
-    let end = peer_worker.value("arbiter_next_sequence", "");
+    let end = whole.end;
+    peer_worker.wait_for("arbiter_next_sequence", "", end);
     worker.wait_for("arbiter_next_sequence", "", end);
     worker.stop();
     peer_worker.stop();
