@@ -95,8 +95,8 @@ fn read_journal(
     }
 }
 
-/// EOBI: both lines lose one product's packets for a while. Only that product was ever suspect; its
-/// orders, read from the journal, are those of the venue, as are everybody's.
+/// EOBI: both lines lose one product's packets for a while. No other product was ever suspect, and a
+/// snapshot filled each gap; the orders of all, read from the journal, are those of the venue.
 #[test]
 fn an_eobi_product_comes_back() {
     let (mut plant, snapshots) = plant_of("eobi");
@@ -120,7 +120,8 @@ fn an_eobi_product_comes_back() {
     let books = eobi_books_of(&plant);
     for product in session.products() {
         let id = product.market_segment_id();
-        assert_eq!(books.was_suspect(id), id == victim, "product {id}");
+        // A cycle between the last lost packet and the product's next one leaves no doubt to a replay.
+        assert!(id == victim || !books.was_suspect(id), "product {id}");
         assert_eq!(&books.products[&id], product.orders(), "product {id}");
     }
 }
@@ -197,12 +198,18 @@ fn eobi_packets_come_from_a_peer() {
         release: RELEASE,
         ..SessionConfig::default()
     });
-    let (mut whole, mut cut) = (Play::new(&peer, &snapshots), Play::new(&plant, &snapshots));
-    for timed in session.by_ref() {
-        if timed.channel == Channel::Incremental {
-            whole.send(&timed, |_| false);
-            cut.send(&timed, |packet| (400..450).contains(&packet.sequence()));
-        }
+    let is_increment = |timed: &Timed| timed.channel == Channel::Incremental;
+    let day: Vec<Timed> = session.by_ref().filter(is_increment).collect();
+    let mut whole = Play::new(&peer, &snapshots);
+    day.iter().for_each(|timed| whole.send(timed, |_| false));
+    let end = whole.end;
+    peer_worker.wait_for("arbiter_next_sequence", "", end);
+    // What the peer has not synced it does not serve.
+    let published = peer_worker.value("ring_next_seq", "") - 1;
+    peer_worker.wait_until("journal_durable_seq", "", |durable| durable >= published);
+    let mut cut = Play::new(&plant, &snapshots);
+    for timed in &day {
+        cut.send(timed, |packet| (400..450).contains(&packet.sequence()));
     }
     worker.wait_for_gap(|row| row.state == GapState::Filled);
     let rows = worker.stats().gaps();
@@ -211,8 +218,6 @@ fn eobi_packets_come_from_a_peer() {
         50,
         "{rows:?}"
     );
-    let end = whole.end;
-    peer_worker.wait_for("arbiter_next_sequence", "", end);
     worker.wait_for("arbiter_next_sequence", "", end);
     worker.stop();
     peer_worker.stop();
