@@ -478,6 +478,7 @@ pub(crate) fn has_writer(dir: &Path) -> Result<bool, JournalError> {
     }
 }
 
-const SEGMENT_SUFFIX: &str = ".seg";
+/// End of the name of every segment.
+pub(crate) const SEGMENT_SUFFIX: &str = ".seg";
 const LOCK_PATIENCE: Duration = Duration::from_millis(200);
 const LOCK_RETRY: Duration = Duration::from_millis(10);

@@ -91,6 +91,7 @@ pub use outline::{Outline, outline};
 pub use pins::{BOOK_PIN, Pin, is_client, read_pins, remove_pin, write_pin};
 pub use policy::SyncPolicy;
 pub use reader::blocks::{BlockCursor, BlockStep, Missing, MissingCause, StoredBlock};
+pub use reader::index::{IndexCounts, SegmentIndex, SharedSegments, Tail, TailEnd};
 pub use reader::{Entry, OwnedRecord, Reader, SegmentInfo};
 pub use recovery::{
     Action, REPORT_FILE, RecoveryMode, RecoveryReport, acknowledge_report, unacknowledged_problems,

@@ -34,24 +34,33 @@ pub fn outline(dir: impl AsRef<Path>) -> Result<Outline, JournalError> {
     let dir = dir.as_ref();
     let mut headers = read_headers(dir)?;
     headers.sort_by_key(|header| header.number);
-    let Some(first) = headers.first() else {
+    if headers.is_empty() {
         let dir = dir.to_owned();
         return Err(JournalError::NotAJournal { dir });
-    };
-    let mut outline = Outline {
-        log_id: first.log_id,
-        schema_id: first.schema_id,
-        first_seq: first.base_seq,
-        ..Outline::default()
-    };
-    for header in headers.iter().filter(|it| it.log_id == outline.log_id) {
-        outline.segments += 1;
-        let newest = outline.epochs.last().map(|(epoch, _)| *epoch);
-        if newest.is_none_or(|newest| header.writer_epoch > newest) {
-            outline.epochs.push((header.writer_epoch, header.base_seq));
-        }
     }
-    Ok(outline)
+    Ok(Outline::of(headers.iter()))
+}
+
+impl Outline {
+    /// Of headers in order of their numbers.
+    pub(crate) fn of<'a>(headers: impl Iterator<Item = &'a SegmentHeader>) -> Self {
+        let mut outline = Self::default();
+        for header in headers {
+            if outline.segments == 0 {
+                (outline.log_id, outline.schema_id) = (header.log_id, header.schema_id);
+                outline.first_seq = header.base_seq;
+            }
+            if header.log_id != outline.log_id {
+                continue;
+            }
+            outline.segments += 1;
+            let newest = outline.epochs.last().map(|(epoch, _)| *epoch);
+            if newest.is_none_or(|newest| header.writer_epoch > newest) {
+                outline.epochs.push((header.writer_epoch, header.base_seq));
+            }
+        }
+        outline
+    }
 }
 
 fn read_headers(dir: &Path) -> Result<Vec<SegmentHeader>, JournalError> {

@@ -10,6 +10,7 @@
 //! does not see them twice.
 
 pub(crate) mod blocks;
+pub(crate) mod index;
 mod segment;
 
 use std::collections::BTreeMap;

@@ -8,13 +8,14 @@
 //! A block is believed missing only when nothing can bring it any more: its segment was closed, or a
 //! good block of the same writer lies behind it although the bound says that both were written.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::file_name;
+use super::index::{Catalog, Opened, SegmentMap, SharedSegments};
 use super::segment::OpenSegment;
-use super::{file_name, list_clean};
 use crate::directory::{self, SegmentEntry, segment_name};
 use crate::error::{Class, JournalError, Problem};
-use crate::format::{BlockHeader, BlockKind, RecordHeader};
+use crate::format::{BlockHeader, BlockKind, RecordHeader, SegmentHeader};
 use crate::kind::{self, JournalHole};
 use crate::scan::{self, Block, Found, Source};
 
@@ -69,7 +70,7 @@ pub enum BlockStep<'a> {
 /// Reads blocks in order and follows a growing log.
 #[derive(Debug)]
 pub struct BlockCursor {
-    dir: PathBuf,
+    catalog: Catalog,
     log_id: [u8; 16],
     /// The segment being read; `None` until the first step, and where no segment holds `next_seq`.
     segment: Option<OpenSegment>,
@@ -95,10 +96,24 @@ impl BlockCursor {
     /// [`JournalError::NotAJournal`] without segments, [`JournalError::Damaged`] when none can be
     /// read or two carry one number, [`JournalError::Io`] when the system refuses.
     pub fn open(dir: impl AsRef<Path>, seq: u64) -> Result<Self, JournalError> {
-        let dir = dir.as_ref();
-        let log_id = list_clean(dir)?[0].header.log_id;
+        Self::begin(Catalog::Own(dir.as_ref().to_owned()), seq)
+    }
+
+    /// As [`open`](Self::open), by what somebody else looks at: the directory is never listed, and a
+    /// segment is opened when it is read. [`BlockStep::End`] is also the answer where the shared look
+    /// is older than the log; a later step finds more.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Damaged`] when the log is not one.
+    pub fn over(segments: &SharedSegments, seq: u64) -> Result<Self, JournalError> {
+        Self::begin(Catalog::Shared(segments.clone()), seq)
+    }
+
+    fn begin(catalog: Catalog, seq: u64) -> Result<Self, JournalError> {
+        let log_id = catalog.look()?.outline.log_id;
         Ok(Self {
-            dir: dir.to_owned(),
+            catalog,
             log_id,
             segment: None,
             ended: false,
@@ -189,27 +204,36 @@ impl BlockCursor {
 
     /// Enters the segment that holds the next sequence.
     fn find_segment(&mut self) -> Result<Look, JournalError> {
-        let mut segments = list_clean(&self.dir)?;
-        let first = &segments[0].header;
-        if first.log_id != self.log_id {
+        let map = self.catalog.look()?;
+        let first = &map.places[0];
+        if first.header.log_id != self.log_id {
             let detail = "another log lies here now".to_owned();
-            return Err(damaged(&segments[0].name, Class::ForeignSegment, detail));
+            return Err(damaged(&first.name, Class::ForeignSegment, detail));
         }
-        if self.next_seq < first.base_seq {
-            let to = first.base_seq - 1;
+        if self.next_seq < first.header.base_seq {
+            let to = first.header.base_seq - 1;
             return Ok(self.missing(to, MissingCause::Pruned));
         }
-        let behind = segments.partition_point(|entry| entry.header.base_seq <= self.next_seq);
-        let entry = segments.swap_remove(behind - 1);
-        self.open_segment(entry, Some(self.next_seq))?;
-        Ok(Look::Moved)
+        let places = &map.places;
+        let behind = places.partition_point(|place| place.header.base_seq <= self.next_seq);
+        match map.open(self.catalog.dir(), behind - 1)? {
+            Opened::Segment(entry) => {
+                self.open_segment(*entry, Some(self.next_seq))?;
+                Ok(Look::Moved)
+            }
+            Opened::Gone => Ok(Look::End),
+            Opened::Unreadable => {
+                let number = places[behind - 1].header.number;
+                self.enter_first(&map, behind, number)
+            }
+        }
     }
 
     /// Goes from a segment that has ended to the one behind it.
     fn enter_next(&mut self) -> Result<Look, JournalError> {
         let segment = self.segment.as_ref().expect("it has ended");
         let number = segment.entry.header.number + 1;
-        let path = self.dir.join(segment_name(number));
+        let path = self.catalog.dir().join(segment_name(number));
         let entry = match directory::open_segment(&path, file_name(&path)) {
             Ok(Ok(entry)) if entry.header.number == number => Some(entry),
             Ok(_) => None,
@@ -235,31 +259,46 @@ impl BlockCursor {
 
     /// The segment with this number cannot be read: pruned, missing, damaged, or not there yet.
     fn pass_segments(&mut self, number: u64) -> Result<Look, JournalError> {
-        let segments = list_clean(&self.dir)?;
-        let oldest = segments[0].header.number;
-        let behind = segments.partition_point(|entry| entry.header.number < number);
-        let Some(entry) = segments.into_iter().nth(behind) else {
-            return Ok(Look::End);
-        };
-        let (name, base_seq) = (segment_name(number), entry.header.base_seq);
-        let found = entry.header.number;
-        self.open_segment(entry, None)?;
-        if base_seq <= self.next_seq {
-            return Ok(Look::Moved);
+        let map = self.catalog.look()?;
+        let places = &map.places;
+        let behind = places.partition_point(|place| place.header.number < number);
+        self.enter_first(&map, behind, number)
+    }
+
+    /// Enters the first segment that can be read from a place on, instead of the one with `number`.
+    fn enter_first(
+        &mut self,
+        map: &SegmentMap,
+        from: usize,
+        number: u64,
+    ) -> Result<Look, JournalError> {
+        for (at, place) in map.places.iter().enumerate().skip(from) {
+            let entry = match map.open(self.catalog.dir(), at)? {
+                Opened::Segment(entry) => *entry,
+                Opened::Gone => return Ok(Look::End),
+                Opened::Unreadable => continue,
+            };
+            let (found, base_seq) = (place.header.number, place.header.base_seq);
+            self.open_segment(entry, None)?;
+            if base_seq <= self.next_seq {
+                return Ok(Look::Moved);
+            }
+            let cause = if at == 0 && found > number {
+                MissingCause::Pruned
+            } else {
+                let detail = format!("segment {number} cannot be read, {found} is the next one");
+                let name = segment_name(number);
+                MissingCause::Damaged(problem(&name, 0, Class::MissingSegment, detail))
+            };
+            return Ok(self.missing(base_seq - 1, cause));
         }
-        let cause = if found == oldest && found > number {
-            MissingCause::Pruned
-        } else {
-            let detail = format!("segment {number} cannot be read, {found} is the next one");
-            MissingCause::Damaged(problem(&name, 0, Class::MissingSegment, detail))
-        };
-        Ok(self.missing(base_seq - 1, cause))
+        Ok(Look::End)
     }
 
     /// Decides what to do where no good block stands.
     fn pass(&mut self, bad: Found) -> Result<Look, JournalError> {
         let segment = self.segment.as_mut().expect("it is being read");
-        let closed = refresh(&self.dir, segment)?;
+        let closed = refresh(&self.catalog, segment)?;
         if segment.has_ended() {
             return Ok(Look::Moved);
         }
@@ -335,7 +374,7 @@ fn continues(segment: &OpenSegment, next: &SegmentEntry) -> bool {
 }
 
 /// As [`OpenSegment::step`]; a seal that does not fit its blocks is a bad block.
-fn step(segment: &mut OpenSegment) -> Result<Found, JournalError> {
+pub(super) fn step(segment: &mut OpenSegment) -> Result<Found, JournalError> {
     match segment.step() {
         Err(JournalError::Damaged(problem)) => Ok(Found::Bad(problem.class, problem.detail)),
         other => other,
@@ -343,7 +382,7 @@ fn step(segment: &mut OpenSegment) -> Result<Found, JournalError> {
 }
 
 /// Looks again how a segment ended; gives its last sequence, `None` while it is open.
-fn refresh(dir: &Path, segment: &mut OpenSegment) -> Result<Option<u64>, JournalError> {
+fn refresh(catalog: &Catalog, segment: &mut OpenSegment) -> Result<Option<u64>, JournalError> {
     let path = &segment.entry.path;
     match directory::open_segment(path, file_name(path)) {
         Ok(Ok(entry)) => (segment.entry.len, segment.entry.seal) = (entry.len, entry.seal),
@@ -351,19 +390,32 @@ fn refresh(dir: &Path, segment: &mut OpenSegment) -> Result<Option<u64>, Journal
         Err(error) if is_absent(&error) => {}
         Err(error) => return Err(error),
     }
-    let number = segment.entry.header.number;
-    let next = list_clean(dir)?
-        .into_iter()
-        .find(|entry| entry.header.number > number);
-    let Some(next) = next else {
+    let Some(next) = next_header(catalog, segment.entry.header.number)? else {
         return Ok(segment.entry.last_seq());
     };
-    if let Some(last_seq) = segment.entry.abandoned_by(&next.header) {
+    if let Some(last_seq) = segment.entry.abandoned_by(&next) {
         segment.entry.abandoned_at = Some(last_seq);
         segment.entry.seal = None;
     }
     let last_seq = segment.entry.last_seq();
-    Ok(last_seq.or(Some(next.header.base_seq - 1)))
+    Ok(last_seq.or(Some(next.base_seq - 1)))
+}
+
+/// The header of the first segment behind `number`: the file that should be it is asked first, since
+/// a shared look may be older.
+fn next_header(catalog: &Catalog, number: u64) -> Result<Option<SegmentHeader>, JournalError> {
+    let path = catalog.dir().join(segment_name(number + 1));
+    match directory::open_segment(&path, file_name(&path)) {
+        Ok(Ok(entry)) if entry.header.number == number + 1 => return Ok(Some(entry.header)),
+        Ok(_) => {}
+        Err(error) if is_absent(&error) => {}
+        Err(error) => return Err(error),
+    }
+    let map = catalog.look()?;
+    let behind = map
+        .places
+        .partition_point(|place| place.header.number <= number);
+    Ok(map.places.get(behind).map(|place| place.header.clone()))
 }
 
 /// The next good block of the same writer behind the current place, proved by the block or the seal

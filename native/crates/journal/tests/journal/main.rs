@@ -5,6 +5,7 @@ mod compression;
 mod corruption;
 mod damage;
 mod following;
+mod index;
 mod kill;
 mod point_in_time;
 mod policies;
