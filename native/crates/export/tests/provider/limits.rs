@@ -80,7 +80,7 @@ fn hard_limits_act_at_once() {
 fn skipping_declares_what_is_skipped() {
     let mut desk = Desk::live(SlowPolicy::SkipToLive, 100);
     desk.tick();
-    desk.grow(records(32 << 20));
+    desk.grow(records(32 << 20) + 100);
     assert!(desk.read_block(101, 200, 80));
     let head = desk.log.durable;
     desk.take();

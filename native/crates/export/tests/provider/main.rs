@@ -1,6 +1,7 @@
 //! Tests of the sending side.
 
 mod handshake;
+mod history;
 mod limits;
 mod simulation;
 mod streams;
