@@ -2,7 +2,7 @@
 # What tests need beyond `make`'s own needs, else they skip and say so: network namespaces and veth
 # pairs (iproute2, ethtool), XDP links of the kernel (bpftool), the compiler of the steering
 # program (clang 14), capabilities taken away (util-linux' setpriv), power cuts and exact points of
-# death for the journal (xfsprogs, e2fsprogs, strace).
+# death for the journal (xfsprogs, e2fsprogs, strace), packets that vanish (nftables).
 set -eu
 
 packages=""
@@ -18,6 +18,7 @@ need setpriv util-linux
 need xfs_io xfsprogs
 need mkfs.ext4 e2fsprogs
 need strace strace
+need nft nftables
 [ -z "$packages" ] && exit 0
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     echo "installing$packages"

@@ -45,8 +45,11 @@ pub struct LogView {
     pub schema_id: u32,
     /// Oldest sequence kept.
     pub first_available: u64,
-    /// Newest sequence written.
+    /// Newest sequence written, as far as is known.
     pub written: u64,
+    /// Nothing is written behind `written`. Without it nobody is told that a copy goes beyond the log:
+    /// it would be cut for good.
+    pub end_is_known: bool,
     /// Newest sequence synced.
     pub durable: u64,
     /// Each epoch that still has a segment, with the first sequence of its first one; rising, never

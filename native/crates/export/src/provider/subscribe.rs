@@ -53,6 +53,13 @@ fn from_seq(
             "the copy differs from the log; cut it and ask again",
         ));
     }
+    if from > next_seq && !log.end_is_known {
+        return Err(refused(
+            ErrorCode::Busy,
+            0,
+            "how far the log goes is not known yet; try again later",
+        ));
+    }
     if from > next_seq {
         return Err(refused(
             ErrorCode::Forked,

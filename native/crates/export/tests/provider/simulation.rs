@@ -78,6 +78,7 @@ impl Log {
             schema_id: 1,
             first_available: seq_behind(self.pruned) + 1,
             written: self.next_seq() - 1,
+            end_is_known: true,
             durable: seq_behind(self.durable),
             epochs: self.epochs.clone(),
         }

@@ -18,8 +18,16 @@ fn old_log() -> LogView {
 }
 
 fn answer(asked: Subscribe, admission: Admission) -> Result<u64, (ErrorCode, u64)> {
+    answer_of(old_log(), asked, admission)
+}
+
+fn answer_of(
+    log: LogView,
+    asked: Subscribe,
+    admission: Admission,
+) -> Result<u64, (ErrorCode, u64)> {
     let mut desk = Desk::new(config(), admission, 1_000);
-    desk.log = old_log();
+    desk.log = log;
     desk.send(&Message::Subscribe(asked));
     let (heard, actions) = desk.take();
     match (&heard[..], &actions[..]) {
@@ -83,6 +91,21 @@ fn copies_are_compared_with_the_log() {
     for (asked, expected) in cases {
         assert_eq!(of(asked), expected, "{asked:?}");
     }
+}
+
+/// As long as nobody knows how far the log goes, a copy that goes further than what is known is told
+/// to come again: it is not told to cut itself. What an epoch has ended is known all the same.
+#[test]
+fn an_unknown_end_forks_nobody() {
+    let log = LogView {
+        end_is_known: false,
+        ..old_log()
+    };
+    let of = |asked| answer_of(log.clone(), asked, admission(SlowPolicy::Disconnect));
+    assert_eq!(of(from(1_006, 6)), Ok(1_006));
+    assert_eq!(of(from(1_007, 6)), Err((ErrorCode::Busy, 0)));
+    assert_eq!(of(from(u64::MAX, 6)), Err((ErrorCode::Busy, 0)));
+    assert_eq!(of(from(901, 5)), Err((ErrorCode::Forked, 900)));
 }
 
 /// Starts without a copy, guarantees and logs.

@@ -53,6 +53,7 @@ pub(crate) fn log(durable: u64) -> LogView {
         schema_id: 1,
         first_available: 1,
         written: durable + 5,
+        end_is_known: true,
         durable,
         epochs: vec![(3, 1)],
     }

@@ -32,7 +32,7 @@ pub(super) struct Caller {
     pub(super) tls: Option<Arc<TlsDialer>>,
     pub(super) guests: SyncSender<Guest>,
     pub(super) metrics: DoorMetrics,
-    pub(super) audit: Arc<Audit>,
+    pub(super) audit: Audit,
     pub(super) stop: StopFlag,
 }
 

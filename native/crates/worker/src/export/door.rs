@@ -6,10 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
-use std::os::fd::{AsFd as _, BorrowedFd};
-use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
@@ -21,12 +18,12 @@ use tickdeck_net::clock::monotonic_ns;
 use super::audit::Audit;
 use super::channel::Channel;
 use super::guest::{Arrival, Guest, Outcome, Reception, write_some};
+use super::listener::Listener;
 use super::metrics::DoorMetrics;
 use super::sockets::prepare;
 use super::tls::TlsAcceptor;
-use crate::exit::{Code, Failure};
+use crate::exit::Failure;
 use crate::lifecycle::StopFlag;
-use crate::spec::export::Endpoint;
 
 /// Connections without a proof at a time.
 const SLOTS: usize = 32;
@@ -41,71 +38,6 @@ const BUCKETS: usize = 4_096;
 const BACKOFF_NS: u64 = 100_000_000;
 const STOP_POLL_NS: u64 = 20_000_000;
 
-/// A bound listener.
-#[derive(Debug)]
-pub(super) enum Listener {
-    Tcp(TcpListener),
-    Unix(UnixListener, PathBuf),
-}
-
-impl Listener {
-    /// Binds before anything is started, so that a port that is taken fails the start.
-    pub(super) fn bind(endpoint: &Endpoint) -> Result<Self, Failure> {
-        let bound = match endpoint {
-            Endpoint::Tcp(host, port) => bind_tcp(host, *port),
-            Endpoint::Unix(path) => bind_unix(path),
-        };
-        bound.map_err(|error| {
-            Failure::new(Code::Unavailable, format!("listen on {endpoint}: {error}"))
-        })
-    }
-
-    /// Where it listens.
-    pub(super) fn address(&self) -> String {
-        match self {
-            Self::Tcp(listener) => listener
-                .local_addr()
-                .map_or_else(|error| error.to_string(), |address| address.to_string()),
-            Self::Unix(_, path) => format!("unix:{}", path.display()),
-        }
-    }
-
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(listener) => listener.as_fd(),
-            Self::Unix(listener, _) => listener.as_fd(),
-        }
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        if let Self::Unix(_, path) = self
-            && let Err(error) = std::fs::remove_file(&*path)
-        {
-            tracing::warn!(path = %path.display(), %error, "socket not removed");
-        }
-    }
-}
-
-fn bind_tcp(host: &str, port: u16) -> io::Result<Listener> {
-    let listener = TcpListener::bind((host, port))?;
-    listener.set_nonblocking(true)?;
-    Ok(Listener::Tcp(listener))
-}
-
-/// The lock of the worker is held: a file that is there is stale.
-fn bind_unix(path: &Path) -> io::Result<Listener> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = UnixListener::bind(path)?;
-    rustix::fs::chmod(path, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;
-    listener.set_nonblocking(true)?;
-    Ok(Listener::Unix(listener, path.to_owned()))
-}
-
 /// The thread's state.
 pub(super) struct Door {
     pub(super) listener: Listener,
@@ -113,7 +45,7 @@ pub(super) struct Door {
     pub(super) tls: Option<Arc<TlsAcceptor>>,
     pub(super) guests: SyncSender<Guest>,
     pub(super) metrics: DoorMetrics,
-    pub(super) audit: Arc<Audit>,
+    pub(super) audit: Audit,
     pub(super) stop: StopFlag,
 }
 
@@ -142,6 +74,7 @@ impl Door {
                 self.accept(now_ns, &mut yard);
             }
             self.turn(now_ns, &mut yard);
+            self.audit.settle(now_ns);
             self.metrics.preauth.set(yard.arrivals.len() as u64);
         }
         Ok(())
@@ -177,8 +110,7 @@ impl Door {
                 Ok(false) => return,
                 Err(error) => {
                     self.metrics.accept_failures.add(1);
-                    self.audit
-                        .write(now_ns, "deny", "", "", &format!("accept: {error}"));
+                    self.testify(now_ns, "deny", "", &format!("accept: {error}"));
                     yard.not_before_ns = now_ns + BACKOFF_NS;
                     if is_out_of_descriptors(&error) {
                         self.shed(yard);
@@ -197,9 +129,9 @@ impl Door {
                 let ip = peer.ip().to_canonical();
                 (Some((socket, ip)), None, peer.to_string())
             }),
-            Listener::Unix(listener, path) => listener
+            Listener::Unix(listener, name) => listener
                 .accept()
-                .map(|(socket, _)| (None, Some(socket), format!("unix:{}", path.display()))),
+                .map(|(socket, _)| (None, Some(socket), format!("unix:{}", name.path.display()))),
         };
         let (tcp, unix, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -286,7 +218,13 @@ impl Door {
         } else {
             "deny"
         };
-        self.audit.write(now_ns, verdict, "", peer, reason);
+        self.testify(now_ns, verdict, peer, reason);
+    }
+
+    fn testify(&self, now_ns: u64, verdict: &str, peer: &str, reason: &str) {
+        if !self.audit.write(now_ns, verdict, "", peer, reason) {
+            self.metrics.audit_suppressed.add(1);
+        }
     }
 
     /// Without descriptors nothing can be accepted, and the listener would stay ready for ever: one

@@ -4,7 +4,6 @@
 //! and what it does not take stays in the log.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,15 +14,16 @@ use tickdeck_export::message::ErrorCode;
 use tickdeck_export::provider::{
     CloseReason, Event, Head, HeadHistory, LogView, Roster, Seat, SlowPolicy,
 };
-use tickdeck_journal::{JournalError, outline};
+use tickdeck_journal::{JournalError, Tail, TailEnd};
 use tickdeck_net::clock::monotonic_ns;
 
 use super::admission::Admissions;
 use super::audit::Audit;
-use super::guest::{Guest, SharedOutline, Sight};
+use super::guest::Guest;
 use super::marks::{Mark, Marks};
 use super::metrics::FeedMetrics;
 use super::pins::PinBoard;
+use super::sight::SharedSight;
 use super::subscriber::{Done, Shelf, Subscriber};
 use crate::exit::Failure;
 use crate::lifecycle::StopFlag;
@@ -42,13 +42,12 @@ const MAX_CLOSING: usize = 64;
 
 /// What the thread is made of.
 pub(super) struct Feed {
-    pub(super) dir: PathBuf,
     pub(super) marks: Marks,
-    pub(super) outline: SharedOutline,
+    pub(super) sight: SharedSight,
     pub(super) admissions: Admissions,
     pub(super) guests: Receiver<Guest>,
     pub(super) metrics: FeedMetrics,
-    pub(super) audit: Arc<Audit>,
+    pub(super) audit: Audit,
     pub(super) rows: Rows,
     pub(super) pins: PinBoard,
     pub(super) stop: StopFlag,
@@ -58,8 +57,9 @@ pub(super) struct Feed {
 /// What changes while it works.
 struct Hall {
     log: LogView,
-    seen: Sight,
-    outline_due_ns: u64,
+    /// When the look began that `log` and `tail` are from.
+    seen_ns: u64,
+    tail: Option<Tail>,
     mark: Mark,
     /// Failed looks since the last sentence about them, and when the next one may be said.
     failed_looks: u64,
@@ -78,8 +78,8 @@ impl Feed {
     pub(super) fn run(mut self) -> Result<(), Failure> {
         let mut hall = Hall {
             log: LogView::default(),
-            seen: Sight::default(),
-            outline_due_ns: 0,
+            seen_ns: 0,
+            tail: None,
             mark: Mark::default(),
             failed_looks: 0,
             complain_ns: 0,
@@ -105,7 +105,7 @@ impl Feed {
             {
                 return Ok(());
             }
-            wait(&hall.subscribers, hall.seen.taken_ns, busy)?;
+            wait(&hall.subscribers, hall.seen_ns, busy)?;
         }
     }
 
@@ -116,34 +116,46 @@ impl Feed {
             Ok(mark) => hall.mark = mark,
             Err(error) => self.complain(now_ns, hall, &error),
         }
-        let mark = hall.mark;
         // A subscription is judged by the log as it is now, not as it was a second ago.
-        let shelf = shelf(&self.dir, &hall.log, &hall.history, hall.seen.taken_ns);
+        let shelf = shelf(&self.sight, &hall.log, &hall.history, hall.seen_ns);
         let subscribes = |it: &Subscriber| !it.is_closing() && it.is_subscribing(now_ns, &shelf);
-        if now_ns >= hall.outline_due_ns && hall.subscribers.iter().any(subscribes) {
-            hall.outline_due_ns = now_ns + REPORT_NS / 5;
-            let taken_ns = monotonic_ns();
-            match outline(&self.dir) {
-                Ok(outline) => self.outline.set(taken_ns, outline),
-                Err(error) => self.complain(now_ns, hall, &error),
-            }
+        if hall.subscribers.iter().any(subscribes) {
+            self.sight.ask();
         }
-        let seen = self.outline.get();
-        if !Arc::ptr_eq(&seen.outline, &hall.seen.outline) {
-            let (log, outline) = (&mut hall.log, &seen.outline);
-            if log.log_id != [0; 16] && log.log_id != outline.log_id {
-                return Err(Failure::failed(
-                    "another log lies in the journal's directory",
-                ));
-            }
-            (log.log_id, log.schema_id) = (outline.log_id, outline.schema_id);
-            log.first_available = outline.first_seq;
-            log.epochs.clone_from(&outline.epochs);
-            hall.seen = seen;
+        self.take_sight(hall)?;
+        let (mark, log) = (hall.mark, &mut hall.log);
+        if mark.is_told {
+            self.sight.end_is_told();
+            hall.tail = None;
         }
-        (hall.log.written, hall.log.durable) = (mark.written, mark.durable);
+        (log.written, log.durable) = (mark.written, mark.durable);
+        log.end_is_known = mark.is_told;
+        if let Some(tail) = hall.tail {
+            log.written = log.written.max(tail.last_seq);
+            // What ends before a checkpoint is damaged.
+            log.end_is_known |= tail.end == TailEnd::Clean && tail.last_seq >= mark.durable;
+        }
         let (seq, bytes) = (mark.durable, mark.bytes);
         hall.history.note(now_ns, Head { seq, bytes });
+        Ok(())
+    }
+
+    /// Takes over what was seen of the log since.
+    fn take_sight(&self, hall: &mut Hall) -> Result<(), Failure> {
+        let seen = self.sight.get();
+        if seen.taken_ns == hall.seen_ns {
+            return Ok(());
+        }
+        let (log, outline) = (&mut hall.log, &seen.outline);
+        if log.log_id != [0; 16] && log.log_id != outline.log_id {
+            return Err(Failure::failed(
+                "another log lies in the journal's directory",
+            ));
+        }
+        (log.log_id, log.schema_id) = (outline.log_id, outline.schema_id);
+        log.first_available = outline.first_seq;
+        log.epochs.clone_from(&outline.epochs);
+        (hall.seen_ns, hall.tail) = (seen.taken_ns, seen.tail);
         Ok(())
     }
 
@@ -175,7 +187,7 @@ impl Feed {
             match hall.roster.enter(name.as_ref(), quota) {
                 Seat::Taken => {
                     self.metrics.accepted.add(1);
-                    self.audit.write(now_ns, "accept", &id, &peer, "");
+                    self.testify(now_ns, "accept", &id, &peer, "");
                 }
                 seat => {
                     let reason = match seat {
@@ -183,7 +195,7 @@ impl Feed {
                         _ => "all places are taken",
                     };
                     self.metrics.rejected.add(1);
-                    self.audit.write(now_ns, "deny", &id, &peer, reason);
+                    self.testify(now_ns, "deny", &id, &peer, reason);
                     subscriber.turn_away(now_ns, ErrorCode::Busy, reason);
                 }
             }
@@ -195,7 +207,7 @@ impl Feed {
         let deadline_ns = now_ns + (self.drain_ns)();
         // Beyond it, only last bytes are on the way.
         hall.stop_ns = Some(deadline_ns + REPORT_NS * 10);
-        let shelf = shelf(&self.dir, &hall.log, &hall.history, hall.seen.taken_ns);
+        let shelf = shelf(&self.sight, &hall.log, &hall.history, hall.seen_ns);
         for subscriber in &mut hall.subscribers {
             let mut done = Done::default();
             let was_closing = subscriber.is_closing();
@@ -214,7 +226,7 @@ impl Feed {
 
     /// A turn for each; true when somebody could do more at once.
     fn turn(&mut self, now_ns: u64, hall: &mut Hall) -> bool {
-        let shelf = shelf(&self.dir, &hall.log, &hall.history, hall.seen.taken_ns);
+        let shelf = shelf(&self.sight, &hall.log, &hall.history, hall.seen_ns);
         let mut busy = false;
         for subscriber in &mut hall.subscribers {
             let was_closing = subscriber.is_closing();
@@ -284,13 +296,28 @@ impl Feed {
             text(subscriber.name()),
             format!("{}: {reason}", reason.name()),
         );
-        self.audit
-            .write(now_ns, verdict, &id, &subscriber.peer, &why);
+        self.testify(now_ns, verdict, &id, &subscriber.peer, &why);
         roster.leave(subscriber.name());
         if ended.len() == SHOWN_ENDED {
             ended.pop_front();
         }
-        ended.push_back(subscriber.row(now_ns, shelf, &why));
+        let kept_seq = self.kept(subscriber);
+        ended.push_back(subscriber.row(now_ns, shelf, kept_seq, &why));
+    }
+
+    /// What is durable of a subscriber's pin; `None` when nothing is retained for it.
+    fn kept(&self, subscriber: &Subscriber) -> Option<u64> {
+        let admission = subscriber.admission();
+        match (&admission.name, admission.policy) {
+            (Some(name), SlowPolicy::Retain) => self.pins.kept(name),
+            _ => None,
+        }
+    }
+
+    fn testify(&self, now_ns: u64, verdict: &str, id: &str, peer: &str, reason: &str) {
+        if !self.audit.write(now_ns, verdict, id, peer, reason) {
+            self.metrics.audit_suppressed.add(1);
+        }
     }
 
     fn report(&self, now_ns: u64, hall: &mut Hall) {
@@ -298,7 +325,8 @@ impl Feed {
             return;
         }
         hall.report_ns = now_ns + REPORT_NS;
-        let shelf = shelf(&self.dir, &hall.log, &hall.history, hall.seen.taken_ns);
+        self.audit.settle(now_ns);
+        let shelf = shelf(&self.sight, &hall.log, &hall.history, hall.seen_ns);
         let seated: Vec<_> = hall
             .subscribers
             .iter()
@@ -319,20 +347,22 @@ impl Feed {
         if let Some(acked) = acked {
             metrics.acked_seq.set(acked);
         }
-        let live = seated.iter().map(|it| it.row(now_ns, &shelf, ""));
+        let live = seated
+            .iter()
+            .map(|it| it.row(now_ns, &shelf, self.kept(it), ""));
         let rows = live.chain(hall.ended.iter().cloned()).collect();
         *self.rows.lock().unwrap_or_else(PoisonError::into_inner) = rows;
     }
 }
 
 fn shelf<'a>(
-    dir: &'a std::path::Path,
+    sight: &'a SharedSight,
     log: &'a LogView,
     history: &'a HeadHistory,
     seen_ns: u64,
 ) -> Shelf<'a> {
     Shelf {
-        dir,
+        segments: sight.segments(),
         log,
         history,
         seen_ns,

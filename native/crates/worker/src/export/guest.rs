@@ -2,17 +2,17 @@
 //! whom we dial.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use tickdeck_export::auth::{ClientId, Gate};
 use tickdeck_export::authenticator::{Authenticator as _, Identity};
 use tickdeck_export::message::{Hello, VERSION};
 use tickdeck_export::provider::{Handshake, HandshakeEnd, HandshakeLimits};
-use tickdeck_journal::Outline;
 
 use super::channel::Channel;
 use super::keys::{KeyFile, random_bytes};
+use super::sight::SharedSight;
 
 /// One that has proved who it is, on its way to the thread that serves it.
 #[derive(Debug)]
@@ -55,43 +55,11 @@ impl Ticket {
     }
 }
 
-/// What the log looks like, as whoever looked last has seen it.
-#[derive(Clone, Debug)]
-pub(super) struct SharedOutline(Arc<Mutex<Sight>>);
-
-/// An outline, and when the look at the log began.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Sight {
-    pub(super) taken_ns: u64,
-    pub(super) outline: Arc<Outline>,
-}
-
-impl SharedOutline {
-    pub(super) fn new(taken_ns: u64, outline: Outline) -> Self {
-        let outline = Arc::new(outline);
-        Self(Arc::new(Mutex::new(Sight { taken_ns, outline })))
-    }
-
-    pub(super) fn get(&self) -> Sight {
-        let sight = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sight.clone()
-    }
-
-    /// Of two looks at the same time, the one that began later stays.
-    pub(super) fn set(&self, taken_ns: u64, outline: Outline) {
-        let mut sight = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken_ns >= sight.taken_ns {
-            let outline = Arc::new(outline);
-            *sight = Sight { taken_ns, outline };
-        }
-    }
-}
-
 /// What every handshake needs.
 #[derive(Clone, Debug)]
 pub(super) struct Reception {
     pub(super) server: ClientId,
-    pub(super) outline: SharedOutline,
+    pub(super) sight: SharedSight,
     pub(super) keys: Option<Arc<KeyFile>>,
     pub(super) revoked: Arc<[String]>,
 }
@@ -194,7 +162,7 @@ impl Arrival {
             .map_err(|refusal| failed(refusal.reason))?;
         let nonce = random_bytes().map_err(|error| failed(format!("no random: {error}")))?;
         let session = random_bytes().map_err(|error| failed(format!("no random: {error}")))?;
-        let outline = reception.outline.get().outline;
+        let outline = reception.sight.get().outline;
         let hello = Hello {
             oldest_version: VERSION,
             newest_version: VERSION,

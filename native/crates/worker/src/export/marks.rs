@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tickdeck_journal::{JournalError, checkpoint};
+use tickdeck_journal::{JournalError, checkpoint, has_writer};
 use tickdeck_stats::layout::AT_START_MONO_NS;
 use tickdeck_stats::reader::Reader as StatsReader;
 
@@ -17,6 +17,9 @@ pub(super) struct Mark {
     pub(super) written: u64,
     pub(super) durable: u64,
     pub(super) bytes: u64,
+    /// A receiver at work has told `written`: the log goes no further. Else it may, by as much as a
+    /// receiver writes between two checkpoints, and only its blocks tell.
+    pub(super) is_told: bool,
 }
 
 /// Follows the watermarks.
@@ -82,6 +85,13 @@ impl Marks {
         let known = self.live.as_ref().map(|live| &live.path);
         if newest.is_some() && newest.as_ref() != known {
             self.live = newest.and_then(|path| open(&path)).or(self.live.take());
+        }
+        // One that recovers its log says nothing yet; what one that is gone has said may be old.
+        if !self.mark.is_told
+            && let Some(live) = &self.live
+            && live.stats.at(live.written_at) > 0
+        {
+            self.mark.is_told = has_writer(&self.log_dir)?;
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ pub(super) struct FeedMetrics {
     pub(super) lag_records: Gauge,
     pub(super) look_failures: Counter,
     pub(super) violations: Counter,
+    pub(super) audit_suppressed: Counter,
 }
 
 /// What the thread at the door, or the one that dials, writes.
@@ -28,19 +29,40 @@ pub(super) struct DoorMetrics {
     pub(super) violations: Counter,
     pub(super) connect_failures: Counter,
     pub(super) accept_failures: Counter,
+    pub(super) audit_suppressed: Counter,
 }
 
 /// What the main thread writes.
 pub(super) struct HouseMetrics {
-    pub(super) slots_lost: Gauge,
     pub(super) cert_expires_s: Gauge,
-    pub(super) pin_failures: Counter,
+    /// For how long a pin has waited to become durable: told by a thread that no disk can stop.
+    pub(super) pin_lag_ms: Gauge,
+}
+
+/// What the thread writes that looks at the log's directory.
+pub(super) struct SightMetrics {
+    pub(super) looks: Counter,
+    pub(super) opens: Counter,
+    pub(super) failures: Counter,
+}
+
+/// What the thread writes that writes pins.
+pub(super) struct PinMetrics {
+    pub(super) lost: Gauge,
+    pub(super) failures: Counter,
+}
+
+/// All of them, each with its one writer.
+pub(super) struct Metrics {
+    pub(super) feed: FeedMetrics,
+    pub(super) door: DoorMetrics,
+    pub(super) house: HouseMetrics,
+    pub(super) sight: SightMetrics,
+    pub(super) pins: PinMetrics,
 }
 
 /// Creates the stats file of this incarnation.
-pub(super) fn create(
-    spec: &Spec,
-) -> Result<(FeedMetrics, DoorMetrics, HouseMetrics, StatsFile), Failure> {
+pub(super) fn create(spec: &Spec) -> Result<(Metrics, StatsFile), Failure> {
     let mut b = Builder::new(Identity {
         worker_id: spec.worker.clone(),
         resource: spec.exchange.name.clone(),
@@ -62,6 +84,7 @@ pub(super) fn create(
         lag_records: b.gauge("tcp_export_lag_records", "records", ""),
         look_failures: b.counter("tcp_export_look_failures_total", "failures", ""),
         violations: b.counter("tcp_export_violations_total", "violations", ""),
+        audit_suppressed: b.counter("tcp_export_audit_suppressed_total", "lines", "source=feed"),
     };
     b.begin_thread();
     let door = DoorMetrics {
@@ -70,15 +93,33 @@ pub(super) fn create(
         violations: b.counter("tcp_export_violations_total", "violations", ""),
         connect_failures: b.counter("tcp_export_connect_failures_total", "failures", ""),
         accept_failures: b.counter("tcp_export_accept_failures_total", "failures", ""),
+        audit_suppressed: b.counter("tcp_export_audit_suppressed_total", "lines", "source=door"),
     };
     b.begin_thread();
     let house = HouseMetrics {
-        slots_lost: b.gauge("tcp_export_slots_lost", "slots", ""),
         cert_expires_s: b.gauge("tcp_export_cert_expires_s", "seconds", ""),
-        pin_failures: b.counter("tcp_export_pin_failures_total", "failures", ""),
+        pin_lag_ms: b.gauge("tcp_export_pin_lag_ms", "milliseconds", ""),
+    };
+    b.begin_thread();
+    let sight = SightMetrics {
+        looks: b.counter("tcp_export_looks_total", "looks", ""),
+        opens: b.counter("tcp_export_look_opens_total", "files", ""),
+        failures: b.counter("tcp_export_look_failures_total", "failures", ""),
+    };
+    b.begin_thread();
+    let pins = PinMetrics {
+        lost: b.gauge("tcp_export_slots_lost", "slots", ""),
+        failures: b.counter("tcp_export_pin_failures_total", "failures", ""),
     };
     let file = b
         .create(&spec.runtime_dir)
         .map_err(|error| Failure::failed(format!("stats file: {error}")))?;
-    Ok((feed, door, house, file))
+    let metrics = Metrics {
+        feed,
+        door,
+        house,
+        sight,
+        pins,
+    };
+    Ok((metrics, file))
 }

@@ -4,35 +4,42 @@
 //! |---|---|
 //! | *door* or *caller* | everything before a proof: accepts, or dials |
 //! | *feed* | serves those who have proved themselves |
+//! | *sight* | looks at the log's directory, for all |
+//! | *pins* | makes pins durable |
 //! | *control* | the control socket |
-//! | *main* | heartbeat, pins, the log's outline, certificates, reloads |
+//! | *main* | heartbeat, certificates, reloads; touches no file of the journal |
 //!
-//! The end of the door's or the feed's thread before a stop ends the process: an exporter that does
-//! not export must not look alive.
+//! The end of a thread before a stop, or a panic in any, ends the process: an exporter that does not
+//! export must not look alive. A disk that hangs stops *pins*, perhaps *sight*, and is told; it stops
+//! neither the heartbeat nor those who read what is in memory.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustls::time_provider::DefaultTimeProvider;
 use serde_json::{Value, json};
 use tickdeck_export::backoff::Backoff;
-use tickdeck_journal::outline;
+use tickdeck_journal::JournalError;
 use tickdeck_net::clock::monotonic_ns;
 use tickdeck_stats::{ExitReason, Header, State};
 
 use super::admission::Admissions;
 use super::audit::Audit;
 use super::caller::Caller;
-use super::door::{Door, Listener};
+use super::crew::Crew;
+use super::door::Door;
 use super::feed::{Feed, Rows};
-use super::guest::{Reception, SharedOutline};
+use super::guest::{Guest, Reception};
 use super::keys::{KeyFile, random_bytes};
+use super::listener::Listener;
 use super::marks::Marks;
-use super::metrics::{self, DoorMetrics, FeedMetrics, HouseMetrics};
-use super::pins::{self, PinBoard, PinKeeper};
+use super::metrics::{self, DoorMetrics, FeedMetrics, HouseMetrics, Metrics, PinMetrics};
+use super::pins::{DiskPins, PinBoard, PinWriter};
+use super::sight::Lookout;
 use super::tls::{ExpiryWatch, OwnFiles, TlsAcceptor, TlsDialer};
 use crate::control::{Call, ControlError, ControlServer, Hello};
 use crate::exit::{Code, Failure};
@@ -42,8 +49,12 @@ use crate::spec::{Kind, Spec, TcpExport};
 
 /// Time between two heartbeats; the daemon expects one a second.
 const HEARTBEAT: Duration = Duration::from_millis(100);
-/// Heartbeats between two rounds through pins, outline and certificates.
-const ROUND: u32 = 10;
+/// Time between two rounds through certificates and the age of pins.
+const ROUND: Duration = Duration::from_secs(1);
+/// A pin that waits for so long is worth a word: a disk hangs.
+const PIN_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a stop waits for the last pins.
+const LAST_PINS: Duration = Duration::from_secs(5);
 /// How long a drain may take when it was not said.
 const DRAIN_MS: u64 = 5_000;
 /// Guests on their way from the door to the feed.
@@ -57,14 +68,25 @@ pub(crate) fn run(args: &RunArgs) -> Result<Code, Failure> {
     let _lock = Lock::take(&spec.runtime_dir)?;
     lifecycle::follow_parent(args.ephemeral)?;
     let stop = StopFlag::on_signals()?;
-    let (feed, door, house, file) = metrics::create(&spec)?;
+    let (metrics, file) = metrics::create(&spec)?;
     let header = file.header();
     let panic_header = header.clone();
+    let panicked = Arc::new(AtomicBool::new(false));
+    let has_panicked = Arc::clone(&panicked);
     lifecycle::on_panic(move |message, location| {
         panic_header.exit_at(ExitReason::Panic, 101, 0, message, location);
+        has_panicked.store(true, Ordering::Release);
     });
-    let result = Exporter::open(&spec, stop, house)
-        .and_then(|exporter| exporter.supervise(&spec, args, feed, door, &header));
+    let Metrics {
+        feed,
+        door,
+        house,
+        sight,
+        pins,
+    } = metrics;
+    let lookout = |dir: &Path| Lookout::open(dir, sight);
+    let result = Exporter::open(&spec, stop, house, panicked, lookout)
+        .and_then(|exporter| exporter.supervise(&spec, args, feed, door, pins, &header));
     match &result {
         Ok(code) => header.exit(ExitReason::Drained, *code as i32, "drained"),
         Err(failure) => header.exit(failure.code.reason(), failure.code as i32, &failure.message),
@@ -88,16 +110,25 @@ struct Exporter {
     keys: Option<Arc<KeyFile>>,
     tls: Tls,
     listener: Option<Listener>,
-    outline: SharedOutline,
+    lookout: Option<Lookout>,
     rows: Rows,
     board: PinBoard,
     drain_ms: Arc<AtomicU64>,
     reload: Arc<AtomicBool>,
     expiry: ExpiryWatch,
+    panicked: Arc<AtomicBool>,
+    /// The pins were late at the last round.
+    is_late: bool,
 }
 
 impl Exporter {
-    fn open(spec: &Spec, stop: StopFlag, house: HouseMetrics) -> Result<Self, Failure> {
+    fn open(
+        spec: &Spec,
+        stop: StopFlag,
+        house: HouseMetrics,
+        panicked: Arc<AtomicBool>,
+        lookout: impl FnOnce(&Path) -> Result<Lookout, JournalError>,
+    ) -> Result<Self, Failure> {
         let export = &spec.exchange.tcp_export;
         if !export.enabled {
             return Err(Failure::new(Code::Config, "tcp_export.enabled is false"));
@@ -112,9 +143,8 @@ impl Exporter {
             }
         };
         let tls = open_tls(export)?;
-        let dir = &spec.exchange.journal.data_dir;
-        let taken_ns = monotonic_ns();
-        let seen = outline(dir).map_err(|error| Failure::failed(error.to_string()))?;
+        let lookout = lookout(&spec.exchange.journal.data_dir)
+            .map_err(|error| Failure::failed(error.to_string()))?;
         let listener = match (export.mode, &export.addr) {
             (ExportMode::Listen, Some(addr)) => Some(Listener::bind(addr)?),
             (ExportMode::Listen, None) => return Err(config("tcp_export.addr is missing".into())),
@@ -129,12 +159,14 @@ impl Exporter {
             keys,
             tls,
             listener,
-            outline: SharedOutline::new(taken_ns, seen),
+            lookout: Some(lookout),
             rows: Rows::default(),
             board: PinBoard::default(),
             drain_ms: Arc::new(AtomicU64::new(DRAIN_MS)),
             reload,
             expiry: ExpiryWatch::default(),
+            panicked,
+            is_late: false,
         })
     }
 
@@ -144,96 +176,121 @@ impl Exporter {
         args: &RunArgs,
         feed: FeedMetrics,
         door: DoorMetrics,
+        pins: PinMetrics,
         header: &Header,
     ) -> Result<Code, Failure> {
         header.heartbeat(monotonic_ns());
         let listener = self.listener.take();
+        let lookout = self.lookout.take().expect("was opened");
         let address = listener.as_ref().map(Listener::address);
         let _control = self.serve_control(spec, address.clone())?;
-        let audit = Arc::new(Audit::default());
+        let mut crew = Crew::default();
         let (guests, arriving) = sync_channel(GUESTS);
         let drain_ms = Arc::clone(&self.drain_ms);
         let admissions = Admissions::new(&spec.exchange.tcp_export);
+        let sight = lookout.shared();
         let feed = Feed {
-            dir: spec.exchange.journal.data_dir.clone(),
             marks: Marks::new(&spec.exchange.journal.data_dir, &rx_dir(spec)),
-            outline: self.outline.clone(),
+            sight: sight.clone(),
             admissions: admissions.clone(),
             guests: arriving,
             metrics: feed,
-            audit: Arc::clone(&audit),
+            audit: Audit::of("feed"),
             rows: Arc::clone(&self.rows),
             pins: self.board.clone(),
             stop: self.stop.clone(),
             drain_ns: Box::new(move || drain_ms.load(Ordering::Relaxed) * 1_000_000),
         };
-        let reception = self.reception(spec)?;
-        let front = match listener {
-            Some(listener) => {
-                let tls = match &self.tls {
-                    Tls::Accepts(acceptor) => Some(Arc::clone(acceptor)),
-                    _ => None,
-                };
-                let (stop, metrics) = (self.stop.clone(), door);
-                let door = Door {
-                    listener,
-                    reception,
-                    tls,
-                    guests,
-                    metrics,
-                    audit,
-                    stop,
-                };
-                start("door", move || door.run())?
-            }
-            None => {
-                let export = &spec.exchange.tcp_export;
-                let seed = random_bytes()
-                    .map_err(|error| Failure::failed(format!("/dev/urandom: {error}")))?;
-                let caller = Caller {
-                    collectors: export.collectors.clone(),
-                    connect_timeout: Duration::from_millis(export.connect_timeout_ms),
-                    backoff: Backoff::new(export.reconnect_backoff_ms, u64::from_le_bytes(seed)),
-                    reception,
-                    tls: match &self.tls {
-                        Tls::Dials(dialer) => Some(Arc::clone(dialer)),
-                        _ => None,
-                    },
-                    guests,
-                    metrics: door,
-                    audit,
-                    stop: self.stop.clone(),
-                };
-                start("caller", move || caller.run())?
-            }
+        let reception = self.reception(spec, &lookout)?;
+        let writer = PinWriter {
+            store: DiskPins(spec.exchange.journal.data_dir.clone()),
+            board: self.board.clone(),
+            admissions,
+            metrics: pins,
         };
-        let feed = start("feed", move || feed.run())?;
+        match listener {
+            Some(listener) => self.open_door(&mut crew, listener, reception, guests, door)?,
+            None => self.start_calling(&mut crew, spec, reception, guests, door)?,
+        }
+        crew.start("sight", move || lookout.run())?;
+        crew.start("pins", move || writer.run())?;
+        crew.start("feed", move || feed.run())?;
         let exchange = spec.exchange.name.as_str();
         tracing::info!(worker = spec.worker, exchange, address, "exports");
         header.set_state(State::Ready);
         lifecycle::announce_ready(args.ready_fd)?;
-        let keeper = PinKeeper {
-            dir: spec.exchange.journal.data_dir.clone(),
-            board: self.board.clone(),
-            admissions,
-        };
-        self.keep_house(header, &keeper, &front, &feed);
+        self.keep_house(header, &mut crew)?;
         header.set_state(State::Draining);
-        let result = join(front, "door").and(self.join_feed(header, feed));
+        let beat = || header.heartbeat(monotonic_ns());
+        let front = crew.join("door", beat).and(crew.join("caller", beat));
+        let result = front.and(crew.join("feed", beat));
         // What was acknowledged while it drained.
-        keeper
-            .write()
-            .map_err(|error| Failure::failed(format!("last pins: {error}")))?;
-        result.map(|()| Code::Clean)
+        self.board.close();
+        let pinned = crew.join_within("pins", LAST_PINS, beat);
+        sight.close();
+        let seen = crew.join_within("sight", LAST_PINS, beat);
+        result.and(pinned).and(seen).map(|()| Code::Clean)
     }
 
-    fn reception(&self, spec: &Spec) -> Result<Reception, Failure> {
+    fn open_door(
+        &self,
+        crew: &mut Crew,
+        listener: Listener,
+        reception: Reception,
+        guests: SyncSender<Guest>,
+        metrics: DoorMetrics,
+    ) -> Result<(), Failure> {
+        let tls = match &self.tls {
+            Tls::Accepts(acceptor) => Some(Arc::clone(acceptor)),
+            _ => None,
+        };
+        let door = Door {
+            listener,
+            reception,
+            tls,
+            guests,
+            metrics,
+            audit: Audit::of("door"),
+            stop: self.stop.clone(),
+        };
+        crew.start("door", move || door.run())
+    }
+
+    fn start_calling(
+        &self,
+        crew: &mut Crew,
+        spec: &Spec,
+        reception: Reception,
+        guests: SyncSender<Guest>,
+        metrics: DoorMetrics,
+    ) -> Result<(), Failure> {
+        let export = &spec.exchange.tcp_export;
+        let seed =
+            random_bytes().map_err(|error| Failure::failed(format!("/dev/urandom: {error}")))?;
+        let caller = Caller {
+            collectors: export.collectors.clone(),
+            connect_timeout: Duration::from_millis(export.connect_timeout_ms),
+            backoff: Backoff::new(export.reconnect_backoff_ms, u64::from_le_bytes(seed)),
+            reception,
+            tls: match &self.tls {
+                Tls::Dials(dialer) => Some(Arc::clone(dialer)),
+                _ => None,
+            },
+            guests,
+            metrics,
+            audit: Audit::of("caller"),
+            stop: self.stop.clone(),
+        };
+        crew.start("caller", move || caller.run())
+    }
+
+    fn reception(&self, spec: &Spec, lookout: &Lookout) -> Result<Reception, Failure> {
         let server = spec.worker.parse().map_err(|error| {
             Failure::new(Code::Config, format!("worker {:?}: {error}", spec.worker))
         })?;
         Ok(Reception {
             server,
-            outline: self.outline.clone(),
+            sight: lookout.shared(),
             keys: self.keys.clone(),
             revoked: spec.exchange.tcp_export.tls_revoked.clone().into(),
         })
@@ -275,39 +332,51 @@ impl Exporter {
         })
     }
 
-    /// Beats while the threads work; returns at a stop, or when one of them has ended.
-    fn keep_house(&mut self, header: &Header, keeper: &PinKeeper, front: &Thread, feed: &Thread) {
-        let mut beat = 0;
-        while !self.stop.is_set() && !front.is_finished() && !feed.is_finished() {
+    /// Beats while the threads work, until a stop; fails when one of them has ended before.
+    fn keep_house(&mut self, header: &Header, crew: &mut Crew) -> Result<(), Failure> {
+        let mut due = Instant::now();
+        while !self.stop.is_set() {
+            // In this order: those who end because of a stop are no deserters.
+            if crew.has_ended() && !self.stop.is_set() {
+                self.stop.set();
+                return Err(crew.desertion());
+            }
+            if self.panicked.load(Ordering::Acquire) {
+                self.stop.set();
+                return Err(Failure::failed(
+                    "a thread panicked; the exit record says where",
+                ));
+            }
             header.heartbeat(monotonic_ns());
             header.progress();
-            if beat == 0 {
-                self.round(keeper);
+            if Instant::now() >= due {
+                due = Instant::now() + ROUND;
+                self.round();
             }
-            if keeper.board.has_begun() {
-                self.write_pins(keeper);
-            }
-            beat = (beat + 1) % ROUND;
             if self.reload.swap(false, Ordering::Relaxed) {
                 self.reload_secrets();
             }
             thread::park_timeout(HEARTBEAT);
         }
-        // The others look at the flag too: one that ended by itself takes the process with it.
-        self.stop.set();
+        Ok(())
     }
 
-    /// What is done each second.
-    fn round(&mut self, keeper: &PinKeeper) {
-        let taken_ns = monotonic_ns();
-        match outline(&keeper.dir) {
-            Ok(seen) => self.outline.set(taken_ns, seen),
-            Err(error) => tracing::warn!(%error, "the log's outline is not renewed"),
-        }
-        self.write_pins(keeper);
-        match pins::lost(&keeper.dir) {
-            Ok(lost) => self.house.slots_lost.set(lost),
-            Err(error) => tracing::warn!(%error, "pins cannot be read"),
+    /// What is done each second. Nothing here waits for the journal's disk.
+    fn round(&mut self) {
+        let lag = self.board.lag();
+        self.house.pin_lag_ms.set(lag.as_millis() as u64);
+        let is_late = lag > PIN_PATIENCE;
+        if is_late != self.is_late {
+            self.is_late = is_late;
+            let lag_ms = lag.as_millis() as u64;
+            match is_late {
+                true => tracing::error!(
+                    lag_ms,
+                    "pins are not becoming durable: what was acknowledged since is kept longer \
+                     than needed; look at the journal's disk"
+                ),
+                false => tracing::info!(lag_ms, "pins are durable in time again"),
+            }
         }
         let expires_s = match &self.tls {
             Tls::Off => return,
@@ -320,13 +389,6 @@ impl Exporter {
             if let Some(warning) = self.expiry.look(expires_s) {
                 tracing::warn!(expires_s, "the certificate of the export {warning}");
             }
-        }
-    }
-
-    fn write_pins(&self, keeper: &PinKeeper) {
-        if let Err(error) = keeper.write() {
-            self.house.pin_failures.add(1);
-            tracing::error!(%error, "a pin is not written; the one before stays until it is");
         }
     }
 
@@ -349,35 +411,6 @@ impl Exporter {
             }
         }
     }
-
-    /// Beats until the last subscriber has what it is to have.
-    fn join_feed(&self, header: &Header, feed: Thread) -> Result<(), Failure> {
-        while !feed.is_finished() {
-            header.heartbeat(monotonic_ns());
-            thread::sleep(HEARTBEAT / 10);
-        }
-        join(feed, "feed")
-    }
-}
-
-type Thread = JoinHandle<Result<(), Failure>>;
-
-fn start(
-    name: &str,
-    work: impl FnOnce() -> Result<(), Failure> + Send + 'static,
-) -> Result<Thread, Failure> {
-    let builder = thread::Builder::new().name(name.to_owned());
-    builder
-        .spawn(work)
-        .map_err(|error| Failure::failed(format!("{name} thread: {error}")))
-}
-
-fn join(thread: Thread, name: &str) -> Result<(), Failure> {
-    thread.join().unwrap_or_else(|_| {
-        Err(Failure::failed(format!(
-            "the {name} thread panicked; the exit record says where"
-        )))
-    })
 }
 
 fn open_tls(export: &TcpExport) -> Result<Tls, Failure> {
@@ -409,7 +442,7 @@ fn open_tls(export: &TcpExport) -> Result<Tls, Failure> {
 }
 
 /// Where the receiver of the same exchange has its stats file: beside us.
-fn rx_dir(spec: &Spec) -> std::path::PathBuf {
+fn rx_dir(spec: &Spec) -> PathBuf {
     let name = format!("{}-rx", spec.exchange.name);
     spec.runtime_dir.with_file_name(name)
 }

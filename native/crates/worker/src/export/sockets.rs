@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::net::sockopt;
 
 /// A peer that acknowledges nothing for so long is gone, whatever it was sent.
-const USER_TIMEOUT_MS: u32 = 10_000;
+const USER_TIMEOUT_MS: u32 = 8_000;
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
 const KEEPALIVE_COUNT: u32 = 3;

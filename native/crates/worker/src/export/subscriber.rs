@@ -1,7 +1,6 @@
 //! One subscriber: its socket, its cursor, its session.
 
 use std::io;
-use std::path::Path;
 
 use serde_json::{Value, json};
 use tickdeck_export::auth::ClientId;
@@ -10,7 +9,7 @@ use tickdeck_export::provider::{
     Action, Admission, CloseReason, Event, HeadHistory, LogView, Outbox, Session, SessionConfig,
     StreamState, refusal,
 };
-use tickdeck_journal::{BlockCursor, BlockStep, Missing, MissingCause};
+use tickdeck_journal::{BlockCursor, BlockStep, Missing, MissingCause, SharedSegments};
 use tickdeck_net::clock::{monotonic_ns, realtime_ns};
 
 use super::channel::Channel;
@@ -18,7 +17,7 @@ use super::guest::{Guest, Ticket, write_some};
 
 /// What everybody is served from.
 pub(super) struct Shelf<'a> {
-    pub(super) dir: &'a Path,
+    pub(super) segments: &'a SharedSegments,
     pub(super) log: &'a LogView,
     pub(super) history: &'a HeadHistory,
     /// When the look began that `log` knows epochs and oldest record from.
@@ -320,7 +319,7 @@ impl Subscriber {
                     if self.cursor.is_none() {
                         done.begun = Some(seq - 1);
                     }
-                    match BlockCursor::open(shelf.dir, seq) {
+                    match BlockCursor::over(shelf.segments, seq) {
                         Ok(cursor) => self.cursor = Some(cursor),
                         Err(error) => {
                             tracing::error!(%error, "the journal cannot be opened");
@@ -351,7 +350,15 @@ impl Subscriber {
     }
 
     /// A row of `export.subscribers`.
-    pub(super) fn row(&self, now_ns: u64, shelf: &Shelf<'_>, reason: &str) -> Value {
+    ///
+    /// `kept_seq` is what is known to be durable of the pin of one that is retained for.
+    pub(super) fn row(
+        &self,
+        now_ns: u64,
+        shelf: &Shelf<'_>,
+        kept_seq: Option<u64>,
+        reason: &str,
+    ) -> Value {
         let status = self.session.status(now_ns, shelf.log, shelf.history);
         json!({
             "id": self.name().map_or("", ClientId::as_str),
@@ -359,6 +366,7 @@ impl Subscriber {
             "state": status.state.name(),
             "sent_seq": status.sent_seq,
             "acked_seq": status.acked_seq,
+            "kept_seq": kept_seq,
             "lag_bytes": status.lag_bytes,
             "lag_records": status.lag_records,
             "lag_ms": status.lag_ns / 1_000_000,

@@ -66,7 +66,7 @@ fn a_flood_stays_outside() {
     let audit = exporter.log_text();
     let lines = audit
         .lines()
-        .filter(|line| line.contains("\"audit\""))
+        .filter(|line| line.contains("\"source\":\"door\""))
         .count();
     let seconds = begin.elapsed().as_secs() as usize;
     assert!(

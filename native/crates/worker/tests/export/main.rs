@@ -1,7 +1,11 @@
 //! `tickdeck-journal export` as a process, beside a writer of the journal in the test.
 
+mod audits;
+mod descriptors;
+mod ends;
 mod exporter_spec;
 mod flood;
+mod forks;
 mod isolation;
 mod looks;
 mod peer;
@@ -9,7 +13,9 @@ mod pins;
 mod plant;
 mod resume;
 mod security;
+mod segments;
 #[path = "../common/spec.rs"]
 mod spec;
 mod starts;
 mod streams;
+mod vanish;

@@ -134,6 +134,16 @@ impl Plant {
         self.receiver.durable.set(marks.durable);
     }
 
+    /// Nothing is left of the receiver but the log.
+    pub(crate) fn lose_receiver(&self) {
+        fs::remove_dir_all(self.path("T-rx")).expect("removes");
+    }
+
+    /// The next receiver has begun, and has not opened its journal yet.
+    pub(crate) fn begin_receiver(&mut self) {
+        self.receiver = Receiver::new(&self.path("T-rx"));
+    }
+
     pub(crate) fn durable(&self) -> u64 {
         self.writer.watermarks().durable
     }
@@ -165,6 +175,16 @@ impl Plant {
 
     /// An exporter, and what it said on its ready descriptor before it closed it or was ready.
     pub(crate) fn spawn(&self, place: Value, settings: Value) -> (Exporter, String) {
+        self.spawn_by(&[], place, settings)
+    }
+
+    /// As [`spawn`](Self::spawn), by a command that becomes the exporter.
+    pub(crate) fn spawn_by(
+        &self,
+        command: &[&str],
+        place: Value,
+        settings: Value,
+    ) -> (Exporter, String) {
         let dir = self.path("T-export");
         fs::create_dir_all(&dir).expect("creates");
         let mut export = spec::tcp_export();
@@ -185,7 +205,9 @@ impl Plant {
         }
         let script = format!("exec 9>{}; exec \"$@\"", fifo.display());
         let child = Command::new("sh")
-            .args(["-c", &script, "sh", env!("CARGO_BIN_EXE_tickdeck-journal")])
+            .args(["-c", &script, "sh"])
+            .args(command)
+            .arg(env!("CARGO_BIN_EXE_tickdeck-journal"))
             .args(["export", "--ephemeral", "--ready-fd", "9", "--spec"])
             .arg(&path)
             .stdin(Stdio::null())
@@ -257,13 +279,21 @@ impl Exporter {
 
     /// A number of its stats file.
     pub(crate) fn stat(&self, name: &str) -> u64 {
+        self.stat_of(name, "")
+    }
+
+    pub(crate) fn stat_of(&self, name: &str, labels: &str) -> u64 {
+        self.stats().value(name, labels).expect("is there")
+    }
+
+    /// Its stats file.
+    pub(crate) fn stats(&self) -> Reader {
         let files = fs::read_dir(&self.dir).expect("lists");
         let path = files
             .map(|entry| entry.expect("lists").path())
             .find(|path| path.extension().is_some_and(|it| it == "dat"))
             .expect("a stats file");
-        let stats = Reader::open(&path).expect("opens");
-        stats.value(name, "").expect("is there")
+        Reader::open(&path).expect("opens")
     }
 
     pub(crate) fn log_text(&self) -> String {
