@@ -44,6 +44,11 @@ journal_test() {
     (cd native && cargo test --release --locked -q -p tickdeck-journal --lib -- --nocapture "$1")
 }
 
+failpoints() {
+    (cd native && TICKDECK_FAILPOINT_POLICIES=interval,batch,always cargo test --release --locked -q \
+        -p tickdeck-journal --features failpoints --test failpoints -- --nocapture)
+}
+
 fuzzing_test() {
     (cd native && cargo test --release --locked -q -p tickdeck-fuzzing --test "$1" -- --nocapture)
 }
@@ -61,6 +66,7 @@ step kill torture --kind kill --cuts "$TICKDECK_TORTURE_CUTS"
 for policy in interval batch always; do
     step syscalls torture --kind syscalls --policy $policy --cuts 1000000
 done
+step failpoints failpoints
 step errors torture --kind errors --cuts $((TICKDECK_TORTURE_CUTS / 20))
 step power torture --kind power --cuts $((TICKDECK_TORTURE_CUTS / 4)) # on each of two
 step crash-seeds journal_test crash_seeds

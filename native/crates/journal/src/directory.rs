@@ -11,6 +11,7 @@ use rustix::fs::FlockOperation;
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Class, JournalError};
+use crate::failpoints::fp;
 use crate::format::state::Slot;
 use crate::format::{SegmentHeader, State, abandoned_hash, segment_header};
 use crate::retention::{self, MarkView};
@@ -283,7 +284,9 @@ impl StateFile {
             file.write_all_at(&[0; State::FILE_LEN], 0)
                 .map_err(failed)?;
             file.sync_data().map_err(failed)?;
+            fp!("state.create.after_write");
             disk.rename_new(&temporary, &path).map_err(failed)?;
+            fp!("state.create.after_rename");
             disk.sync_dir(dir).map_err(failed)?;
             file
         };
@@ -314,10 +317,13 @@ impl StateFile {
             ..state
         };
         let failed = |error| JournalError::io("cannot write", &self.path, error);
+        fp!("state.slot.before_write");
         self.file
             .write_all_at(&state.encode(), state.offset())
             .map_err(failed)?;
+        fp!("state.slot.after_write");
         self.file.sync_data().map_err(failed)?;
+        fp!("state.slot.after_sync");
         self.current = state;
         Ok(())
     }
@@ -384,13 +390,17 @@ impl StateFile {
         }
         file.write_all_at(&bytes, 0).map_err(failed)?;
         file.sync_data().map_err(failed)?;
+        fp!("state.replace.after_write");
         disk.replace(&temporary, &self.path).map_err(failed)?;
+        fp!("state.replace.after_rename");
         // The name means the new file now, though perhaps not after a power cut.
         (self.file, self.current) = (file, state);
         let path = &self.path;
         let synced = disk.sync_dir(dir);
         self.failed = synced.is_err();
-        synced.map_err(|error| JournalError::io("cannot sync the directory of", path, error))
+        synced.map_err(|error| JournalError::io("cannot sync the directory of", path, error))?;
+        fp!("state.replace.after_dir_sync");
+        Ok(())
     }
 }
 

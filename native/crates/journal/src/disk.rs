@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 use rustix::fs::{Advice, CWD, FallocateFlags, RenameFlags};
 
+use crate::failpoints::fp;
+
 /// A file system.
 pub(crate) trait Disk: Debug + Send {
     /// Creates a file that must not exist, mode 0640.
@@ -126,6 +128,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        fp!("disk.sync_dir", return);
         let dir = retry(|| File::open(path))?;
         retry(|| dir.sync_all())
     }
@@ -136,10 +139,12 @@ struct RealFile(Arc<File>);
 
 impl DiskFile for RealFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        fp!("disk.write", return);
         retry(|| self.0.write_at(bytes, offset))
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        fp!("disk.sync", return);
         retry(|| self.0.sync_data())
     }
 

@@ -53,6 +53,10 @@ mod crash_tests;
 mod directory;
 mod disk;
 mod error;
+#[cfg(feature = "failpoints")]
+pub mod failpoints;
+#[cfg(not(feature = "failpoints"))]
+mod failpoints;
 #[cfg(test)]
 mod failure_tests;
 #[cfg(test)]

@@ -37,6 +37,7 @@ use crate::directory::{
 };
 use crate::disk::Disk;
 use crate::error::{Class, JournalError, Problem};
+use crate::failpoints::fp;
 use crate::format::State;
 use crate::kind::{self, JournalHole};
 use crate::links;
@@ -102,6 +103,7 @@ pub(crate) fn open(
         is_repair,
     } = survey;
 
+    fp!("recovery.planned");
     report.actions = remove_unused(disk, dir)?;
     // Beside a repair nothing is pruned.
     let _no_retention = match is_repair {
@@ -145,7 +147,9 @@ pub(crate) fn open(
         true => state.replace(disk, dir, fenced)?,
         false => state.store(fenced)?,
     }
+    fp!("recovery.fence.after_state");
     let before = close_last(disk, dir, &plan, &mut report)?;
+    fp!("recovery.seal.after");
     let prepared = Prepared::create(disk, dir, config.segment_size_bytes)?;
     let mut segment = ActiveSegment::begin(disk, dir, prepared, &identity, &before)?;
     state.store(State {
@@ -166,6 +170,7 @@ pub(crate) fn open(
     if is_event {
         report_file.store(&report, Stage::Finished)?;
     }
+    fp!("recovery.end");
     Ok(Opened {
         lock,
         state,
@@ -338,7 +343,9 @@ fn append_hole(
         payload: &payload,
     });
     segment.write_records(&mut buffer, plan.resume_seq, from - 1)?;
+    fp!("recovery.hole.after_write");
     segment.sync()?;
+    fp!("recovery.hole.after_sync");
     report.hole = Some((from, to));
     report.next_seq = plan.resume_seq;
     report.actions.extend(plan.hole_action());
@@ -479,6 +486,7 @@ fn remove_unused(disk: &dyn Disk, dir: &Path) -> Result<Vec<Action>, JournalErro
         let path = dir.join(&action.file);
         disk.remove(&path)
             .map_err(|error| JournalError::io("cannot remove", &path, error))?;
+        fp!("recovery.unused.after_remove");
     }
     Ok(actions)
 }

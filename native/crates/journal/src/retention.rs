@@ -25,6 +25,7 @@ pub use self::planner::{Held, Limits};
 use crate::directory::{self, DirectoryLock, Listing, RETENTION_LOCK, SegmentEntry};
 use crate::disk::{Disk, RealDisk};
 use crate::error::{JournalError, Problem};
+use crate::failpoints::fp;
 use crate::format::BlockHeader;
 use crate::kind;
 use crate::links;
@@ -384,8 +385,10 @@ fn remove(
 ) -> Result<(), JournalError> {
     for (entry, is_sound) in leaving.iter().zip(sound) {
         if *is_sound {
+            fp!("retention.unlink.before");
             disk.remove(&entry.path)
                 .map_err(|error| JournalError::io("cannot remove", &entry.path, error))?;
+            fp!("retention.unlink.after");
             pruned.deleted.push(entry.name.clone());
         } else {
             move_file(disk, dir, &entry.name)?;
@@ -397,7 +400,9 @@ fn remove(
         return Ok(());
     }
     disk.sync_dir(dir)
-        .map_err(|error| JournalError::io("cannot sync", dir, error))
+        .map_err(|error| JournalError::io("cannot sync", dir, error))?;
+    fp!("retention.unlink.after_dir_sync");
+    Ok(())
 }
 
 /// The problem of a RETENTION file that cannot be believed.

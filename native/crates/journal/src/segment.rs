@@ -13,6 +13,7 @@ use crate::codec::{Codec, Compressor};
 use crate::directory::{PREPARED_FILE, SegmentEntry, segment_name};
 use crate::disk::{Disk, DiskFile};
 use crate::error::JournalError;
+use crate::failpoints::fp;
 use crate::format::record::RecordHeader;
 use crate::format::seal::Totals;
 use crate::format::{
@@ -162,12 +163,16 @@ impl Prepared {
         let failed =
             |context| move |error| JournalError::io(context, &dir.join(PREPARED_FILE), error);
         let file = disk.create_new(&path).map_err(failed("cannot create"))?;
+        fp!("journal.prepare.after_create");
         match file.allocate(size) {
-            Ok(preallocated) => Ok(Self {
-                path,
-                file,
-                preallocated,
-            }),
+            Ok(preallocated) => {
+                fp!("journal.prepare.after_allocate");
+                Ok(Self {
+                    path,
+                    file,
+                    preallocated,
+                })
+            }
             Err(error) => {
                 disk.remove(&path).map_err(failed("cannot remove"))?;
                 Err(failed("cannot allocate")(error))
@@ -178,7 +183,9 @@ impl Prepared {
     /// Gives the file up.
     pub(crate) fn discard(self, disk: &dyn Disk) -> Result<(), JournalError> {
         let failed = |error| JournalError::io("cannot remove", &self.path, error);
-        disk.remove(&self.path).map_err(failed)
+        disk.remove(&self.path).map_err(failed)?;
+        fp!("journal.prepare.after_discard");
+        Ok(())
     }
 }
 
@@ -233,18 +240,23 @@ impl ActiveSegment {
             let path = path.clone();
             move |error| JournalError::io(context, &path, error)
         };
+        fp!("journal.header.before_write");
         prepared
             .file
             .write_all_at(&bytes, 0)
             .map_err(failed("cannot write the header of"))?;
+        fp!("journal.header.after_write");
         prepared
             .file
             .sync_data()
             .map_err(failed("cannot sync the header of"))?;
+        fp!("journal.header.after_sync");
         disk.rename_new(&prepared.path, &path)
             .map_err(failed("cannot create"))?;
+        fp!("journal.header.after_rename");
         disk.sync_dir(dir)
             .map_err(failed("cannot sync the directory of"))?;
+        fp!("journal.header.after_dir_sync");
         let mut segment = Self::resume(
             prepared.file,
             path,
@@ -364,9 +376,12 @@ impl ActiveSegment {
 
     /// Hands written data to the device.
     pub(crate) fn sync(&self) -> Result<(), JournalError> {
+        fp!("journal.sync.before");
         self.file
             .sync_data()
-            .map_err(|error| JournalError::io("cannot sync", &self.path, error))
+            .map_err(|error| JournalError::io("cannot sync", &self.path, error))?;
+        fp!("journal.sync.after");
+        Ok(())
     }
 
     /// Writes SEAL block and trailer, cuts the file to them, syncs file and directory.
@@ -410,16 +425,22 @@ impl ActiveSegment {
             first_rx_ns,
             durable_seq,
         };
+        fp!("journal.seal.before_block");
         let offset = self.write_block(&mut bytes, stamp)?;
+        fp!("journal.seal.after_block");
         let trailer = Trailer {
             seal_offset: offset,
         }
         .encode();
         let end = self.grid.position();
         self.file.write_all_at(&trailer, end).map_err(write)?;
+        fp!("journal.seal.after_trailer");
         self.file.set_len(end + trailer.len() as u64).map_err(cut)?;
+        fp!("journal.seal.after_cut");
         self.file.sync_data().map_err(sync)?;
+        fp!("journal.seal.after_sync");
         disk.sync_dir(dir).map_err(sync_dir)?;
+        fp!("journal.seal.after_dir_sync");
         Ok(Sealed {
             predecessor: Predecessor {
                 number: self.header.number,
@@ -457,9 +478,11 @@ impl ActiveSegment {
         .encode();
         bytes[..BlockHeader::LEN].copy_from_slice(&header);
         bytes.resize(bytes.len() + usize::from(placement.pad), 0);
+        fp!("journal.block.before_write");
         self.file
             .write_all_at(bytes, placement.offset)
             .map_err(|error| JournalError::io("cannot write a block of", &self.path, error))?;
+        fp!("journal.block.after_write");
         self.note_written(bytes, block_header::stored_crc(&header), placement.end);
         Ok(placement.offset)
     }
@@ -488,6 +511,7 @@ impl ActiveSegment {
         self.file
             .write_all_at(bytes, offset)
             .map_err(|error| JournalError::io("cannot write a checkpoint of", &self.path, error))?;
+        fp!("journal.checkpoint.after_write");
         self.note_written(
             bytes,
             block_header::stored_crc(&header),

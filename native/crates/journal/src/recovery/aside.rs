@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::directory::QUARANTINE;
 use crate::disk::Disk;
 use crate::error::JournalError;
+use crate::failpoints::fp;
 use crate::scan;
 
 /// Copies `length` bytes from `offset` on into quarantine, then cuts the file there.
@@ -25,13 +26,17 @@ pub(crate) fn cut_file(
         &format!("{name}.{offset}.torn"),
         offset..offset + length,
     )?;
+    fp!("recovery.cut.after_copy");
     let failed = |context| {
         let path = path.clone();
         move |error| JournalError::io(context, &path, error)
     };
     let file = disk.open(&path).map_err(failed("cannot open"))?;
     file.set_len(offset).map_err(failed("cannot cut"))?;
-    file.sync_data().map_err(failed("cannot sync"))
+    fp!("recovery.cut.after_truncate");
+    file.sync_data().map_err(failed("cannot sync"))?;
+    fp!("recovery.cut.after_sync");
+    Ok(())
 }
 
 /// Copies a whole file into quarantine; the copy is durable on return, and the file where it was.
@@ -87,11 +92,13 @@ pub(crate) fn move_file(disk: &dyn Disk, dir: &Path, name: &str) -> Result<PathB
     };
     disk.rename_new(&from, &to)
         .map_err(failed("cannot set aside"))?;
+    fp!("recovery.aside.after_rename");
     // The new name first: a cut between the two leaves both names, never none.
     disk.sync_dir(&quarantine)
         .map_err(failed("cannot sync the quarantine of"))?;
     disk.sync_dir(dir)
         .map_err(failed("cannot sync the directory of"))?;
+    fp!("recovery.aside.after_dir_sync");
     Ok(to)
 }
 

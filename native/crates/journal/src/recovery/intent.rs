@@ -18,6 +18,7 @@ use std::path::Path;
 use crate::directory::{REPAIR_FILES, REPAIR_TEMPORARY};
 use crate::disk::Disk;
 use crate::error::{Class, JournalError, Problem};
+use crate::failpoints::fp;
 use crate::format::{Fields, MAX_NUMBER, get_u32, get_u64, is_zero, masked_crc};
 
 /// The sequence at which an interrupted repair goes on; `None` when there is none.
@@ -46,7 +47,9 @@ pub(crate) fn store(disk: &dyn Disk, dir: &Path, resume_seq: u64) -> Result<(), 
     let file = disk.create_new(&temporary).map_err(failed)?;
     file.write_all_at(&encode(resume_seq), 0).map_err(failed)?;
     file.sync_data().map_err(failed)?;
+    fp!("recovery.intent.after_write");
     disk.rename_new(&temporary, &path).map_err(failed)?;
+    fp!("recovery.intent.after_rename");
     disk.sync_dir(dir).map_err(failed)
 }
 
@@ -57,6 +60,7 @@ pub(crate) fn remove(disk: &dyn Disk, dir: &Path) -> Result<(), JournalError> {
     for path in paths.iter().filter(|path| path.exists()) {
         let failed = |error| JournalError::io("cannot remove", path, error);
         disk.remove(path).map_err(failed)?;
+        fp!("recovery.intent.after_remove");
         removed = true;
     }
     if removed {

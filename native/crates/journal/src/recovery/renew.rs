@@ -9,6 +9,7 @@ use super::{Action, Plan, aside};
 use crate::directory::{RETENTION_FILE, STATE_FILE, StateView};
 use crate::disk::Disk;
 use crate::error::{Class, JournalError};
+use crate::failpoints::fp;
 use crate::format::State;
 use crate::retention::Mark;
 
@@ -25,6 +26,7 @@ pub(super) fn renew_mark(
     match mark.filter(|mark| mark.segment > 0) {
         Some(mark) => {
             aside::copy_file(disk, dir, RETENTION_FILE)?;
+            fp!("recovery.mark.after_copy");
             mark.store(disk, dir)?;
         }
         None => {

@@ -20,6 +20,7 @@ use super::aside;
 use super::report::RecoveryReport;
 use crate::disk::{Disk, RealDisk};
 use crate::error::JournalError;
+use crate::failpoints::fp;
 
 /// File name of the report inside the journal directory.
 pub const REPORT_FILE: &str = "recovery-report.json";
@@ -94,6 +95,7 @@ impl<'a> ReportFile<'a> {
         self.disk
             .rename_new(&self.path, &kept)
             .map_err(|error| JournalError::io("cannot set aside", &self.path, error))?;
+        fp!("recovery.report.after_aside");
         self.disk
             .sync_dir(&quarantine)
             .map_err(|error| JournalError::io("cannot sync", &quarantine, error))
@@ -255,8 +257,12 @@ fn write(disk: &dyn Disk, dir: &Path, path: &Path, report: &Value) -> Result<(),
     file.write_all_at(text.as_bytes(), 0)
         .map_err(failed("cannot write"))?;
     file.sync_data().map_err(failed("cannot sync"))?;
+    fp!("recovery.report.after_write");
     disk.replace(&temporary, path)
         .map_err(failed("cannot rename"))?;
+    fp!("recovery.report.after_rename");
     disk.sync_dir(dir)
-        .map_err(failed("cannot sync the directory of"))
+        .map_err(failed("cannot sync the directory of"))?;
+    fp!("recovery.report.after_dir_sync");
+    Ok(())
 }

@@ -25,6 +25,7 @@ use std::path::Path;
 use crate::directory::{RETENTION_FILE, RETENTION_TEMPORARY};
 use crate::disk::Disk;
 use crate::error::JournalError;
+use crate::failpoints::fp;
 use crate::format::{
     Fields, MAX_NUMBER, SegmentHeader, array, get_u16, get_u32, get_u64, is_zero, masked_crc,
 };
@@ -143,10 +144,14 @@ impl Mark {
         file.write_all_at(&self.encode(), 0)
             .map_err(failed("cannot write"))?;
         file.sync_data().map_err(failed("cannot sync"))?;
+        fp!("retention.mark.after_write");
         disk.replace(&temporary, &path)
             .map_err(failed("cannot rename"))?;
+        fp!("retention.mark.after_rename");
         disk.sync_dir(dir)
-            .map_err(failed("cannot sync the directory of"))
+            .map_err(failed("cannot sync the directory of"))?;
+        fp!("retention.mark.after_dir_sync");
+        Ok(())
     }
 }
 

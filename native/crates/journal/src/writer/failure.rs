@@ -29,6 +29,7 @@ use crate::directory::{
     self, DirectoryLock, PREPARED_FILE, QUARANTINE, StateFile, segment_name, segment_number,
 };
 use crate::error::JournalError;
+use crate::failpoints::fp;
 use crate::format::abandoned_hash;
 use crate::kind::{HOLE_LOST, JournalHole};
 use crate::segment::{Predecessor, clock_ns};
@@ -202,6 +203,7 @@ impl Writer {
     /// Notes a failed operation and leaves the file it may have failed on.
     fn fail(&mut self, error: &JournalError) {
         if let Some(segment) = self.segment.take() {
+            fp!("journal.abandon");
             let oldest_kept = self.kept.first_seq().unwrap_or(u64::MAX);
             self.left = Some(segment.leave(oldest_kept.min(self.synced_seq + 1)));
         }
@@ -325,6 +327,7 @@ impl Writer {
         self.restored_from = next_seq;
         self.stored_seq = next_seq - 1;
         self.begin_next()?;
+        fp!("journal.rewrite.after_begin");
         self.unsynced = Volume::default();
         let blocks = (0..self.kept.len()).map(|index| self.kept.get(index));
         let first_seq = blocks
@@ -338,15 +341,18 @@ impl Writer {
             self.spare.clear(from);
             self.spare.push(&hole_record(&payload));
             self.write_block(Which::Again, to + 1)?;
+            fp!("journal.rewrite.after_hole");
         }
         for index in 0..self.kept.len() {
             let block = self.kept.get(index);
             if block.first_seq >= next_seq {
                 self.spare.load(self.kept.records(&block), block.first_seq);
                 self.write_block(Which::Again, block.next_seq)?;
+                fp!("journal.rewrite.after_block");
             }
         }
         self.sync_segment()?;
+        fp!("journal.rewrite.after_sync");
         Ok(hole)
     }
 
@@ -371,6 +377,7 @@ impl Writer {
             if path.symlink_metadata().is_ok() {
                 let failed = |error| JournalError::io("cannot remove", &path, error);
                 self.disk.remove(&path).map_err(failed)?;
+                fp!("journal.litter.after_remove");
             }
         }
         self.litter = false;

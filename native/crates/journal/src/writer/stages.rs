@@ -5,6 +5,7 @@ use rustix::time::ClockId;
 
 use super::{KEPT_DURATIONS, Writer};
 use crate::error::JournalError;
+use crate::failpoints::fp;
 use crate::format::State;
 use crate::policy::SyncPolicy;
 use crate::segment::{ActiveSegment, BlockBuffer, Prepared, clock_ns};
@@ -237,8 +238,11 @@ impl Writer {
     /// Seals the active segment and begins the next; what is in the buffer goes there.
     pub(super) fn rotate(&mut self) -> Result<(), JournalError> {
         self.seal_segment()?;
+        fp!("journal.rotate.after_seal");
         self.counters.rotations += 1;
-        self.begin_next()
+        self.begin_next()?;
+        fp!("journal.rotate.after_begin");
+        Ok(())
     }
 
     pub(super) fn seal_segment(&mut self) -> Result<(), JournalError> {
