@@ -23,6 +23,8 @@ class Terminal:
     def __init__(self, *arguments: str, socket: Path) -> None:
         self.pid, self.master = pty.fork()
         if self.pid == 0:
+            # As under `nohup`: what is ignored stays ignored in what is started.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
             os.environ.update(TERM="xterm-256color", TICKDECK_SOCKET=str(socket))
             os.execv(sys.executable, [sys.executable, "-m", "tickdeck_console", *arguments])
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))

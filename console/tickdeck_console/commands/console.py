@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import signal
 from pathlib import Path
 
 import click
@@ -70,6 +71,8 @@ def console(
         raise CommandError(f"no theme {theme!r}", "one of " + ", ".join(names()), ExitCode.USAGE)
     app = make_app(options.target, seed, theme_name=theme, ascii_only=ascii_only, quiet=quiet)
     if screenshot is None:
+        # Whoever started it under `nohup` would leave a console behind that has no terminal.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         app.run(mouse=not no_mouse)
         return
     matched = SIZE.fullmatch(size)
