@@ -1,26 +1,52 @@
 #!/bin/sh
-# The long versions of the journal's proofs: soak.sh [STEP...]; without a name, all steps.
+# The long versions of the journal's and the export's proofs: soak.sh [STEP...]; without a name, all
+# steps. Needs `make install`; step power needs root, xfsprogs and e2fsprogs, syscalls and errors need
+# strace.
 #
 # Prints what each step found and appends it, one JSON object a line, to target/soak-report.jsonl.
 # A step that fails does not keep the others from running; the exit code tells.
 #
 # TICKDECK_TORTURE_CUTS     kills; power cuts are half as many, 100000
+# TICKDECK_SYSCALL_CUTS     system calls under each of three policies at most, all of them
 # TICKDECK_CRASH_SEEDS      seeds of the simulated disk, 10000000
-# TICKDECK_RETENTION_CASES  histories of the retention, 10000000
+# TICKDECK_EXPORT_SEEDS     worlds of the export's simulation, 10000
+# TICKDECK_RETENTION_CASES  steps of the retention's histories, 10000000
+# TICKDECK_DAMAGE_CASES     random damages for each codec, 1000000
+# TICKDECK_DAMAGE_STRIDE    distance between bits and lengths that are damaged, 1
+# TICKDECK_DAMAGE_SEGMENT_BYTES  in segments of this size, 65536
 # TICKDECK_DIFFERENTIAL_PACKETS  packets of each protocol for the reference decoders, 1000000
 # TICKDECK_SOAK_SEED        seed of the torture, the day's number
 set -u
 cd "$(dirname "$0")/.."
 export TICKDECK_TORTURE_CUTS="${TICKDECK_TORTURE_CUTS:-100000}"
 export TICKDECK_CRASH_SEEDS="${TICKDECK_CRASH_SEEDS:-10000000}"
+export TICKDECK_EXPORT_SEEDS="${TICKDECK_EXPORT_SEEDS:-10000}"
 export TICKDECK_RETENTION_CASES="${TICKDECK_RETENTION_CASES:-10000000}"
+export TICKDECK_DAMAGE_CASES="${TICKDECK_DAMAGE_CASES:-1000000}"
+export TICKDECK_DAMAGE_STRIDE="${TICKDECK_DAMAGE_STRIDE:-1}"
 export TICKDECK_DIFFERENTIAL_PACKETS="${TICKDECK_DIFFERENTIAL_PACKETS:-1000000}"
+syscalls=${TICKDECK_SYSCALL_CUTS:-1000000}
 seed=${TICKDECK_SOAK_SEED:-$(($(date +%s) / 86400))}
 report=$PWD/target/soak-report.jsonl
+PATH=$PWD/.venv/bin:$PATH
+steps="kill syscalls errors power crash-seeds damage retention export-seeds differential mac-timing"
+wanted="$*"
+for name in $wanted; do
+    case " $steps " in *" $name "*) ;; *)
+        echo "soak.sh: no step $name; there are: $steps" >&2
+        exit 2
+        ;;
+    esac
+done
+command -v tickdeck-journal >/dev/null || {
+    echo "soak.sh: tickdeck-journal is not installed; run make install" >&2
+    exit 2
+}
 mkdir -p target
 failed=
+figures='^\{|seeds from|steps:|damages|packets of captures|^t = '
 
-# step NAME COMMAND...: the last line of its output is the result, JSON or text.
+# step NAME COMMAND...: its last line of figures is the result, JSON or text, or else cargo's verdict.
 step() {
     name=$1
     shift
@@ -30,7 +56,8 @@ step() {
     output=$("$@")
     code=$?
     printf '%s\n' "$output"
-    result=$(printf '%s\n' "$output" | grep -v '^$' | grep -E '^\{|seeds from|cases|differences|test result' | tail -1)
+    result=$(printf '%s\n' "$output" | grep -E "$figures" | tail -1)
+    [ -n "$result" ] || result=$(printf '%s\n' "$output" | grep '^test result' | tail -1)
     case $result in
     '{'*) ;;
     *) result="\"$(printf '%s' "$result" | tr -d '"\\')\"" ;;
@@ -40,38 +67,32 @@ step() {
     [ $code -eq 0 ] || failed="$failed $name"
 }
 
-journal_test() {
-    (cd native && cargo test --release --locked -q -p tickdeck-journal --lib -- --nocapture "$1")
+# crate_test CRATE ARGUMENT...: tests of a crate, in release; with what they print.
+crate_test() {
+    (cd native && cargo test --release --locked -q -p "$@" --nocapture)
 }
 
 failpoints() {
-    (cd native && TICKDECK_FAILPOINT_POLICIES=interval,batch,always cargo test --release --locked -q \
-        -p tickdeck-journal --features failpoints --test failpoints -- --nocapture)
-}
-
-fuzzing_test() {
-    (cd native && cargo test --release --locked -q -p tickdeck-fuzzing --test "$1" -- --nocapture)
+    TICKDECK_FAILPOINT_POLICIES=interval,batch,always \
+        crate_test tickdeck-journal --features failpoints --test failpoints --
 }
 
 torture() {
     tickdeck-journal torture --json --seed "$seed" "$@"
 }
 
-mac_timing() {
-    (cd native && cargo test --release --locked -q -p tickdeck-export --test timing -- --ignored --nocapture)
-}
-
-wanted="$*"
 step kill torture --kind kill --cuts "$TICKDECK_TORTURE_CUTS"
 for policy in interval batch always; do
-    step syscalls torture --kind syscalls --policy $policy --cuts 1000000
+    step syscalls torture --kind syscalls --policy $policy --cuts "$syscalls"
 done
 step failpoints failpoints
 step errors torture --kind errors --cuts $((TICKDECK_TORTURE_CUTS / 20))
 step power torture --kind power --cuts $((TICKDECK_TORTURE_CUTS / 4)) # on each of two
-step crash-seeds journal_test crash_seeds
-step retention journal_test retention
-step differential fuzzing_test differential
-step mac-timing mac_timing
+step crash-seeds crate_test tickdeck-journal --lib -- crash_seeds
+step damage crate_test tickdeck-journal --test journal -- damage
+step retention crate_test tickdeck-journal --lib -- retention
+step export-seeds crate_test tickdeck-export --test provider -- simulation
+step differential crate_test tickdeck-fuzzing --test differential --
+step mac-timing crate_test tickdeck-export --test timing -- --ignored
 echo "report: $report"
 [ -z "$failed" ] || { echo "FAILED:$failed" >&2; exit 1; }

@@ -32,7 +32,7 @@ use crate::writer::{Record, Writer, WriterConfig};
 fn power_cuts_of_every_seed_lose_nothing_acknowledged() {
     let (from, count) = (
         knob("TICKDECK_CRASH_FROM", 1),
-        knob("TICKDECK_CRASH_SEEDS", 6_000),
+        knob("TICKDECK_CRASH_SEEDS", 20_000),
     );
     let totals = Totals::default();
     let next = AtomicU64::new(from);

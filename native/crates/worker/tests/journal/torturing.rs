@@ -126,8 +126,14 @@ fn power_cuts_lose_nothing_acknowledged() {
     if !has_power_cuts("power_cuts_lose_nothing_acknowledged") {
         return;
     }
-    let cuts = cuts(100);
-    let result = torture(&["--kind=power", "--cuts", &cuts, "--within-ms=15"]);
+    let cuts = cuts(500);
+    let result = torture(&[
+        "--kind=power",
+        "--cuts",
+        &cuts,
+        "--within-ms=15",
+        "--lanes=4",
+    ]);
     assert_nothing_lost(&result);
     let count = |key: &str| result[key].as_u64().expect("is a count");
     assert_eq!(count("cuts"), 2 * cuts.parse::<u64>().expect("a number"));
