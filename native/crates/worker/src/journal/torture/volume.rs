@@ -5,8 +5,11 @@ use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::exit::{Code, Failure};
@@ -105,9 +108,19 @@ impl Volume {
             .map_err(|error| cannot("mount", &self.mount_point, &error.into()))
     }
 
+    /// A process that another lane is just starting, or a thread of a writer that is just ending,
+    /// holds a file for a moment longer.
     fn unmount(&self) -> Result<(), Failure> {
-        unmount(&self.mount_point, UnmountFlags::empty())
-            .map_err(|error| cannot("unmount", &self.mount_point, &error.into()))
+        let deadline = Instant::now() + BUSY_PATIENCE;
+        loop {
+            match unmount(&self.mount_point, UnmountFlags::empty()) {
+                Err(Errno::BUSY) if Instant::now() < deadline => thread::sleep(BUSY_RETRY),
+                result => {
+                    return result
+                        .map_err(|error| cannot("unmount", &self.mount_point, &error.into()));
+                }
+            }
+        }
     }
 }
 
@@ -187,3 +200,6 @@ fn run(command: &mut Command) -> Result<String, Failure> {
 fn cannot(verb: &str, path: &Path, error: &io::Error) -> Failure {
     Failure::failed(format!("cannot {verb} {}: {error}", path.display()))
 }
+
+const BUSY_PATIENCE: Duration = Duration::from_secs(5);
+const BUSY_RETRY: Duration = Duration::from_millis(1);
