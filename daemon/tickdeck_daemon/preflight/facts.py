@@ -169,6 +169,19 @@ class InterfaceFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportFile:
+    """A key or certificate file of the exporter, as the exporter sees it."""
+
+    setting: str
+    """Such as "tls_cert"."""
+    path: str
+    error: str | None = None
+    """Why it cannot be used; None: it can."""
+    expires_s: int | None = None
+    """Seconds that it is valid; None for what does not expire."""
+
+
+@dataclass(frozen=True, slots=True)
 class HostFacts:
     """Everything."""
 

@@ -7,18 +7,22 @@ from dataclasses import replace
 
 from tickdeck_daemon.errors import TimedOutError, UnavailableError
 from tickdeck_daemon.exchanges.config import ExchangeConfig, Host, Settings, worker_id
-from tickdeck_daemon.preflight.facts import HostFacts, LineRungs, Unread
+from tickdeck_daemon.preflight.export_files import CHECK_TIMEOUT_S, check_export_files
+from tickdeck_daemon.preflight.facts import ExportFile, HostFacts, LineRungs, Unread
 from tickdeck_daemon.preflight.finding import Report
 from tickdeck_daemon.preflight.read_host import Places, Sources, read_host
 from tickdeck_daemon.preflight.rules import Case, Other, judge
 from tickdeck_daemon.preflight.rules.case import steered
-from tickdeck_daemon.preflight.rungs import probe_rungs
+from tickdeck_daemon.preflight.rungs import PROBE_TIMEOUT_S, probe_rungs
 
 READ_TIMEOUT_S = 15.0
 """How long reading the host may take; only a dead disk or driver takes longer."""
+CHECK_AND_PROBE_S = max(CHECK_TIMEOUT_S, PROBE_TIMEOUT_S)
+"""How long the tries may take, which are made at the same time."""
 HARMLESS_DRIVERS = frozenset({"loopback", "veth", "dummy"})
 """Trying a path there disturbs nobody; some cards restart their queues."""
 
+Check = Callable[[ExchangeConfig, Settings], Awaitable[tuple[ExportFile, ...] | Unread]]
 Probe = Callable[[ExchangeConfig, Settings], Awaitable[tuple[LineRungs, ...] | Unread]]
 
 
@@ -26,7 +30,12 @@ class Preflight:
     """Preflights of one daemon, one at a time."""
 
     def __init__(
-        self, settings: Settings, *, sources: Sources | None = None, probe: Probe = probe_rungs
+        self,
+        settings: Settings,
+        *,
+        sources: Sources | None = None,
+        probe: Probe = probe_rungs,
+        check: Check = check_export_files,
     ) -> None:
         """Prepare.
 
@@ -34,10 +43,12 @@ class Preflight:
             settings: Directories of the daemon.
             sources: Where facts come from; this host when absent.
             probe: Tries the receive paths.
+            check: Looks at keys and certificates of the exporter.
         """
         self._settings = settings
         self._sources = sources
         self._probe = probe
+        self._check = check
         self._lock = asyncio.Lock()
         self._reading: asyncio.Task[HostFacts] | None = None
 
@@ -71,8 +82,12 @@ class Preflight:
                 if other.name != config.name
             )
             case = Case(config, host, rivals, Unread("not tried"), own)
-            rungs = _in_use(case, receiving) or await self._probe(config, self._settings)
-        findings = judge(replace(case, rungs=rungs))
+            in_use = _in_use(case, receiving)
+            rungs, files = await asyncio.gather(
+                _told(in_use) if in_use else self._probe(config, self._settings),
+                self._check(config, self._settings),
+            )
+        findings = judge(replace(case, rungs=rungs, export_files=files))
         return Report(config.name, host.name, time_ns, findings)
 
     async def settled(self) -> None:
@@ -103,6 +118,10 @@ class Preflight:
         places = Places(journal, str(settings.runtime_dir), own_files, password)
         wanted = {line.interface for one in (config, *running) for line in one.lines}
         return read_host(wanted, places, sources)
+
+
+async def _told(reason: Unread) -> Unread:
+    return reason
 
 
 def _in_use(case: Case, running: Iterable[ExchangeConfig]) -> Unread | None:

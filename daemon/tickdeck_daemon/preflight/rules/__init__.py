@@ -1,7 +1,7 @@
 """The rules of a preflight: an exchange file and facts in, findings out. Pure."""
 
 from tickdeck_daemon.preflight.finding import Finding
-from tickdeck_daemon.preflight.rules import cores, host, interface, paths, secret
+from tickdeck_daemon.preflight.rules import cores, export_files, host, interface, paths, secret
 from tickdeck_daemon.preflight.rules.case import Case, Other
 
 __all__ = ["Case", "Other", "judge"]
@@ -15,4 +15,5 @@ def judge(case: Case) -> tuple[Finding, ...]:
         *cores.findings(case),
         *host.findings(case),
         *secret.findings(case),
+        *export_files.findings(case),
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tickdeck_daemon.exchanges.model import ExchangeConfig, Line
 from tickdeck_daemon.preflight.facts import (
+    ExportFile,
     HostFacts,
     InterfaceFacts,
     LineRungs,
@@ -42,6 +43,8 @@ class Case:
     """What the native probe found."""
     running: ExchangeConfig | None = None
     """What this exchange runs with now, which `config` would replace; None: it does not run."""
+    export_files: tuple[ExportFile, ...] | Unread = ()
+    """What the exporter says of its keys and certificates; empty when it is to have none."""
 
     @property
     def rx(self) -> str:

@@ -2,9 +2,10 @@
 //! with `tickdeck-journal subscribe`.
 
 mod admission;
-mod audit;
+pub(crate) mod audit;
 mod caller;
 pub(crate) mod channel;
+mod check;
 mod crew;
 pub(crate) mod dial;
 mod door;
@@ -21,7 +22,28 @@ mod sockets;
 mod subscriber;
 pub(crate) mod tls;
 
-pub(crate) use self::run::run;
+use clap::Args;
+
+use crate::exit::{Code, Failure};
+use crate::lifecycle::RunArgs;
+
+/// Arguments of `export`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    /// Only tell whether the keys and certificates of the spec can be used, as JSON; start nothing.
+    #[arg(long)]
+    check: bool,
+}
+
+/// Runs until SIGTERM or the op `drain`; with `--check` only until it has looked.
+pub(crate) fn run(args: &ExportArgs) -> Result<Code, Failure> {
+    match args.check {
+        true => check::run(&args.run.spec),
+        false => run::run(&args.run),
+    }
+}
 
 #[cfg(test)]
 mod secure_tests;

@@ -22,7 +22,7 @@ use self::replay::ReplayArgs;
 use self::serve::ServeArgs;
 use self::torture::{TortureArgs, WriterArgs};
 use crate::exit::{self, Code, Failure};
-use crate::lifecycle::RunArgs;
+use crate::export::ExportArgs;
 use crate::logging;
 use crate::subscribe::{self, SubscribeArgs};
 
@@ -69,7 +69,7 @@ enum Command {
     /// Answer ranges over TCP to another tickdeck until stopped.
     Serve(ServeArgs),
     /// Send a journal to its subscribers, as the daemon starts it.
-    Export(RunArgs),
+    Export(ExportArgs),
     /// Kill writers of scratch journals and count what is lost; exit code 0 only for nothing.
     Torture(TortureArgs),
     /// The writer that `torture` kills.

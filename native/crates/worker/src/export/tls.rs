@@ -186,6 +186,35 @@ impl TlsDialer {
     }
 }
 
+/// Seconds until the certificate of a file expires, which is valid now.
+pub(super) fn certificate_expires_s(
+    path: &Path,
+    clock: &dyn TimeProvider,
+) -> Result<i64, TlsError> {
+    let (_, validity) = chain(path)?;
+    check_validity(path, &validity, clock)?;
+    Ok(validity.expires_s(now_s(clock)))
+}
+
+/// Seconds until the last of some authorities expires; one at least is valid now.
+pub(super) fn authorities_expire_s(path: &Path, clock: &dyn TimeProvider) -> Result<i64, TlsError> {
+    roots(path)?;
+    let found = certificates(path)?;
+    let mut last = None;
+    for validity in found.iter().filter_map(certificate::validity) {
+        let better = last.is_none_or(|last: Validity| last.not_after_s < validity.not_after_s);
+        last = if better { Some(validity) } else { last };
+    }
+    let last = last.ok_or_else(|| unusable(path, &"no certificate can be read"))?;
+    check_validity(path, &last, clock)?;
+    Ok(last.expires_s(now_s(clock)))
+}
+
+/// Whether a key can be read.
+pub(super) fn check_key(path: &Path) -> Result<(), TlsError> {
+    private_key(path).map(|_| ())
+}
+
 fn load_server(
     own: &OwnFiles,
     client_ca: Option<&Path>,

@@ -185,17 +185,8 @@ impl Plant {
         place: Value,
         settings: Value,
     ) -> (Exporter, String) {
+        let path = self.export_spec(&[json!({"enabled": true}), place, settings]);
         let dir = self.path("T-export");
-        fs::create_dir_all(&dir).expect("creates");
-        let mut export = spec::tcp_export();
-        for change in [json!({"enabled": true}), place, settings] {
-            for (key, value) in change.as_object().expect("an object") {
-                export[key] = value.clone();
-            }
-        }
-        let spec = self.spec(&dir, &export);
-        let path = dir.join("spec.json");
-        fs::write(&path, spec.to_string()).expect("writes");
         let log = dir.join("log");
         // A FIFO, which the shell opens for the exporter under a number of its own.
         let fifo = dir.join("ready");
@@ -223,10 +214,21 @@ impl Plant {
         (exporter, said)
     }
 
-    fn spec(&self, dir: &Path, export: &Value) -> Value {
-        let mut spec = whole(&self.journal(), dir, self.home.path());
-        spec["exchange"]["tcp_export"] = export.clone();
-        spec
+    /// Writes the spec file of an exporter with these settings, the last of a name counts.
+    pub(crate) fn export_spec(&self, settings: &[Value]) -> PathBuf {
+        let dir = self.path("T-export");
+        fs::create_dir_all(&dir).expect("creates");
+        let mut export = spec::tcp_export();
+        for change in settings {
+            for (key, value) in change.as_object().expect("an object") {
+                export[key] = value.clone();
+            }
+        }
+        let mut spec = whole(&self.journal(), &dir, self.home.path());
+        spec["exchange"]["tcp_export"] = export;
+        let path = dir.join("spec.json");
+        fs::write(&path, spec.to_string()).expect("writes");
+        path
     }
 }
 

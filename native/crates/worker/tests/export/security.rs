@@ -49,6 +49,17 @@ impl Papers {
         self.secret(&format!("{file}.key"), &key.serialize_pem());
     }
 
+    /// A certificate that is valid from one year to another.
+    fn issue_at(&self, file: &str, names: &[&str], years: (i32, i32)) {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(names).expect("parameters");
+        params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
+        params.not_after = rcgen::date_time_ymd(years.1, 1, 1);
+        let certificate = params.signed_by(&key, &self.issuer).expect("signs");
+        fs::write(self.dir.join(format!("{file}.pem")), certificate.pem()).expect("writes");
+    }
+
     fn secret(&self, file: &str, text: &str) {
         write_secret(&self.dir.join(file), text);
     }
@@ -416,6 +427,104 @@ fn secrets_are_found_nowhere() {
         for canary in &canaries {
             let found = bytes.windows(canary.len()).any(|window| window == canary);
             assert!(!found, "a secret in: {place}");
+        }
+    }
+}
+
+/// What `export --check` says of the files that a spec names.
+fn checked(plant: &Plant, papers: &Papers, files: &[(&str, &str)]) -> Vec<(String, String, bool)> {
+    let mut settings = json!({"enabled": true, "addr": "127.0.0.1:0"});
+    for (setting, file) in files {
+        settings[setting] = papers.arg(file).into();
+    }
+    let spec = plant.export_spec(&[settings]);
+    let output = Command::new(env!("CARGO_BIN_EXE_tickdeck-journal"))
+        .args(["export", "--check", "--spec"])
+        .arg(spec)
+        .output()
+        .expect("runs");
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).expect("text");
+    for secret in ["a.key", "server.key", "key"] {
+        let hidden = fs::read_to_string(papers.dir.join(secret)).expect("reads");
+        let line = hidden.lines().nth(usize::from(hidden.lines().count() > 1));
+        let line = line.expect("a line");
+        assert!(!text.contains(line), "{secret} is shown");
+    }
+    let answer: Value = serde_json::from_str(&text).expect("JSON");
+    let rows = answer["files"].as_array().expect("rows").iter();
+    rows.map(|row| {
+        let error = row["error"].as_str().unwrap_or_default().to_owned();
+        let setting = row["setting"].as_str().expect("a name").to_owned();
+        (setting, error, row["expires_s"].is_i64())
+    })
+    .collect()
+}
+
+/// Before anything is started: each file is there, ours, private where it is a secret, of the right
+/// kind; the key is that of the certificate, and no certificate has expired.
+#[test]
+fn files_are_checked_before_a_start() {
+    let plant = Plant::new();
+    let papers = Papers::new(&plant);
+    let good = [
+        ("auth_token", "key"),
+        ("tls_cert", "server.pem"),
+        ("tls_key", "server.key"),
+        ("tls_client_ca", "ca.pem"),
+    ];
+    let rows = checked(&plant, &papers, &good);
+    let named: Vec<(&str, &str, bool)> = rows
+        .iter()
+        .map(|(setting, error, expires)| (setting.as_str(), error.as_str(), *expires))
+        .collect();
+    assert_eq!(
+        named,
+        [
+            ("auth_token", "", false),
+            ("tls_cert", "", true),
+            ("tls_key", "", false),
+            ("tls_client_ca", "", true),
+        ]
+    );
+    papers.issue_at("old", &["localhost"], (2020, 2021));
+    papers.issue_at("early", &["localhost"], (4000, 4001));
+    papers.secret(
+        "open.key",
+        &fs::read_to_string(papers.dir.join("server.key")).expect("reads"),
+    );
+    fs::set_permissions(
+        papers.dir.join("open.key"),
+        fs::Permissions::from_mode(0o640),
+    )
+    .expect("changes mode");
+    for (setting, file, words) in [
+        ("auth_token", "nowhere", "No such file"),
+        ("auth_token", "open.key", "mode 0640"),
+        ("auth_token", "server.key", "line 1"),
+        ("tls_cert", "nowhere", "No such file"),
+        ("tls_cert", "key", "no certificate in it"),
+        ("tls_cert", "old.pem", "expired"),
+        ("tls_cert", "early.pem", "not valid before"),
+        ("tls_key", "nowhere", "No such file"),
+        ("tls_key", "open.key", "chmod 600"),
+        ("tls_key", "key", "no PEM private key"),
+        ("tls_key", "a.key", "not the key of that certificate"),
+        ("tls_client_ca", "nowhere", "No such file"),
+        ("tls_client_ca", "server.key", "no certificate in it"),
+        ("tls_client_ca", "old.pem", "expired"),
+    ] {
+        let files = good.map(|(name, usual)| (name, if name == setting { file } else { usual }));
+        for (name, error, _) in checked(&plant, &papers, &files) {
+            if name == setting {
+                assert!(error.contains(words), "{setting} = {file}: {error:?}");
+                assert!(
+                    error.contains(file),
+                    "{setting} = {file} is not named: {error:?}"
+                );
+            } else {
+                assert_eq!(error, "", "{name} beside {setting} = {file}");
+            }
         }
     }
 }
