@@ -8,10 +8,12 @@
 
 mod args;
 mod copy;
+mod door;
 mod follow;
 mod lines;
 mod link;
 mod position;
+mod wire;
 
 use crate::exit::{Code, Failure};
 use crate::lifecycle::StopFlag;

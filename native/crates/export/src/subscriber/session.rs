@@ -36,6 +36,8 @@ pub struct Session {
     position: Option<Position>,
     /// The transport has proved who the provider is.
     is_verified: bool,
+    /// The provider has sent the AUTH_OK that its way of proof wants.
+    is_proved: bool,
     /// The log, once the provider agreed.
     log_id: Option<[u8; 16]>,
     exporter: Vec<u8>,
@@ -101,6 +103,7 @@ impl Session {
             settings,
             position,
             is_verified,
+            is_proved: false,
             log_id: None,
             exporter: exporter.to_vec(),
             nonce,
@@ -200,6 +203,12 @@ impl Session {
         !self.out.is_empty()
     }
 
+    /// Whether the provider has proved who it is, be the session over or not.
+    #[must_use]
+    pub fn is_proved(&self) -> bool {
+        self.is_proved
+    }
+
     /// The position of everything that came as events, also behind the end of the session; `None`
     /// when the provider never agreed.
     #[must_use]
@@ -294,6 +303,7 @@ impl Session {
                 return self.end(End::Denied(text));
             }
         }
+        self.is_proved = true;
         let log_id = said.log_id;
         let subscribe = match self.position {
             // Believed only now: whoever has not proved anything must not stop us for good.

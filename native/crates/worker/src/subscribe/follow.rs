@@ -1,19 +1,19 @@
 //! Connection after connection: what a session says, into the copy, into the position, and back.
 
-use std::io;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tickdeck_export::backoff::Backoff;
 use tickdeck_export::message::Gap;
-use tickdeck_export::subscriber::{BlockHead, End, Event, Position, Session, Settings};
+use tickdeck_export::subscriber::{BlockHead, End, Event, Position, Session};
 use tickdeck_net::clock::monotonic_ns;
 
 use super::args::Plan;
 use super::copy::Copy;
 use super::lines::{Lines, Next};
-use super::link::Source;
+use super::link::{Source, open_session};
 use super::position::PositionFile;
+use super::wire::{read, write};
 use crate::exit::{Code, Failure};
 use crate::export::channel::Channel;
 use crate::export::dial::Socket;
@@ -89,10 +89,10 @@ impl Follower {
             return Ok(Code::Clean);
         }
         while !self.stop.is_set() {
-            let Some(channel) = self.next_channel()? else {
+            let Some((channel, session)) = self.next_session()? else {
                 continue;
             };
-            match self.follow(channel)? {
+            match self.follow(channel, session)? {
                 Left::Finished(code) => return Ok(code),
                 Left::Later { had_data } => {
                     if had_data {
@@ -105,19 +105,57 @@ impl Follower {
         Ok(Code::Clean)
     }
 
-    /// A connection; `None` when there is none yet, or a try failed.
-    fn next_channel(&mut self) -> Result<Option<Channel>, Failure> {
+    /// A connection whose transport stands, dialled, or one that was waited for and is proved; `None`
+    /// when there is none yet, or a try failed.
+    fn next_session(&mut self) -> Result<Option<(Channel, Session)>, Failure> {
+        match &self.source {
+            Source::Dialling { .. } => {
+                let Some(mut channel) = self.dial() else {
+                    return Ok(None);
+                };
+                let session = self.begin(&mut channel)?;
+                if session.is_none() {
+                    self.wait();
+                }
+                Ok(session.map(|session| (channel, session)))
+            }
+            Source::Listening(door) => {
+                if door.wait(STOP_POLL)? {
+                    self.reload();
+                    self.welcome();
+                }
+                let Source::Listening(door) = &mut self.source else {
+                    return Ok(None);
+                };
+                door.turn(&self.plan, self.position)
+            }
+        }
+    }
+
+    /// Takes those who call at the door.
+    fn welcome(&mut self) {
+        if let Source::Listening(door) = &mut self.source
+            && let Err(error) = door.accept(&self.plan)
+        {
+            tracing::warn!(%error, "no connection");
+            // Such as out of descriptors: those inside give theirs back in time.
+            std::thread::sleep(STOP_POLL);
+        }
+    }
+
+    /// A connection that we dialled; `None` when there is none yet, or a try failed.
+    fn dial(&mut self) -> Option<Channel> {
         let timeout = Duration::from_millis(self.plan.connect_timeout_ms);
         let socket = match self.source.poll(timeout) {
             Ok(Some(socket)) => socket,
             Ok(None) => {
                 std::thread::sleep(Duration::from_millis(5));
-                return Ok(None);
+                return None;
             }
             Err(error) => {
                 tracing::warn!(%error, "no connection");
                 self.wait();
-                return Ok(None);
+                return None;
             }
         };
         self.reload();
@@ -128,12 +166,12 @@ impl Follower {
         match self.plan.tls.over(socket) {
             Ok(channel) => {
                 tracing::info!(peer = peer.unwrap_or_default(), "connected");
-                Ok(Some(channel))
+                Some(channel)
             }
             Err(error) => {
                 tracing::warn!(%error, "no session");
                 self.wait();
-                Ok(None)
+                None
             }
         }
     }
@@ -155,10 +193,7 @@ impl Follower {
         }
     }
 
-    fn follow(&mut self, mut channel: Channel) -> Result<Left, Failure> {
-        let Some(mut session) = self.begin(&mut channel)? else {
-            return Ok(Left::Later { had_data: false });
-        };
+    fn follow(&mut self, mut channel: Channel, mut session: Session) -> Result<Left, Failure> {
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut had_data = false;
         loop {
@@ -174,7 +209,7 @@ impl Follower {
                     return Ok(left);
                 }
             }
-            if let Err(error) = is_open.and_then(|()| write(&mut channel, session.output())) {
+            if let Err(error) = is_open.and_then(|_| write(&mut channel, session.output())) {
                 tracing::warn!(%error, "connection lost");
                 return self.keep(&session, had_data);
             }
@@ -200,31 +235,7 @@ impl Follower {
                 }
             }
         };
-        let nonce =
-            random_bytes().map_err(|error| Failure::failed(format!("randomness: {error}")))?;
-        let key = match (&self.plan.keys, &self.plan.client) {
-            (Some(keys), Some(client)) => keys.keys().current(client).cloned(),
-            _ => None,
-        };
-        let settings = Settings {
-            client: self.plan.client.clone(),
-            key,
-            guarantee: self.plan.guarantee,
-            start: self.plan.start,
-            window_bytes: self.plan.window_bytes,
-            handshake_ms: self.plan.connect_timeout_ms,
-        };
-        let is_verified = self.plan.tls.proves(&transport);
-        let exporter = transport.exporter();
-        let session = Session::new(
-            settings,
-            self.position,
-            exporter,
-            is_verified,
-            nonce,
-            begun_ns,
-        );
-        Ok(Some(session))
+        open_session(&self.plan, self.position, &transport, begun_ns).map(Some)
     }
 
     fn on_event(
@@ -427,43 +438,6 @@ impl Follower {
             std::thread::sleep(left.min(STOP_POLL));
         }
     }
-}
-
-/// Takes what the peer has sent, up to a chunk at a time.
-fn read(channel: &mut Channel, session: &mut Session, chunk: &mut [u8]) -> io::Result<()> {
-    match channel.read(chunk) {
-        Ok(0) => Err(io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            "the exporter closed it",
-        )),
-        Ok(length) => {
-            session.on_bytes(&chunk[..length], monotonic_ns());
-            Ok(())
-        }
-        Err(error) if is_passing(&error) => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// Sends what the peer takes.
-fn write(channel: &mut Channel, out: &mut Vec<u8>) -> io::Result<()> {
-    while !out.is_empty() {
-        match channel.write(out) {
-            Ok(length) => {
-                out.drain(..length);
-            }
-            Err(error) if is_passing(&error) => return Ok(()),
-            Err(error) => return Err(error),
-        }
-    }
-    channel.flush().map(|_| ())
-}
-
-fn is_passing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
 }
 
 /// Sleeps until the peer has something, or time has.

@@ -1,16 +1,19 @@
 //! How a connection comes about: dialled, or waited for.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::net::UnixListener;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tickdeck_export::auth::Transport;
+use tickdeck_export::subscriber::{Position, Session, Settings};
 
-use crate::exit::{Code, Failure};
+use super::args::Plan;
+use super::door::Door;
+use crate::exit::Failure;
 use crate::export::channel::Channel;
 use crate::export::dial::{Dial, Socket};
+use crate::export::keys::random_bytes;
 use crate::export::tls::{TlsAcceptor, TlsDialer, TlsError};
 use crate::spec::export::Endpoint;
 
@@ -42,10 +45,8 @@ pub(super) enum Source {
         endpoint: Endpoint,
         dial: Option<Dial>,
     },
-    /// Waiting on TCP.
-    Tcp(TcpListener),
-    /// Waiting on a Unix socket.
-    Unix(UnixListener),
+    /// Waiting to be dialled.
+    Listening(Door),
 }
 
 impl Source {
@@ -56,42 +57,32 @@ impl Source {
                 endpoint: endpoint.clone(),
                 dial: None,
             }),
-            Side::Listens(endpoint) => bind(endpoint).map_err(|error| {
-                Failure::new(Code::Unavailable, format!("listen on {endpoint}: {error}"))
-            }),
+            Side::Listens(endpoint) => Door::open(endpoint),
         }
     }
 
     /// Where exporters find us, if that is on TCP.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp(listener) => listener.local_addr().ok(),
-            Self::Dialling { .. } | Self::Unix(_) => None,
+            Self::Listening(door) => door.address(),
+            Self::Dialling { .. } => None,
         }
     }
 
-    /// The next connection, once there is one.
+    /// The connection that is dialled, once there is one.
     pub(super) fn poll(&mut self, timeout: Duration) -> io::Result<Option<Socket>> {
-        let accepted = match self {
-            Self::Dialling { endpoint, dial } => {
-                let pending = match dial {
-                    Some(pending) => pending,
-                    None => dial.insert(Dial::begin(endpoint.clone(), timeout)?),
-                };
-                let Some(outcome) = pending.poll() else {
-                    return Ok(None);
-                };
-                *dial = None;
-                return outcome.map(Some);
-            }
-            Self::Tcp(listener) => listener.accept().map(|(socket, _)| Socket::Tcp(socket)),
-            Self::Unix(listener) => listener.accept().map(|(socket, _)| Socket::Unix(socket)),
+        let Self::Dialling { endpoint, dial } = self else {
+            return Ok(None);
         };
-        match accepted {
-            Ok(socket) => Ok(Some(socket)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
-        }
+        let pending = match dial {
+            Some(pending) => pending,
+            None => dial.insert(Dial::begin(endpoint.clone(), timeout)?),
+        };
+        let Some(outcome) = pending.poll() else {
+            return Ok(None);
+        };
+        *dial = None;
+        outcome.map(Some)
     }
 
     /// A try to dial that fails is followed by a wait; who listens just goes on.
@@ -145,17 +136,34 @@ impl Tls {
     }
 }
 
-fn bind(endpoint: &Endpoint) -> io::Result<Source> {
-    match endpoint {
-        Endpoint::Tcp(host, port) => {
-            let listener = TcpListener::bind((host.as_str(), *port))?;
-            listener.set_nonblocking(true)?;
-            Ok(Source::Tcp(listener))
-        }
-        Endpoint::Unix(path) => {
-            let listener = UnixListener::bind(path)?;
-            listener.set_nonblocking(true)?;
-            Ok(Source::Unix(listener))
-        }
-    }
+/// A session over a transport that stands; its time began at `begun_ns`.
+pub(super) fn open_session(
+    plan: &Plan,
+    position: Option<Position>,
+    transport: &Transport,
+    begun_ns: u64,
+) -> Result<Session, Failure> {
+    let nonce = random_bytes().map_err(|error| Failure::failed(format!("randomness: {error}")))?;
+    let key = match (&plan.keys, &plan.client) {
+        (Some(keys), Some(client)) => keys.keys().current(client).cloned(),
+        _ => None,
+    };
+    let settings = Settings {
+        client: plan.client.clone(),
+        key,
+        guarantee: plan.guarantee,
+        start: plan.start,
+        window_bytes: plan.window_bytes,
+        handshake_ms: plan.connect_timeout_ms,
+    };
+    let is_verified = plan.tls.proves(transport);
+    let exporter = transport.exporter();
+    Ok(Session::new(
+        settings,
+        position,
+        exporter,
+        is_verified,
+        nonce,
+        begun_ns,
+    ))
 }

@@ -6,12 +6,12 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tickdeck_export::auth::Transport;
 use tickdeck_export::authenticator::Method;
 use tickdeck_export::message::{
-    AuthOk, ErrorCode, Hello, MAC_LEN, Message, Refused, Sentence, Start,
+    AuthOk, Data, ErrorCode, Hello, MAC_LEN, Message, Refused, Sentence, Start,
 };
 
 use crate::provider::{LOG, Log, Provider};
@@ -140,6 +140,85 @@ fn strangers_change_nothing() {
     assert_eq!(acked(&place), 200);
     let starts = provider.seen.lock().expect("lock").starts.clone();
     assert_eq!(starts.last().expect("a start").start, Start::Seq(101));
+}
+
+/// More strangers than there are places say nothing, or a byte now and then, and stay: the true
+/// exporter gets in at once, and each of the others is closed by its deadline at the latest.
+#[test]
+fn silent_strangers_keep_nobody_out() {
+    let place = Place::new();
+    write_secret(&place.path("key"), &format!("desk {KEY}\n"));
+    let endpoint = format!("unix:{}", place.arg("socket"));
+    let (state, key) = (place.arg("state"), place.arg("key"));
+    let _subscriber = start(command(&[
+        "--listen",
+        &endpoint,
+        "--state",
+        &state,
+        "--client",
+        "desk",
+        "--key",
+        &key,
+        // Longer than the exporter may need: were one stranger waited for, it would come too late.
+        "--connect-timeout-ms",
+        "40000",
+    ]));
+    let strangers: Vec<UnixStream> = (0..40).map(|_| connected(&place)).collect();
+    let provider = Provider::new(Log::up_to(100), Some(&format!("desk {KEY}")));
+    dial(&place, &provider, 100);
+    assert_eq!(acked(&place), 100);
+    for mut stranger in strangers {
+        let limit = Some(Duration::from_secs(20));
+        stranger.set_read_timeout(limit).expect("sets");
+        let mut answer = Vec::new();
+        stranger
+            .read_to_end(&mut answer)
+            .expect("closed when the exporter came in");
+        assert_eq!(answer, b"");
+    }
+}
+
+/// A stranger that always says a little more is closed all the same when its time is up, and one that
+/// says a lot before any proof is closed at once.
+#[test]
+fn a_place_has_one_deadline_and_few_bytes() {
+    let place = Place::new();
+    let endpoint = format!("unix:{}", place.arg("socket"));
+    let state = place.arg("state");
+    let _subscriber = start(command(&[
+        "--listen",
+        &endpoint,
+        "--state",
+        &state,
+        "--connect-timeout-ms",
+        "1500",
+    ]));
+    let until_closed = |pace: Duration, bytes: &[u8], at_once: usize| {
+        let mut socket = connected(&place);
+        let begun = Instant::now();
+        for part in bytes.chunks(at_once) {
+            if socket.write_all(part).is_err() {
+                return begun.elapsed();
+            }
+            thread::sleep(pace);
+        }
+        panic!("all of it is taken");
+    };
+    let (hello, seconds) = (hello(Method::Hmac, 1).to_frame(), Duration::from_secs);
+    let pace = seconds(6) / u32::try_from(hello.len()).expect("short");
+    let dripped = until_closed(pace, &hello, 1);
+    assert!(
+        dripped > seconds(1) && dripped < seconds(5),
+        "the dripping one: {dripped:?}"
+    );
+    // Long enough that no socket's buffer takes it.
+    let block = vec![0; 1 << 20];
+    let data = Message::Data(Data {
+        base_seq: 1,
+        block: &block,
+    });
+    let poured = until_closed(Duration::ZERO, &data.to_frame(), 1_024);
+    assert!(poured < seconds(1), "the pouring one: {poured:?}");
 }
 
 /// Nobody reads what is printed: nothing of it is stored or acknowledged, and the process ends.
