@@ -5,7 +5,7 @@ use serde_json::json;
 use tickdeck_wire::record::{SessionEventKind, kind};
 
 use crate::flow::Flow;
-use crate::receiver::{Receiver, SESSION, WIDE};
+use crate::receiver::{Receiver, SESSION, WIDE, journal_dir};
 use crate::worker::{Worker, wait_for};
 
 /// A worker that starts before its receiver waits, says for what, answers meanwhile, and then
@@ -220,6 +220,40 @@ fn a_dead_receiver_makes_books_stale() {
         "READY",
         "the process itself is well"
     );
+}
+
+/// W11: one bit of segment 2 of 3 or more: the books come as far as what lies before it and wait there;
+/// nothing of segment 3 is applied as if it followed.
+#[test]
+fn a_catch_up_ends_before_the_damage() {
+    let root = tempfile::tempdir().expect("temporary directory");
+    let flow = Flow::new(2_000);
+    let mut receiver = Receiver::start_with_segments(root.path(), 16, 16 * 1024);
+    receiver.session(SessionEventKind::Started, SESSION, 1);
+    receiver.data(&flow, 1, flow.last());
+    let name = "00000000000000000002.seg";
+    let path = journal_dir(root.path()).join(name);
+    assert!(path.with_file_name("00000000000000000003.seg").exists());
+    let mut bytes = std::fs::read(&path).expect("segment");
+    let middle = bytes.iter().rposition(|byte| *byte != 0).expect("written") / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).expect("damage");
+
+    let mut before = 1;
+    let mut journal = tickdeck_journal::Reader::open(journal_dir(root.path())).expect("opens");
+    while let Ok(Some(entry)) = journal.next() {
+        let blocks = tickdeck_wire::moldudp64::Blocks::new(entry.record.payload);
+        if entry.record.kind == kind::DATA {
+            before = entry.record.venue_seq + blocks.count() as u64;
+        }
+    }
+    assert!(before > 1 && before < flow.last(), "{before}");
+    let mut book = Worker::start(root.path());
+    book.wait_status("stage", "journal_damaged");
+    let status = book.status();
+    assert!(status["problem"].to_string().contains(name), "{status}");
+    assert_eq!(status["next_sequence"], before, "{status}");
+    assert_eq!(status["messages"], before - 1, "{status}");
 }
 
 /// Damage in the journal is waited out, in case somebody mends it; then the books go on with what the

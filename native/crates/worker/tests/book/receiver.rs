@@ -52,6 +52,13 @@ impl Receiver {
         Self::with_new_ring(root, slot_count, journal)
     }
 
+    /// As [`Receiver::start`], with segments of so many bytes.
+    pub(crate) fn start_with_segments(root: &Path, slot_count: u32, bytes: u64) -> Self {
+        let config = WriterConfig::new(journal_dir(root), bytes, SyncPolicy::Os, 1);
+        let journal = Journal::open(config).expect("journal").0;
+        Self::with_new_ring(root, slot_count, journal)
+    }
+
     /// Starts after a power cut: the old ring is gone with the memory it was in.
     pub(crate) fn start_without_old_ring(root: &Path, slot_count: u32) -> Self {
         Self::with_new_ring(root, slot_count, open_journal(root))

@@ -2,6 +2,7 @@
 //! it serves, the torture it survives.
 
 mod captures;
+mod damage;
 #[path = "../common/driver.rs"]
 mod driver;
 mod gaps;
