@@ -124,6 +124,8 @@ JOURNAL_METRICS: tuple[tuple[str, int, str], ...] = (
     ("journal_quarantined_segments_total", COUNTER, ""),
     ("journal_recovery_problems", GAUGE, ""),
     ("journal_pins_lost", GAUGE, ""),
+    ("journal_look_errors_total", COUNTER, ""),
+    ("journal_retention_failed", GAUGE, ""),
 )
 """What an rx worker of the release before does not have."""
 EXPORT_METRICS: tuple[tuple[str, int, str], ...] = (
@@ -142,6 +144,8 @@ EXPORT_METRICS: tuple[tuple[str, int, str], ...] = (
     ("tcp_export_violations_total", COUNTER, ""),
     ("tcp_export_slots_lost", GAUGE, ""),
     ("tcp_export_cert_expires_s", GAUGE, ""),
+    ("tcp_export_look_failures_total", COUNTER, ""),
+    ("tcp_export_pin_failures_total", COUNTER, ""),
 )
 
 

@@ -27,6 +27,8 @@ from tickdeck_daemon.observe.events import EventLog
 from tickdeck_daemon.observe.facts import ExchangeFacts, WorkerFacts
 from tickdeck_daemon.observe.gaps import GapLedger, details
 from tickdeck_daemon.observe.health import ExchangeHealth, HealthTracker
+from tickdeck_daemon.observe.loss_watch import LossWatch
+from tickdeck_daemon.observe.losses import LossStore
 from tickdeck_daemon.observe.sampler import SAMPLE_INTERVAL_S, Sample, Sampler, Series, Target
 from tickdeck_daemon.operate.idempotency import IdempotencyStore
 from tickdeck_daemon.operate.operations import OperationStore
@@ -40,6 +42,8 @@ from tickdeck_daemon.workers.views import AdoptionResult, WorkerChange, WorkerSt
 _log = structlog.stdlib.get_logger(__name__)
 
 DISK_INTERVAL_S = 5.0
+LOSSES_INTERVAL_S = 1.0
+LOSSES_TIMEOUT_S = 2.0
 AGE_STEP_NS = 1_000_000_000
 """An age alone makes a row new only when it has grown by this much."""
 PING_TIMEOUT_S = 1.0
@@ -115,7 +119,9 @@ class Plant:
         self.replays = ReplayManager(settings, on_change=self._replay_changed, clock_ns=clock_ns)
         self.sampler = Sampler(clock_ns=clock_ns)
         self.ledger = GapLedger()
-        self.collector = Collector(settings, self.sampler, self.ledger)
+        losses = LossStore(settings.state_dir / "state.db", clock_ns=clock_ns)
+        self.losses = LossWatch(losses, self.sampler, self._ask_losses)
+        self.collector = Collector(settings, self.sampler, self.ledger, self.losses)
         self.checks = CheckRunner(self.facts, self._ping)
         self.preflight = Preflight(settings)
         self.health: Board[ExchangeHealth] = Board(_same_health)
@@ -158,6 +164,7 @@ class Plant:
         self._tasks = [
             loop.create_task(self._tick_for_ever(), name="tick"),
             loop.create_task(self._watch_disks(), name="disks"),
+            loop.create_task(self._watch_losses(), name="losses"),
         ]
 
     async def close(self) -> None:
@@ -172,6 +179,7 @@ class Plant:
         self.events.append("daemon.stopped", "daemon", "daemon stopped; workers keep running")
         await self.events.close()
         self.idempotency.close()
+        self.losses.store.close()
         self.sampler.close()
 
     def refuse_if_draining(self) -> None:
@@ -358,6 +366,9 @@ class Plant:
     async def _ping(self, worker: str) -> dict[str, Any]:
         return await self.supervisor.call(worker, "status", {}, timeout_s=PING_TIMEOUT_S)
 
+    async def _ask_losses(self, worker: str, op: str) -> dict[str, Any]:
+        return await self.supervisor.call(worker, op, {}, timeout_s=LOSSES_TIMEOUT_S)
+
     async def _tick_for_ever(self) -> None:
         """A tick that fails is told and counted, and the next one comes all the same."""
         loop = asyncio.get_running_loop()
@@ -385,6 +396,16 @@ class Plant:
                 report = await asyncio.to_thread(read_report, directory)
                 self.collector.reports[directory] = report.waiting if report else 0
             await asyncio.sleep(DISK_INTERVAL_S)
+
+    async def _watch_losses(self) -> None:
+        """Ask those whose counters have moved; one whose disk hangs keeps nobody else waiting."""
+        while True:
+            names = [record.name for record in self.store.list()]
+            looks = await asyncio.gather(*map(self.losses.look, names), return_exceptions=True)
+            for name, failure in zip(names, looks, strict=True):
+                if isinstance(failure, Exception):
+                    _log.error("losses not followed", exchange=name, error=str(failure))
+            await asyncio.sleep(LOSSES_INTERVAL_S)
 
 
 def runbook_names() -> frozenset[str]:

@@ -17,6 +17,9 @@ from tickdeck.v1 import exchange_service_pb2 as exchange_pb
 from tickdeck.v1 import journal_service_pb2 as pb
 from tickdeck.v1 import observe_service_pb2 as observe_pb
 from tickdeck_daemon.errors import InvalidError, UnavailableError, WrongStateError
+from tickdeck_daemon.observe.loss_watch import LossWatch
+from tickdeck_daemon.observe.losses import LossStore
+from tickdeck_daemon.plant import Plant
 
 Code = grpc.StatusCode
 EXPORT = """
@@ -206,6 +209,126 @@ async def test_losses_are_shown_until_acknowledged(served: Served) -> None:
     facts = served.plant.facts("XNAS").journal
     assert facts is not None
     assert facts.holes_new == 1
+
+
+LOG = "0123456789abcdef" * 2
+
+
+def lacks(*ranges: tuple[str, int, int], log_id: str = LOG) -> dict[str, Any]:
+    """What an rx worker answers."""
+    rows = [{"kind": kind, "from": first, "to": last} for kind, first, last in ranges]
+    return {"log_id": log_id, "losses": rows}
+
+
+async def waiting(served: Served) -> tuple[list[tuple[str, int, int]], int, int]:
+    """The ranges that are shown, and the numbers beside them."""
+    await served.plant.losses.look("XNAS")
+    served.plant.tick()
+    answer = await served.journal.GetJournal(pb.GetJournalRequest(exchange=NAME))
+    rows = [(one.kind, one.from_seq, one.to_seq) for one in answer.losses]
+    return rows, answer.journal.holes_waiting, answer.journal.acked_loss_waiting
+
+
+def another(plant: Plant) -> LossWatch:
+    """What a daemon that starts anew has: the database, and an empty memory."""
+
+    async def ask(worker: str, op: str) -> dict[str, Any]:
+        return await plant.supervisor.call(worker, op, {}, timeout_s=1.0)
+
+    return LossWatch(LossStore(plant.settings.state_dir / "state.db"), plant.sampler, ask)
+
+
+async def test_losses_outlive_the_daemon_and_the_worker(served: Served) -> None:
+    """Ranges by the log's identity: what is acknowledged stays so, what is not stays too."""
+    rx = served.supervisor.stats["XNAS-rx"]
+    first, lost = ("hole", 70, 79), ("acked_loss", 90, 94)
+    served.supervisor.answers["journal.losses"] = lacks(first, lost)
+    rx.set_all({"journal_holes_total": 1, "journal_acked_loss_total": 5})
+    served.plant.tick()
+    assert await waiting(served) == ([first, lost], 1, 5)
+    request = pb.AcknowledgeRecoveryRequest(**once(reason="disk replaced"))
+    done = await served.journal.AcknowledgeRecovery(request)
+    assert list(done.effects) == ["take note of 5 durable records lost", "take note of 1 holes"]
+    assert await waiting(served) == ([], 0, 0)
+    second = ("hole", 100, 180)
+    served.supervisor.answers["journal.losses"] = lacks(first, lost, second)
+    rx.set_all({"journal_holes_total": 2})
+    served.plant.tick()
+    assert await waiting(served) == ([second], 1, 0)
+    assert "journal has holes" in await causes(served)
+
+    # Another daemon beside it: its memory is empty, the worker tells the same, or has started anew.
+    for counts, told in (
+        ({"journal_holes_total": 2, "journal_acked_loss_total": 5}, lacks(first, lost, second)),
+        ({"journal_holes_total": 0, "journal_acked_loss_total": 0}, lacks()),
+    ):
+        plant = served.plant
+        again = another(plant)
+        rx.set_all(counts)
+        served.supervisor.answers["journal.losses"] = told
+        plant.tick()
+        await again.look("XNAS")
+        assert again.waiting("XNAS") == (0, 1)
+        (left,) = again.store.waiting("XNAS").losses
+        assert (left.kind, left.from_seq, left.to_seq) == second
+        again.store.close()
+
+    # A log that takes the place of this one lacks nothing.
+    fresh = another(served.plant)
+    served.supervisor.answers["journal.losses"] = lacks(log_id="f" * 32)
+    await fresh.look("XNAS")
+    assert fresh.waiting("XNAS") == (0, 0)
+    fresh.store.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        UnavailableError("its disk hangs"),
+        {"log_id": "?", "losses": []},
+        {"log_id": LOG, "losses": 3},
+        lacks(("hole", 9, 3)),
+        lacks(("else", 3, 9)),
+        lacks(("hole", 1, 1 << 63)),
+    ],
+    ids=["silent", "log", "list", "order", "kind", "huge"],
+)
+async def test_losses_wait_also_when_the_worker_does_not_tell_them(
+    served: Served, answer: dict[str, Any] | UnavailableError
+) -> None:
+    """The counter is enough for the alarm; it is asked again, and told once."""
+    rx = served.supervisor.stats["XNAS-rx"]
+    served.supervisor.answers["journal.losses"] = answer
+    rx.set_all({"journal_holes_total": 1})
+    served.plant.tick()
+    assert await waiting(served) == ([], 1, 0)
+    served.supervisor.answers["journal.losses"] = lacks(("hole", 70, 79))
+    assert await waiting(served) == ([("hole", 70, 79)], 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UnavailableError("its disk hangs"), Code.UNAVAILABLE),
+        (WrongStateError("the disk is full"), Code.FAILED_PRECONDITION),
+    ],
+)
+async def test_nobody_writes_beside_a_worker_that_runs(
+    served: Served, error: UnavailableError | WrongStateError, code: grpc.StatusCode
+) -> None:
+    """What the worker cannot do is an error; without a process the daemon does it itself."""
+    path = report(served)
+    served.supervisor.answers["journal.acknowledge"] = error
+    refused = await failure(
+        served.journal.AcknowledgeRecovery(pb.AcknowledgeRecoveryRequest(**once(reason="looked")))
+    )
+    assert refused.code is code
+    assert json.loads(path.read_text()) == REPORT
+    assert (await event_types(served)).count("journal.acknowledged") == 0
+    await served.exchange.StopCollection(exchange_pb.StopCollectionRequest(name=NAME))
+    request = pb.AcknowledgeRecoveryRequest(**once(reason="looked"))
+    assert (await served.journal.AcknowledgeRecovery(request)).problems == 1
+    assert json.loads(path.read_text()) == {**REPORT, "acknowledged": True}
 
 
 async def test_an_acknowledgement_needs_a_reason(served: Served) -> None:

@@ -63,6 +63,11 @@ def show(options: Options, exchange: str, as_json: bool) -> None:
     _print_head(response.journal)
     if response.HasField("recovery"):
         _print_report(decode_wal.report(response.recovery), exchange)
+    losses = [decode_wal.loss(entry) for entry in response.losses]
+    for loss in losses:
+        click.echo(f"NOT ACKNOWLEDGED since {text.iso_time(loss.time_ns)}: {text.safe(loss.text)}")
+    if losses:
+        click.echo(f"  take note of it: tickdeck journal ack {text.safe(exchange)} --reason TEXT")
     segments = map(decode_wal.segment, response.segments)
     rows = [
         (
@@ -240,10 +245,13 @@ def _print_head(head: JournalHealth) -> None:
     losses = {
         "durable records lost": head.acked_loss,
         "holes": head.holes,
+        "looks for lost files failed": head.look_errors,
         "segments in quarantine": head.quarantined_segments,
         "subscribers lost their place": head.pins_lost,
     }
     told = [f"{number} {words}" for words, number in losses.items() if number]
+    if head.retention_failed:
+        told.append("nothing can be pruned: the log of the rx worker says why")
     if told:
         click.echo(", ".join(told))
 

@@ -31,9 +31,13 @@ def journal(message: observe_pb.JournalHealth) -> frame.Journal:
         write_errors=message.write_errors,
         reopens=message.reopens,
         acked_loss=message.acked_loss,
+        acked_loss_waiting=message.acked_loss_waiting,
         holes=message.holes,
+        holes_waiting=message.holes_waiting,
         hole_records=message.hole_records,
         recovery_problems=message.recovery_problems,
+        look_errors=message.look_errors,
+        retention_failed=message.retention_failed,
         pins_lost=message.pins_lost,
         quarantined=message.quarantined_segments,
         disk_free_octets=message.disk_free_bytes if message.HasField("disk_free_bytes") else None,
@@ -57,6 +61,8 @@ def export(message: observe_pb.ExportHealth) -> frame.Export:
         queued_octets=message.queued_bytes,
         lag_records=message.lag_records,
         dropped=message.dropped,
+        look_failures=message.look_failures,
+        pin_failures=message.pin_failures,
         cert_expires_s=message.cert_expires_s if message.HasField("cert_expires_s") else None,
     )
 
@@ -68,6 +74,7 @@ def wal_of(
     return wal.Wal(
         segments=tuple(map(segment, files.segments)),
         report=report(files.recovery) if files.HasField("recovery") else None,
+        losses=tuple(map(loss, files.losses)),
         subscribers=tuple(map(subscriber, readers.subscribers)) if readers else (),
         unavailable=readers.unavailable if readers else "",
     )
@@ -107,6 +114,11 @@ def report(message: journal_pb.RecoveryReport) -> wal.RecoveryReport:
         refused=message.refused,
         acknowledged=message.acknowledged,
     )
+
+
+def loss(message: journal_pb.JournalLoss) -> wal.Loss:
+    """A range that the log does not hold."""
+    return wal.Loss(message.kind, message.from_seq, message.to_seq, nanoseconds(message.time))
 
 
 def subscriber(message: journal_pb.Subscriber) -> wal.Subscriber:

@@ -123,7 +123,12 @@ class FakePlant:
             )
             for number in range(journal.segments - count, journal.segments)
         )
-        return wal.Wal(segments, fake_wal.report(row), fake_wal.subscribers(row))
+        return wal.Wal(
+            segments,
+            fake_wal.report(row),
+            fake_wal.subscribers(row),
+            losses=fake_wal.losses(row),
+        )
 
     async def books(self, exchange: str) -> tuple[facts.BookRow, ...]:
         """Eight books."""

@@ -83,7 +83,13 @@ def hurt(row: Exchange) -> Exchange:
             ),
         ),
         journal=replace(
-            row.journal, recovery_problems=1, holes=1, hole_records=812, pins_lost=1, reopens=1
+            row.journal,
+            recovery_problems=1,
+            holes=1,
+            holes_waiting=1,
+            hole_records=812,
+            pins_lost=1,
+            reopens=1,
         ),
     )
 
@@ -96,6 +102,13 @@ def report(row: Exchange) -> wal.RecoveryReport | None:
         "0000000031.tdj", 21_430_272, "torn_tail", 12_400_001, 12_400_064, 4096, "cut_torn_tail"
     )
     return wal.RecoveryReport(row.since_ns, "tail", clean=False, problems=(problem,))
+
+
+def losses(row: Exchange) -> tuple[wal.Loss, ...]:
+    """The hole that nobody has acknowledged."""
+    if not row.journal.holes_waiting:
+        return ()
+    return (wal.Loss("hole", 12_400_065, 12_400_876, row.since_ns),)
 
 
 def subscribers(row: Exchange) -> tuple[wal.Subscriber, ...]:

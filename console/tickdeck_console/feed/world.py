@@ -269,7 +269,13 @@ def _clear(row: Exchange) -> Exchange:
         ),
         lines=tuple(replace(line, silent=False) for line in row.lines),
         journal=replace(
-            row.journal, state="OK", recovery_problems=0, holes=0, hole_records=0, pins_lost=0
+            row.journal,
+            state="OK",
+            recovery_problems=0,
+            holes=0,
+            holes_waiting=0,
+            hole_records=0,
+            pins_lost=0,
         ),
         book=replace(row.book, trust="GOOD", suspect=0, lag_records=0),
     )

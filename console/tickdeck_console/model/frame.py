@@ -119,8 +119,13 @@ class Journal:
     write_errors: int = 0
     reopens: int = 0
     acked_loss: int = 0
+    acked_loss_waiting: int = 0
+    """Those that nobody has acknowledged, also of workers before."""
     holes: int = 0
+    holes_waiting: int = 0
     hole_records: int = 0
+    look_errors: int = 0
+    retention_failed: bool = False
     recovery_problems: int = 0
     """Of the recovery report, unless it was acknowledged."""
     pins_lost: int = 0
@@ -146,6 +151,8 @@ class Export:
     queued_octets: int = 0
     lag_records: int = 0
     dropped: int = 0
+    look_failures: int = 0
+    pin_failures: int = 0
     cert_expires_s: int | None = None
     """Life of its certificate; None without one."""
 

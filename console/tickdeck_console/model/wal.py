@@ -58,6 +58,24 @@ class RecoveryReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Loss:
+    """A range that the log does not hold, which nobody has acknowledged."""
+
+    kind: str
+    """`hole` or `acked_loss`."""
+    from_seq: int
+    to_seq: int
+    time_ns: int = 0
+    """When the daemon heard of it."""
+
+    @property
+    def text(self) -> str:
+        """In one line; the kind is as it came."""
+        records = self.to_seq - self.from_seq + 1
+        return f"{self.kind} {self.from_seq}..{self.to_seq}, {records} records"
+
+
+@dataclass(frozen=True, slots=True)
 class Subscriber:
     """A reader of the journal elsewhere, or the place kept for one."""
 
@@ -85,3 +103,4 @@ class Wal:
     subscribers: tuple[Subscriber, ...] = ()
     unavailable: str = ""
     """Why the exporter could not be asked; empty when it was, or when there is none."""
+    losses: tuple[Loss, ...] = ()

@@ -8,12 +8,13 @@ from tickdeck_console import text
 from tickdeck_console.desk import Desk
 from tickdeck_console.model.chain import Verdict, journal_node
 from tickdeck_console.model.frame import Exchange, Export, Journal
-from tickdeck_console.model.wal import RecoveryReport, Subscriber, Wal
+from tickdeck_console.model.wal import Loss, RecoveryReport, Subscriber, Wal
 from tickdeck_console.widgets.panel import Panel
 from tickdeck_console.widgets.texts import Part, heading
 
 SHOWN = 200
 PROBLEMS_SHOWN = 8
+LOSSES_SHOWN = 4
 _BAD = "bold $down-text on $down-back"
 
 
@@ -42,7 +43,7 @@ class WalPanel(Panel):
         if journal.state:
             parts += [*_state(exchange), *_watermarks(journal), *_promise(journal)]
             parts += [*_place(journal), *_disk(journal), *_losses(journal)]
-        parts += _report(wal.report)
+        parts += [*_waiting(wal.losses), *_report(wal.report)]
         parts += _readers(exchange.export, wal)
         rows = [
             (
@@ -135,6 +136,12 @@ def _losses(journal: Journal) -> list[Part]:
             f"{journal.holes} holes of {journal.hole_records} records",
             "bold $degraded",
         ),
+        (
+            journal.look_errors,
+            f"{journal.look_errors} looks for lost files failed",
+            "bold $degraded",
+        ),
+        (journal.retention_failed, "nothing can be pruned", "bold $degraded"),
         (journal.quarantined, f"{journal.quarantined} segments in quarantine", "bold $degraded"),
         (journal.pins_lost, f"{journal.pins_lost} subscribers lost their place", "bold $degraded"),
     ]
@@ -143,6 +150,19 @@ def _losses(journal: Journal) -> list[Part]:
         if number:
             told += [(words, style), "   "]
     return [heading("LOSSES"), *told[:-1], "\n"] if told else []
+
+
+def _waiting(losses: tuple[Loss, ...]) -> list[Part]:
+    """The ranges that nobody has acknowledged, the newest first."""
+    parts: list[Part] = []
+    for loss in sorted(losses, key=lambda one: -one.time_ns)[:LOSSES_SHOWN]:
+        parts += [heading("" if parts else "LACKS"), (text.safe(loss.text), _BAD)]
+        parts.append((f"   since {text.iso_time(loss.time_ns)}\n", "$quiet"))
+    more = len(losses) - LOSSES_SHOWN
+    if more > 0:
+        parts.append((f"           and {more} more\n", "$quiet"))
+    hint = "           take note of it: tickdeck journal ack EXCHANGE --reason TEXT\n"
+    return [*parts, (hint, "$quiet")] if parts else []
 
 
 def _report(report: RecoveryReport | None) -> list[Part]:
@@ -172,6 +192,9 @@ def _readers(export: Export, wal: Wal) -> list[Part]:
         parts += [f"   {export.active} subscribers, {text.size(export.octet_rate)}/s"]
         if export.dropped:
             parts.append((f"   {text.grouped(export.dropped)} records dropped", "bold $degraded"))
+        failures = export.look_failures + export.pin_failures
+        if failures:
+            parts.append((f"   {failures} looks or places failed", "bold $degraded"))
         if export.rejected or export.violations:
             refused = f"   {export.rejected} refused, {export.violations} violations"
             parts.append((refused, "bold $degraded"))

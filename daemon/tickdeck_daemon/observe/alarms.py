@@ -49,7 +49,10 @@ def _with_counts(facts: ExchangeFacts, base: ExchangeFacts) -> ExchangeFacts:
     """The facts with all that grows as it was at another look."""
     journal, export = facts.journal, facts.export
     if journal is not None and base.journal is not None:
-        journal = replace(journal, acked_loss=base.journal.acked_loss, holes=base.journal.holes)
+        told = base.journal
+        journal = replace(
+            journal, acked_loss=told.acked_loss, holes=told.holes, look_errors=told.look_errors
+        )
     if export is not None and base.export is not None:
         counts = base.export
         export = replace(
@@ -57,6 +60,8 @@ def _with_counts(facts: ExchangeFacts, base: ExchangeFacts) -> ExchangeFacts:
             dropped=counts.dropped,
             violations=counts.violations,
             rejected=counts.rejected,
+            look_failures=counts.look_failures,
+            pin_failures=counts.pin_failures,
         )
     return replace(facts, conflicts=base.conflicts, lies=base.lies, journal=journal, export=export)
 

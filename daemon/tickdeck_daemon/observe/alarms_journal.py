@@ -20,7 +20,15 @@ class Alarm:
     details: dict[str, str] = field(default_factory=dict[str, str])
 
 
-COUNTED = ("journal.acked_loss", "journal.hole", "export.dropped", "export.violation")
+COUNTED = (
+    "journal.acked_loss",
+    "journal.hole",
+    "journal.look_failed",
+    "export.dropped",
+    "export.violation",
+    "export.look_failed",
+    "export.pin_failed",
+)
 """Alarms on counts that grow."""
 CERTIFICATE_DAYS = (30, 7, 1, 0)
 """Days before its end at which a certificate is told; 0: it ended."""
@@ -30,11 +38,17 @@ def journal_alarms(before: ExchangeFacts | None, now: ExchangeFacts) -> Iterator
     """What is new about the journal; `before` is None at the first look."""
     if now.journal is None:
         return
-    was = before.journal if before and before.journal else JournalFacts()
+    was = before.journal if before and before.journal else _acknowledged(now.journal)
     yield from _state(now.name, was, now.journal)
     for type_, text, old, new in (
         ("journal.acked_loss", "durable records damaged", was.acked_loss, now.journal.acked_loss),
         ("journal.hole", "holes in the journal", was.holes, now.journal.holes),
+        (
+            "journal.look_failed",
+            "looks for lost files of the journal failed",
+            was.look_errors,
+            now.journal.look_errors,
+        ),
     ):
         yield from _growth(now.name, type_, text, old, new)
     for type_, off, text, old, new in (
@@ -59,6 +73,13 @@ def journal_alarms(before: ExchangeFacts | None, now: ExchangeFacts) -> Iterator
             was.quarantined_segments,
             now.journal.quarantined_segments,
         ),
+        (
+            "journal.retention_failed",
+            "journal.retention_works",
+            "nothing can be pruned",
+            int(was.retention_failed),
+            int(now.journal.retention_failed),
+        ),
     ):
         yield from _level(now.name, (type_, off), text, old, new)
 
@@ -73,10 +94,23 @@ def export_alarms(before: ExchangeFacts | None, now: ExchangeFacts) -> Iterator[
     yield from _level(now.name, pair, "subscribers lag", old, new)
     text = "records were declared missing to subscribers"
     yield from _growth(now.name, "export.dropped", text, was.dropped, export.dropped)
+    text = "looks of the exporter at the journal failed"
+    old, new = was.look_failures, export.look_failures
+    yield from _growth(now.name, "export.look_failed", text, old, new)
+    text = "places of subscribers were not stored"
+    yield from _growth(now.name, "export.pin_failed", text, was.pin_failures, export.pin_failures)
     text = "subscribers broke the rules or were refused"
     old, new = was.violations + was.rejected, export.violations + export.rejected
     yield from _growth(now.name, "export.violation", text, old, new)
     yield from _certificate(now.name, was.cert_expires_s, export.cert_expires_s)
+
+
+def _acknowledged(now: JournalFacts) -> JournalFacts:
+    """Before the first look: what an operator has taken note of is not told anew."""
+    return JournalFacts(
+        acked_loss=max(0, now.acked_loss - now.acked_loss_new),
+        holes=max(0, now.holes - now.holes_new),
+    )
 
 
 def _state(name: str, was: JournalFacts, now: JournalFacts) -> Iterator[Alarm]:

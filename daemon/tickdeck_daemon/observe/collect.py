@@ -5,12 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from tickdeck_daemon.exchanges.model import Line, Recovery
 from tickdeck_daemon.exchanges.store import ExchangeRecord
-from tickdeck_daemon.observe.collect_journal import (
-    Acknowledged,
-    Disk,
-    export_facts,
-    journal_facts,
-)
+from tickdeck_daemon.observe.collect_journal import Disk, export_facts, journal_facts
 from tickdeck_daemon.observe.facts import (
     BOOK_TRUST,
     SOURCE_STATES,
@@ -24,6 +19,7 @@ from tickdeck_daemon.observe.facts import (
     WorkerFacts,
 )
 from tickdeck_daemon.observe.gaps import REASONS, STAGES, Gap, GapLedger, GapPart
+from tickdeck_daemon.observe.loss_watch import LossWatch
 from tickdeck_daemon.observe.sampler import Sampler, Series, key_of
 from tickdeck_daemon.settings import Settings
 from tickdeck_daemon.stats import GapRow, drop_verdict, gap_fault
@@ -37,6 +33,7 @@ ERROR_COUNTERS: Mapping[WorkerKind, tuple[str, ...]] = {
         "ring_oversize_total",
         "journal_overrun_total",
         "journal_write_errors_total",
+        "journal_look_errors_total",
     ),
     "book": (
         "book_sequence_errors_total",
@@ -51,6 +48,8 @@ ERROR_COUNTERS: Mapping[WorkerKind, tuple[str, ...]] = {
         "tcp_export_write_failures_total",
         "tcp_export_connect_failures_total",
         "tcp_export_violations_total",
+        "tcp_export_look_failures_total",
+        "tcp_export_pin_failures_total",
     ),
 }
 """Counters whose growth is an error of the exchange."""
@@ -84,16 +83,17 @@ GAP_SOURCES = (
 class Collector:
     """Makes `ExchangeFacts`; remembers only when workers were restarted."""
 
-    def __init__(self, settings: Settings, sampler: Sampler, ledger: GapLedger) -> None:
+    def __init__(
+        self, settings: Settings, sampler: Sampler, ledger: GapLedger, losses: LossWatch
+    ) -> None:
         """Take what is read; nothing is changed in it."""
         self._settings = settings
         self._sampler = sampler
         self._ledger = ledger
+        self._losses = losses
         self._restarts: dict[str, tuple[int, deque[int]]] = {}
         self.disks: dict[str, Disk] = {}
         """Room by journal directory, filled by whoever looks at disks."""
-        self.acknowledged: dict[str, Acknowledged] = {}
-        """Losses that an operator has taken note of, by exchange."""
         self.reports: dict[str, int] = {}
         """Problems of recovery reports that nobody has seen, by journal directory."""
 
@@ -127,7 +127,7 @@ class Collector:
                 directory=self.journal_directory(record),
                 disk=self._disk(record),
                 unseen=self.reports.get(self.journal_directory(record), 0),
-                told=self.acknowledged.get(name, Acknowledged()),
+                waiting=self._losses.waiting(name),
             ),
             export=export_facts(record.config.tcp_export, export),
             export_wanted=config.tcp_export.enabled,

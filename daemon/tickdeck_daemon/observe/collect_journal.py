@@ -37,14 +37,6 @@ class Disk:
         return cls(free, used / (used + free) if used + free else 1.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
-    """Losses of a journal that an operator has taken note of, since this daemon looks on."""
-
-    acked_loss: int = 0
-    holes: int = 0
-
-
 def journal_facts(
     config: ExchangeConfig,
     rx: Series,
@@ -53,11 +45,12 @@ def journal_facts(
     directory: str,
     disk: Disk | None,
     unseen: int,
-    told: Acknowledged,
+    waiting: tuple[int, int],
 ) -> JournalFacts | None:
     """Facts of the journal; None while no worker has told any.
 
-    `unseen` are the problems of its recovery report, for workers that do not count them.
+    `unseen` are the problems of its recovery report, for workers that do not count them; `waiting`
+    are the durable records lost, and the holes, that nobody has acknowledged.
     """
     if not rx.has("journal_state"):
         return None
@@ -76,6 +69,9 @@ def journal_facts(
         bytes=rx.total("journal_bytes_total"),
         segments=rx.value("journal_segments"),
         write_errors=rx.total("journal_write_errors_total"),
+        look_errors=rx.total("journal_look_errors_total"),
+        look_errors_10s=rx.delta("journal_look_errors_total", WINDOW_S),
+        retention_failed=bool(rx.value("journal_retention_failed")),
         overruns=rx.total("journal_overrun_total"),
         sync_p50_ns=(sync.percentile(50.0) or 0) if sync else 0,
         sync_p99_ns=(sync.percentile(99.0) or 0) if sync else 0,
@@ -93,9 +89,9 @@ def journal_facts(
         unsynced_bytes=rx.value("journal_unsynced_bytes"),
         reopens=rx.total("journal_reopens_total"),
         acked_loss=acked_loss,
-        acked_loss_new=_beyond(acked_loss, told.acked_loss),
+        acked_loss_new=waiting[0],
         holes=holes,
-        holes_new=_beyond(holes, told.holes),
+        holes_new=waiting[1],
         hole_records=rx.total("journal_hole_records_total"),
         recovery_problems=(
             rx.value("journal_recovery_problems") if rx.has("journal_recovery_problems") else unseen
@@ -133,6 +129,10 @@ def export_facts(table: TcpExport, export: Series) -> ExportFacts | None:
         write_failures=export.total("tcp_export_write_failures_total"),
         connect_failures=export.total("tcp_export_connect_failures_total"),
         slots_lost=export.value("tcp_export_slots_lost"),
+        look_failures=export.total("tcp_export_look_failures_total"),
+        look_failures_10s=export.delta("tcp_export_look_failures_total", WINDOW_S),
+        pin_failures=export.total("tcp_export_pin_failures_total"),
+        pin_failures_10s=export.delta("tcp_export_pin_failures_total", WINDOW_S),
         cert_expires_s=export.value("tcp_export_cert_expires_s") if certified else None,
         lag_soft_bytes=table.lag_soft_bytes,
         mode=table.mode,
@@ -144,11 +144,6 @@ def _acked(export: Series) -> int | None:
     """What all named subscribers acknowledged; 0 and the highest number mean that there is none."""
     acked = export.value("tcp_export_acked_seq")
     return acked if 0 < acked < 1 << 63 else None
-
-
-def _beyond(total: int, acknowledged: int) -> int:
-    """What came since; a total that began again has nothing acknowledged."""
-    return total - acknowledged if total >= acknowledged else total
 
 
 def _state(code: int) -> str:

@@ -179,11 +179,16 @@ class JournalFacts:
     acked_loss: int = 0
     """Durable records that were damaged: must stay 0."""
     acked_loss_new: int = 0
-    """Those that no operator has acknowledged."""
+    """Those that no operator has acknowledged, also of workers and daemons before."""
     holes: int = 0
     holes_new: int = 0
     """Holes that no operator has acknowledged."""
     hole_records: int = 0
+    look_errors: int = 0
+    """Looks for files that are gone which could not be had."""
+    look_errors_10s: int = 0
+    retention_failed: bool = False
+    """The last look for what may be pruned failed."""
     recovery_problems: int = 0
     """Of the recovery report, unless it was acknowledged."""
     pins_lost: int = 0
@@ -245,6 +250,12 @@ class ExportFacts:
     write_failures: int = 0
     connect_failures: int = 0
     slots_lost: int = 0
+    look_failures: int = 0
+    """Looks at the journal that failed: subscribers wait meanwhile."""
+    look_failures_10s: int = 0
+    pin_failures: int = 0
+    """Places of subscribers that could not be stored."""
+    pin_failures_10s: int = 0
     cert_expires_s: int | None = None
     """Life of its certificate; None without one."""
     lag_soft_bytes: int = 0

@@ -24,6 +24,7 @@ def of_journal(journal: JournalFacts | None, limits: Thresholds) -> Iterator[Fin
     if journal is None:
         return
     yield from _of_state(journal, limits)
+    yield from _of_looks(journal)
     yield from _of_losses(journal)
     yield from _of_disk(journal, limits)
 
@@ -43,6 +44,16 @@ def of_export(export: ExportFacts | None, limits: Thresholds) -> Iterator[Findin
         yield Finding(
             "export.dropped", State.DEGRADED, 81, "subscriber lost records", evidence, _SLOW
         )
+    if export.look_failures_10s:
+        evidence = f"{export.look_failures_10s} looks at the journal failed in 10 s, "
+        evidence += f"{export.look_failures} in all (normal 0); subscribers wait"
+        summary = "exporter cannot read the journal"
+        yield Finding("export.look", State.DEGRADED, 83, summary, evidence, _LOOKS)
+    if export.pin_failures_10s:
+        evidence = f"{export.pin_failures_10s} places of subscribers not stored in 10 s, "
+        evidence += f"{export.pin_failures} in all (normal 0)"
+        summary = "exporter cannot store its subscribers' places"
+        yield Finding("export.pins", State.DEGRADED, 84, summary, evidence, _LOOKS)
     left_s = export.cert_expires_s
     if left_s is not None and left_s <= limits.certificate_s:
         ends = f"in {_days(left_s)}" if left_s else "NOW"
@@ -68,16 +79,31 @@ def _of_state(journal: JournalFacts, limits: Thresholds) -> Iterator[Finding]:
         yield Finding("journal.sync", state, 61, "journal sync slow", evidence, runbook)
 
 
+def _of_looks(journal: JournalFacts) -> Iterator[Finding]:
+    """What cannot be seen: then neither a file that is gone is noticed nor one pruned."""
+    if journal.look_errors_10s:
+        evidence = f"{journal.look_errors_10s} looks for lost files failed in 10 s, "
+        evidence += f"{journal.look_errors} in all (normal 0)"
+        summary = "journal directory cannot be looked at"
+        runbook = "WalFilesLost.runbook.md"
+        yield Finding("journal.look", State.DEGRADED, 67, summary, evidence, runbook)
+    if journal.retention_failed:
+        evidence = "its last look failed (normal: none); the log of the rx worker says why"
+        summary = "nothing is pruned from the journal"
+        runbook = "WalDiskFillSoon.runbook.md"
+        yield Finding("journal.retention", State.DEGRADED, 68, summary, evidence, runbook)
+
+
 def _of_losses(journal: JournalFacts) -> Iterator[Finding]:
     """Each stays until an operator has acknowledged it, or what it tells of is mended."""
     if journal.acked_loss_new:
-        evidence = f"{journal.acked_loss_new} durable records damaged (normal 0)"
+        evidence = f"{journal.acked_loss_new} durable records damaged, not acknowledged (normal 0)"
         summary = "durable records of the journal were lost"
         yield Finding(
             "journal.acked_loss", State.DOWN, 59, summary, evidence, "WalAckedLoss.runbook.md"
         )
     if journal.holes_new:
-        evidence = f"{journal.holes_new} holes, {journal.hole_records} records in all (normal 0)"
+        evidence = f"{journal.holes_new} holes not acknowledged (normal 0)"
         summary = "journal has holes"
         yield Finding("journal.holes", State.DEGRADED, 63, summary, evidence, _HOLES)
     if journal.recovery_problems:
@@ -139,4 +165,5 @@ def _days(left_s: int) -> str:
 
 
 _HOLES = "WalHoles.runbook.md"
+_LOOKS = "ExportLookFailed.runbook.md"
 _SLOW = "ExportSubscriberSlow.runbook.md"

@@ -1,6 +1,7 @@
 """What an operator may do to a journal in use: seal, prune, take note. Repair is offline."""
 
 import asyncio
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,6 @@ from tickdeck_daemon.errors import (
     WrongStateError,
 )
 from tickdeck_daemon.exchanges.config import worker_id
-from tickdeck_daemon.observe.collect_journal import Acknowledged
 from tickdeck_daemon.operate import tool
 from tickdeck_daemon.operate.order import Order, with_reason
 from tickdeck_daemon.operate.recovery_report import acknowledge_report, read_report
@@ -109,7 +109,8 @@ class JournalOrders:
         Raises:
             NotFoundError: no such exchange, or there is nothing to acknowledge.
             InvalidError: no reason is given.
-            UnavailableError: the report could not be marked.
+            UnavailableError: it could not be kept, or the report not be marked.
+            WrongStateError: the rx worker cannot write into the journal's directory.
         """
         plant = self._plant
         record = plant.store.get(name)
@@ -119,8 +120,9 @@ class JournalOrders:
         directory = plant.collector.journal_directory(record)
         report = await asyncio.to_thread(read_report, directory)
         problems = report.waiting if report else 0
-        journal = plant.facts(name).journal
-        losses = (journal.acked_loss_new, journal.holes_new) if journal else (0, 0)
+        # So that what is taken note of has its bounds.
+        await plant.losses.look(name)
+        losses = plant.losses.waiting(name)
         effects = [f"mark {problems} problems of the recovery report as seen"] if problems else []
         effects += [f"take note of {losses[0]} durable records lost"] if losses[0] else []
         effects += [f"take note of {losses[1]} holes"] if losses[1] else []
@@ -131,24 +133,38 @@ class JournalOrders:
             return problems, effects
         if problems:
             await self._mark(name, directory)
-        if journal is not None:
-            plant.collector.acknowledged[name] = Acknowledged(journal.acked_loss, journal.holes)
+        if any(losses):
+            try:
+                await plant.losses.acknowledge(name, order.actor, order.reason)
+            except sqlite3.Error as error:
+                text = f"not kept in {plant.settings.state_dir}: {error}; nothing is acknowledged"
+                raise UnavailableError(text, reason="LOSSES_NOT_KEPT") from error
         text = f"{name}: {'; '.join(effects)}"
         self._tell("journal.acknowledged", name, text, order)
         return problems, effects
 
     async def _mark(self, name: str, directory: str) -> None:
-        """By the rx worker, which counts what waits; in the file when it does not run."""
-        try:
-            await self._ask(name, "journal.acknowledge", {})
-        except (UnavailableError, InvalidError, NotFoundError):
-            # It does not run, or is of a release that does not know the op.
+        """By the rx worker, which alone writes there while it runs; else in the file."""
+        if not await self._mark_by_worker(name):
             try:
                 await asyncio.to_thread(acknowledge_report, directory)
             except (OSError, ValueError) as error:
                 text = f"the recovery report in {directory} could not be marked: {error}"
                 raise UnavailableError(text, reason="REPORT_NOT_WRITTEN") from error
         self._plant.collector.reports.pop(directory, None)
+
+    async def _mark_by_worker(self, name: str) -> bool:
+        """False when no rx worker runs that could; an error of one that runs is the caller's."""
+        if not any(view.pid for view in self._plant.workers(name) if view.kind == "rx"):
+            return False
+        try:
+            await self._ask(name, "journal.acknowledge", {})
+        except InvalidError as error:
+            # Of a release that does not know the op, and so never writes the report while it runs.
+            if error.reason != "UNKNOWN_OP":
+                raise
+            return False
+        return True
 
     async def _ask(self, name: str, op: str, args: dict[str, Any]) -> dict[str, Any]:
         worker = worker_id(name, "rx")

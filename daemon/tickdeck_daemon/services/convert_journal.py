@@ -3,6 +3,7 @@
 from tickdeck.v1 import journal_service_pb2 as pb
 from tickdeck.v1 import observe_pb2
 from tickdeck_daemon.observe.facts import ExchangeFacts, JournalFacts
+from tickdeck_daemon.observe.losses import Loss
 from tickdeck_daemon.operate.journals import SegmentInfo
 from tickdeck_daemon.operate.recovery_report import RecoveryProblem, RecoveryReport
 from tickdeck_daemon.operate.subscribers import Subscriber
@@ -47,6 +48,10 @@ def journal(facts: JournalFacts) -> observe_pb2.JournalHealth:
         disk_full_in_s=facts.disk_full_in_s,
         retain_max_bytes=facts.retain_max_bytes,
         retain_max_age_s=facts.retain_max_age_s,
+        look_errors=facts.look_errors,
+        retention_failed=facts.retention_failed,
+        holes_waiting=facts.holes_new,
+        acked_loss_waiting=facts.acked_loss_new,
     )
 
 
@@ -76,6 +81,8 @@ def export(facts: ExchangeFacts) -> observe_pb2.ExportHealth | None:
         write_failures=seen.write_failures,
         connect_failures=seen.connect_failures,
         cert_expires_s=seen.cert_expires_s,
+        look_failures=seen.look_failures,
+        pin_failures=seen.pin_failures,
     )
 
 
@@ -90,6 +97,13 @@ def segment(info: SegmentInfo) -> pb.Segment:
         last_seq=info.last_seq,
         abandoned=info.abandoned,
         create_time=timestamp(info.created_ns),
+    )
+
+
+def loss(row: Loss) -> pb.JournalLoss:
+    """A range that a log does not hold."""
+    return pb.JournalLoss(
+        kind=row.kind, from_seq=row.from_seq, to_seq=row.to_seq, time=timestamp(row.seen_ns)
     )
 
 

@@ -4,16 +4,20 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fake_stats import BOOK_HISTOGRAMS, BOOK_METRICS, StatsWriter
+from tickdeck_daemon.errors import UnavailableError
 from tickdeck_daemon.exchanges.config import parse_exchange
 from tickdeck_daemon.exchanges.store import DesiredState, ExchangeRecord
 from tickdeck_daemon.observe.collect import Collector, source_of, stage_of
 from tickdeck_daemon.observe.collect_journal import Disk
 from tickdeck_daemon.observe.facts import SESSION_OPEN, ExchangeFacts
 from tickdeck_daemon.observe.gaps import GapLedger
+from tickdeck_daemon.observe.loss_watch import LossWatch
+from tickdeck_daemon.observe.losses import LossStore
 from tickdeck_daemon.observe.sampler import Sampler, Target
 from tickdeck_daemon.settings import Settings
 from tickdeck_daemon.workers.views import WorkerState, WorkerView
@@ -38,6 +42,10 @@ slo_ms = 750
 RX, BOOK = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))
 
 
+async def _silent(worker: str, op: str) -> dict[str, Any]:
+    raise UnavailableError(f"{worker} does not know {op}")
+
+
 class Rig:
     """An exchange with statistics of both workers, written by the test."""
 
@@ -54,7 +62,8 @@ class Rig:
         self.root = root
         self.sampler = Sampler()
         self.ledger = GapLedger()
-        self.collector = Collector(self.settings, self.sampler, self.ledger)
+        losses = LossWatch(LossStore(root / "losses.db"), self.sampler, _silent)
+        self.collector = Collector(self.settings, self.sampler, self.ledger, losses)
         config = parse_exchange(TOML)
         self.record = ExchangeRecord(config, TOML, 4, "api", DesiredState.RUNNING, root / "x")
         self.restarts = 0

@@ -106,5 +106,6 @@ pub use salvage::{LostRange, Salvaged, salvage};
 pub use unpack::unpack;
 pub use verify::{Progress as VerifyProgress, Report, verify};
 pub use writer::{
-    Condition, Counters, Event, OnFailure, Progress, Record, Watermarks, Writer, WriterConfig,
+    Condition, Counters, Event, Loss, LossKind, OnFailure, Progress, Record, Watermarks, Writer,
+    WriterConfig,
 };

@@ -14,6 +14,7 @@
 
 mod failure;
 mod kept;
+mod losses;
 #[cfg(test)]
 mod shortage_tests;
 mod stages;
@@ -28,6 +29,8 @@ use rustix::time::ClockId;
 
 use self::failure::Trouble;
 use self::kept::Kept;
+use self::losses::Losses;
+pub use self::losses::{Loss, LossKind};
 use self::stages::{Timing, Volume};
 pub use self::types::{
     Condition, Counters, Event, OnFailure, Progress, Record, Watermarks, WriterConfig,
@@ -88,6 +91,7 @@ pub struct Writer {
     halted: Option<String>,
     events: VecDeque<Event>,
     counters: Counters,
+    losses: Losses,
     sync_durations: Vec<u64>,
     write_durations: Vec<u64>,
     busy_since_ns: Arc<AtomicU64>,
@@ -185,6 +189,7 @@ impl Writer {
                 segments: report.segments + 1,
                 ..Counters::default()
             },
+            losses: Losses::default(),
             sync_durations: Vec::with_capacity(KEPT_DURATIONS),
             write_durations: Vec::with_capacity(KEPT_DURATIONS),
             busy_since_ns: Arc::default(),
@@ -234,8 +239,8 @@ impl Writer {
         self.hole_in_buffer = true;
         self.watermarks.appended = to;
         self.counters.records += 1;
-        self.counters.holes += 1;
-        self.counters.hole_records += to - from + 1;
+        self.losses
+            .add(&mut self.counters, LossKind::Hole, from, to);
         match self.end_block() {
             // It is in the buffer, and nothing comes behind it there.
             Ok(()) | Err(JournalError::Stalled { .. }) => Ok(from),
@@ -391,6 +396,12 @@ impl Writer {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Holes and damaged durable sequences since this writer was opened, oldest first. Of more than
+    /// 256 the newest; [`counters`](Self::counters) count them all.
+    pub fn losses(&self) -> impl Iterator<Item = Loss> {
+        self.losses.iter()
     }
 
     fn push(&mut self, record: &Record<'_>) -> Result<u64, JournalError> {

@@ -34,6 +34,7 @@ mod failure;
 mod gap_orders;
 mod gap_rows;
 mod journal;
+mod journal_orders;
 mod journal_state;
 mod journal_watch;
 mod ladder;
@@ -149,7 +150,7 @@ fn serve(
         recovery: queues.recovery_orders,
         merge: queues.merge_orders,
         checkpoints: Pace::default(),
-        journal: queues.seal_orders,
+        journal: queues.journal_orders,
         report: queues.report_orders,
         capture: queues.capture_orders,
     };

@@ -93,6 +93,7 @@ class GetJournalResponse(_message.Message):
     JOURNAL_FIELD_NUMBER: _builtins.int
     SEGMENTS_FIELD_NUMBER: _builtins.int
     RECOVERY_FIELD_NUMBER: _builtins.int
+    LOSSES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def journal(self) -> _observe_pb2.JournalHealth: ...
     @_builtins.property
@@ -101,20 +102,59 @@ class GetJournalResponse(_message.Message):
     def recovery(self) -> Global___RecoveryReport:
         """The last one; absent when nothing was ever repaired or refused."""
 
+    @_builtins.property
+    def losses(self) -> _containers.RepeatedCompositeFieldContainer[Global___JournalLoss]:
+        """What the log lacks and nobody has acknowledged, at most 1000 ranges."""
+
     def __init__(
         self,
         *,
         journal: _observe_pb2.JournalHealth | None = ...,
         segments: _abc.Iterable[Global___Segment] | None = ...,
         recovery: Global___RecoveryReport | None = ...,
+        losses: _abc.Iterable[Global___JournalLoss] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["journal", b"journal", "recovery", b"recovery"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["journal", b"journal", "recovery", b"recovery", "segments", b"segments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["journal", b"journal", "losses", b"losses", "recovery", b"recovery", "segments", b"segments"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetJournalResponse: _TypeAlias = GetJournalResponse  # noqa: Y015
+
+@_typing.final
+class JournalLoss(_message.Message):
+    """JournalLoss is a range of sequences that a log does not hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    FROM_SEQ_FIELD_NUMBER: _builtins.int
+    TO_SEQ_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """hole: spent by a JOURNAL_HOLE. acked_loss: it had been called durable, and the device lost it."""
+    from_seq: _builtins.int
+    to_seq: _builtins.int
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When the daemon heard of it."""
+
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        from_seq: _builtins.int = ...,
+        to_seq: _builtins.int = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_seq", b"from_seq", "kind", b"kind", "time", b"time", "to_seq", b"to_seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JournalLoss: _TypeAlias = JournalLoss  # noqa: Y015
 
 @_typing.final
 class RecoveryReport(_message.Message):

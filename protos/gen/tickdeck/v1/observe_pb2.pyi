@@ -224,6 +224,10 @@ class JournalHealth(_message.Message):
     DISK_FULL_IN_S_FIELD_NUMBER: _builtins.int
     RETAIN_MAX_BYTES_FIELD_NUMBER: _builtins.int
     RETAIN_MAX_AGE_S_FIELD_NUMBER: _builtins.int
+    LOOK_ERRORS_FIELD_NUMBER: _builtins.int
+    RETENTION_FAILED_FIELD_NUMBER: _builtins.int
+    HOLES_WAITING_FIELD_NUMBER: _builtins.int
+    ACKED_LOSS_WAITING_FIELD_NUMBER: _builtins.int
     state: _builtins.str
     """OK, SLOW, HUNG, REOPENING, FULL, READONLY, DEGRADED, LOST_FILES, LOCKED or FAILED."""
     appended_seq: _builtins.int
@@ -277,6 +281,14 @@ class JournalHealth(_message.Message):
     """0: no limit."""
     retain_max_age_s: _builtins.int
     """0: no limit."""
+    look_errors: _builtins.int
+    """Looks for files of the log that are gone which could not be had."""
+    retention_failed: _builtins.bool
+    """The last look for what may be pruned failed."""
+    holes_waiting: _builtins.int
+    """Holes that nobody has acknowledged, also of workers before."""
+    acked_loss_waiting: _builtins.int
+    """Durable records lost that nobody has acknowledged, also of workers before."""
     def __init__(
         self,
         *,
@@ -315,10 +327,14 @@ class JournalHealth(_message.Message):
         disk_full_in_s: _builtins.int | None = ...,
         retain_max_bytes: _builtins.int = ...,
         retain_max_age_s: _builtins.int = ...,
+        look_errors: _builtins.int = ...,
+        retention_failed: _builtins.bool = ...,
+        holes_waiting: _builtins.int = ...,
+        acked_loss_waiting: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_acked_seq", b"_acked_seq", "_disk_free_bytes", b"_disk_free_bytes", "_disk_full_in_s", b"_disk_full_in_s", "acked_seq", b"acked_seq", "disk_free_bytes", b"disk_free_bytes", "disk_full_in_s", b"disk_full_in_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_acked_seq", b"_acked_seq", "_disk_free_bytes", b"_disk_free_bytes", "_disk_full_in_s", b"_disk_full_in_s", "acked_loss", b"acked_loss", "acked_seq", b"acked_seq", "appended_seq", b"appended_seq", "bytes", b"bytes", "bytes_per_second", b"bytes_per_second", "compression", b"compression", "directory", b"directory", "disk_free_bytes", b"disk_free_bytes", "disk_full_in_s", b"disk_full_in_s", "durable_seq", b"durable_seq", "flush_p99_ns", b"flush_p99_ns", "fsync_interval_ms", b"fsync_interval_ms", "hole_records", b"hole_records", "holes", b"holes", "oldest_seq", b"oldest_seq", "on_failure", b"on_failure", "overruns", b"overruns", "pins_lost", b"pins_lost", "pruned_segments", b"pruned_segments", "quarantined_segments", b"quarantined_segments", "records", b"records", "recovery_mode", b"recovery_mode", "recovery_problems", b"recovery_problems", "reopens", b"reopens", "retain_max_age_s", b"retain_max_age_s", "retain_max_bytes", b"retain_max_bytes", "segments", b"segments", "state", b"state", "sync_p50_ns", b"sync_p50_ns", "sync_p99_ns", b"sync_p99_ns", "sync_policy", b"sync_policy", "unsynced_bytes", b"unsynced_bytes", "worst_loss", b"worst_loss", "write_errors", b"write_errors", "written_seq", b"written_seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_acked_seq", b"_acked_seq", "_disk_free_bytes", b"_disk_free_bytes", "_disk_full_in_s", b"_disk_full_in_s", "acked_loss", b"acked_loss", "acked_loss_waiting", b"acked_loss_waiting", "acked_seq", b"acked_seq", "appended_seq", b"appended_seq", "bytes", b"bytes", "bytes_per_second", b"bytes_per_second", "compression", b"compression", "directory", b"directory", "disk_free_bytes", b"disk_free_bytes", "disk_full_in_s", b"disk_full_in_s", "durable_seq", b"durable_seq", "flush_p99_ns", b"flush_p99_ns", "fsync_interval_ms", b"fsync_interval_ms", "hole_records", b"hole_records", "holes", b"holes", "holes_waiting", b"holes_waiting", "look_errors", b"look_errors", "oldest_seq", b"oldest_seq", "on_failure", b"on_failure", "overruns", b"overruns", "pins_lost", b"pins_lost", "pruned_segments", b"pruned_segments", "quarantined_segments", b"quarantined_segments", "records", b"records", "recovery_mode", b"recovery_mode", "recovery_problems", b"recovery_problems", "reopens", b"reopens", "retain_max_age_s", b"retain_max_age_s", "retain_max_bytes", b"retain_max_bytes", "retention_failed", b"retention_failed", "segments", b"segments", "state", b"state", "sync_p50_ns", b"sync_p50_ns", "sync_p99_ns", b"sync_p99_ns", "sync_policy", b"sync_policy", "unsynced_bytes", b"unsynced_bytes", "worst_loss", b"worst_loss", "write_errors", b"write_errors", "written_seq", b"written_seq"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__acked_seq: _TypeAlias = _typing.Literal["acked_seq"]  # noqa: Y015
     _WhichOneofArgType__acked_seq: _TypeAlias = _typing.Literal["_acked_seq", b"_acked_seq"]  # noqa: Y015
@@ -358,6 +374,8 @@ class ExportHealth(_message.Message):
     WRITE_FAILURES_FIELD_NUMBER: _builtins.int
     CONNECT_FAILURES_FIELD_NUMBER: _builtins.int
     CERT_EXPIRES_S_FIELD_NUMBER: _builtins.int
+    LOOK_FAILURES_FIELD_NUMBER: _builtins.int
+    PIN_FAILURES_FIELD_NUMBER: _builtins.int
     state: _builtins.str
     """Of its worker, such as "RUNNING"."""
     mode: _builtins.str
@@ -381,6 +399,10 @@ class ExportHealth(_message.Message):
     connect_failures: _builtins.int
     cert_expires_s: _builtins.int
     """Life of its certificate; absent without one."""
+    look_failures: _builtins.int
+    """Looks at the journal that failed: subscribers wait meanwhile."""
+    pin_failures: _builtins.int
+    """Places of subscribers that could not be stored."""
     def __init__(
         self,
         *,
@@ -401,10 +423,12 @@ class ExportHealth(_message.Message):
         write_failures: _builtins.int = ...,
         connect_failures: _builtins.int = ...,
         cert_expires_s: _builtins.int | None = ...,
+        look_failures: _builtins.int = ...,
+        pin_failures: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cert_expires_s", b"_cert_expires_s", "cert_expires_s", b"cert_expires_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cert_expires_s", b"_cert_expires_s", "accepted", b"accepted", "active_subscribers", b"active_subscribers", "address", b"address", "bytes_per_second", b"bytes_per_second", "cert_expires_s", b"cert_expires_s", "connect_failures", b"connect_failures", "dropped", b"dropped", "lag_records", b"lag_records", "mode", b"mode", "preauth", b"preauth", "queued_bytes", b"queued_bytes", "rejected", b"rejected", "sent_bytes", b"sent_bytes", "sent_frames", b"sent_frames", "state", b"state", "violations", b"violations", "write_failures", b"write_failures"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cert_expires_s", b"_cert_expires_s", "accepted", b"accepted", "active_subscribers", b"active_subscribers", "address", b"address", "bytes_per_second", b"bytes_per_second", "cert_expires_s", b"cert_expires_s", "connect_failures", b"connect_failures", "dropped", b"dropped", "lag_records", b"lag_records", "look_failures", b"look_failures", "mode", b"mode", "pin_failures", b"pin_failures", "preauth", b"preauth", "queued_bytes", b"queued_bytes", "rejected", b"rejected", "sent_bytes", b"sent_bytes", "sent_frames", b"sent_frames", "state", b"state", "violations", b"violations", "write_failures", b"write_failures"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cert_expires_s: _TypeAlias = _typing.Literal["cert_expires_s"]  # noqa: Y015
     _WhichOneofArgType__cert_expires_s: _TypeAlias = _typing.Literal["_cert_expires_s", b"_cert_expires_s"]  # noqa: Y015

@@ -24,7 +24,7 @@ use std::sync::atomic::Ordering;
 use rustix::time::ClockId;
 
 use super::stages::{Volume, Which};
-use super::{Condition, Event, OnFailure, Writer, hole_record};
+use super::{Condition, Event, LossKind, OnFailure, Writer, hole_record};
 use crate::directory::{
     self, DirectoryLock, PREPARED_FILE, QUARANTINE, StateFile, segment_name, segment_number,
 };
@@ -274,8 +274,8 @@ impl Writer {
 
     fn tell_restored(&mut self, hole: Option<(u64, u64)>) {
         if let Some((from, to)) = hole {
-            self.counters.holes += 1;
-            self.counters.hole_records += to - from + 1;
+            self.losses
+                .add(&mut self.counters, LossKind::Hole, from, to);
             let reason = HOLE_LOST;
             self.push_event(Event::Hole { from, to, reason });
         }
@@ -312,7 +312,8 @@ impl Writer {
         };
         if verified_seq < self.synced_seq {
             let (from, to) = (verified_seq + 1, self.synced_seq);
-            self.counters.acked_loss += to - from + 1;
+            self.losses
+                .add(&mut self.counters, LossKind::AckedLoss, from, to);
             self.push_event(Event::AckedLoss { from, to });
         }
         self.left = None;

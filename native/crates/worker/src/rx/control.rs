@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::capture::order::{self, CutOrder};
 use super::checkpoints::{self, Pace};
 use super::gap_orders;
-use super::journal::Seal;
+use super::journal_orders::{self, JournalOrder};
 use super::ladder::watch::ReportOrder;
 use super::merge_orders::MergeOrder;
 use super::recovery_ops;
@@ -27,6 +27,8 @@ pub(super) const OPS: &[&str] = &[
     "recovery.annotate",
     "book.checkpoint",
     "journal.seal",
+    "journal.acknowledge",
+    "journal.losses",
     "receive.report",
     "capture.cut",
 ];
@@ -47,7 +49,7 @@ pub(super) struct Ops {
     pub(super) merge: Producer<MergeOrder>,
     /// Keeps checkpoints rare.
     pub(super) checkpoints: Pace,
-    pub(super) journal: Producer<Seal>,
+    pub(super) journal: Producer<JournalOrder>,
     pub(super) report: Producer<ReportOrder>,
     /// `None` when nothing is captured.
     pub(super) capture: Option<SyncSender<CutOrder>>,
@@ -67,7 +69,9 @@ impl Ops {
             "recovery.accept_loss" => gap_orders::accept_loss(&mut self.merge, call),
             "recovery.annotate" => gap_orders::annotate(&mut self.merge, call),
             "book.checkpoint" => checkpoints::publish(&mut self.merge, &mut self.checkpoints, call),
-            "journal.seal" => self.seal(call),
+            "journal.seal" | "journal.acknowledge" | "journal.losses" => {
+                journal_orders::ask(&mut self.journal, call)
+            }
             "receive.report" => self.report(call),
             "capture.cut" => order::cut(self.capture.as_ref(), call),
             other => Err(ControlError::unknown_op(other)),
@@ -88,17 +92,6 @@ impl Ops {
             "state": state,
             "stats": self.stats_path,
         })
-    }
-
-    fn seal(&mut self, call: &Call<'_>) -> Result<Value, ControlError> {
-        let (reply, answer) = sync_channel(1);
-        push(&mut self.journal, Seal { reply }, "journal")?;
-        match wait_for(&answer, call, || self.journal.is_abandoned())? {
-            Ok((segments, durable_seq)) => {
-                Ok(json!({"segments": segments, "durable_seq": durable_seq}))
-            }
-            Err(text) => Err(ControlError::new("WRONG_STATE", text)),
-        }
     }
 
     fn report(&mut self, call: &Call<'_>) -> Result<Value, ControlError> {
@@ -159,8 +152,8 @@ mod tests {
     #[test]
     fn order_to_an_ended_thread_is_refused() {
         let (mut orders, inbox) = RingBuffer::new(1);
-        let (reply, answer) = sync_channel(1);
-        push(&mut orders, Seal { reply }, "journal").expect("room");
+        let (reply, answer) = sync_channel::<()>(1);
+        push(&mut orders, reply, "journal").expect("room");
         let wait = |deadline_ms| {
             let (op, args) = ("journal.seal", &json!({}));
             let call = Call {

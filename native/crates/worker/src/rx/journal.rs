@@ -8,7 +8,6 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use rtrb::Consumer;
@@ -16,6 +15,7 @@ use tickdeck_journal::{Event, JournalError, Record, SyncPolicy, Writer, WriterCo
 use tickdeck_net::clock::monotonic_ns;
 use tickdeck_ring::{Read, Reader};
 
+use super::journal_orders::JournalOrder;
 use super::journal_state::JournalHealth;
 use super::journal_watch::JournalStatus;
 use super::metrics::JournalMetrics;
@@ -39,17 +39,11 @@ const LOW_SPACE_SEGMENTS: u64 = 2;
 const STOP_PATIENCE_NS: u64 = 3_000_000_000;
 const STOP_LIMIT_NS: u64 = 10_000_000_000;
 
-/// An order to seal the active segment.
-pub(super) struct Seal {
-    /// Gets the number of segments and the durable sequence, or why it failed.
-    pub(super) reply: SyncSender<Result<(u64, u64), String>>,
-}
-
 pub(super) struct JournalThread {
     pub(super) ring: Reader,
     pub(super) writer: Writer,
     pub(super) config: WriterConfig,
-    pub(super) orders: Consumer<Seal>,
+    pub(super) orders: Consumer<JournalOrder>,
     pub(super) metrics: JournalMetrics,
     /// What the main thread shows of this one.
     pub(super) status: Arc<JournalStatus>,
@@ -91,8 +85,9 @@ impl Copier {
         loop {
             // Read before the copying: what was published before the end is then copied too.
             let end = self.thread.end.load(Ordering::Acquire);
+            let copied = self.copy_and_poll(monotonic_ns());
+            // A pass may have waited for the device: what it saw is as old as its end, not its begin.
             let now_ns = monotonic_ns();
-            let copied = self.copy_and_poll(now_ns);
             self.take_events(now_ns);
             self.take_orders();
             self.look_at_space(now_ns);
@@ -206,14 +201,7 @@ impl Copier {
 
     fn take_orders(&mut self) {
         while let Ok(order) = self.thread.orders.pop() {
-            let writer = &mut self.thread.writer;
-            let sealed = match writer.seal() {
-                Ok(()) => Ok((writer.counters().segments, writer.watermarks().durable)),
-                Err(error) => Err(chain(&error)),
-            };
-            if order.reply.send(sealed).is_err() {
-                tracing::warn!("the operator who asked for a seal did not wait for the answer");
-            }
+            order.carry_out(&self.thread.config.dir, &mut self.thread.writer);
         }
     }
 
@@ -230,6 +218,7 @@ impl Copier {
         metrics.syncs.set(total.syncs);
         metrics.overrun.set(self.overrun);
         metrics.write_errors.set(total.write_errors);
+        metrics.look_errors.set(total.look_errors);
         metrics.acked_loss.set(total.acked_loss);
         metrics.holes.set(total.holes);
         metrics.hole_records.set(total.hole_records);

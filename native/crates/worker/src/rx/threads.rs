@@ -20,7 +20,8 @@ use super::Metrics;
 use super::capture::{self, Tap, order::CutOrder};
 use super::failure::{journal_failure, net_failure};
 use super::gap_rows::GapRows;
-use super::journal::{JournalThread, STILL_GROWING, Seal, undrained};
+use super::journal::{JournalThread, STILL_GROWING, undrained};
+use super::journal_orders::JournalOrder;
 use super::journal_watch::{JournalStatus, JournalWatch};
 use super::ladder::link::{Asker, WatchEnd, link as ladder_link};
 use super::ladder::report::LineReport;
@@ -59,7 +60,7 @@ const NS_PER_MS: u64 = 1_000_000;
 pub(super) struct Queues {
     pub(super) recovery_orders: recovery_ops::Orders,
     pub(super) merge_orders: Producer<MergeOrder>,
-    pub(super) seal_orders: Producer<Seal>,
+    pub(super) journal_orders: Producer<JournalOrder>,
     pub(super) report_orders: Producer<ReportOrder>,
     pub(super) capture_orders: Option<SyncSender<CutOrder>>,
     pub(super) inner: InnerQueues,
@@ -69,7 +70,7 @@ pub(super) struct Queues {
 pub(super) struct InnerQueues {
     recovery: Option<(ReceiveEnd, RecoveryEnd, Consumer<Order>)>,
     merge_orders: Consumer<MergeOrder>,
-    seal_orders: Consumer<Seal>,
+    journal_orders: Consumer<JournalOrder>,
     report_orders: Consumer<ReportOrder>,
     ladder: (Asker, WatchEnd),
     capture: Option<capture::Ends>,
@@ -79,7 +80,7 @@ impl Queues {
     pub(super) fn new(spec: &Spec) -> Result<Self, Failure> {
         let exchange = &spec.exchange;
         let (merge_orders, merge_inbox) = RingBuffer::new(ORDERS);
-        let (seal_orders, seal_inbox) = RingBuffer::new(ORDERS);
+        let (journal_orders, journal_inbox) = RingBuffer::new(ORDERS);
         let (report_orders, report_inbox) = RingBuffer::new(ORDERS);
         let (mut recovery_orders, mut recovery) = (None, None);
         if exchange.recovery.has_source() {
@@ -94,7 +95,7 @@ impl Queues {
         let inner = InnerQueues {
             recovery,
             merge_orders: merge_inbox,
-            seal_orders: seal_inbox,
+            journal_orders: journal_inbox,
             report_orders: report_inbox,
             ladder: ladder_link(),
             capture,
@@ -102,7 +103,7 @@ impl Queues {
         Ok(Self {
             recovery_orders,
             merge_orders,
-            seal_orders,
+            journal_orders,
             report_orders,
             capture_orders,
             inner,
@@ -202,7 +203,7 @@ pub(super) fn start(
         ring: ring_reader,
         writer,
         config,
-        orders: queues.seal_orders,
+        orders: queues.journal_orders,
         metrics: metrics.journal,
         status: Arc::clone(&journal_watch.status),
         end: Arc::clone(&end),

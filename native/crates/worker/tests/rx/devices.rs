@@ -1,4 +1,5 @@
-//! Devices under a running worker's journal: slow and hanging ones by strace, full ones on a tmpfs.
+//! Devices under a running worker's journal: slow and hanging ones by strace, throttled ones by blkio,
+//! full ones on a tmpfs.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
@@ -6,8 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 use tickdeck_testbed::skip;
-
-use crate::plant::Worker;
 
 /// False, said aloud, when this process may neither trace nor mount.
 pub(crate) fn is_privileged(test_name: &str) -> bool {
@@ -28,11 +27,11 @@ pub(crate) struct Tracer {
 impl Tracer {
     /// Tampers with the journal thread's calls of fdatasync, such as `delay_enter=200000` (in
     /// microseconds), from now on.
-    pub(crate) fn tamper(worker: &Worker, how: &str) -> Self {
+    pub(crate) fn tamper(pid: u32, how: &str) -> Self {
         let mut child = Command::new("strace")
             .args(["-e", "trace=fdatasync", "-o", "/dev/null", "-e"])
             .arg(format!("inject=fdatasync:{how}"))
-            .args(["-p", &journal_thread(worker)])
+            .args(["-p", &journal_thread(pid)])
             .stderr(Stdio::piped())
             .spawn()
             .expect("strace is there: requirements/test-packages.sh");
@@ -57,8 +56,8 @@ impl Drop for Tracer {
 }
 
 /// Number of the worker's journal thread.
-fn journal_thread(worker: &Worker) -> String {
-    let tasks = fs::read_dir(format!("/proc/{}/task", worker.pid())).expect("its threads");
+fn journal_thread(pid: u32) -> String {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
     let mut paths = tasks.map(|task| task.expect("a thread").path());
     let is_journal = |path: &PathBuf| {
         fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "journal")
@@ -66,6 +65,103 @@ fn journal_thread(worker: &Worker) -> String {
     let path = paths.find(is_journal).expect("a journal thread");
     let number = path.file_name().and_then(|name| name.to_str());
     number.expect("a number").to_owned()
+}
+
+/// Where the kernel throttles devices for a group of processes.
+const BLKIO: &str = "/sys/fs/cgroup/blkio";
+
+/// A file system on a loop device, which a process can be made to write slowly to.
+pub(crate) struct SlowDisk {
+    path: PathBuf,
+    device: String,
+    group: PathBuf,
+}
+
+impl SlowDisk {
+    /// ext4 in `image`, mounted at `path`; `None`, said aloud, where the kernel cannot throttle it.
+    pub(crate) fn mount(test_name: &str, path: PathBuf, image: &Path) -> Option<Self> {
+        let group = PathBuf::from(format!("{BLKIO}/tickdeck-test-{}", std::process::id()));
+        if !Path::new(BLKIO)
+            .join("blkio.throttle.write_bps_device")
+            .exists()
+        {
+            skip(test_name, "this kernel has no blkio throttle of cgroup v1");
+            return None;
+        }
+        fs::create_dir_all(&path).expect("creates");
+        let file = File::create(image).expect("creates");
+        file.set_len(64 << 20).expect("sets the length");
+        run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(image));
+        let device = run(Command::new("losetup")
+            .args(["--find", "--show"])
+            .arg(image));
+        let device = device.trim().to_owned();
+        run(Command::new("mount").arg(&device).arg(&path));
+        fs::remove_dir(path.join("lost+found")).expect("is empty");
+        fs::create_dir(&group).expect("a group of processes");
+        Some(Self {
+            path,
+            device,
+            group,
+        })
+    }
+
+    /// What a process writes there goes at so many bytes a second from now on.
+    pub(crate) fn throttle(&self, pid: u32, bytes_per_s: u64) {
+        self.limit(bytes_per_s);
+        fs::write(self.group.join("cgroup.procs"), pid.to_string()).expect("joins");
+    }
+
+    /// And as fast as it can again.
+    pub(crate) fn release(&self) {
+        self.limit(0);
+    }
+
+    fn limit(&self, bytes_per_s: u64) {
+        let number = fs::read_to_string(format!(
+            "/sys/class/block/{}/dev",
+            self.device.trim_start_matches("/dev/")
+        ));
+        let rule = format!("{} {bytes_per_s}", number.expect("a device").trim());
+        fs::write(self.group.join("blkio.throttle.write_bps_device"), rule).expect("is taken");
+    }
+}
+
+impl Drop for SlowDisk {
+    fn drop(&mut self) {
+        for (what, command) in [
+            ("unmount", Command::new("umount").arg(&self.path)),
+            (
+                "detach",
+                Command::new("losetup").args(["--detach", &self.device]),
+            ),
+        ] {
+            match command.status() {
+                Ok(status) if status.success() => {}
+                other => eprintln!("left behind: {what} {}: {other:?}", self.device),
+            }
+        }
+        // Its last process has ended, but the kernel may not have noticed.
+        let left = (0..100).find_map(|_| match fs::remove_dir(&self.group) {
+            Ok(()) => Some(()),
+            Err(_) => {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+                None
+            }
+        });
+        if left.is_none() {
+            eprintln!("left behind: {}", self.group.display());
+        }
+    }
+}
+
+/// What a command prints.
+fn run(command: &mut Command) -> String {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("text")
 }
 
 /// A small file system of the test's own, unmounted when dropped.

@@ -54,7 +54,7 @@ fn failing_syncs_are_shown_and_overcome() {
     plant.send_both(1, 20);
     worker.wait_for("arbiter_next_sequence", "", 21);
     worker.wait_for("journal_state", "", OK);
-    let tracer = Tracer::tamper(&worker, "error=EIO:when=1+3");
+    let tracer = Tracer::tamper(worker.pid(), "error=EIO:when=1+3");
     let begun = Instant::now();
     plant.send_both(21, 40);
     worker.wait_until("journal_state", "", |state| state != OK);

@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tickdeck_journal::verify;
 
-use crate::devices::{SmallDisk, Tracer, is_privileged};
+use crate::devices::{SlowDisk, SmallDisk, Tracer, is_privileged};
 use crate::plant::{Entry, Plant, Worker};
 
 /// Codes of `journal_state`.
@@ -17,6 +17,8 @@ const FULL: u64 = 4;
 
 /// Each packet has so many messages.
 const MESSAGES: u64 = 20;
+/// Slots of a ring that a slow journal is soon behind by.
+const SMALL_RING: u64 = 256;
 /// So many packets are sent before the worker is waited for.
 const BURST: u64 = 32;
 /// What a loaded machine may add to a promised time.
@@ -112,7 +114,7 @@ fn a_slow_disk_slows_only_the_journal() {
     }
     let mut plant = Plant::new();
     let worker = plant.start();
-    let tracer = Tracer::tamper(&worker, "delay_enter=200000");
+    let tracer = Tracer::tamper(worker.pid(), "delay_enter=200000");
     let mut feed = Feed::new(&plant, &worker);
     // Fewer records than the ring has slots.
     feed.bursts(100);
@@ -136,33 +138,63 @@ fn a_slow_disk_behind_a_small_ring_leaves_exact_holes() {
         return;
     }
     let mut plant = Plant::new();
-    plant.set("/exchange/ring/slot_count", json!(256));
+    plant.set("/exchange/ring/slot_count", json!(SMALL_RING));
     let worker = plant.start();
-    let tracer = Tracer::tamper(&worker, "delay_enter=200000");
-    let mut feed = Feed::new(&plant, &worker);
+    let tracer = Tracer::tamper(worker.pid(), "delay_enter=200000");
+    let told = overrun(&plant, worker, || drop(tracer));
+    assert_eq!(told["log_id"].as_str().map(str::len), Some(32));
+}
+
+/// R12 by the device: it takes 1 MB/s (blkio throttle of cgroup v1 on a loop device).
+#[test]
+fn a_throttled_disk_slows_only_the_journal() {
+    let name = "a_throttled_disk_slows_only_the_journal";
+    if !is_privileged(name) {
+        return;
+    }
+    let mut plant = Plant::new();
+    plant.set("/exchange/ring/slot_count", json!(SMALL_RING));
+    let Some(disk) = SlowDisk::mount(name, plant.path("journal"), &plant.path("image")) else {
+        return;
+    };
+    let worker = plant.start();
+    disk.throttle(worker.pid(), 1_000_000);
+    overrun(&plant, worker, || disk.release());
+}
+
+/// Sends until the ring has overtaken the journal, lets the device go, and looks at what is left: RX
+/// has dropped nothing, and each record that the journal missed is in a hole that is counted and told. Returns what was told.
+fn overrun(plant: &Plant, worker: Worker, let_go: impl FnOnce()) -> Value {
+    let mut feed = Feed::new(plant, &worker);
     let begun = Instant::now();
     while feed.value("journal_overrun_total") == 0 {
         feed.burst();
         let elapsed = begun.elapsed();
         assert!(elapsed < Duration::from_secs(20), "no overrun");
     }
+    let_go();
     feed.wait_for_durable();
     feed.assert_all_received();
     let packets = feed.packets;
     let overrun = feed.value("journal_overrun_total");
+    let told = worker.call("journal.losses", &json!({}))["result"].clone();
     worker.stop();
-    drop(tracer);
-    let (mut missed, mut journalled) = (0, 0);
+    let (mut missed, mut journalled, mut holes) = (0, 0, vec![]);
     for entry in plant.journal() {
         match entry {
-            Entry::Hole(from, to) => missed += to - from + 1,
+            Entry::Hole(from, to) => {
+                missed += to - from + 1;
+                holes.push(json!({"kind": "hole", "from": from, "to": to}));
+            }
             Entry::Data(..) => journalled += 1,
             _ => {}
         }
     }
     assert_eq!(missed, overrun);
     assert_eq!(journalled + missed, packets);
-    assert_whole(&plant);
+    assert_eq!(told["losses"], Value::Array(holes));
+    assert_whole(plant);
+    told
 }
 
 /// One sync does not come back for four seconds: HUNG is shown within two, receiving goes on
@@ -178,7 +210,7 @@ fn a_hanging_disk_is_shown_and_survived() {
     feed.burst();
     feed.wait_for_durable();
     worker.wait_for("journal_state", "", OK);
-    let tracer = Tracer::tamper(&worker, "delay_enter=4000000:when=1");
+    let tracer = Tracer::tamper(worker.pid(), "delay_enter=4000000:when=1");
     let begun = Instant::now();
     feed.burst();
     worker.wait_for("journal_state", "", HUNG);
@@ -194,9 +226,14 @@ fn a_hanging_disk_is_shown_and_survived() {
     assert_eq!(feed.value("journal_durable_seq"), durable);
     feed.assert_all_received();
     worker.wait_until("journal_state", "", |state| state != HUNG);
+    // From here on, not from when the sync began: it was slow until now.
+    let ended = Instant::now();
     feed.burst();
     feed.wait_for_durable();
+    worker.wait_for("journal_state", "", SLOW);
     worker.wait_for("journal_state", "", OK);
+    let shown = ended.elapsed();
+    assert!(shown > Duration::from_secs(9), "SLOW for {shown:?}");
     feed.assert_all_received();
     feed.assert_no_hole();
     let packets = feed.packets;

@@ -100,7 +100,7 @@ fn a_last_sync_that_fails_is_no_success() {
     let worker = plant.start();
     let next = send(&plant, &worker, 1, 20);
     wait_for_durable(&worker);
-    let tracer = Tracer::tamper(&worker, "error=EIO");
+    let tracer = Tracer::tamper(worker.pid(), "error=EIO");
     let next = send(&plant, &worker, next, 200);
     let log = stop_in_vain(worker, Some(tracer), Duration::from_secs(6));
     assert_told(&plant, 1, &log);
@@ -117,7 +117,7 @@ fn a_hanging_disk_does_not_hold_a_stop() {
     let worker = plant.start();
     let next = send(&plant, &worker, 1, 20);
     wait_for_durable(&worker);
-    let tracer = Tracer::tamper(&worker, "delay_enter=60000000:when=1");
+    let tracer = Tracer::tamper(worker.pid(), "delay_enter=60000000:when=1");
     let next = send(&plant, &worker, next, 20);
     worker.wait_for("journal_state", "", HUNG);
     let next = send(&plant, &worker, next, 200);

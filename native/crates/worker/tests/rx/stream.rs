@@ -1,6 +1,7 @@
 //! What leaves: each message once, in order, whatever is lost on which line.
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tickdeck_journal::REPORT_FILE;
 use tickdeck_wire::record::SessionEventKind::{Ended, Started};
 
 use crate::plant::{Entry, Plant};
@@ -136,12 +137,40 @@ fn control_ops() {
     let sealed = worker.call("journal.seal", &json!({}));
     assert_eq!(sealed["result"]["segments"], 2);
     assert_eq!(sealed["result"]["durable_seq"], 2);
+    let losses = worker.call("journal.losses", &json!({}));
+    assert_eq!(losses["result"]["losses"], json!([]));
     let code = |op: &str, args| worker.call(op, &args)["error"]["code"].clone();
     assert_eq!(code("recovery.start", json!({"gap_id": 5})), "NOT_FOUND");
     assert_eq!(code("feed.start", json!({})), "UNKNOWN_OP");
     assert_eq!(worker.call("drain", &json!({}))["ok"], true);
     assert_eq!(worker.exit_code(), 0);
     assert_eq!(plant.journalled_messages(), 4);
+}
+
+/// The worker itself marks its recovery report, once; one that it cannot read stays as it is.
+#[test]
+fn the_recovery_report_is_acknowledged() {
+    let mut plant = Plant::new();
+    let worker = plant.start();
+    let ask = || worker.call("journal.acknowledge", &json!({}));
+    assert_eq!(ask()["result"]["acknowledged"], false, "there is none");
+    let path = plant.path("journal").join(REPORT_FILE);
+    let report =
+        json!({"mode": "tail", "problems": [{"class": "torn_tail"}], "acknowledged": false});
+    std::fs::write(&path, report.to_string()).expect("writes");
+    worker.wait_for("journal_recovery_problems", "", 1);
+    assert_eq!(ask()["result"]["acknowledged"], true);
+    let text = std::fs::read(&path).expect("reads");
+    let marked: Value = serde_json::from_slice(&text).expect("JSON");
+    assert_eq!(marked["acknowledged"], true);
+    assert_eq!(marked["problems"], report["problems"]);
+    worker.wait_for("journal_recovery_problems", "", 0);
+    assert_eq!(ask()["result"]["acknowledged"], false, "it was seen");
+    std::fs::write(&path, "{").expect("writes");
+    let refused = ask();
+    assert_eq!(refused["error"]["code"], "WRONG_STATE", "{refused}");
+    assert_eq!(std::fs::read(&path).expect("reads"), b"{");
+    worker.stop();
 }
 
 /// An operator's retry does not wait for the backoff.
