@@ -101,7 +101,7 @@ pub use recovery::{
     Action, REPORT_FILE, RecoveryMode, RecoveryReport, acknowledge_report, unacknowledged_problems,
 };
 pub use repair::{Repair, repair};
-pub use retention::{Held, Limits, Pruned, prune, prune_some};
+pub use retention::{Held, Limits, Pruned, prune, prune_some, prune_watched};
 pub use salvage::{LostRange, Salvaged, salvage};
 pub use unpack::unpack;
 pub use verify::{Progress as VerifyProgress, Report, verify};

@@ -76,7 +76,26 @@ pub fn prune(
     below_seq: Option<u64>,
     apply: bool,
 ) -> Result<Pruned, JournalError> {
-    prune_on(&RealDisk, dir.as_ref(), limits, below_seq, apply, now()?)
+    prune_watched(dir, limits, below_seq, apply, &mut |_, _| {})
+}
+
+/// As [`prune`]; `progress` gets the bytes that were verified, and all that are to be.
+///
+/// # Errors
+///
+/// As [`prune`].
+pub fn prune_watched(
+    dir: impl AsRef<Path>,
+    limits: &Limits,
+    below_seq: Option<u64>,
+    apply: bool,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Pruned, JournalError> {
+    let round = Round::begin(dir.as_ref(), limits, below_seq, usize::MAX, now()?)?;
+    match apply {
+        true => round.verify(progress)?.finish(&RealDisk),
+        false => Ok(round.planned()),
+    }
 }
 
 /// As [`prune`], with at most `most` segments read and removed: a round that ends soon, however much
@@ -91,11 +110,12 @@ pub fn prune_some(
     most: usize,
 ) -> Result<Pruned, JournalError> {
     Round::begin(dir.as_ref(), limits, None, most, now()?)?
-        .verify()?
+        .verify(&mut |_, _| {})?
         .finish(&RealDisk)
 }
 
 /// As [`prune`], on a given disk at a given time.
+#[cfg(test)]
 pub(crate) fn prune_on(
     disk: &dyn Disk,
     dir: &Path,
@@ -106,7 +126,7 @@ pub(crate) fn prune_on(
 ) -> Result<Pruned, JournalError> {
     let round = Round::begin(dir, limits, below_seq, usize::MAX, now)?;
     match apply {
-        true => round.verify()?.finish(disk),
+        true => round.verify(&mut |_, _| {})?.finish(disk),
         false => Ok(round.planned()),
     }
 }
@@ -181,10 +201,18 @@ impl Round {
     }
 
     /// Reads what goes, which may take long.
-    fn verify(mut self) -> Result<Self, JournalError> {
+    fn verify(mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<Self, JournalError> {
         let leaving = &self.segments[..self.decision.prune];
-        let leaving = self.condemned.iter().chain(leaving);
-        self.sound = leaving.map(is_sound).collect::<Result<_, _>>()?;
+        let leaving = || self.condemned.iter().chain(leaving);
+        let (mut done, total) = (0, leaving().map(|entry| entry.len).sum());
+        let mut sound = Vec::with_capacity(leaving().count());
+        for entry in leaving() {
+            progress(done, total);
+            sound.push(is_sound(entry)?);
+            done += entry.len;
+        }
+        progress(done, total);
+        self.sound = sound;
         Ok(self)
     }
 

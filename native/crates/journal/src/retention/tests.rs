@@ -158,6 +158,19 @@ fn a_pruned_log_is_whole() {
     assert_eq!(report.problems[0].class, Class::MissingSegment);
 }
 
+/// Whoever watches sees how far the verifying of what goes has come.
+#[test]
+fn progress_reaches_its_end() {
+    let (dir, _writer) = log(5, 0);
+    let limits = all_but(3, dir.path());
+    let mut seen = Vec::new();
+    let mut watch = |done, total| seen.push((done, total));
+    let done = prune_watched(dir.path(), &limits, None, true, &mut watch).expect("prunes");
+    assert_eq!(seen.len(), done.deleted.len() + 1);
+    assert!(seen.is_sorted() && seen[0].0 == 0);
+    assert_eq!(seen.last(), Some(&(done.bytes, done.bytes)));
+}
+
 /// W12: a segment that does not verify is never deleted: it is in quarantine, counted, and the rest
 /// goes as it should.
 #[test]
@@ -305,7 +318,7 @@ fn pins_written_meanwhile_count() {
         write_pin(dir, &capped(5)).expect("writes");
         let round = Round::begin(dir, &limits, None, usize::MAX, now).expect("begins");
         assert_eq!(round.decision.prune, 4);
-        round.verify().expect("reads")
+        round.verify(&mut |_, _| {}).expect("reads")
     };
     let (dir, _writer) = log(4, 0);
     let round = begin(dir.path());

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
-use tickdeck_journal::{Held, Limits, Pruned, has_writer, prune};
+use tickdeck_journal::{Held, Limits, Pruned, has_writer, prune_watched};
 
+use super::progress::ProgressLine;
 use super::{answer, journal_failure};
 use crate::exit::{Code, Failure};
 
@@ -34,6 +35,9 @@ pub(super) struct PruneArgs {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+    /// Show progress on standard error even when it is no terminal, about once a second.
+    #[arg(long)]
+    progress: bool,
 }
 
 /// Plans or prunes.
@@ -49,7 +53,11 @@ pub(super) fn run(args: &PruneArgs) -> Result<Code, Failure> {
         max_age_s: args.keep_age_s.unwrap_or(0),
         needs_book_pin: false,
     };
-    let pruned = prune(&args.dir, &limits, args.below_seq, args.apply).map_err(failure)?;
+    let mut display = ProgressLine::new(args.progress);
+    let show = &mut |done, total| display.show(done, total, "bytes verified");
+    let pruned = prune_watched(&args.dir, &limits, args.below_seq, args.apply, show);
+    display.clear()?;
+    let pruned = pruned.map_err(failure)?;
     answer(
         args.json,
         &to_json(&pruned, args.apply),

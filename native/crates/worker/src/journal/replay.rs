@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Args;
+use serde_json::{Value, json};
 use tickdeck_net::clock::monotonic_ns;
 use tickdeck_net::{MulticastSender, NetError, find_interface};
 
@@ -18,7 +19,8 @@ use self::captured::CaptureSource;
 use self::pace::Pace;
 use self::records::JournalSource;
 use self::runtime::{Facts, Runtime, State};
-use super::chain;
+use super::progress::ProgressLine;
+use super::{answer, chain};
 use crate::exit::{Code, Failure};
 use crate::lifecycle::{StopFlag, announce_ready};
 
@@ -57,6 +59,12 @@ pub(super) struct ReplayArgs {
     /// Descriptor that gets one newline when packets begin to flow.
     #[arg(long)]
     ready_fd: Option<u32>,
+    /// Print one JSON object at the end or the stop: what was sent.
+    #[arg(long)]
+    json: bool,
+    /// Show progress on standard error even when it is no terminal, about once a second.
+    #[arg(long)]
+    progress: bool,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -88,19 +96,36 @@ trait Source {
     fn next(&mut self) -> Result<Option<Packet<'_>>, Failure>;
     /// Records or frames within the range that hold nothing to send.
     fn skipped(&self) -> u64;
+    /// The first and the last position that will come, where that is known.
+    fn span(&self) -> Option<(u64, u64)>;
 }
 
 /// Replays until the end of the source or a stop.
 pub(super) fn run(args: &ReplayArgs) -> Result<Code, Failure> {
     let stop = StopFlag::on_signals()?;
     let runtime = Runtime::open(args.runtime_dir.as_deref(), &stop)?;
+    let mut facts = Facts::default();
     let result = open_source(args).and_then(|mut source| {
         let sender = open_sender(args)?;
         announce_ready(args.ready_fd)?;
-        send_all(source.as_mut(), &sender, args.speed, &runtime, &stop)
+        send_all(source.as_mut(), &sender, args, &runtime, &stop, &mut facts)
     });
     runtime.close(&result);
+    if args.json && result.is_ok() {
+        let stopped = matches!(result, Ok(Code::Stopped));
+        answer(true, &to_json(&facts, stopped), "")?;
+    }
     result
+}
+
+fn to_json(facts: &Facts, stopped: bool) -> Value {
+    json!({
+        "packets": facts.packets_sent,
+        "messages": facts.messages_sent,
+        "position": facts.position,
+        "skipped": facts.skipped,
+        "stopped": stopped,
+    })
 }
 
 fn open_source(args: &ReplayArgs) -> Result<Box<dyn Source>, Failure> {
@@ -138,16 +163,20 @@ fn open_sender(args: &ReplayArgs) -> Result<MulticastSender, Failure> {
 fn send_all(
     source: &mut dyn Source,
     sender: &MulticastSender,
-    speed: f64,
+    args: &ReplayArgs,
     runtime: &Runtime,
     stop: &StopFlag,
+    facts: &mut Facts,
 ) -> Result<Code, Failure> {
-    let mut pace = Pace::new(speed);
-    let mut facts = Facts::default();
-    runtime.show(&facts, State::Running);
+    let mut pace = Pace::new(args.speed);
+    let mut display = ProgressLine::new(args.progress);
+    let (first, last) = source.span().unzip();
+    let total = last.zip(first).map(|(last, first)| last + 1 - first);
+    runtime.show(facts, State::Running);
     while let Some(packet) = source.next()? {
         let due_ns = pace.due_ns(packet.at_ns, monotonic_ns());
         if !wait_until(due_ns, runtime, stop) {
+            display.clear()?;
             return Ok(Code::Stopped);
         }
         sender
@@ -157,10 +186,14 @@ fn send_all(
         facts.messages_sent += packet.messages;
         facts.position = packet.position;
         facts.skipped = source.skipped();
-        runtime.show(&facts, State::Running);
+        runtime.show(facts, State::Running);
+        if let (Some(total), Some(first)) = (total, first) {
+            display.show(facts.position + 1 - first, total, "records");
+        }
     }
+    display.clear()?;
     facts.skipped = source.skipped();
-    runtime.show(&facts, State::Running);
+    runtime.show(facts, State::Running);
     Ok(Code::Clean)
 }
 

@@ -15,6 +15,10 @@ use crate::peer::{Copy, Peer, Said, dial};
 use crate::plant::Plant;
 
 const BAD: u16 = 15;
+/// Those who never read, and those who read five bytes a second (X11).
+const SLOW: [&str; 6] = [
+    "client-3", "client-4", "client-5", "client-6", "client-7", "client-8",
+];
 const SOFT_BYTES: u64 = 1 << 20;
 const SOFT: Duration = Duration::from_millis(1_000);
 /// Longest time without a word for the good one: a heartbeat comes each 200 ms.
@@ -69,7 +73,7 @@ fn bad(kind: u16, port: u16, over: &AtomicBool) {
     match kind {
         // Never read a byte.
         3..=6 => hold(over),
-        // One byte a second.
+        // A byte now and then.
         7 | 8 => {
             peer.socket.set_patience(Duration::from_millis(200));
             let mut byte = [0];
@@ -154,9 +158,7 @@ fn fifteen_bad_ones_disturb_nobody() {
         crate::plant::wait_until("the silent ones are in", || {
             let rows = exporter.rows();
             let is_in = |name: &str| rows.iter().any(|row| row["id"] == name);
-            ["client-3", "client-4", "client-5", "client-6", "a"]
-                .iter()
-                .all(|name| is_in(name))
+            is_in("a") && SLOW.iter().all(|name| is_in(name))
         });
         let (begin, mut crossed, mut written, mut cut) = (Instant::now(), None, 0, None);
         let mut peak = 0;
@@ -193,7 +195,7 @@ fn fifteen_bad_ones_disturb_nobody() {
         assert!(grown < u64::from(BAD + 1) * (4 << 20), "{grown} bytes more");
     });
     let rows = exporter.rows();
-    for name in ["client-3", "client-4", "client-5", "client-6"] {
+    for name in SLOW {
         let row = rows.iter().find(|row| row["id"] == name);
         let reason = row
             .and_then(|row| row["reason"].as_str())
@@ -217,6 +219,5 @@ impl Drop for AtTheEnd<'_> {
 }
 
 fn is_silent_and_seated(row: &Value) -> bool {
-    let names = ["client-3", "client-4", "client-5", "client-6"];
-    row["reason"] == "" && names.iter().any(|name| row["id"] == *name)
+    row["reason"] == "" && SLOW.iter().any(|name| row["id"] == *name)
 }

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::tempdir;
 use tickdeck_stats::reader::Reader as StatsReader;
 use tickdeck_wire::moldudp64::end_of_session;
@@ -84,6 +84,24 @@ fn packets_come_back() {
     assert_eq!(value(&stats, "replay_skipped_total"), 2, "two gap events");
     assert_eq!(value(&stats, "replay_position"), packets[23].0);
     assert_eq!(value(&stats, "replay_state"), 2);
+}
+
+/// `--json` tells at the end what was sent.
+#[test]
+fn the_end_is_told_as_json() {
+    let dir = tempdir().expect("a directory");
+    let journal = dir.path().join("journal");
+    let packets = two_sessions(&journal, MS);
+    let listener = Listener::new();
+    let target = listener.target.to_string();
+    let replay = ["replay", "--journal", text(&journal), "--target", &target];
+    let output = run(&[&replay[..], &["--speed", "0", "--json"]].concat());
+    assert_eq!(code(&output), 0, "{}", errors(&output));
+    assert_eq!(
+        json(&output),
+        json!({"packets": 24, "messages": 26, "position": packets[23].0, "skipped": 2,
+               "stopped": false})
+    );
 }
 
 /// What the ledger adds to a journal is no packet of the venue's: it is skipped and counted.

@@ -64,4 +64,9 @@ impl Source for CaptureSource {
     fn skipped(&self) -> u64 {
         self.skipped
     }
+
+    /// A stream that may be compressed tells no length.
+    fn span(&self) -> Option<(u64, u64)> {
+        None
+    }
 }

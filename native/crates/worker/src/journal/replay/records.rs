@@ -15,6 +15,9 @@ use crate::journal::journal_failure;
 /// Packets of a journal in order.
 pub(super) struct JournalSource {
     reader: Reader,
+    /// The first record and the last one that is known to be there.
+    from: u64,
+    last: u64,
     to: u64,
     session: Option<Session>,
     builder: PacketBuilder,
@@ -56,6 +59,8 @@ impl JournalSource {
         let builder = PacketBuilder::new(session.unwrap_or(Session([b' '; 10])), MAX_DATAGRAM);
         Ok(Self {
             reader,
+            from,
+            last: last_seq.min(to),
             to,
             session,
             builder,
@@ -166,6 +171,10 @@ impl Source for JournalSource {
 
     fn skipped(&self) -> u64 {
         self.skipped
+    }
+
+    fn span(&self) -> Option<(u64, u64)> {
+        Some((self.from, self.last))
     }
 }
 
