@@ -113,6 +113,7 @@ BOOK_METRICS: tuple[tuple[str, int, str], ...] = (
 )
 BOOK_HISTOGRAMS = (("latency_rx_to_book_ns", "source=kernel"),)
 JOURNAL_METRICS: tuple[tuple[str, int, str], ...] = (
+    ("journal_rotations_total", COUNTER, ""),
     ("journal_acked_loss_total", COUNTER, ""),
     ("journal_holes_total", COUNTER, ""),
     ("journal_hole_records_total", COUNTER, ""),

@@ -423,3 +423,39 @@ async def test_an_exporter_that_dies_is_told_at_the_next_look(served: Served) ->
     served.plant.tick()
     answer = await served.observe.GetSnapshot(observe_pb.GetSnapshotRequest(name=NAME))
     assert "export RUNNING" in answer.exchanges[0].workers
+
+
+async def test_every_figure_of_writer_and_exporter_is_told(served: Served) -> None:
+    """Each metric of theirs is one number of the answer; none is another one's or left at 0."""
+    writer = {
+        "journal_bytes_total": 101,
+        "journal_rotations_total": 102,
+        "journal_records_total": 103,
+        "journal_write_errors_total": 104,
+        "journal_overrun_total": 105,
+        "journal_reopens_total": 106,
+        "journal_unsynced_bytes": 107,
+    }
+    exporter = {
+        "tcp_export_queued_bytes": 201,
+        "tcp_export_dropped_total": 202,
+        "tcp_export_sent_frames_total": 203,
+        "tcp_export_sent_bytes_total": 204,
+        "tcp_export_write_failures_total": 205,
+        "tcp_export_connect_failures_total": 206,
+        "tcp_export_subscriber_accepted_total": 207,
+        "tcp_export_subscriber_rejected_total": 208,
+        "tcp_export_active_subscribers": 209,
+    }
+    served.supervisor.stats["XNAS-rx"].set_all(writer)
+    served.supervisor.stats["XNAS-export"].set_all(exporter)
+    served.plant.tick()
+    answer = await served.journal.GetJournal(pb.GetJournalRequest(exchange=NAME))
+    journal, export = answer.journal, answer.export
+    assert (journal.bytes, journal.rotations, journal.records) == (101, 102, 103)
+    assert (journal.write_errors, journal.overruns, journal.reopens) == (104, 105, 106)
+    assert journal.unsynced_bytes == 107
+    assert (export.queued_bytes, export.dropped) == (201, 202)
+    assert (export.sent_frames, export.sent_bytes) == (203, 204)
+    assert (export.write_failures, export.connect_failures) == (205, 206)
+    assert (export.accepted, export.rejected, export.active_subscribers) == (207, 208, 209)

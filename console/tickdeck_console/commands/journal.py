@@ -16,7 +16,7 @@ from tickdeck.v1.journal_service_pb2 import (
     VerifyJournalRequest,
     VerifyReport,
 )
-from tickdeck.v1.observe_pb2 import JournalHealth
+from tickdeck.v1.observe_pb2 import ExportHealth, JournalHealth
 from tickdeck_console import text
 from tickdeck_console.cli import Options
 from tickdeck_console.client import Client, finished, new_request_id
@@ -61,6 +61,8 @@ def show(options: Options, exchange: str, as_json: bool) -> None:
         print_json(response)
         return
     _print_head(response.journal)
+    if response.HasField("export"):
+        _print_export(response.export)
     if response.HasField("recovery"):
         _print_report(decode_wal.report(response.recovery), exchange)
     losses = [decode_wal.loss(entry) for entry in response.losses]
@@ -241,7 +243,10 @@ def _print_head(head: JournalHealth) -> None:
     )
     free = f"{text.size(head.disk_free_bytes)} free" if head.HasField("disk_free_bytes") else "?"
     full = f", full in {text.age(head.disk_full_in_s)}" if head.HasField("disk_full_in_s") else ""
-    click.echo(f"{text.size(head.bytes)} in {head.segments} segments, {free}{full}")
+    click.echo(
+        f"{text.size(head.bytes)} in {head.segments} segments, {head.rotations} rotations, "
+        f"flush p99 {text.millis(head.flush_p99_ns)} ms, {free}{full}"
+    )
     losses = {
         "durable records lost": head.acked_loss,
         "holes": head.holes,
@@ -254,6 +259,20 @@ def _print_head(head: JournalHealth) -> None:
         told.append("nothing can be pruned: the log of the rx worker says why")
     if told:
         click.echo(", ".join(told))
+
+
+def _print_export(export: ExportHealth) -> None:
+    """Every figure of the exporter: also those that no panel has room for."""
+    click.echo(
+        f"export {text.safe(export.state)}  {text.safe(export.mode)} {text.safe(export.address)}  "
+        f"{export.active_subscribers} subscribers, {export.accepted} accepted, "
+        f"{export.rejected} rejected"
+    )
+    click.echo(
+        f"  sent {export.sent_frames} frames, {text.size(export.sent_bytes)}, "
+        f"queued {text.size(export.queued_bytes)}, {export.dropped} records dropped, "
+        f"{export.write_failures} write failures, {export.connect_failures} connect failures"
+    )
 
 
 def _print_report(report: RecoveryReport, exchange: str) -> None:

@@ -68,6 +68,7 @@ def journal_facts(
         records=rx.total("journal_records_total"),
         bytes=rx.total("journal_bytes_total"),
         segments=rx.value("journal_segments"),
+        rotations=rx.total("journal_rotations_total"),
         write_errors=rx.total("journal_write_errors_total"),
         look_errors=rx.total("journal_look_errors_total"),
         look_errors_10s=rx.delta("journal_look_errors_total", WINDOW_S),

@@ -155,6 +155,7 @@ class JournalFacts:
     records: int = 0
     bytes: int = 0
     segments: int = 0
+    rotations: int = 0
     write_errors: int = 0
     overruns: int = 0
     sync_p50_ns: int = 0

@@ -19,6 +19,7 @@ def journal(facts: JournalFacts) -> observe_pb2.JournalHealth:
         durable_seq=facts.durable_seq,
         records=facts.records,
         segments=facts.segments,
+        rotations=facts.rotations,
         bytes=facts.bytes,
         sync_p99_ns=facts.sync_p99_ns,
         directory=facts.directory,

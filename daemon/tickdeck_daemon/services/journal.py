@@ -39,7 +39,8 @@ class JournalService(journal_service_pb2_grpc.JournalServiceServicer):
         record = self._plant.store.get(name)
         directory = self._plant.collector.journal_directory(record)
         report = await asyncio.to_thread(read_report, directory)
-        facts = self._plant.facts(name).journal
+        exchange = self._plant.facts(name)
+        facts = exchange.journal
         # A journal that its writer refused, or one damaged since, may not be listed: the numbers
         # and the report are told all the same.
         segments: list[SegmentInfo] = []
@@ -69,6 +70,7 @@ class JournalService(journal_service_pb2_grpc.JournalServiceServicer):
             segments=map(convert_journal.segment, segments),
             recovery=convert_journal.recovery_report(report) if report else None,
             losses=map(convert_journal.loss, self._plant.losses.store.waiting(name).losses),
+            export=convert_journal.export(exchange),
         )
 
     @override

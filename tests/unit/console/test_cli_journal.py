@@ -33,6 +33,8 @@ def journal(acknowledged: bool = False) -> pb.GetJournalResponse:
         holes=2,
         bytes=1 << 20,
         segments=1,
+        rotations=6,
+        flush_p99_ns=3_000_000,
         disk_free_bytes=3 << 30,
         disk_full_in_s=7200,
     )
@@ -46,7 +48,21 @@ def journal(acknowledged: bool = False) -> pb.GetJournalResponse:
         pb.Segment(file="0003.tdj", number=3, base_seq=81, last_seq=90, abandoned=True),
         pb.Segment(file="0004.tdj", number=4, base_seq=91),
     ]
-    return pb.GetJournalResponse(journal=head, segments=segments, recovery=report)
+    export = observe_pb2.ExportHealth(
+        state="RUNNING",
+        mode="listen",
+        address="127.0.0.1:7",
+        active_subscribers=2,
+        accepted=11,
+        rejected=12,
+        sent_frames=13,
+        sent_bytes=14 << 20,
+        queued_bytes=15 << 20,
+        dropped=16,
+        write_failures=17,
+        connect_failures=18,
+    )
+    return pb.GetJournalResponse(journal=head, segments=segments, recovery=report, export=export)
 
 
 def test_show_tells_watermarks_promise_and_report(fake_daemon: FakeDaemon, run: Run) -> None:
@@ -56,7 +72,10 @@ def test_show_tells_watermarks_promise_and_report(fake_daemon: FakeDaemon, run: 
     assert "REOPENING  /j" in out
     assert "appended 120  written 110  durable 100  acked by nobody" in out
     assert "policy batch, worst loss: nothing acknowledged; else the last 5 ms + one sync" in out
-    assert "3.0 GiB free, full in 2h" in out
+    assert "6 rotations, flush p99 3.0 ms, 3.0 GiB free, full in 2h" in out
+    assert "export RUNNING  listen 127.0.0.1:7  2 subscribers, 11 accepted, 12 rejected" in out
+    assert "sent 13 frames, 14.0 MiB, queued 15.0 MiB, 16 records dropped" in out
+    assert "17 write failures, 18 connect failures" in out
     assert "2 holes" in out
     assert "recovery of 2023-11-14T22:13:20.000Z, mode tail: repaired; NOT ACKNOWLEDGED" in out
     place = "torn_tail in 0003.tdj at byte 4096, 512 bytes, records 90..?: cut_torn_tail"

@@ -94,6 +94,7 @@ class GetJournalResponse(_message.Message):
     SEGMENTS_FIELD_NUMBER: _builtins.int
     RECOVERY_FIELD_NUMBER: _builtins.int
     LOSSES_FIELD_NUMBER: _builtins.int
+    EXPORT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def journal(self) -> _observe_pb2.JournalHealth: ...
     @_builtins.property
@@ -106,6 +107,10 @@ class GetJournalResponse(_message.Message):
     def losses(self) -> _containers.RepeatedCompositeFieldContainer[Global___JournalLoss]:
         """What the log lacks and nobody has acknowledged, at most 1000 ranges."""
 
+    @_builtins.property
+    def export(self) -> _observe_pb2.ExportHealth:
+        """Absent without an exporter."""
+
     def __init__(
         self,
         *,
@@ -113,10 +118,11 @@ class GetJournalResponse(_message.Message):
         segments: _abc.Iterable[Global___Segment] | None = ...,
         recovery: Global___RecoveryReport | None = ...,
         losses: _abc.Iterable[Global___JournalLoss] | None = ...,
+        export: _observe_pb2.ExportHealth | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["journal", b"journal", "recovery", b"recovery"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["export", b"export", "journal", b"journal", "recovery", b"recovery"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["journal", b"journal", "losses", b"losses", "recovery", b"recovery", "segments", b"segments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["export", b"export", "journal", b"journal", "losses", b"losses", "recovery", b"recovery", "segments", b"segments"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -228,6 +228,7 @@ class JournalHealth(_message.Message):
     RETENTION_FAILED_FIELD_NUMBER: _builtins.int
     HOLES_WAITING_FIELD_NUMBER: _builtins.int
     ACKED_LOSS_WAITING_FIELD_NUMBER: _builtins.int
+    ROTATIONS_FIELD_NUMBER: _builtins.int
     state: _builtins.str
     """OK, SLOW, HUNG, REOPENING, FULL, READONLY, DEGRADED, LOST_FILES, LOCKED or FAILED."""
     appended_seq: _builtins.int
@@ -289,6 +290,8 @@ class JournalHealth(_message.Message):
     """Holes that nobody has acknowledged, also of workers before."""
     acked_loss_waiting: _builtins.int
     """Durable records lost that nobody has acknowledged, also of workers before."""
+    rotations: _builtins.int
+    """Segments closed by this worker."""
     def __init__(
         self,
         *,
@@ -331,10 +334,11 @@ class JournalHealth(_message.Message):
         retention_failed: _builtins.bool = ...,
         holes_waiting: _builtins.int = ...,
         acked_loss_waiting: _builtins.int = ...,
+        rotations: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_acked_seq", b"_acked_seq", "_disk_free_bytes", b"_disk_free_bytes", "_disk_full_in_s", b"_disk_full_in_s", "acked_seq", b"acked_seq", "disk_free_bytes", b"disk_free_bytes", "disk_full_in_s", b"disk_full_in_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_acked_seq", b"_acked_seq", "_disk_free_bytes", b"_disk_free_bytes", "_disk_full_in_s", b"_disk_full_in_s", "acked_loss", b"acked_loss", "acked_loss_waiting", b"acked_loss_waiting", "acked_seq", b"acked_seq", "appended_seq", b"appended_seq", "bytes", b"bytes", "bytes_per_second", b"bytes_per_second", "compression", b"compression", "directory", b"directory", "disk_free_bytes", b"disk_free_bytes", "disk_full_in_s", b"disk_full_in_s", "durable_seq", b"durable_seq", "flush_p99_ns", b"flush_p99_ns", "fsync_interval_ms", b"fsync_interval_ms", "hole_records", b"hole_records", "holes", b"holes", "holes_waiting", b"holes_waiting", "look_errors", b"look_errors", "oldest_seq", b"oldest_seq", "on_failure", b"on_failure", "overruns", b"overruns", "pins_lost", b"pins_lost", "pruned_segments", b"pruned_segments", "quarantined_segments", b"quarantined_segments", "records", b"records", "recovery_mode", b"recovery_mode", "recovery_problems", b"recovery_problems", "reopens", b"reopens", "retain_max_age_s", b"retain_max_age_s", "retain_max_bytes", b"retain_max_bytes", "retention_failed", b"retention_failed", "segments", b"segments", "state", b"state", "sync_p50_ns", b"sync_p50_ns", "sync_p99_ns", b"sync_p99_ns", "sync_policy", b"sync_policy", "unsynced_bytes", b"unsynced_bytes", "worst_loss", b"worst_loss", "write_errors", b"write_errors", "written_seq", b"written_seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_acked_seq", b"_acked_seq", "_disk_free_bytes", b"_disk_free_bytes", "_disk_full_in_s", b"_disk_full_in_s", "acked_loss", b"acked_loss", "acked_loss_waiting", b"acked_loss_waiting", "acked_seq", b"acked_seq", "appended_seq", b"appended_seq", "bytes", b"bytes", "bytes_per_second", b"bytes_per_second", "compression", b"compression", "directory", b"directory", "disk_free_bytes", b"disk_free_bytes", "disk_full_in_s", b"disk_full_in_s", "durable_seq", b"durable_seq", "flush_p99_ns", b"flush_p99_ns", "fsync_interval_ms", b"fsync_interval_ms", "hole_records", b"hole_records", "holes", b"holes", "holes_waiting", b"holes_waiting", "look_errors", b"look_errors", "oldest_seq", b"oldest_seq", "on_failure", b"on_failure", "overruns", b"overruns", "pins_lost", b"pins_lost", "pruned_segments", b"pruned_segments", "quarantined_segments", b"quarantined_segments", "records", b"records", "recovery_mode", b"recovery_mode", "recovery_problems", b"recovery_problems", "reopens", b"reopens", "retain_max_age_s", b"retain_max_age_s", "retain_max_bytes", b"retain_max_bytes", "retention_failed", b"retention_failed", "rotations", b"rotations", "segments", b"segments", "state", b"state", "sync_p50_ns", b"sync_p50_ns", "sync_p99_ns", b"sync_p99_ns", "sync_policy", b"sync_policy", "unsynced_bytes", b"unsynced_bytes", "worst_loss", b"worst_loss", "write_errors", b"write_errors", "written_seq", b"written_seq"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__acked_seq: _TypeAlias = _typing.Literal["acked_seq"]  # noqa: Y015
     _WhichOneofArgType__acked_seq: _TypeAlias = _typing.Literal["_acked_seq", b"_acked_seq"]  # noqa: Y015
