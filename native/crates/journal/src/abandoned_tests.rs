@@ -405,3 +405,34 @@ fn without_a_successor_nothing_was_abandoned() {
     );
     assert_eq!(check(dir).problems, []);
 }
+
+/// A segment of another log between an abandoned one and its successor leaves; what it stood between is
+/// a whole log again, of which nothing is lost.
+#[test]
+fn a_foreign_segment_does_not_part_an_abandoned_one_from_its_successor() {
+    let (home, other) = (scratch(), scratch());
+    let edges = open_log(home.path(), &[3, 4, 5]);
+    abandon(home.path(), edges[2], edges[2] + 1..=20);
+    open_log(other.path(), &[2]);
+    let foreign = entries(other.path()).pop().expect("a segment");
+    // Of the same number, it stands in front of the successor by its name.
+    let path = entries(home.path()).pop().expect("a segment").path;
+    let name = path.with_file_name("0.seg");
+    let mut header = foreign.header.clone();
+    header.number = 2;
+    fs::write(&name, header.encode()).expect("writes");
+    let listed: Vec<_> = entries(home.path())
+        .iter()
+        .map(|it| it.header.log_id)
+        .collect();
+    assert_eq!((listed.len(), listed[1]), (3, foreign.header.log_id));
+
+    let opened = Writer::open_with(config(home.path()), RecoveryMode::PointInTime);
+    let (writer, report) = opened.expect("repairs");
+    assert_eq!((report.next_seq, report.hole), (21, None), "{report:?}");
+    writer.close().expect("closes");
+    let moved = home.path().join("quarantine").join("0.seg");
+    assert!(moved.exists(), "{report:?}");
+    let report = verify(home.path(), &mut |_| {}).expect("verifies");
+    assert_eq!((report.problems, report.records), (vec![], 20));
+}

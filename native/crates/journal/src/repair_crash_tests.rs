@@ -224,9 +224,12 @@ fn flip_both_slots(dir: &Path) {
     });
 }
 
-const DAMAGES: [(&str, Damage); 5] = [
+const DAMAGES: [(&str, Damage); 6] = [
     ("RETENTION", flip_retention),
     ("STATE of a wrong length", shorten_state),
+    ("STATE with a byte too many", |dir| {
+        change(&dir.join("STATE"), |bytes| bytes.push(0));
+    }),
     ("STATE without a valid slot", flip_both_slots),
     ("RETENTION and a short STATE", |dir| {
         flip_retention(dir);

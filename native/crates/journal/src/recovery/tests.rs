@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{REPORT_FILE, RecoveryMode};
+use super::{REPORT_FILE, RecoveryMode, intent};
 use crate::directory::{self, StateFile, segment_name};
 use crate::disk::recording::{Cut, RecordingDisk};
 use crate::disk::{Disk, DiskFile, RealDisk};
@@ -189,4 +189,39 @@ fn a_crash_while_a_segment_is_begun_does_not_age_state() {
             assert_eq!(writer.next_seq(), 31, "{cut:?} after {}", ops - before);
         }
     }
+}
+
+/// A seal that is only in the cache, over blocks that are whole on the device, is no damage: the
+/// segment is an unsealed one, and is sealed again.
+#[test]
+fn a_seal_that_was_never_synced_is_made_again() {
+    for mode in [RecoveryMode::Strict, RecoveryMode::Tail] {
+        let (dir, mut disk) = sealed_in_cache_only();
+        disk.device[300] ^= 1;
+        let (writer, report) =
+            Writer::open_on(Box::new(disk), config(dir.path()), mode).expect("opens");
+        assert_eq!((report.problems, report.next_seq), (vec![], 11), "{mode:?}");
+        assert_eq!(report.actions[0].action, "sealed", "{mode:?}");
+        writer.close().expect("closes");
+        let report = crate::verify::verify(dir.path(), &mut |_| {}).expect("verifies");
+        assert_eq!((report.problems, report.records), (vec![], 10), "{mode:?}");
+    }
+}
+
+/// A repair that knows of more sequences than the one before it says so beside it: notes only grow.
+#[test]
+fn the_note_of_a_repair_never_goes_back() {
+    let home = TempDir::new().expect("a directory");
+    let dir = home.path();
+    for (resume_seq, noted) in [(50, 50), (60, 60), (55, 60), (70, 70), (80, 80)] {
+        intent::store(&RealDisk, dir, resume_seq).expect("stores");
+        assert_eq!(intent::read(dir).expect("reads"), Some(noted));
+    }
+    let error = intent::store(&RealDisk, dir, 90).expect_err("four notes are enough");
+    let JournalError::Io { source, .. } = &error else {
+        panic!("{error}");
+    };
+    assert!(source.to_string().contains("salvage"), "{source}");
+    intent::remove(&RealDisk, dir).expect("removes");
+    assert_eq!(intent::read(dir).expect("reads"), None);
 }

@@ -9,6 +9,7 @@ use super::verify;
 use crate::directory::{STATE_FILE, read_state, segment_name};
 use crate::format::{BlockHeader, Fields, Seal, State, Trailer, masked_crc};
 use crate::policy::SyncPolicy;
+use crate::retention::{Limits, prune};
 use crate::scan::seal_hash;
 use crate::writer::{Record, Writer, WriterConfig};
 
@@ -114,4 +115,38 @@ fn a_seal_with_another_end_is_found() {
         classes_after(|seal| seal.totals.last_seq += 1),
         ["bad_seal"]
     );
+}
+
+/// What retention takes while a verification is on its way is not missing.
+#[test]
+fn segments_that_are_pruned_meanwhile_are_no_damage() {
+    let dir = TempDir::new().expect("a directory");
+    let config = WriterConfig::new(dir.path(), 1 << 20, SyncPolicy::Os, 1);
+    let (mut writer, _) = Writer::open(config).expect("opens");
+    for seq in 1..=5 {
+        let record = Record {
+            kind: 1,
+            stamp: 1,
+            line: 0,
+            channel: 1,
+            venue_seq: seq,
+            rx_ns: 5,
+            payload: b"a record",
+        };
+        writer.append(&record).expect("appends");
+        writer.seal().expect("seals");
+    }
+    writer.close().expect("closes");
+    let mut is_pruned = false;
+    let report = verify(dir.path(), &mut |progress| {
+        if progress.segments_done == 1 && !is_pruned {
+            is_pruned = true;
+            let pruned = prune(dir.path(), &Limits::default(), Some(4), true).expect("prunes");
+            assert_eq!(pruned.deleted.len(), 3);
+        }
+    });
+    let report = report.expect("verifies");
+    assert!(is_pruned);
+    assert_eq!(report.problems, []);
+    assert_eq!((report.first_seq, report.last_seq), (4, 5));
 }

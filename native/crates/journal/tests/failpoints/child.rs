@@ -59,6 +59,8 @@ pub(crate) struct Oracle {
     pub(crate) acknowledged: u64,
     /// Nothing from here on may be pruned.
     pub(crate) may_begin: u64,
+    /// Ends that were not written to their end; each is to be found in quarantine.
+    pub(crate) torn_tails: usize,
     /// The newest one.
     pub(crate) damaged: Option<Damaged>,
 }
@@ -74,6 +76,7 @@ impl Oracle {
         let mut oracle = Self {
             acknowledged: 0,
             may_begin: 1,
+            torn_tails: 0,
             damaged: None,
         };
         for line in fs::read_to_string(home.join("oracle"))
@@ -85,6 +88,7 @@ impl Oracle {
             match words[0] {
                 "durable" => oracle.acknowledged = oracle.acknowledged.max(number(1)),
                 "prune" => oracle.may_begin = number(1),
+                "torn" => oracle.torn_tails += 1,
                 "damaged" => {
                     oracle.damaged = Some(Damaged {
                         dir: words[4].into(),
@@ -147,8 +151,12 @@ impl Child {
         let (mut writer, _) = Writer::open(config(&dir, &self.policy)).expect("opens");
         self.poll(&mut writer, 0);
         for _ in 0..3 {
-            (0..12).for_each(|_| append(&mut writer));
+            for _ in 0..12 {
+                append(&mut writer);
+                self.acknowledge(&writer);
+            }
             writer.flush().expect("writes");
+            self.acknowledge(&writer);
             writer.sync().expect("syncs");
             self.acknowledge(&writer);
             self.poll(&mut writer, STATE_NS);
@@ -172,6 +180,7 @@ impl Child {
             writer.flush().expect("writes");
             drop(writer);
             tear(&dir);
+            self.tell("torn");
         } else {
             let last_seq = writer.next_seq() - 1;
             writer.close().expect("closes");

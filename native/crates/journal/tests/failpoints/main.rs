@@ -141,6 +141,26 @@ fn check_log(dir: &Path, policy: &str, oracle: &Oracle, context: &str) {
         next_seq > oracle.acknowledged,
         "{context}: ends at {next_seq}"
     );
+    let kept = torn_tails_kept(dir);
+    assert!(
+        kept >= oracle.torn_tails,
+        "{context}: {kept} of {}",
+        oracle.torn_tails
+    );
+}
+
+/// Torn tails in quarantine; what an interrupted start had copied may be there twice.
+fn torn_tails_kept(dir: &Path) -> usize {
+    let names = fs::read_dir(dir.join("quarantine")).into_iter().flatten();
+    let names = names.map(|entry| {
+        entry
+            .expect("lists")
+            .file_name()
+            .to_string_lossy()
+            .into_owned()
+    });
+    let cut = names.filter_map(|name| Some(name.split_once(".torn")?.0.to_owned()));
+    cut.collect::<BTreeSet<String>>().len()
 }
 
 /// A log in which something was damaged is mended by the next start, or by an operator's; what lies
