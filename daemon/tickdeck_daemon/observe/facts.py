@@ -257,6 +257,8 @@ class ExportFacts:
     pin_failures: int = 0
     """Places of subscribers that could not be stored."""
     pin_failures_10s: int = 0
+    pin_lag_ms: int = 0
+    """For how long the oldest pin has waited to become durable."""
     cert_expires_s: int | None = None
     """Life of its certificate; None without one."""
     lag_soft_bytes: int = 0

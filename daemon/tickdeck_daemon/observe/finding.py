@@ -60,6 +60,8 @@ class Thresholds:
     """Time to a full disk below which that is a finding."""
     certificate_s: int = 7 * 86_400
     """Life of the exporter's certificate below which that is a finding."""
+    pin_lag_ms: int = 5_000
+    """How long a pin may wait to become durable; the exporter writes them each second."""
     line_alone_ns: int = 5_000_000_000
     """How long one line may carry alone before that is a finding of its own."""
     book_settle_ns: int = 2_000_000_000

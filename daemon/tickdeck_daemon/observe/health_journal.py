@@ -54,6 +54,12 @@ def of_export(export: ExportFacts | None, limits: Thresholds) -> Iterator[Findin
         evidence += f"{export.pin_failures} in all (normal 0)"
         summary = "exporter cannot store its subscribers' places"
         yield Finding("export.pins", State.DEGRADED, 84, summary, evidence, _LOOKS)
+    if export.pin_lag_ms > limits.pin_lag_ms:
+        evidence = f"oldest waits {seconds(export.pin_lag_ms * 1e6)} "
+        evidence += f"(normal < {seconds(limits.pin_lag_ms * 1e6)}); the log is kept meanwhile"
+        summary = "pins of subscribers do not become durable"
+        runbook = "WalFsyncSlow.runbook.md"
+        yield Finding("export.pins_late", State.DEGRADED, 85, summary, evidence, runbook)
     left_s = export.cert_expires_s
     if left_s is not None and left_s <= limits.certificate_s:
         ends = f"in {_days(left_s)}" if left_s else "NOW"

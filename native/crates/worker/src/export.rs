@@ -7,6 +7,7 @@ mod caller;
 pub(crate) mod channel;
 mod check;
 mod crew;
+mod descriptors;
 pub(crate) mod dial;
 mod door;
 mod feed;

@@ -26,7 +26,7 @@ use crate::exit::Failure;
 use crate::lifecycle::StopFlag;
 
 /// Connections without a proof at a time.
-const SLOTS: usize = 32;
+pub(super) const SLOTS: usize = 32;
 /// Connections taken before the others have their turn.
 const ACCEPTS_PER_TURN: usize = 16;
 /// Connections of one address: so many at once, and so many in a second.

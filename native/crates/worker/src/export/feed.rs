@@ -38,7 +38,7 @@ const REPORT_NS: u64 = 100_000_000;
 /// Ended subscribers that are still shown.
 const SHOWN_ENDED: usize = 16;
 /// Ended subscribers whose last bytes are on the way, at most.
-const MAX_CLOSING: usize = 64;
+pub(super) const MAX_CLOSING: usize = 64;
 
 /// What the thread is made of.
 pub(super) struct Feed {

@@ -31,8 +31,9 @@ use super::admission::Admissions;
 use super::audit::Audit;
 use super::caller::Caller;
 use super::crew::Crew;
-use super::door::Door;
-use super::feed::{Feed, Rows};
+use super::descriptors;
+use super::door::{self, Door};
+use super::feed::{self, Feed, Rows};
 use super::guest::{Guest, Reception};
 use super::keys::{KeyFile, random_bytes};
 use super::listener::Listener;
@@ -134,6 +135,8 @@ impl Exporter {
             return Err(Failure::new(Code::Config, "tcp_export.enabled is false"));
         }
         let config = |text: String| Failure::new(Code::Config, text);
+        let beside = door::SLOTS + GUESTS + feed::MAX_CLOSING;
+        descriptors::make_room(export.max_subscribers, beside);
         let keys = match &export.auth_token {
             None => None,
             Some(path) => {

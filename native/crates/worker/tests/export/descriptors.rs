@@ -82,3 +82,21 @@ fn without_descriptors_nothing_spins() {
         )
     });
 }
+
+/// An exporter that may open few files takes as many as it may need for all its subscribers.
+#[test]
+fn room_is_made_for_all_subscribers() {
+    let plant = Plant::new();
+    let addr = format!("unix:{}", plant.path("socket").display());
+    let limit = ["sh", "-c", "ulimit -Sn 40; exec \"$@\"", "sh"];
+    let settings = json!({"max_subscribers": 100});
+    let (exporter, ready) = plant.spawn_by(&limit, json!({"addr": addr}), settings);
+    assert_eq!(ready, "\n", "{}", exporter.log_text());
+    let limits = fs::read_to_string(format!("/proc/{}/limits", exporter.pid())).expect("reads");
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let soft = line.expect("a limit").split_whitespace().nth(3);
+    let soft: u64 = soft.expect("a number").parse().expect("a number");
+    assert!((300..1_000).contains(&soft), "{soft}");
+}

@@ -1,12 +1,14 @@
 //! Whom an exporter tells to cut its copy, when no receiver says how far the log goes.
 
 use std::fs;
+use std::path::PathBuf;
 
 use serde_json::json;
 use tickdeck_export::message::ErrorCode;
+use tickdeck_journal::checkpoint;
 
 use crate::peer::{Copy, Peer, Said};
-use crate::plant::Plant;
+use crate::plant::{Plant, wait_until};
 
 /// What a copy up to `end` is told.
 fn verdict(plant: &Plant, end: u64) -> Result<u64, (ErrorCode, u64)> {
@@ -24,7 +26,7 @@ fn verdict(plant: &Plant, end: u64) -> Result<u64, (ErrorCode, u64)> {
     }
 }
 
-/// A log up to 300 whose checkpoint says 100.
+/// A log up to 300 whose checkpoint is as it was at 100, or older.
 fn behind_its_checkpoint() -> Plant {
     let mut plant = Plant::with_segments(16 * 1024);
     plant.append(100, 40);
@@ -63,22 +65,52 @@ fn a_copy_ahead_of_the_checkpoint_is_none_too_long() {
 }
 
 /// Where a crash has left half a block, more may come of it: nobody is told to cut anything until a
-/// receiver has recovered the log. What the checkpoint promises is served.
+/// receiver has recovered the log. What is whole is served.
 #[test]
 fn a_torn_end_forks_nobody() {
-    let plant = behind_its_checkpoint();
+    let mut plant = behind_its_checkpoint();
+    let state = plant.journal().join("STATE");
+    let seen = |plant: &Plant| checkpoint(plant.journal()).expect("reads");
+    let old = fs::read(&state).expect("reads");
+    wait_until("a checkpoint is written", || {
+        plant.sync();
+        plant.append(1, 40);
+        seen(&plant).is_some_and(|state| state.durable_seq > 300)
+    });
+    let newest_state = fs::read(&state).expect("reads");
+    fs::write(&state, old).expect("writes");
     plant.lose_receiver();
-    let segments = fs::read_dir(plant.journal()).expect("lists");
-    let segments = segments.map(|entry| entry.expect("lists").path());
-    let newest = segments.filter(|path| path.extension().is_some_and(|it| it == "seg"));
-    let newest = newest.max().expect("there is one");
-    let mut bytes = fs::read(&newest).expect("reads");
-    let end = bytes.iter().rposition(|byte| *byte != 0).expect("has data");
-    bytes[end] ^= 1;
-    fs::write(&newest, bytes).expect("writes");
-    let _exporter = plant.export_on_unix(json!({}));
+    let end = plant.durable();
+    let files = fs::read_dir(plant.journal()).expect("lists");
+    let files = files.map(|entry| entry.expect("lists").path());
+    let is_segment = |path: &PathBuf| path.extension().is_some_and(|it| it == "seg");
+    let mut segments: Vec<_> = files.filter(is_segment).collect();
+    segments.sort();
+    let newest = segments.last().expect("there is one");
+    let bytes = fs::read(newest).expect("reads");
+    let last = bytes.iter().rposition(|byte| *byte != 0).expect("has data");
+    let mut torn = bytes;
+    torn[last] ^= 1;
+    fs::write(newest, torn).expect("writes");
+    let exporter = plant.export_on_unix(json!({}));
     assert_eq!(verdict(&plant, 100), Ok(101));
-    for end in [300, 301, 9_000] {
+    for end in [end, end + 1, 9_000] {
         assert_eq!(verdict(&plant, end), Err((ErrorCode::Busy, 0)), "{end}");
     }
+    drop(exporter);
+
+    // Without its newest segments the log ends cleanly; a checkpoint that names a later sequence
+    // knows better.
+    for path in &segments[segments.len() - 2..] {
+        fs::remove_file(path).expect("removes");
+    }
+    let exporter = plant.export_on_unix(json!({}));
+    assert_eq!(
+        verdict(&plant, 9_000).expect_err("goes beyond").0,
+        ErrorCode::Forked
+    );
+    drop(exporter);
+    fs::write(&state, &newest_state).expect("writes");
+    let _exporter = plant.export_on_unix(json!({}));
+    assert_eq!(verdict(&plant, 9_000), Err((ErrorCode::Busy, 0)));
 }
