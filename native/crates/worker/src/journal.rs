@@ -27,6 +27,7 @@ use crate::logging;
 use crate::subscribe::{self, SubscribeArgs};
 
 mod cat;
+mod copied;
 mod gaps;
 mod history;
 mod info;
@@ -50,9 +51,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Check every byte; the exit code is 0 only for a whole journal.
+    /// Check every byte, also of a copy made by `subscribe --into`; the exit code is 0 only for a
+    /// whole one.
     Verify(LookArgs),
-    /// Print the records.
+    /// Print the records, also those of a copy made by `subscribe --into`.
     Cat(CatArgs),
     /// Print the gap ledger: what became of every missing range, and who brought it.
     Gaps(GapsArgs),
@@ -80,7 +82,7 @@ enum Command {
 /// Arguments of `verify` and `info`.
 #[derive(Args, Clone, Debug)]
 struct LookArgs {
-    /// The journal directory.
+    /// The journal directory; for `verify` also a subscriber's copy.
     dir: PathBuf,
     /// Print one JSON object.
     #[arg(long)]

@@ -12,33 +12,36 @@ use tickdeck_wire::record::{
     Checkpoint, GapEvent, JournalHole, LostEvent, PayloadError, SessionEvent, kind, line, stamp,
 };
 
-use super::{Audience, Output, journal_failure};
+use super::{Audience, Output, copied, journal_failure};
 use crate::exit::{Code, Failure};
 
 /// Arguments of `cat`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct CatArgs {
-    /// The journal directory.
-    dir: PathBuf,
+    /// The journal directory, or a subscriber's copy.
+    pub(super) dir: PathBuf,
     /// First journal sequence; the oldest kept when absent.
     #[arg(long)]
-    from: Option<u64>,
+    pub(super) from: Option<u64>,
     /// Last journal sequence.
     #[arg(long)]
-    to: Option<u64>,
+    pub(super) to: Option<u64>,
     /// Print at most so many records.
     #[arg(long)]
-    limit: Option<u64>,
+    pub(super) limit: Option<u64>,
     /// Print the payloads too, as hexadecimal digits.
     #[arg(long)]
-    payload: bool,
+    pub(super) payload: bool,
     /// Print one JSON object per line.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Prints records up to the end for now; damage ends with an error after what could be read.
 pub(super) fn run(args: &CatArgs) -> Result<Code, Failure> {
+    if copied::is_copy(&args.dir) {
+        return copied::cat(args);
+    }
     let mut reader = Reader::open(&args.dir).map_err(|error| journal_failure(&error))?;
     if let Some(from) = args.from {
         reader.seek(from).map_err(|error| journal_failure(&error))?;
@@ -82,7 +85,7 @@ pub(crate) fn record_line(entry: &Entry<'_>, json: bool) -> String {
     line_of(entry, true, json)
 }
 
-fn line_of(entry: &Entry<'_>, with_payload: bool, json: bool) -> String {
+pub(super) fn line_of(entry: &Entry<'_>, with_payload: bool, json: bool) -> String {
     let fields = fields(entry, with_payload);
     if json {
         let object: Map<String, Value> = fields

@@ -2,14 +2,14 @@
 
 use std::fs::{self, OpenOptions};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
-use tickdeck_export::frame::{Decoder, MAX_PAYLOAD};
+use tickdeck_export::frame::{Decoder, HEADER_LEN, MAX_PAYLOAD};
 use tickdeck_export::message::{ErrorCode, Message};
 use tickdeck_journal::unpack;
 
 use crate::provider::{Log, Provider};
-use crate::support::{Place, command, position, wait_for};
+use crate::support::{Place, command, lines, position, seqs, told, wait_for};
 
 /// The sequences of the DATA records in a copy, in its order; gaps are checked to fit.
 fn copied(dir: &Path) -> Vec<u64> {
@@ -174,4 +174,104 @@ fn nothing_is_acknowledged_that_is_not_stored() {
             .open(place.path("state"))
             .is_err()
     );
+}
+
+/// `tickdeck-journal verify` or `cat` of a copy, with JSON.
+fn look(place: &Place, command: &str, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tickdeck-journal"))
+        .arg(command)
+        .arg(place.path("copy"))
+        .arg("--json")
+        .args(arguments)
+        .output()
+        .expect("runs")
+}
+
+/// Exit code of `verify`, and each problem with its sequences.
+fn verified(place: &Place) -> (i32, Vec<(String, u64, Option<u64>)>) {
+    let output = look(place, "verify", &[]);
+    let report = lines(&output).remove(0);
+    let problems = report["problems"].as_array().expect("a list").iter();
+    let problems = problems.map(|problem| {
+        let class = problem["class"].as_str().expect("a name").to_owned();
+        let from = problem["from"].as_u64().expect("a number");
+        (class, from, problem["to"].as_u64())
+    });
+    (told(&output).0, problems.collect())
+}
+
+/// A copy is verified and printed by the commands that read a journal; what is torn, damaged or gone is
+/// named, and what is whole before it is printed.
+#[test]
+fn verify_and_cat_read_a_copy() {
+    let place = Place::new();
+    let log = Log {
+        hole: Some((101, 180)),
+        ..Log::up_to(400)
+    };
+    let provider = Provider::new(log, None);
+    provider.on_unix(&place.path("socket"));
+    let subscriber = run(subscriber(&place));
+    wait_for("the end", || acked(&place) == 400);
+    drop(subscriber);
+
+    let output = look(&place, "verify", &[]);
+    let report = lines(&output).remove(0);
+    assert_eq!(
+        (told(&output).0, &report["problems"]),
+        (0, &serde_json::json!([]))
+    );
+    assert_eq!(report["records"], 321);
+    assert_eq!(
+        (&report["first_seq"], &report["last_seq"]),
+        (&1.into(), &400.into())
+    );
+    assert_eq!(
+        (&report["gaps"], &report["gap_sequences"]),
+        (&1.into(), &80.into())
+    );
+    let output = look(&place, "cat", &["--from", "95", "--to", "185"]);
+    assert_eq!(told(&output).0, 0, "{}", told(&output).1);
+    let printed = lines(&output);
+    assert_eq!(
+        seqs(&printed),
+        (95..=101).chain(181..=185).collect::<Vec<u64>>()
+    );
+    let gaps: Vec<_> = printed
+        .iter()
+        .filter(|line| line["gap"].is_object())
+        .collect();
+    assert_eq!(gaps.len(), 1, "{printed:?}");
+
+    let file = place.path("copy").join(format!("from-{:020}.frames", 1));
+    let whole = fs::read(&file).expect("reads");
+    let mut decoder = Decoder::new(MAX_PAYLOAD);
+    decoder.feed(&whole);
+    let (mut frames, mut at) = (Vec::new(), 0);
+    while let Some(frame) = decoder.next().expect("good frames") {
+        let end = at + HEADER_LEN + frame.payload.len();
+        frames.push((frame.seq, at..end));
+        at = end;
+    }
+    let (first, second) = (&frames[2], &frames[3]);
+
+    fs::write(&file, [&whole[..], &whole[..33]].concat()).expect("writes");
+    assert_eq!(verified(&place), (1, vec![("torn_tail".into(), 401, None)]));
+
+    let gone = [&whole[..first.1.start], &whole[first.1.end..]].concat();
+    fs::write(&file, gone).expect("writes");
+    let missing = ("missing".into(), first.0, Some(second.0 - 1));
+    assert_eq!(verified(&place), (1, vec![missing]));
+
+    let mut flipped = whole.clone();
+    flipped[first.1.start + 60] ^= 1;
+    fs::write(&file, flipped).expect("writes");
+    assert_eq!(
+        verified(&place),
+        (1, vec![("bad_frame".into(), first.0, None)])
+    );
+    let output = look(&place, "cat", &[]);
+    assert_ne!(told(&output).0, 0);
+    assert!(told(&output).1.contains("bad_frame"), "{}", told(&output).1);
+    assert_eq!(seqs(&lines(&output)), (1..first.0).collect::<Vec<u64>>());
 }
