@@ -29,7 +29,8 @@ syscalls=${TICKDECK_SYSCALL_CUTS:-1000000}
 seed=${TICKDECK_SOAK_SEED:-$(($(date +%s) / 86400))}
 report=$PWD/target/soak-report.jsonl
 PATH=$PWD/.venv/bin:$PATH
-steps="kill syscalls errors power crash-seeds damage retention export-seeds differential mac-timing"
+steps="kill syscalls failpoints errors power crash-seeds damage retention"
+steps="$steps export-seeds differential mac-timing"
 wanted="$*"
 for name in $wanted; do
     case " $steps " in *" $name "*) ;; *)
@@ -73,8 +74,10 @@ crate_test() {
 }
 
 failpoints() {
-    TICKDECK_FAILPOINT_POLICIES=interval,batch,always \
+    (
+        export TICKDECK_FAILPOINT_POLICIES=interval,batch,always
         crate_test tickdeck-journal --features failpoints --test failpoints --
+    )
 }
 
 torture() {
