@@ -6,6 +6,7 @@ mod ends;
 mod exporter_spec;
 mod flood;
 mod forks;
+mod full;
 mod isolation;
 mod looks;
 mod peer;
