@@ -120,41 +120,43 @@ fn everything_from_the_beginning_to_the_last_ack() {
 /// Nothing above what was synced leaves (W24), and idle streams show that they live (X14).
 #[test]
 fn durable_only_and_heartbeats() {
-    let mut plant = Plant::new();
-    plant.append(100, 40);
-    let reach = Way::Unix.open(&plant, json!({"heartbeat_ms": 100}));
-    let mut peer = reach.peer();
-    let mut copy = Copy::default();
-    peer.resume(None, &mut copy);
-    peer.follow_to(100, &mut copy);
-    let payload = crate::plant::payload(101, 8);
-    let record = tickdeck_journal::Record {
-        kind: 1,
-        stamp: 2,
-        line: 0,
-        channel: 1,
-        venue_seq: 1,
-        rx_ns: 1,
-        payload: &payload,
-    };
-    plant.writer.append(&record).expect("appends");
-    plant.writer.flush().expect("writes");
-    plant.publish();
-    let begin = Instant::now();
-    for _ in 0..5 {
-        let Said::Heartbeat(beat) = peer.next() else {
-            panic!("nothing else may come");
+    for way in WAYS {
+        let mut plant = Plant::new();
+        plant.append(100, 40);
+        let reach = way.open(&plant, json!({"heartbeat_ms": 100}));
+        let mut peer = reach.peer();
+        let mut copy = Copy::default();
+        peer.resume(Some("a"), &mut copy);
+        peer.follow_to(100, &mut copy);
+        let payload = crate::plant::payload(101, 8);
+        let record = tickdeck_journal::Record {
+            kind: 1,
+            stamp: 2,
+            line: 0,
+            channel: 1,
+            venue_seq: 1,
+            rx_ns: 1,
+            payload: &payload,
         };
-        assert_eq!((beat.next_seq, beat.durable), (101, 100));
-        assert!(beat.written >= 100);
+        plant.writer.append(&record).expect("appends");
+        plant.writer.flush().expect("writes");
+        plant.publish();
+        let begin = Instant::now();
+        for _ in 0..5 {
+            let Said::Heartbeat(beat) = peer.next() else {
+                panic!("nothing else may come");
+            };
+            assert_eq!((beat.next_seq, beat.durable), (101, 100));
+            assert!(beat.written >= 100);
+        }
+        assert!(
+            begin.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            begin.elapsed()
+        );
+        plant.sync();
+        peer.follow_to(101, &mut copy);
     }
-    assert!(
-        begin.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        begin.elapsed()
-    );
-    plant.sync();
-    peer.follow_to(101, &mut copy);
 }
 
 /// X20: seats are counted, for all and for each identity; whoever gets none is told so.
@@ -246,42 +248,45 @@ fn garbage_closes_and_resuming_loses_nothing() {
 /// A damaged block is declared and the rest comes; a retained subscriber's ACKs become its pin.
 #[test]
 fn damage_is_declared_and_pins_are_written() {
-    let mut plant = Plant::with_segments(16 * 1024);
-    for _ in 0..100 {
-        plant.append(10, 40);
-    }
-    let mut files: Vec<_> = std::fs::read_dir(plant.journal())
-        .expect("lists")
-        .map(|entry| entry.expect("lists").path())
-        .filter(|path| path.extension().is_some_and(|it| it == "seg"))
-        .collect();
-    files.sort();
-    let mut bytes = std::fs::read(&files[1]).expect("reads");
-    bytes[2_000] ^= 4;
-    std::fs::write(&files[1], bytes).expect("writes");
-    let settings = json!({"subscribers": [
+    for way in WAYS {
+        let mut plant = Plant::with_segments(16 * 1024);
+        for _ in 0..100 {
+            plant.append(10, 40);
+        }
+        let mut files: Vec<_> = std::fs::read_dir(plant.journal())
+            .expect("lists")
+            .map(|entry| entry.expect("lists").path())
+            .filter(|path| path.extension().is_some_and(|it| it == "seg"))
+            .collect();
+        files.sort();
+        let mut bytes = std::fs::read(&files[1]).expect("reads");
+        bytes[2_000] ^= 4;
+        std::fs::write(&files[1], bytes).expect("writes");
+        let settings = json!({"subscribers": [
         {"id": "a", "slow_policy": "retain", "retain_max_bytes": 1_000_000, "retain_max_age_s": 60,
          "allow_written": false, "max_connections": 1}]});
-    let reach = Way::Unix.open(&plant, settings);
-    let mut peer = reach.peer();
-    let mut copy = Copy::default();
-    peer.resume(Some("a"), &mut copy);
-    peer.follow_to(1_000, &mut copy);
-    let [gap] = &copy.gaps[..] else {
-        panic!("{:?}", copy.gaps);
-    };
-    assert_eq!((gap.reason, gap.to - gap.from), (GapReason::Corrupt, 9));
-    wait_until("the gap is counted", || {
-        reach.exporter.stat("tcp_export_dropped_total") == 10
-    });
-    wait_until("the pin is written", || {
-        let pins = read_pins(plant.journal()).expect("reads");
-        let pin =
-            |pin: &tickdeck_journal::Pin| (pin.client.clone(), pin.acked_seq, pin.retain_max_bytes);
-        pins.iter()
-            .map(pin)
-            .eq([("a".to_owned(), 1_000, 1_000_000)])
-    });
+        let reach = way.open(&plant, settings);
+        let mut peer = reach.peer();
+        let mut copy = Copy::default();
+        peer.resume(Some("a"), &mut copy);
+        peer.follow_to(1_000, &mut copy);
+        let [gap] = &copy.gaps[..] else {
+            panic!("{:?}", copy.gaps);
+        };
+        assert_eq!((gap.reason, gap.to - gap.from), (GapReason::Corrupt, 9));
+        wait_until("the gap is counted", || {
+            reach.exporter.stat("tcp_export_dropped_total") == 10
+        });
+        wait_until("the pin is written", || {
+            let pins = read_pins(plant.journal()).expect("reads");
+            let pin = |pin: &tickdeck_journal::Pin| {
+                (pin.client.clone(), pin.acked_seq, pin.retain_max_bytes)
+            };
+            pins.iter()
+                .map(pin)
+                .eq([("a".to_owned(), 1_000, 1_000_000)])
+        });
+    }
 }
 
 /// The end asked for, a place beyond it, and another log.
