@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tickdeck_export::auth::{Key, Keyring, KeyringError};
 use zeroize::Zeroizing;
@@ -150,9 +150,18 @@ fn random_key() -> io::Result<Key> {
     random_bytes().map(Key::new)
 }
 
-/// Bytes that nobody can guess: nonces, sessions.
+/// Bytes that nobody can guess: nonces, sessions. The device stays open, so that who has once got some
+/// gets more when descriptors have run out.
 pub(crate) fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
+    static DEVICE: OnceLock<File> = OnceLock::new();
+    let mut device = match DEVICE.get() {
+        Some(device) => device,
+        None => {
+            let device = File::open("/dev/urandom")?;
+            DEVICE.get_or_init(|| device)
+        }
+    };
     let mut bytes = [0; N];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    device.read_exact(&mut bytes)?;
     Ok(bytes)
 }

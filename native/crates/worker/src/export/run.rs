@@ -137,6 +137,7 @@ impl Exporter {
         let config = |text: String| Failure::new(Code::Config, text);
         let beside = door::SLOTS + GUESTS + feed::MAX_CLOSING;
         descriptors::make_room(export.max_subscribers, beside);
+        random_bytes::<1>().map_err(|error| Failure::failed(format!("/dev/urandom: {error}")))?;
         let keys = match &export.auth_token {
             None => None,
             Some(path) => {
