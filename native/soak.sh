@@ -15,6 +15,7 @@
 # TICKDECK_DAMAGE_STRIDE    distance between bits and lengths that are damaged, 1
 # TICKDECK_DAMAGE_SEGMENT_BYTES  in segments of this size, 65536
 # TICKDECK_DIFFERENTIAL_PACKETS  packets of each protocol for the reference decoders, 1000000
+# TICKDECK_LATENCY_ROUNDS   rounds of the books beside a slow journal and beside a fast one, 5
 # TICKDECK_SOAK_SEED        seed of the torture, the day's number
 set -u
 cd "$(dirname "$0")/.."
@@ -97,5 +98,6 @@ step retention crate_test tickdeck-journal --lib -- retention
 step export-seeds crate_test tickdeck-export --test provider -- simulation
 step differential crate_test tickdeck-fuzzing --test differential --
 step mac-timing crate_test tickdeck-export --test timing -- --ignored
+step slow-journal crate_test tickdeck-worker --test book -- --ignored slow_journal
 echo "report: $report"
 [ -z "$failed" ] || { echo "FAILED:$failed" >&2; exit 1; }

@@ -61,6 +61,11 @@ impl LiveReceiver {
         }
     }
 
+    /// Of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends messages `first..=last` on line A, a packet for every few.
     pub(crate) fn send(&self, flow: &Flow, first: u64, last: u64) {
         let mut builder = PacketBuilder::new(SESSION, 1_400);

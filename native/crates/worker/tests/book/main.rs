@@ -3,6 +3,9 @@
 mod checkpoints;
 mod cme;
 mod compare;
+#[path = "../rx/devices.rs"]
+#[expect(dead_code, reason = "the tests of rx use the rest of it")]
+mod devices;
 mod eobi;
 mod flow;
 mod following;
@@ -11,6 +14,7 @@ mod live;
 mod offline;
 mod receiver;
 mod restarts;
+mod slow_journal;
 mod snapshots;
 #[path = "../common/spec.rs"]
 mod spec;
