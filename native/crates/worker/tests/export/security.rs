@@ -2,14 +2,16 @@
 //! dialling, through rotations; and where no secret may be found.
 
 use std::fs;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 
-use crate::peer::{Copy, Peer, Said};
+use crate::peer::{Copy, Peer, Said, Socket as _, dial};
 use crate::plant::{Exporter, KEY, Plant, wait_until};
 
 /// Certificates and keys of both sides, in the plant's directory.
@@ -191,6 +193,58 @@ fn copied(plant: &Plant) -> u64 {
         }
     }
     end
+}
+
+/// S04: two hundred begin TLS and say no more. Never more than 32 of them are inside the door, each is
+/// gone in time, and the subscriber that is in misses nothing.
+#[test]
+fn half_open_sessions_stay_outside() {
+    let mut plant = Plant::new();
+    let papers = Papers::new(&plant);
+    let (exporter, port) = tls_exporter(&plant, &papers, json!({}));
+    let arguments = dialled(&papers, port);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let running = subscriber(&plant, &arguments);
+    plant.append(100, 50);
+    wait_until("acknowledged", || acked(&plant) == 100);
+    let begun = Instant::now();
+    let mut sockets = Vec::new();
+    let mut most = 0;
+    for n in 0..200 {
+        let mut socket = dial(port, 0x0B00 + n).expect("connects");
+        // A record of a ClientHello that does not come.
+        if let Err(error) = socket.write_all(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xFC, 3, 3]) {
+            // Turned away already.
+            let kind = error.kind();
+            assert!(
+                matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe),
+                "{error}"
+            );
+        }
+        sockets.push(socket);
+        most = most.max(exporter.stat("tcp_export_preauth"));
+        if n % 10 == 0 {
+            plant.append(10, 50);
+        }
+    }
+    wait_until("the subscriber has all", || acked(&plant) == 300);
+    for mut socket in sockets {
+        socket.set_patience(Duration::from_secs(10));
+        most = most.max(exporter.stat("tcp_export_preauth"));
+        let mut bytes = Vec::new();
+        match socket.read_to_end(&mut bytes) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+        }
+    }
+    let lasted = begun.elapsed();
+    // Three seconds for each; a loaded machine takes its time to begin them.
+    assert!(lasted < Duration::from_secs(8), "{lasted:?}");
+    assert!((1..=32).contains(&most), "{most} at a time");
+    assert!(exporter.stat("tcp_export_subscriber_rejected_total") >= 200);
+    plant.append(10, 50);
+    wait_until("it goes on", || acked(&plant) == plant.durable());
+    drop(running);
 }
 
 /// The exporter dials (connect mode): the collector proves itself by its certificate and its key, and
