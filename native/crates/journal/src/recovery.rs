@@ -213,12 +213,14 @@ impl Survey {
         let state = view.current.unwrap_or_default();
         let epochs = listing.segments.iter().map(|it| it.header.writer_epoch);
         let newest_epoch = epochs.max().unwrap_or(0).max(state.writer_epoch);
-        let last_name = listing.segments.last().map(|last| last.name.clone());
+        let last = listing.segments.last();
+        let last = last.map(|last| (last.name.clone(), last.header.base_seq));
         let plan = plan::make(disk, dir, listing, &view, noted_seq, depth)?;
         let tail_durable_seq = plan.tail.as_ref().map_or(0, |walk| walk.durable_seq);
         let durable_seq = state.durable_seq.max(tail_durable_seq);
-        if let (Some(name), Some(walk)) = (&last_name, &plan.tail) {
-            problems.append(&mut tail_problems(name, walk, durable_seq));
+        if let (Some((name, base_seq)), Some(walk)) = (&last, &plan.tail) {
+            let was_sealed = was_sealed(*base_seq, walk, &state);
+            problems.append(&mut tail_problems(name, walk, durable_seq, was_sealed));
         }
         add_unsound(&plan, &mut problems);
         if noted_seq.is_some() {
@@ -382,8 +384,19 @@ fn unfinished_repair(plan: &Plan) -> Problem {
     }
 }
 
+/// Whether STATE names the seal of the last segment, which begins at `base_seq` and in which no seal
+/// was found: it was synced, so what is wrong with it now is no unfinished write.
+pub(crate) fn was_sealed(base_seq: u64, walk: &Walk, state: &State) -> bool {
+    state.last_sealed_seq >= base_seq && walk.next_seq == state.last_sealed_seq + 1
+}
+
 /// Damage of an unsealed last segment; a torn tail, if it is one, comes last.
-pub(crate) fn tail_problems(file: &str, walk: &Walk, durable_seq: u64) -> Vec<Problem> {
+pub(crate) fn tail_problems(
+    file: &str,
+    walk: &Walk,
+    durable_seq: u64,
+    was_sealed: bool,
+) -> Vec<Problem> {
     let mut problems: Vec<Problem> = walk
         .damage
         .iter()
@@ -398,6 +411,13 @@ pub(crate) fn tail_problems(file: &str, walk: &Walk, durable_seq: u64) -> Vec<Pr
         detail,
     };
     match &walk.end {
+        _ if was_sealed => problems.insert(
+            0,
+            Problem {
+                class: Class::BadSeal,
+                ..torn("the seal, which STATE names, is damaged".into())
+            },
+        ),
         End::Lost if plan::is_torn_tail(walk, durable_seq) => {
             let detail = std::mem::take(&mut problems[0].detail);
             problems[0] = Problem {

@@ -7,9 +7,9 @@ use std::path::Path;
 
 use crate::directory::{self, SegmentEntry, StateView};
 use crate::error::{Class, JournalError, Problem};
-use crate::format::IndexEntry;
+use crate::format::{IndexEntry, State};
 use crate::links;
-use crate::recovery::{damage_problem, tail_problems};
+use crate::recovery::{damage_problem, tail_problems, was_sealed};
 use crate::retention;
 use crate::tally::Tally;
 use crate::walk::{End, Walk, walk};
@@ -109,7 +109,9 @@ pub fn verify(
             }
         };
         match listing.segments.get(index + 1) {
-            None if entry.seal.is_none() => check_open(dir, entry, &mut report, &mut show)?,
+            None if entry.seal.is_none() => {
+                check_open(dir, entry, view.current, &mut report, &mut show)?;
+            }
             next => match walk_segment(entry, &mut show) {
                 Ok((walk, tally)) => check_closed(entry, &walk, &tally, next, &mut report),
                 Err(error) if error.is_not_found() && was_pruned(dir, entry)? => {
@@ -236,6 +238,7 @@ fn check_abandoned(entry: &SegmentEntry, walk: &Walk, last_seq: u64, report: &mu
 fn check_open(
     dir: &Path,
     entry: &SegmentEntry,
+    state: Option<State>,
     report: &mut Report,
     show: &mut dyn FnMut(u64),
 ) -> Result<(), JournalError> {
@@ -249,7 +252,8 @@ fn check_open(
             return Ok(());
         }
         let durable_seq = report.durable_seq.max(walk.durable_seq);
-        let mut problems = tail_problems(&entry.name, &walk, durable_seq);
+        let was_sealed = state.is_some_and(|it| was_sealed(entry.header.base_seq, &walk, &it));
+        let mut problems = tail_problems(&entry.name, &walk, durable_seq, was_sealed);
         let is_torn = |problem: &Problem| problem.class == Class::TornTail;
         if problems.iter().any(is_torn) {
             if directory::has_writer(dir)? {

@@ -8,6 +8,8 @@ use tickdeck_journal::{Class, JournalError, Reader, Writer};
 
 use crate::support::*;
 
+const SEGMENT_HEADER_LEN: u64 = 128;
+
 /// A log of three segments, all closed, and the records in each.
 fn three_segments() -> (TempDir, Vec<u64>) {
     let dir = scratch();
@@ -288,6 +290,30 @@ fn state_guards_the_end() {
     assert!(report.clean);
     writer.close().expect("closes");
     assert_eq!(check(dir.path()).problems, []);
+}
+
+/// The seal of the last segment was synced, and STATE names it: no damage of it is ever called torn,
+/// and a writer does not touch it.
+#[test]
+fn a_damaged_last_seal_is_not_torn() {
+    let dir = scratch();
+    let mut writer = open(dir.path(), SMALL);
+    fill(&mut writer, 20, 10);
+    writer.flush().expect("writes");
+    let data_end = SEGMENT_HEADER_LEN + writer.counters().bytes;
+    writer.close().expect("closes");
+    let segment = segment_files(dir.path()).pop().expect("a segment");
+    let whole = fs::read(&segment).expect("reads");
+    assert!(whole.len() as u64 > data_end, "a seal lies behind the data");
+    for byte in data_end as usize..whole.len() {
+        flip(&segment, byte, 1);
+        let found = classes(&check(dir.path()));
+        assert!(found.contains(&"bad_seal"), "byte {byte}: {found:?}");
+        assert!(!found.contains(&"torn_tail"), "byte {byte}: {found:?}");
+        assert!(opening_is_refused(dir.path()), "byte {byte}: {found:?}");
+        flip(&segment, byte, 1);
+    }
+    assert!(fs::read(&segment).expect("reads") == whole, "untouched");
 }
 
 /// The last block of a dead writer, once synced, is missed through STATE even when the cut is
