@@ -3,6 +3,7 @@
 
 mod admission;
 pub(crate) mod audit;
+pub(crate) mod buckets;
 mod caller;
 pub(crate) mod channel;
 mod check;
@@ -13,7 +14,7 @@ mod door;
 mod feed;
 mod guest;
 pub(crate) mod keys;
-mod listener;
+pub(crate) mod listener;
 mod marks;
 mod metrics;
 mod pins;

@@ -3,10 +3,9 @@
 //! 32 connections at a time, three seconds and 512 bytes for each, a bucket of tokens per address.
 //! Whatever happens here, those who are inside do not notice.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
@@ -16,6 +15,7 @@ use tickdeck_export::provider::refusal;
 use tickdeck_net::clock::monotonic_ns;
 
 use super::audit::Audit;
+use super::buckets::{Buckets, origin};
 use super::channel::Channel;
 use super::guest::{Arrival, Guest, Outcome, Reception, write_some};
 use super::listener::Listener;
@@ -29,11 +29,6 @@ use crate::lifecycle::StopFlag;
 pub(super) const SLOTS: usize = 32;
 /// Connections taken before the others have their turn.
 const ACCEPTS_PER_TURN: usize = 16;
-/// Connections of one address: so many at once, and so many in a second.
-const BUCKET_BURST: u64 = 20;
-const BUCKET_PER_S: u64 = 5;
-/// Addresses that are remembered; a flood from more than these is bounded by the slots.
-const BUCKETS: usize = 4_096;
 /// After the system has refused to accept.
 const BACKOFF_NS: u64 = 100_000_000;
 const STOP_POLL_NS: u64 = 20_000_000;
@@ -125,10 +120,9 @@ impl Door {
     fn take_one(&mut self, now_ns: u64, yard: &mut Yard) -> io::Result<bool> {
         use io::ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
         let accepted = match &self.listener {
-            Listener::Tcp(listener) => listener.accept().map(|(socket, peer)| {
-                let ip = peer.ip().to_canonical();
-                (Some((socket, ip)), None, peer.to_string())
-            }),
+            Listener::Tcp(listener) => listener
+                .accept()
+                .map(|(socket, peer)| (Some((socket, origin(peer.ip()))), None, peer.to_string())),
             Listener::Unix(listener, name) => listener
                 .accept()
                 .map(|(socket, _)| (None, Some(socket), format!("unix:{}", name.path.display()))),
@@ -254,59 +248,4 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
     [Errno::MFILE, Errno::NFILE]
         .iter()
         .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
-}
-
-/// Tokens per address.
-#[derive(Debug, Default)]
-struct Buckets(BTreeMap<IpAddr, Bucket>);
-
-/// Time at which the bucket is full again: one number says it all.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    full_ns: u64,
-}
-
-impl Buckets {
-    fn admit(&mut self, now_ns: u64, mut ip: IpAddr) -> bool {
-        const TOKEN_NS: u64 = 1_000_000_000 / BUCKET_PER_S;
-        if self.0.len() >= BUCKETS && !self.0.contains_key(&ip) {
-            self.0.retain(|_, bucket| bucket.full_ns > now_ns);
-            if self.0.len() >= BUCKETS {
-                // Strangers share one bucket, which may be one beyond the bound.
-                ip = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-            }
-        }
-        let bucket = self.0.entry(ip).or_insert(Bucket { full_ns: now_ns });
-        let full_ns = bucket.full_ns.max(now_ns) + TOKEN_NS;
-        if full_ns - now_ns > BUCKET_BURST * TOKEN_NS {
-            return false;
-        }
-        bucket.full_ns = full_ns;
-        true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Twenty at once, then five in a second; others are not touched, and memory is bounded.
-    #[test]
-    fn buckets_are_per_address() {
-        let mut buckets = Buckets::default();
-        let ip = |n: u32| IpAddr::V4(Ipv4Addr::from_bits(0x7F00_0000 + n));
-        let second = 1_000_000_000;
-        let admitted = |buckets: &mut Buckets, now_ns| {
-            (0..100).filter(|_| buckets.admit(now_ns, ip(1))).count()
-        };
-        assert_eq!(admitted(&mut buckets, second), 20);
-        assert_eq!(admitted(&mut buckets, 2 * second), 5);
-        assert!(buckets.admit(2 * second, ip(2)));
-        assert_eq!(admitted(&mut buckets, 60 * second), 20);
-        // The last ones find no place: they share one bucket.
-        let strangers = 10..10 + u32::try_from(BUCKETS).expect("small") + 200;
-        let others = strangers.filter(|n| buckets.admit(60 * second, ip(*n)));
-        assert_eq!(others.count(), BUCKETS - 1 + 20);
-        assert!(buckets.0.len() <= BUCKETS + 1);
-    }
 }

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tickdeck_export::auth::{Key, Keyring, KeyringError};
 use zeroize::Zeroizing;
 
-/// Longest secret file.
-const MAX_BYTES: u64 = 1 << 20;
+/// Longest file of keys or certificates.
+pub(super) const MAX_BYTES: u64 = 1 << 20;
 
 /// Why a secret file is not used. The texts name the file and never its content.
 #[derive(Debug, thiserror::Error)]

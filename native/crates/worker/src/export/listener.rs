@@ -1,4 +1,4 @@
-//! Where the exporter listens.
+//! Where the exporter listens, or a subscriber that is dialled.
 
 use std::io;
 use std::net::TcpListener;
@@ -14,14 +14,14 @@ use crate::spec::export::Endpoint;
 
 /// A bound listener.
 #[derive(Debug)]
-pub(super) enum Listener {
+pub(crate) enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener, Name),
 }
 
 impl Listener {
     /// Binds before anything is started, so that a port that is taken fails the start.
-    pub(super) fn bind(endpoint: &Endpoint) -> Result<Self, Failure> {
+    pub(crate) fn bind(endpoint: &Endpoint) -> Result<Self, Failure> {
         let bound = match endpoint {
             Endpoint::Tcp(host, port) => bind_tcp(host, *port),
             Endpoint::Unix(path) => bind_unix(path),
@@ -41,7 +41,7 @@ impl Listener {
         }
     }
 
-    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Tcp(listener) => listener.as_fd(),
             Self::Unix(listener, _) => listener.as_fd(),
@@ -51,7 +51,7 @@ impl Listener {
 
 /// The name of our socket; removed when dropped, unless it has become another's.
 #[derive(Debug)]
-pub(super) struct Name {
+pub(crate) struct Name {
     pub(super) path: PathBuf,
     file: (u64, u64),
 }
@@ -77,7 +77,7 @@ fn bind_tcp(host: &str, port: u16) -> io::Result<Listener> {
     Ok(Listener::Tcp(listener))
 }
 
-/// A socket that nobody answers on is what a killed exporter has left. Anything else at the path is
+/// A socket that nobody answers on is what a killed process has left. Anything else at the path is
 /// not ours to remove.
 fn bind_unix(path: &Path) -> io::Result<Listener> {
     match std::fs::symlink_metadata(path) {

@@ -5,5 +5,6 @@ mod bypasses;
 mod certificates;
 mod dialling;
 mod door;
+mod files;
 mod secrets;
 mod words;

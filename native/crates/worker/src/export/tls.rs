@@ -11,7 +11,9 @@
 mod certificate;
 pub(super) mod expiry;
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,7 +27,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 
 pub(crate) use self::certificate::{Validity, names};
 pub(crate) use self::expiry::ExpiryWatch;
-use super::keys::{SecretError, read_secret};
+use super::keys::{MAX_BYTES, SecretError, read_secret};
 
 /// The label of the exporter value that proofs are bound to (RFC 8446 section 7.5).
 pub(crate) const EXPORTER_LABEL: &[u8] = b"EXPORTER-tickdeck1";
@@ -294,7 +296,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         path: path.to_owned(),
         problem,
     };
-    let text = std::fs::read(path).map_err(|error: io::Error| bad(error.to_string()))?;
+    let text = read_bounded(path).map_err(|error| bad(error.to_string()))?;
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<_, _>>()
         .map_err(|error| bad(error.to_string()))?;
@@ -302,6 +304,22 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         return Err(bad("no certificate in it".to_owned()));
     }
     Ok(certificates)
+}
+
+/// Never waits for a pipe's other end, and takes no more than a file of certificates has.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut text = Vec::new();
+    if file.take(MAX_BYTES + 1).read_to_end(&mut text)? as u64 > MAX_BYTES {
+        return Err(io::Error::other("more than 1 MiB"));
+    }
+    Ok(text)
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {

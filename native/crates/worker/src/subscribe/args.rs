@@ -38,7 +38,8 @@ pub(crate) struct SubscribeArgs {
     /// PEM file, mode 0600: the key of our certificate.
     #[arg(long, requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// The name in the exporter's certificate, when it is not the host that is dialled.
+    /// The name in the exporter's certificate, when it is not the host that is dialled. Who listens with
+    /// TLS and without --key needs it: others have certificates of the same authority, too.
     #[arg(long, requires = "tls_ca")]
     server_name: Option<String>,
     /// Where the position is kept.
@@ -181,8 +182,15 @@ impl SubscribeArgs {
             }
             (true, None, _) => Err(config("--tls-cert without --tls-ca: whom are we to trust?")),
             (false, ca, Some(own)) => {
+                let name = self.server_name.clone();
+                if self.key.is_none() && name.is_none() {
+                    return Err(config(
+                        "--listen with TLS needs --key, or --tls-ca and --server-name with the name \
+                         in the exporter's certificate: nothing else tells it from other clients",
+                    ));
+                }
                 let acceptor = TlsAcceptor::open(own, ca.clone(), clock).map_err(config)?;
-                Ok(Tls::Accepts(acceptor))
+                Ok(Tls::Accepts(acceptor, name))
             }
             (false, _, None) => Err(config("--listen with TLS needs --tls-cert and --tls-key")),
         }

@@ -5,9 +5,7 @@
 //! calls while a session is followed waits in the backlog of the socket, which costs nothing.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd as _, BorrowedFd};
-use std::os::unix::net::UnixListener;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -17,15 +15,18 @@ use tickdeck_net::clock::monotonic_ns;
 use super::args::Plan;
 use super::link::{Source, open_session};
 use super::wire::{read, write};
-use crate::exit::{Code, Failure};
+use crate::exit::Failure;
 use crate::export::audit::Audit;
+use crate::export::buckets::{Buckets, origin};
 use crate::export::channel::Channel;
 use crate::export::dial::Socket;
+use crate::export::listener::Listener;
 use crate::spec::export::Endpoint;
 
-/// Connections without a proof at a time; beyond them the oldest gives way: a true exporter needs its
-/// place for a moment only.
+/// Connections without a proof at a time; beyond them one gives way, see [`giving_way`].
 const PLACES: usize = 16;
+/// A true exporter needs its place for a moment only: so long nobody takes it from one that is alone.
+const MOMENT_NS: u64 = 500_000_000;
 /// Connections taken before those inside have their turn.
 const ACCEPTS_PER_TURN: usize = 4;
 /// What a peer may say before its proof; HELLO and AUTH_OK are a few hundred bytes.
@@ -36,19 +37,18 @@ const MAX_UNPROVED_BYTES: usize = 4_096;
 pub(super) struct Door {
     listener: Listener,
     callers: Vec<Caller>,
+    buckets: Buckets,
     audit: Audit,
-}
-
-#[derive(Debug)]
-enum Listener {
-    Tcp(TcpListener),
-    Unix(UnixListener),
+    /// Of those who have proved who they are: no flood of others hides them.
+    proved: Audit,
 }
 
 #[derive(Debug)]
 struct Caller {
     channel: Channel,
     peer: String,
+    /// `None`: on our own host.
+    origin: Option<IpAddr>,
     /// Begun once the transport stands.
     session: Option<Session>,
     begun_ns: u64,
@@ -57,13 +57,12 @@ struct Caller {
 
 impl Door {
     pub(super) fn open(endpoint: &Endpoint) -> Result<Source, Failure> {
-        let listener = bind(endpoint).map_err(|error| {
-            Failure::new(Code::Unavailable, format!("listen on {endpoint}: {error}"))
-        })?;
         Ok(Source::Listening(Self {
-            listener,
+            listener: Listener::bind(endpoint)?,
             callers: Vec::with_capacity(PLACES),
+            buckets: Buckets::default(),
             audit: Audit::of("subscriber"),
+            proved: Audit::of("proved"),
         }))
     }
 
@@ -71,7 +70,7 @@ impl Door {
     pub(super) fn address(&self) -> Option<SocketAddr> {
         match &self.listener {
             Listener::Tcp(listener) => listener.local_addr().ok(),
-            Listener::Unix(_) => None,
+            Listener::Unix(..) => None,
         }
     }
 
@@ -104,18 +103,19 @@ impl Door {
     /// Takes those who call.
     pub(super) fn accept(&mut self, plan: &Plan) -> io::Result<()> {
         for _ in 0..ACCEPTS_PER_TURN {
-            let (socket, peer) = match self.listener.accept() {
+            let (socket, peer, origin) = match accept(&self.listener) {
                 Ok(accepted) => accepted,
                 Err(error) if is_nobody(&error) => return Ok(()),
                 Err(error) => return Err(error),
             };
             let now_ns = monotonic_ns();
+            if origin.is_some_and(|origin| !self.buckets.admit(now_ns, origin)) {
+                self.deny(now_ns, &peer, "too many connections of this address");
+                continue;
+            }
             match plan.tls.over(socket) {
-                Ok(channel) => self.seat(channel, peer, now_ns),
-                Err(error) => {
-                    let reason = error.to_string();
-                    self.audit.write(now_ns, "deny", "", &peer, &reason);
-                }
+                Ok(channel) => self.seat(now_ns, channel, peer, origin),
+                Err(error) => self.deny(now_ns, &peer, &error.to_string()),
             }
         }
         Ok(())
@@ -129,6 +129,7 @@ impl Door {
     ) -> Result<Option<(Channel, Session)>, Failure> {
         let now_ns = monotonic_ns();
         self.audit.settle(now_ns);
+        self.proved.settle(now_ns);
         let deadline_ns = plan.connect_timeout_ms * 1_000_000;
         let mut index = 0;
         while index < self.callers.len() {
@@ -141,11 +142,11 @@ impl Door {
                 Turn::Waits => index += 1,
                 Turn::Fails(reason) => {
                     let caller = self.callers.remove(index);
-                    self.audit.write(now_ns, "deny", "", &caller.peer, &reason);
+                    self.deny(now_ns, &caller.peer, &reason);
                 }
                 Turn::Proved => {
                     let caller = self.callers.remove(index);
-                    self.audit
+                    self.proved
                         .write(now_ns, "accept", "", &caller.peer, "exporter");
                     self.callers.clear();
                     return Ok(caller.session.map(|session| (caller.channel, session)));
@@ -155,21 +156,59 @@ impl Door {
         Ok(None)
     }
 
-    fn seat(&mut self, channel: Channel, peer: String, begun_ns: u64) {
+    fn seat(&mut self, begun_ns: u64, channel: Channel, peer: String, origin: Option<IpAddr>) {
         if self.callers.len() == PLACES {
-            let oldest = self.callers.remove(0);
+            let places: Vec<_> = self
+                .callers
+                .iter()
+                .map(|caller| (caller.origin, caller.begun_ns))
+                .collect();
+            let Some(index) = giving_way(&places, begun_ns, origin) else {
+                return self.deny(begun_ns, &peer, "all places before the proof are taken");
+            };
+            let caller = self.callers.remove(index);
             let reason = format!("gave its place to a newer one of {PLACES} without a proof");
-            self.audit
-                .write(begun_ns, "deny", "", &oldest.peer, &reason);
+            self.deny(begun_ns, &caller.peer, &reason);
         }
         self.callers.push(Caller {
             channel,
             peer,
+            origin,
             session: None,
             begun_ns,
             unproved_bytes: 0,
         });
     }
+
+    fn deny(&self, now_ns: u64, peer: &str, reason: &str) {
+        self.audit.write(now_ns, "deny", "", peer, reason);
+    }
+}
+
+/// Which of the places (address, since when; the oldest first) is given to a newcomer: the oldest of
+/// the address that would hold most. `None`: the newcomer's address holds as many, and the other has
+/// not had its moment.
+fn giving_way(
+    places: &[(Option<IpAddr>, u64)],
+    now_ns: u64,
+    newcomer: Option<IpAddr>,
+) -> Option<usize> {
+    let held = |origin| {
+        let places = places.iter().filter(|(holder, _)| *holder == origin);
+        places.count() + usize::from(origin == newcomer)
+    };
+    let most = places.iter().map(|(holder, _)| held(*holder)).max()?;
+    let most = most.max(held(newcomer));
+    if held(newcomer) == most
+        && let Some(own) = places.iter().position(|(holder, _)| *holder == newcomer)
+    {
+        return Some(own);
+    }
+    let index = places
+        .iter()
+        .position(|(holder, _)| held(*holder) == most)?;
+    let has_had_its_moment = now_ns.saturating_sub(places[index].1) >= MOMENT_NS;
+    (most > held(newcomer) || has_had_its_moment).then_some(index)
 }
 
 /// What came of a turn.
@@ -214,23 +253,16 @@ impl Caller {
     }
 }
 
-impl Listener {
-    fn accept(&self) -> io::Result<(Socket, String)> {
-        match self {
-            Self::Tcp(listener) => listener
-                .accept()
-                .map(|(socket, peer)| (Socket::Tcp(socket), peer.to_string())),
-            Self::Unix(listener) => listener
-                .accept()
-                .map(|(socket, _)| (Socket::Unix(socket), "unix".to_owned())),
-        }
-    }
-
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(listener) => listener.as_fd(),
-            Self::Unix(listener) => listener.as_fd(),
-        }
+/// The next connection, who it is, and what its [`origin`] is.
+fn accept(listener: &Listener) -> io::Result<(Socket, String, Option<IpAddr>)> {
+    match listener {
+        Listener::Tcp(listener) => listener.accept().map(|(socket, peer)| {
+            let origin = origin(peer.ip());
+            (Socket::Tcp(socket), peer.to_string(), Some(origin))
+        }),
+        Listener::Unix(listener, _) => listener
+            .accept()
+            .map(|(socket, _)| (Socket::Unix(socket), "unix".to_owned(), None)),
     }
 }
 
@@ -239,17 +271,38 @@ fn is_nobody(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | Interrupted | WouldBlock)
 }
 
-fn bind(endpoint: &Endpoint) -> io::Result<Listener> {
-    match endpoint {
-        Endpoint::Tcp(host, port) => {
-            let listener = TcpListener::bind((host.as_str(), *port))?;
-            listener.set_nonblocking(true)?;
-            Ok(Listener::Tcp(listener))
-        }
-        Endpoint::Unix(path) => {
-            let listener = UnixListener::bind(path)?;
-            listener.set_nonblocking(true)?;
-            Ok(Listener::Unix(listener))
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn host(n: u8) -> Option<IpAddr> {
+        Some(IpAddr::from([192, 0, 2, n]))
+    }
+
+    /// A flood from one host costs its own places, however young they are, and nobody else's.
+    #[test]
+    fn a_flood_costs_its_own_places() {
+        let mut places = vec![(host(9), SECOND)];
+        places.extend((1..16).map(|_| (host(1), 2 * SECOND)));
+        let now = 2 * SECOND;
+        assert_eq!(giving_way(&places, now, host(1)), Some(1), "more of it");
+        assert_eq!(giving_way(&places, now, host(2)), Some(1), "another");
+        assert_eq!(giving_way(&places, now, host(9)), Some(1), "a true one");
+        let local = vec![(None, SECOND); 16];
+        assert_eq!(giving_way(&local, now, None), Some(0));
+    }
+
+    /// Where all are alone, each has its moment, and only then the oldest gives way.
+    #[test]
+    fn who_is_alone_has_a_moment() {
+        let begun = |n: u8| SECOND + u64::from(n);
+        let places: Vec<_> = (1..=16).map(|n| (host(n), begun(n))).collect();
+        let due = begun(1) + MOMENT_NS;
+        assert_eq!(giving_way(&places, due - 1, host(99)), None);
+        assert_eq!(giving_way(&places, due, host(99)), Some(0));
+        // Who is there already takes nobody's place but its own.
+        assert_eq!(giving_way(&places, due, host(7)), Some(6));
     }
 }

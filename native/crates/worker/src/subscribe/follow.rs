@@ -23,6 +23,8 @@ use crate::lifecycle::StopFlag;
 
 /// Longest sleep before a look for a stop.
 const STOP_POLL: Duration = Duration::from_millis(50);
+/// Time between two reads of keys and certificates for those who dial us.
+const CALM_NS: u64 = 1_000_000_000;
 /// Bytes read before what they say is dealt with.
 const CHUNK_BYTES: usize = 256 * 1024;
 
@@ -37,6 +39,9 @@ pub(super) struct Follower {
     sink: Sink,
     backoff: Backoff,
     expiry: ExpiryWatch,
+    /// Strangers that call make us read files, and complain, only so often.
+    reload_ns: u64,
+    complain_ns: u64,
 }
 
 /// Where records go.
@@ -81,6 +86,8 @@ impl Follower {
             sink,
             backoff,
             expiry: ExpiryWatch::default(),
+            reload_ns: 0,
+            complain_ns: 0,
         })
     }
 
@@ -121,7 +128,11 @@ impl Follower {
             }
             Source::Listening(door) => {
                 if door.wait(STOP_POLL)? {
-                    self.reload();
+                    let now_ns = monotonic_ns();
+                    if now_ns >= self.reload_ns {
+                        self.reload_ns = now_ns + CALM_NS;
+                        self.reload();
+                    }
                     self.welcome();
                 }
                 let Source::Listening(door) = &mut self.source else {
@@ -137,7 +148,11 @@ impl Follower {
         if let Source::Listening(door) = &mut self.source
             && let Err(error) = door.accept(&self.plan)
         {
-            tracing::warn!(%error, "no connection");
+            let now_ns = monotonic_ns();
+            if now_ns >= self.complain_ns {
+                self.complain_ns = now_ns + CALM_NS;
+                tracing::warn!(%error, "no connection");
+            }
             // Such as out of descriptors: those inside give theirs back in time.
             std::thread::sleep(STOP_POLL);
         }
@@ -176,8 +191,8 @@ impl Follower {
         }
     }
 
-    /// Each connection is begun with what the files say now; a file that cannot be used changes
-    /// nothing.
+    /// Each connection is begun with what the files say now, or said a second ago where we are dialled;
+    /// a file that cannot be used changes nothing.
     fn reload(&mut self) {
         if let Some(keys) = &self.plan.keys
             && let Err(error) = keys.reload()

@@ -33,8 +33,8 @@ pub(super) enum Tls {
     Off,
     /// We are the client, and want a server of this name.
     Dials(TlsDialer, ServerName<'static>),
-    /// We are the server.
-    Accepts(TlsAcceptor),
+    /// We are the server, and of clients believe the one of this name.
+    Accepts(TlsAcceptor, Option<String>),
 }
 
 /// Where connections come from.
@@ -100,7 +100,7 @@ impl Tls {
             (Socket::Tcp(socket), Self::Dials(dialer, name)) => {
                 Channel::tls(socket, dialer.dial(name.clone())?)
             }
-            (Socket::Tcp(socket), Self::Accepts(acceptor)) => {
+            (Socket::Tcp(socket), Self::Accepts(acceptor, _)) => {
                 Channel::tls(socket, acceptor.accept()?)
             }
         };
@@ -108,10 +108,15 @@ impl Tls {
     }
 
     /// Whether the transport has proved who the provider is: we dialled and verified it, it showed a
-    /// certificate that we trust, or the kernel says that it is our own user or root.
+    /// certificate of its name, or the kernel says that it is our own user or root. A certificate that
+    /// we trust is not enough where we listen: other subscribers have such, too.
     pub(super) fn proves(&self, transport: &Transport) -> bool {
         match transport {
-            Transport::Tls { names, .. } => matches!(self, Self::Dials(..)) || !names.is_empty(),
+            Transport::Tls { names, .. } => match self {
+                Self::Dials(..) => true,
+                Self::Accepts(_, name) => name.as_ref().is_some_and(|name| names.contains(name)),
+                Self::Off => false,
+            },
             Transport::Unix { is_ours, .. } => *is_ours,
             Transport::Clear { .. } => false,
         }
@@ -122,7 +127,7 @@ impl Tls {
         match self {
             Self::Off => None,
             Self::Dials(dialer, _) => dialer.expires_s(),
-            Self::Accepts(acceptor) => Some(acceptor.expires_s()),
+            Self::Accepts(acceptor, _) => Some(acceptor.expires_s()),
         }
     }
 
@@ -131,7 +136,7 @@ impl Tls {
         match self {
             Self::Off => Ok(()),
             Self::Dials(dialer, _) => dialer.reload(),
-            Self::Accepts(acceptor) => acceptor.reload(),
+            Self::Accepts(acceptor, _) => acceptor.reload(),
         }
     }
 }

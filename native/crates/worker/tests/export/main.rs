@@ -1,6 +1,7 @@
 //! `tickdeck-journal export` as a process, beside a writer of the journal in the test.
 
 mod audits;
+mod collectors;
 mod descriptors;
 mod ends;
 mod exporter_spec;
@@ -9,6 +10,7 @@ mod forks;
 mod full;
 mod isolation;
 mod looks;
+mod papers;
 mod peer;
 mod pins;
 mod plant;

@@ -274,6 +274,19 @@ fn unsafe_settings_are_refused() {
             "chmod 600",
         ),
         (vec!["--connect", "nowhere"], "host:port"),
+        (
+            vec![
+                "--listen",
+                "127.0.0.1:0",
+                "--tls-cert",
+                "cert",
+                "--tls-key",
+                "key",
+                "--tls-ca",
+                "ca",
+            ],
+            "--server-name",
+        ),
         (vec!["--connect", "127.0.0.1:1", "--from", "0"], "--from"),
     ] {
         let output = subscribe(&[&arguments[..], &["--state", &state]].concat());

@@ -15,7 +15,7 @@ use tickdeck_export::message::{
 };
 
 use crate::provider::{LOG, Log, Provider};
-use crate::support::{KEY, Place, command, position, wait_for, write_secret};
+use crate::support::{KEY, Place, command, position, subscribe, told, wait_for, write_secret};
 
 struct Running(Child);
 
@@ -219,6 +219,29 @@ fn a_place_has_one_deadline_and_few_bytes() {
     });
     let poured = until_closed(Duration::ZERO, &data.to_frame(), 1_024);
     assert!(poured < seconds(1), "the pouring one: {poured:?}");
+}
+
+/// A subscriber that was killed leaves its socket; the next one listens there all the same. A file
+/// that is no socket stays.
+#[test]
+fn the_socket_of_a_killed_one_is_taken_over() {
+    let place = Place::new();
+    let endpoint = format!("unix:{}", place.arg("socket"));
+    let state = place.arg("state");
+    let arguments = ["--listen", &endpoint, "--state", &state];
+    let killed = start(command(&arguments));
+    connected(&place);
+    drop(killed);
+    assert!(place.path("socket").exists(), "it was killed");
+    let _next = start(command(&arguments));
+    connected(&place);
+
+    std::fs::write(place.path("file"), "precious").expect("writes");
+    let endpoint = format!("unix:{}", place.arg("file"));
+    let output = subscribe(&["--listen", &endpoint, "--state", &state]);
+    let (code, text) = told(&output);
+    assert!(code != 0 && text.contains("no socket"), "{code}: {text}");
+    assert!(place.path("file").exists());
 }
 
 /// Nobody reads what is printed: nothing of it is stored or acknowledged, and the process ends.
