@@ -135,6 +135,7 @@ def export_facts(table: TcpExport, export: Series) -> ExportFacts | None:
         pin_failures=export.total("tcp_export_pin_failures_total"),
         pin_failures_10s=export.delta("tcp_export_pin_failures_total", WINDOW_S),
         pin_lag_ms=export.value("tcp_export_pin_lag_ms"),
+        sight_age_ms=export.value("tcp_export_sight_age_ms"),
         cert_expires_s=export.value("tcp_export_cert_expires_s") if certified else None,
         lag_soft_bytes=table.lag_soft_bytes,
         mode=table.mode,

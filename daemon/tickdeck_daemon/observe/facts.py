@@ -259,6 +259,8 @@ class ExportFacts:
     pin_failures_10s: int = 0
     pin_lag_ms: int = 0
     """For how long the oldest pin has waited to become durable."""
+    sight_age_ms: int = 0
+    """How old its newest look at the journal is."""
     cert_expires_s: int | None = None
     """Life of its certificate; None without one."""
     lag_soft_bytes: int = 0

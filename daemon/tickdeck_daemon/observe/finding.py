@@ -62,6 +62,8 @@ class Thresholds:
     """Life of the exporter's certificate below which that is a finding."""
     pin_lag_ms: int = 5_000
     """How long a pin may wait to become durable; the exporter writes them each second."""
+    sight_age_ms: int = 5_000
+    """How old the exporter's look at the journal may be; it looks each second."""
     line_alone_ns: int = 5_000_000_000
     """How long one line may carry alone before that is a finding of its own."""
     book_settle_ns: int = 2_000_000_000

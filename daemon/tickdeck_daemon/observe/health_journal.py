@@ -60,6 +60,11 @@ def of_export(export: ExportFacts | None, limits: Thresholds) -> Iterator[Findin
         summary = "pins of subscribers do not become durable"
         runbook = "WalFsyncSlow.runbook.md"
         yield Finding("export.pins_late", State.DEGRADED, 85, summary, evidence, runbook)
+    if export.sight_age_ms > limits.sight_age_ms:
+        evidence = f"last look {seconds(export.sight_age_ms * 1e6)} ago "
+        evidence += f"(normal < {seconds(limits.sight_age_ms * 1e6)}); new subscribers wait"
+        summary = "exporter's looks at the journal hang"
+        yield Finding("export.look_late", State.DEGRADED, 86, summary, evidence, _LOOKS)
     left_s = export.cert_expires_s
     if left_s is not None and left_s <= limits.certificate_s:
         ends = f"in {_days(left_s)}" if left_s else "NOW"

@@ -65,6 +65,7 @@ CASES = [
     (export(look_failures=9, look_failures_10s=4), "export.look", State.DEGRADED),
     (export(pin_failures=9, pin_failures_10s=4), "export.pins", State.DEGRADED),
     (export(pin_lag_ms=5_001), "export.pins_late", State.DEGRADED),
+    (export(sight_age_ms=5_001), "export.look_late", State.DEGRADED),
     (export(cert_expires_s=6 * DAY), "export.certificate", State.DEGRADED),
     (export(cert_expires_s=0), "export.certificate", State.DEGRADED),
 ]

@@ -47,6 +47,10 @@ pub enum Event<'a> {
         /// Monotonic.
         deadline_ns: u64,
     },
+    /// From now on it is listened to: its time to subscribe begins.
+    Heard,
+    /// What it asks for cannot be judged within that time; it may try again.
+    Busy(&'a str),
     /// The right to be here has ended, or the place is needed.
     End(GoodbyeReason),
 }

@@ -131,6 +131,15 @@ impl Session {
                 });
                 self.finish_stop(moment, out);
             }
+            Event::Heard => {
+                self.heard_ns = now_ns;
+                self.subscribe_by_ns = now_ns + self.config.timeout_ns;
+            }
+            Event::Busy(text) => {
+                out.bytes
+                    .extend_from_slice(&refusal(ErrorCode::Busy, 0, text));
+                self.close(CloseReason::Refused(ErrorCode::Busy, text.to_owned()), out);
+            }
             Event::End(reason) => self.leave(reason, "", CloseReason::Ended(reason), out),
         }
     }

@@ -3,7 +3,7 @@
 use tickdeck_export::message::{
     ErrorCode, Gap, GapReason, Goodbye, GoodbyeReason, Message, Sentence, Start,
 };
-use tickdeck_export::provider::{Action, CloseReason, Event, SlowPolicy, StreamState};
+use tickdeck_export::provider::{Action, CloseReason, Event, SlowPolicy, StreamState, refusal};
 
 use crate::support::*;
 
@@ -169,6 +169,29 @@ fn subscribing_has_a_deadline() {
         desk.tick();
     }
     assert!(matches!(desk.closed(), Some(CloseReason::Timeout(_))));
+}
+
+/// The time to subscribe begins when it is listened to; one that cannot be judged is told to come
+/// again.
+#[test]
+fn who_is_not_listened_to_is_not_late() {
+    let mut desk = Desk::new(config(), admission(SlowPolicy::Disconnect), 100);
+    desk.pass(60 * SECOND);
+    desk.step(Event::Heard);
+    desk.tick();
+    assert!(!desk.session.is_closed());
+    desk.pass(60 * SECOND);
+    desk.tick();
+    assert!(matches!(desk.closed(), Some(CloseReason::Timeout(_))));
+
+    let mut desk = Desk::new(config(), admission(SlowPolicy::Disconnect), 100);
+    desk.step(Event::Busy("later"));
+    let said = desk.out.bytes.clone();
+    assert_eq!(said, refusal(ErrorCode::Busy, 0, "later"));
+    assert!(matches!(
+        desk.closed(),
+        Some(CloseReason::Refused(ErrorCode::Busy, _))
+    ));
 }
 
 /// A socket that takes nothing is given up, though its owner keeps talking.

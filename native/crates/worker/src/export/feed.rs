@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, Timespec, poll};
 use serde_json::Value;
 use tickdeck_export::auth::ClientId;
 use tickdeck_export::message::ErrorCode;
@@ -377,14 +377,13 @@ fn text(name: Option<&ClientId>) -> String {
 fn wait(subscribers: &[Subscriber], seen_ns: u64, busy: bool) -> Result<(), Failure> {
     let mut sockets: Vec<_> = subscribers
         .iter()
-        .map(|it| {
-            let mut interest = it.channel().interest(it.pending() > 0);
-            // What one has said that is not listened to yet would wake us again and again.
-            interest.set(PollFlags::IN, it.may_speak(seen_ns));
-            PollFd::new(it.channel(), interest)
+        .filter_map(|it| {
+            let interest = it.interest(seen_ns);
+            // One that hung up would wake us for nothing, whatever it is waited for.
+            (!interest.is_empty()).then(|| PollFd::new(it.channel(), interest))
         })
         .collect();
-    let pends = subscribers.iter().any(|it| it.channel().has_pending());
+    let pends = subscribers.iter().any(|it| it.has_pending(seen_ns));
     let wait_ns = match (busy || pends, subscribers.is_empty()) {
         (true, _) => 0,
         (_, true) => IDLE_WAIT_NS,

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tickdeck_journal::{JournalError, checkpoint, has_writer};
+use tickdeck_stats::State as StatsState;
 use tickdeck_stats::layout::AT_START_MONO_NS;
 use tickdeck_stats::reader::Reader as StatsReader;
 
@@ -81,17 +82,21 @@ impl Marks {
                 self.mark.bytes += grown * GUESSED_RECORD_BYTES;
             }
         }
+        // In this order: a receiver has its stats file before it opens its log, so that the newest
+        // file is of the writer that is there, or of a newer one.
+        let has_writer = !self.mark.is_told && has_writer(&self.log_dir)?;
         let newest = newest_stats(&self.rx_dir);
         let known = self.live.as_ref().map(|live| &live.path);
         if newest.is_some() && newest.as_ref() != known {
-            self.live = newest.and_then(|path| open(&path)).or(self.live.take());
+            let opened = newest.as_deref().and_then(open);
+            self.live = opened.or(self.live.take());
         }
         // One that recovers its log says nothing yet; what one that is gone has said may be old.
-        if !self.mark.is_told
-            && let Some(live) = &self.live
-            && live.stats.at(live.written_at) > 0
-        {
-            self.mark.is_told = has_writer(&self.log_dir)?;
+        if let Some(live) = &self.live {
+            let is_newest = newest.as_ref() == Some(&live.path);
+            let is_live = live.stats.state() != Some(StatsState::Stopped);
+            let has_told = live.stats.at(live.written_at) > 0;
+            self.mark.is_told |= has_writer && is_newest && is_live && has_told;
         }
         Ok(())
     }

@@ -37,6 +37,8 @@ pub(super) struct HouseMetrics {
     pub(super) cert_expires_s: Gauge,
     /// For how long a pin has waited to become durable: told by a thread that no disk can stop.
     pub(super) pin_lag_ms: Gauge,
+    /// How old the newest look at the log is, told by the same thread.
+    pub(super) sight_age_ms: Gauge,
 }
 
 /// What the thread writes that looks at the log's directory.
@@ -99,6 +101,7 @@ pub(super) fn create(spec: &Spec) -> Result<(Metrics, StatsFile), Failure> {
     let house = HouseMetrics {
         cert_expires_s: b.gauge("tcp_export_cert_expires_s", "seconds", ""),
         pin_lag_ms: b.gauge("tcp_export_pin_lag_ms", "milliseconds", ""),
+        sight_age_ms: b.gauge("tcp_export_sight_age_ms", "milliseconds", ""),
     };
     b.begin_thread();
     let sight = SightMetrics {

@@ -8,7 +8,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -237,13 +237,20 @@ impl<S: PinStore> PinWriter<S> {
         Ok(pin.acked_seq)
     }
 
-    /// Pins that were given up because their cap was reached, the book worker's aside.
+    /// Pins that were given up because their cap was reached, the book worker's aside: nothing is kept
+    /// for them.
     fn count_lost(&self) {
         match self.store.read() {
             Ok(pins) => {
-                let lost = |pin: &&Pin| pin.lost && !pin.client.starts_with('@');
-                let lost = pins.iter().filter(lost).count();
-                self.metrics.lost.set(lost as u64);
+                let is_lost = |pin: &&Pin| pin.lost && !pin.client.starts_with('@');
+                let lost: BTreeSet<_> = pins
+                    .iter()
+                    .filter(is_lost)
+                    .map(|pin| &*pin.client)
+                    .collect();
+                self.metrics.lost.set(lost.len() as u64);
+                let mut state = self.board.state();
+                state.kept.retain(|name, _| !lost.contains(name.as_str()));
             }
             Err(error) => tracing::warn!(%error, "pins cannot be read"),
         }

@@ -40,7 +40,7 @@ use super::listener::Listener;
 use super::marks::Marks;
 use super::metrics::{self, DoorMetrics, FeedMetrics, HouseMetrics, Metrics, PinMetrics};
 use super::pins::{DiskPins, PinBoard, PinWriter};
-use super::sight::Lookout;
+use super::sight::{Lookout, SharedSight};
 use super::tls::{ExpiryWatch, OwnFiles, TlsAcceptor, TlsDialer};
 use crate::control::{Call, ControlError, ControlServer, Hello};
 use crate::exit::{Code, Failure};
@@ -54,6 +54,8 @@ const HEARTBEAT: Duration = Duration::from_millis(100);
 const ROUND: Duration = Duration::from_secs(1);
 /// A pin that waits for so long is worth a word: a disk hangs.
 const PIN_PATIENCE: Duration = Duration::from_secs(5);
+/// A log that was not looked at for so long, too: newcomers wait.
+const SIGHT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a stop waits for the last pins.
 const LAST_PINS: Duration = Duration::from_secs(5);
 /// How long a drain may take when it was not said.
@@ -120,6 +122,8 @@ struct Exporter {
     panicked: Arc<AtomicBool>,
     /// The pins were late at the last round.
     is_late: bool,
+    /// The look at the log was old at the last round.
+    is_blind: bool,
 }
 
 impl Exporter {
@@ -171,6 +175,7 @@ impl Exporter {
             expiry: ExpiryWatch::default(),
             panicked,
             is_late: false,
+            is_blind: false,
         })
     }
 
@@ -223,7 +228,7 @@ impl Exporter {
         tracing::info!(worker = spec.worker, exchange, address, "exports");
         header.set_state(State::Ready);
         lifecycle::announce_ready(args.ready_fd)?;
-        self.keep_house(header, &mut crew)?;
+        self.keep_house(header, &mut crew, &sight)?;
         header.set_state(State::Draining);
         let beat = || header.heartbeat(monotonic_ns());
         let front = crew.join("door", beat).and(crew.join("caller", beat));
@@ -337,7 +342,12 @@ impl Exporter {
     }
 
     /// Beats while the threads work, until a stop; fails when one of them has ended before.
-    fn keep_house(&mut self, header: &Header, crew: &mut Crew) -> Result<(), Failure> {
+    fn keep_house(
+        &mut self,
+        header: &Header,
+        crew: &mut Crew,
+        sight: &SharedSight,
+    ) -> Result<(), Failure> {
         let mut due = Instant::now();
         while !self.stop.is_set() {
             // In this order: those who end because of a stop are no deserters.
@@ -355,7 +365,7 @@ impl Exporter {
             header.progress();
             if Instant::now() >= due {
                 due = Instant::now() + ROUND;
-                self.round();
+                self.round(sight);
             }
             if self.reload.swap(false, Ordering::Relaxed) {
                 self.reload_secrets();
@@ -366,7 +376,8 @@ impl Exporter {
     }
 
     /// What is done each second. Nothing here waits for the journal's disk.
-    fn round(&mut self) {
+    fn round(&mut self, sight: &SharedSight) {
+        self.tell_sight(sight.age());
         let lag = self.board.lag();
         self.house.pin_lag_ms.set(lag.as_millis() as u64);
         let is_late = lag > PIN_PATIENCE;
@@ -393,6 +404,24 @@ impl Exporter {
             if let Some(warning) = self.expiry.look(expires_s) {
                 tracing::warn!(expires_s, "the certificate of the export {warning}");
             }
+        }
+    }
+
+    fn tell_sight(&mut self, age: Duration) {
+        let age_ms = age.as_millis() as u64;
+        self.house.sight_age_ms.set(age_ms);
+        let is_blind = age > SIGHT_PATIENCE;
+        if is_blind == self.is_blind {
+            return;
+        }
+        self.is_blind = is_blind;
+        match is_blind {
+            true => tracing::error!(
+                age_ms,
+                "the log cannot be looked at: who is served goes on, newcomers wait or are told to \
+                 come again; look at the journal's disk"
+            ),
+            false => tracing::info!(age_ms, "the log is looked at in time again"),
         }
     }
 

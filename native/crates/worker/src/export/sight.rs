@@ -3,7 +3,7 @@
 //! A look reads names and opens new files, see [`SegmentIndex`]; where no receiver tells how far the
 //! log goes, it also follows the blocks of the newest segment. Whoever needs a newer look asks for
 //! one and goes on; a look never costs the thread that serves anything, and looks take at most a
-//! tenth of the time.
+//! tenth of the time, unless one takes long: newcomers wait for the next.
 
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ use crate::exit::Failure;
 /// Time between two looks that nobody asked for, and at least between two.
 const PERIOD: Duration = Duration::from_secs(1);
 const LEAST: Duration = Duration::from_millis(20);
-/// After a look that took so long, this many times as long without one.
+/// After a look that took so long, this many times as long without one, but not more than a period.
 const REST: u32 = 9;
 /// Bytes of the newest segment that one look follows.
 const TAIL_BYTES: u64 = 64 << 20;
@@ -82,6 +82,11 @@ impl SharedSight {
     /// By what cursors find segments.
     pub(super) fn segments(&self) -> &SharedSegments {
         &self.0.segments
+    }
+
+    /// How old the newest look is: while one hangs, or all fail, it grows.
+    pub(super) fn age(&self) -> Duration {
+        Duration::from_nanos(monotonic_ns().saturating_sub(self.state().sight.taken_ns))
     }
 
     fn set(&self, sight: Sight) {
@@ -163,7 +168,7 @@ impl Lookout {
         let mut begun = Instant::now();
         loop {
             let ended = Instant::now();
-            let soon = begun + LEAST.max((ended - begun) * (REST + 1));
+            let soon = begun + pace(ended - begun);
             let has_more = |tail: &Tail| tail.end == TailEnd::More;
             let late = match self.shared.get().tail.as_ref().is_some_and(has_more) {
                 true => soon,
@@ -215,10 +220,30 @@ impl Lookout {
     }
 }
 
+/// From the begin of a look that took so long to the next one, at least.
+fn pace(took: Duration) -> Duration {
+    LEAST.max(took + PERIOD.min(took.saturating_mul(REST)))
+}
+
 /// `None` when the newest segment cannot be read now: how far the log goes is not known then.
 fn follow(index: &mut SegmentIndex) -> Option<Tail> {
     index
         .follow_tail(TAIL_BYTES)
         .inspect_err(|error| tracing::debug!(%error, "the log's end is not known"))
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Short looks take a tenth of the time; one of a minute is followed by the next a second later.
+    #[test]
+    fn the_rest_after_a_look_is_bounded() {
+        let ms = Duration::from_millis;
+        assert_eq!(pace(Duration::ZERO), ms(20));
+        assert_eq!(pace(ms(1)), ms(20));
+        assert_eq!(pace(ms(50)), ms(500));
+        assert_eq!(pace(ms(60_000)), ms(61_000));
+    }
 }

@@ -1,7 +1,11 @@
 //! One subscriber: its socket, its cursor, its session.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 
+use rustix::event::PollFlags;
 use serde_json::{Value, json};
 use tickdeck_export::auth::ClientId;
 use tickdeck_export::message::{ErrorCode, GapReason};
@@ -52,6 +56,9 @@ pub(super) struct Subscriber {
     since_ns: u64,
     /// A log seen before may lack an epoch that this one was told when it was here last.
     welcomed_ns: u64,
+    /// It has been listened to; until then it waits for a sight of the log, and no longer than this.
+    is_heard: bool,
+    patience_ns: u64,
     tick_ns: u64,
     /// The log did not give what its watermark promises: it is asked again then.
     stalled_ns: u64,
@@ -82,6 +89,7 @@ impl Subscriber {
         config: SessionConfig,
         admission: Admission,
     ) -> Self {
+        let patience_ns = now_ns + config.timeout_ns;
         Self {
             channel: guest.channel,
             peer: guest.peer,
@@ -94,6 +102,8 @@ impl Subscriber {
             ticket: guest.ticket,
             since_ns: realtime_ns(),
             welcomed_ns: monotonic_ns(),
+            is_heard: false,
+            patience_ns,
             tick_ns: now_ns,
             stalled_ns: 0,
             closing: None,
@@ -141,6 +151,19 @@ impl Subscriber {
         seen_ns >= self.welcomed_ns || self.is_closing()
     }
 
+    /// What to wait for at its socket. What one has said that is not listened to yet would wake us
+    /// again and again.
+    pub(super) fn interest(&self, seen_ns: u64) -> PollFlags {
+        let mut interest = self.channel.interest(self.pending() > 0);
+        interest.set(PollFlags::IN, self.may_speak(seen_ns));
+        interest
+    }
+
+    /// Whether it has said something that its socket does not show, and may.
+    pub(super) fn has_pending(&self, seen_ns: u64) -> bool {
+        self.may_speak(seen_ns) && self.channel.has_pending()
+    }
+
     /// Turned away before it had a seat.
     pub(super) fn turn_away(&mut self, now_ns: u64, code: ErrorCode, text: &str) {
         self.out.bytes.extend_from_slice(&refusal(code, 0, text));
@@ -163,11 +186,18 @@ impl Subscriber {
     /// Reads, ticks, takes blocks, writes: as far as socket, window and budget go.
     pub(super) fn turn(&mut self, now_ns: u64, shelf: &Shelf<'_>) -> Done {
         let mut done = Done::default();
-        if self.may_speak(shelf.seen_ns)
-            && let Err(error) = self.read(now_ns, shelf, &mut done)
-        {
-            tracing::debug!(peer = self.peer, %error, "read failed");
-            self.step(now_ns, shelf, Event::PeerClosed, &mut done);
+        if self.may_speak(shelf.seen_ns) {
+            if !self.is_heard {
+                self.is_heard = true;
+                self.tell(now_ns, shelf, Event::Heard, &mut done);
+            }
+            if let Err(error) = self.read(now_ns, shelf, &mut done) {
+                tracing::debug!(peer = self.peer, %error, "read failed");
+                self.step(now_ns, shelf, Event::PeerClosed, &mut done);
+            }
+        } else if now_ns >= self.patience_ns {
+            let text = "the log cannot be looked at now; try again later";
+            self.step(now_ns, shelf, Event::Busy(text), &mut done);
         }
         if self.closing.is_none() && now_ns >= self.tick_ns {
             let utc_ns = realtime_ns();

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use serde_json::json;
+use tickdeck_export::message::ErrorCode;
 
 use crate::peer::{Copy, Peer, Said};
 use crate::plant::{Plant, wait_until};
@@ -54,4 +55,32 @@ fn a_look_that_fails_ends_nobody() {
     plant.append(10, 40);
     peer.follow_to(20, &mut copy);
     assert_eq!((copy.end, copy.gaps.len()), (20, 0));
+}
+
+/// A log that cannot be looked at: who is served goes on, a newcomer is told to come again, and the age
+/// of the last look is told.
+#[test]
+fn an_old_sight_is_told() {
+    let mut plant = Plant::new();
+    plant.append(10, 40);
+    let patience = json!({"heartbeat_ms": 100, "heartbeat_timeout_ms": 500});
+    let exporter = plant.export_on_unix(patience);
+    let away = plant.path("away");
+    fs::rename(plant.journal(), &away).expect("moves");
+    wait_until("the age grows", || {
+        exporter.stat("tcp_export_sight_age_ms") > 2_500
+    });
+    let mut peer = Peer::on_unix(&plant.path("socket"));
+    let said = peer.resume(Some("a"), &mut Copy::default());
+    assert!(
+        matches!(&said, Said::Err(refused) if refused.code == ErrorCode::Busy),
+        "{said:?}"
+    );
+    fs::rename(&away, plant.journal()).expect("moves back");
+    wait_until("it is looked at again", || {
+        exporter.stat("tcp_export_sight_age_ms") < 1_500
+    });
+    let mut peer = Peer::on_unix(&plant.path("socket"));
+    let said = peer.resume(Some("a"), &mut Copy::default());
+    assert!(matches!(&said, Said::SubOk(_)), "{said:?}");
 }

@@ -51,6 +51,11 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
+        Self::with(Vec::new())
+    }
+
+    /// Beside pins that are there.
+    fn with(pins: Vec<Pin>) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let mut builder = Builder::new(Identity {
             worker_id: "T-export".to_owned(),
@@ -74,7 +79,7 @@ impl Desk {
             store: Held {
                 asked: ask,
                 answers: answer,
-                pins: Vec::new(),
+                pins,
             },
             board: board.clone(),
             admissions: Admissions::new(&export),
@@ -140,6 +145,32 @@ fn a_store_that_hangs_holds_nobody() {
     desk.answer(true);
     desk.wait_for_kept(&b, 20_000);
     assert_eq!(desk.board.lag(), Duration::ZERO);
+}
+
+/// A pin that was given up keeps nothing, and is not called kept any longer.
+#[test]
+fn a_lost_pin_keeps_nothing() {
+    let pin = Pin {
+        client: "a".to_owned(),
+        acked_seq: 5,
+        retain_max_bytes: 1,
+        retain_max_age_s: 0,
+        acked_ns: 1,
+        lost: true,
+    };
+    let desk = Desk::with(vec![pin]);
+    let (a, b) = (named("a"), named("b"));
+    desk.board.acked(&b, 7);
+    assert_eq!(desk.next(), ("b".to_owned(), 7));
+    desk.board.state().kept.insert(a.clone(), 5);
+    desk.answer(true);
+    desk.wait_for_kept(&b, 7);
+    let until = Instant::now() + PATIENCE;
+    while desk.board.kept(&a).is_some() {
+        assert!(Instant::now() < until, "kept for ever");
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(desk.board.kept(&b), Some(7));
 }
 
 /// What fails is not called kept, is tried again, and a newer note goes instead.
