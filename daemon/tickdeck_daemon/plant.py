@@ -6,6 +6,7 @@ here is in the way of a packet, and nothing here waits for a watcher.
 """
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections.abc import Callable, Iterable
@@ -134,6 +135,8 @@ class Plant:
         self._errors: dict[str, LastError] = {}
         self._looks: dict[str, Looks] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._looked = asyncio.Event()
+        """All journals were asked once what they lack."""
 
     async def start(self) -> None:
         """Read the exchange files, take over workers and replays, begin to tick."""
@@ -159,12 +162,16 @@ class Plant:
                 "orphans": ",".join(found.orphans),
             },
         )
-        self.tick()
+        self._sample(self.workers())
         loop = asyncio.get_running_loop()
-        self._tasks = [
+        self._tasks = [loop.create_task(self._watch_losses(), name="losses")]
+        # Else what was acknowledged long ago would be an alarm until it is told.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._looked.wait(), LOSSES_TIMEOUT_S)
+        self.tick()
+        self._tasks += [
             loop.create_task(self._tick_for_ever(), name="tick"),
             loop.create_task(self._watch_disks(), name="disks"),
-            loop.create_task(self._watch_losses(), name="losses"),
         ]
 
     async def close(self) -> None:
@@ -251,11 +258,7 @@ class Plant:
     def tick(self) -> None:
         """Look at everything once and publish what is seen."""
         views = self.workers()
-        self.sampler.sample(
-            Target(view.id, view.incarnation, view.stats_path)
-            for view in views
-            if view.incarnation is not None
-        )
+        self._sample(views)
         self.replays.refresh()
         now = self._clock_ns()
         rows: dict[str, ExchangeHealth] = {}
@@ -277,6 +280,13 @@ class Plant:
         self.stats.publish(self._samples(views))
         if self.health.revision != revision:
             self.on_health()
+
+    def _sample(self, views: Iterable[WorkerView]) -> None:
+        self.sampler.sample(
+            Target(view.id, view.incarnation, view.stats_path)
+            for view in views
+            if view.incarnation is not None
+        )
 
     def _samples(self, views: Iterable[WorkerView]) -> dict[str, Sample]:
         samples = ((view.id, self.sampler.series(view.id).latest) for view in views)
@@ -405,6 +415,7 @@ class Plant:
             for name, failure in zip(names, looks, strict=True):
                 if isinstance(failure, Exception):
                     _log.error("losses not followed", exchange=name, error=str(failure))
+            self._looked.set()
             await asyncio.sleep(LOSSES_INTERVAL_S)
 
 

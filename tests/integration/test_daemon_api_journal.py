@@ -396,7 +396,8 @@ async def test_readers_and_kept_places_are_listed(served: Served) -> None:
     (pins / "torn.json").write_text("{")
     (pins / ".desk-1.77.tmp").write_text("{}")
     served.supervisor.stats["XNAS-rx"].set_all({"journal_durable_seq": 100})
-    row = {"id": "desk-1", "peer": "10.0.0.9:1", "state": "LIVE", "acked_seq": 80, "lag_ms": 4}
+    row = {"id": "desk-1", "peer": "10.0.0.9:1", "state": "LIVE", "acked_seq": 80}
+    row |= {"kept_seq": 78, "lag_ms": 4}
     served.supervisor.answers["export.subscribers"] = {"subscribers": [row, "nonsense"]}
     served.plant.tick()
     request = pb.ListSubscribersRequest(exchange=NAME)
@@ -408,6 +409,8 @@ async def test_readers_and_kept_places_are_listed(served: Served) -> None:
         ("archive", "AWAY", True, 90),
         ("torn", "AWAY", False, 100),
     ]
+    assert [one.kept_seq for one in found.subscribers[:3]] == [78, 95, 10]
+    assert not found.subscribers[3].HasField("kept_seq")
     assert "cannot be read" in found.subscribers[3].reason
     served.supervisor.answers["export.subscribers"] = UnavailableError("it does not answer")
     found = await served.journal.ListSubscribers(request)

@@ -35,7 +35,21 @@ from tickdeck_console.model.wal import RecoveryReport, Subscriber
 from tickdeck_console.output import print_effects, print_json, print_table
 
 ORDER_TIMEOUT_S = 30.0
-READERS = ("SUBSCRIBER", "PEER", "STATE", "POLICY", "SENT", "ACKED", "LAG", "BYTES", "MS", "WHY")
+READERS = (
+    *(
+        "SUBSCRIBER",
+        "PEER",
+        "STATE",
+        "POLICY",
+        "SENT",
+        "ACKED",
+        "KEPT",
+        "LAG",
+        "BYTES",
+        "MS",
+        "WHY",
+    ),
+)
 
 
 @click.group(cls=DefaultGroup)
@@ -294,6 +308,7 @@ def _reader(row: Subscriber) -> tuple[str, ...]:
         row.policy or "-",
         str(row.sent_seq),
         str(row.acked_seq),
+        "-" if row.kept_seq is None else str(row.kept_seq),
         str(row.lag_records),
         text.size(row.lag_octets),
         str(row.lag_ms),

@@ -136,4 +136,5 @@ def subscriber(message: journal_pb.Subscriber) -> wal.Subscriber:
         since_ns=nanoseconds(message.since),
         reason=message.reason,
         lost=message.lost,
+        kept_seq=message.kept_seq if message.HasField("kept_seq") else None,
     )

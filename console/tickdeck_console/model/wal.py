@@ -92,6 +92,8 @@ class Subscriber:
     reason: str = ""
     lost: bool = False
     """What it had not acknowledged was pruned."""
+    kept_seq: int | None = None
+    """What of its place is durable; None when none is kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ A worker knows only what was lost since it started, and this daemon only what it
 range is therefore a row, named by the log's identity, by what became of the range, and by its
 bounds: a range that is told again, by a worker that goes on or to a daemon that started anew, is
 the same row, and what was acknowledged stays so. A log that takes another's place has none of its
-rows.
+rows. Beside the rows is kept how much of a worker's counters they account for, so that a daemon
+that starts anew takes none of it for news.
 """
 
 import asyncio
@@ -72,6 +73,26 @@ class Waiting:
     losses: tuple[Loss, ...] = ()
     newest: int = 0
     """Number of the newest row."""
+    log_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """So much of what an incarnation of a worker has counted."""
+
+    incarnation: str = ""
+    holes: int = 0
+    acked_loss: int = 0
+    """Records."""
+
+    def of(self, kind: str) -> int:
+        """Of one kind of loss."""
+        return self.holes if kind == HOLE else self.acked_loss
+
+    def merged(self, other: "Counted") -> "Counted":
+        """The most that either says, of one incarnation."""
+        holes, acked_loss = max(self.holes, other.holes), max(self.acked_loss, other.acked_loss)
+        return Counted(self.incarnation, holes, acked_loss)
 
 
 class LossStore:
@@ -98,44 +119,67 @@ class LossStore:
             "CREATE TABLE IF NOT EXISTS journal_logs (exchange TEXT PRIMARY KEY,"
             " log_id TEXT NOT NULL)"
         )
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS journal_counted (exchange TEXT NOT NULL,"
+            " incarnation TEXT NOT NULL, holes INTEGER NOT NULL, acked_loss INTEGER NOT NULL,"
+            " PRIMARY KEY (exchange, incarnation))"
+        )
         rows = self._database.execute("SELECT exchange, log_id FROM journal_logs").fetchall()
         self._logs = {str(exchange): str(log_id) for exchange, log_id in rows}
         self._waiting = {name: self._read(log_id) for name, log_id in self._logs.items()}
+        rows = self._database.execute(
+            "SELECT exchange, incarnation, holes, acked_loss FROM journal_counted"
+        ).fetchall()
+        self._counted = {
+            (str(exchange), str(incarnation)): Counted(str(incarnation), int(holes), int(lost))
+            for exchange, incarnation, holes, lost in rows
+        }
         self._lock = asyncio.Lock()
 
     def waiting(self, exchange: str) -> Waiting:
         """What waits to be acknowledged."""
         return self._waiting.get(exchange, Waiting())
 
-    async def take(self, exchange: str, told: Told) -> None:
-        """Keep what a worker told; what is known already stays as it is.
+    def counted(self, exchange: str, incarnation: str) -> Counted:
+        """How much of a worker's counters is rows, or was acknowledged."""
+        return self._counted.get((exchange, incarnation), Counted(incarnation))
+
+    async def take(self, exchange: str, told: Told, counted: Counted) -> None:
+        """Keep what a worker told, which is so much of its counters; what is known stays.
 
         Raises:
             sqlite3.Error: it could not be kept.
         """
         async with self._lock:
-            waiting = await asyncio.to_thread(self._take, exchange, told)
+            counted = self.counted(exchange, counted.incarnation).merged(counted)
+            waiting = await asyncio.to_thread(self._take, exchange, told, counted)
             self._logs[exchange] = told.log_id
             self._waiting[exchange] = waiting
+            for key in [key for key in self._counted if key[0] == exchange]:
+                del self._counted[key]
+            self._counted[exchange, counted.incarnation] = counted
 
-    async def acknowledge(self, exchange: str, seen: Waiting, actor: str, reason: str) -> None:
+    async def acknowledge(
+        self, exchange: str, seen: Waiting, counted: Counted, actor: str, reason: str
+    ) -> None:
         """Mark those that an operator was shown as seen; what came since still waits.
 
         Raises:
             sqlite3.Error: it could not be kept.
         """
         async with self._lock:
-            log_id = self._logs.get(exchange)
-            if log_id is not None:
-                self._waiting[exchange] = await asyncio.to_thread(
-                    self._acknowledge, log_id, seen, actor, reason
-                )
+            counted = self.counted(exchange, counted.incarnation).merged(counted)
+            waiting = await asyncio.to_thread(
+                self._acknowledge, exchange, seen, counted, actor, reason
+            )
+            self._waiting[exchange] = waiting
+            self._counted[exchange, counted.incarnation] = counted
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
 
-    def _take(self, exchange: str, told: Told) -> Waiting:
+    def _take(self, exchange: str, told: Told, counted: Counted) -> Waiting:
         now = self._clock_ns()
         rows = [(told.log_id, one.kind, one.from_seq, one.to_seq, now) for one in told.losses]
         with _transaction(self._database):
@@ -147,17 +191,28 @@ class LossStore:
             self._database.execute(
                 "INSERT OR REPLACE INTO journal_logs VALUES (?, ?)", (exchange, told.log_id)
             )
+            self._database.execute("DELETE FROM journal_counted WHERE exchange = ?", (exchange,))
+            self._count(exchange, counted)
         return self._read(told.log_id)
 
-    def _acknowledge(self, log_id: str, seen: Waiting, actor: str, reason: str) -> Waiting:
+    def _acknowledge(
+        self, exchange: str, seen: Waiting, counted: Counted, actor: str, reason: str
+    ) -> Waiting:
         now = self._clock_ns()
         with _transaction(self._database):
             self._database.execute(
                 "UPDATE journal_losses SET acknowledged_ns = ?, actor = ?, reason = ?"
                 " WHERE log_id = ? AND acknowledged_ns = 0 AND rowid <= ?",
-                (now, actor, reason, log_id, seen.newest),
+                (now, actor, reason, seen.log_id, seen.newest),
             )
-        return self._read(log_id)
+            self._count(exchange, counted)
+        return self._read(self._logs.get(exchange, ""))
+
+    def _count(self, exchange: str, counted: Counted) -> None:
+        self._database.execute(
+            "INSERT OR REPLACE INTO journal_counted VALUES (?, ?, ?, ?)",
+            (exchange, counted.incarnation, counted.holes, counted.acked_loss),
+        )
 
     def _read(self, log_id: str) -> Waiting:
         where = "FROM journal_losses WHERE log_id = ? AND acknowledged_ns = 0"
@@ -176,7 +231,7 @@ class LossStore:
         )
         holes, lost = counts.get(HOLE, (0, 0))[0], counts.get(ACKED_LOSS, (0, 0))[1]
         newest = max((int(row[3]) for row in groups), default=0)
-        return Waiting(holes, lost, tuple(losses), newest)
+        return Waiting(holes, lost, tuple(losses), newest, log_id)
 
 
 class _transaction:  # noqa: N801 - used as a statement

@@ -122,10 +122,13 @@ class JournalOrders:
         problems = report.waiting if report else 0
         # So that what is taken note of has its bounds.
         await plant.losses.look(name)
-        losses = plant.losses.waiting(name)
+        # What comes from here on, while the report is marked, is acknowledged by nobody.
+        seen = plant.losses.see(name)
         effects = [f"mark {problems} problems of the recovery report as seen"] if problems else []
-        effects += [f"take note of {losses[0]} durable records lost"] if losses[0] else []
-        effects += [f"take note of {losses[1]} holes"] if losses[1] else []
+        effects += (
+            [f"take note of {seen.acked_loss} durable records lost"] if seen.acked_loss else []
+        )
+        effects += [f"take note of {seen.holes} holes"] if seen.holes else []
         if not effects:
             text = f"the journal of {name} has nothing that waits to be acknowledged"
             raise NotFoundError(text, reason="NOTHING_TO_ACKNOWLEDGE", metadata={"exchange": name})
@@ -133,9 +136,9 @@ class JournalOrders:
             return problems, effects
         if problems:
             await self._mark(name, directory)
-        if any(losses):
+        if seen.acked_loss or seen.holes:
             try:
-                await plant.losses.acknowledge(name, order.actor, order.reason)
+                await plant.losses.acknowledge(name, seen, order.actor, order.reason)
             except sqlite3.Error as error:
                 text = f"not kept in {plant.settings.state_dir}: {error}; nothing is acknowledged"
                 raise UnavailableError(text, reason="LOSSES_NOT_KEPT") from error

@@ -1,10 +1,12 @@
 """The report that a journal's writer leaves when its start repaired or refused something.
 
 It is a small JSON file in the journal's directory. Whatever is in it is shown, nothing is believed
-beyond its types: a file that cannot be read is a report with one problem, never none.
+beyond its types: a file that cannot be read, or is too large to be shown, is a report with one
+problem, never none.
 """
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +15,11 @@ from tickdeck_daemon.files import write_atomic
 
 REPORT_FILE = "recovery-report.json"
 _REPORT_BYTES_MAX = 4 << 20
+"""Larger ones are not shown."""
+_MARKED_BYTES_MAX = 64 << 20
+"""Larger ones are not marked either."""
+_MARK = b'  "acknowledged": true'
+"""A line of its own near the beginning: rx and the daemon write it so. No string holds a line."""
 _PROBLEMS_MAX = 1000
 
 
@@ -54,7 +61,12 @@ def read_report(directory: str) -> RecoveryReport | None:
     """The report in a journal's directory; None when nothing was ever repaired or refused."""
     path = Path(directory) / REPORT_FILE
     try:
-        raw = _load(path)
+        with path.open("rb") as file:
+            data = file.read(_REPORT_BYTES_MAX + 1)
+            size = os.fstat(file.fileno()).st_size
+        if len(data) > _REPORT_BYTES_MAX:
+            return _too_large(path, data, size)
+        raw = _parse(data)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -82,18 +94,30 @@ def acknowledge_report(directory: str) -> None:
         ValueError: it is no report.
     """
     path = Path(directory) / REPORT_FILE
-    raw = _load(path)
-    raw["acknowledged"] = True
-    mode = path.stat().st_mode & 0o777
-    write_atomic(path, json.dumps(raw).encode() + b"\n", mode=mode)
-
-
-def _load(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
-        data = file.read(_REPORT_BYTES_MAX + 1)
-    if len(data) > _REPORT_BYTES_MAX:
-        raise ValueError(f"longer than {_REPORT_BYTES_MAX} bytes")
-    raw: Any = json.loads(data)
+        data = file.read(_MARKED_BYTES_MAX + 1)
+    if len(data) > _MARKED_BYTES_MAX:
+        raise ValueError(f"longer than {_MARKED_BYTES_MAX} bytes: read it, then move it elsewhere")
+    raw = _parse(data)
+    raw.pop("acknowledged", None)
+    text = json.dumps({"acknowledged": True, **raw}, indent=2)
+    mode = path.stat().st_mode & 0o777
+    write_atomic(path, text.encode() + b"\n", mode=mode)
+
+
+def _too_large(path: Path, data: bytes, size: int) -> RecoveryReport:
+    """Its beginning tells whether somebody has taken note of it."""
+    marked = any(line.rstrip(b",\r") == _MARK for line in data.split(b"\n"))
+    text = f"report too large to be shown: read {path}, then take note of it"
+    problem = RecoveryProblem(REPORT_FILE, 0, "too_large", 0, 0, size, text)
+    return RecoveryReport(0, "", False, 0, (problem,), False, marked)
+
+
+def _parse(data: bytes) -> dict[str, Any]:
+    try:
+        raw: Any = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if not isinstance(raw, dict):
         raise ValueError("no JSON object")
     return cast("dict[str, Any]", raw)

@@ -35,6 +35,8 @@ class Subscriber:
     lost: bool = False
     """What it had not acknowledged was pruned."""
     retain_max_bytes: int = 0
+    kept_seq: int | None = None
+    """What of its place is durable; None when none is kept, or it was not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ def _away(client: str, pin: Mapping[str, Any], durable_seq: int) -> Subscriber:
         reason=reason,
         lost=lost,
         retain_max_bytes=_integer(pin, "retain_max_bytes"),
+        kept_seq=acked if "acked_seq" in pin else None,
     )
 
 
@@ -129,6 +132,7 @@ def _told(entry: Mapping[str, Any], pins: Mapping[str, Mapping[str, Any]]) -> Su
         reason=str(entry.get("reason") or ""),
         lost=pin.get("lost") is True,
         retain_max_bytes=_integer(pin, "retain_max_bytes"),
+        kept_seq=None if entry.get("kept_seq") is None else _integer(entry, "kept_seq"),
     )
 
 

@@ -137,6 +137,7 @@ def subscriber(row: Subscriber) -> pb.Subscriber:
         reason=row.reason,
         lost=row.lost,
         retain_max_bytes=row.retain_max_bytes,
+        kept_seq=row.kept_seq,
     )
 
 

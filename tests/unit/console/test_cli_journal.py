@@ -102,7 +102,7 @@ def test_subscribers(fake_daemon: FakeDaemon, run: Run) -> None:
     """Who, from where, how far behind, and why one lost its place."""
     fake_daemon.answers["ListSubscribers"] = pb.ListSubscribersResponse(
         subscribers=[
-            pb.Subscriber(id="desk", peer="10.0.0.9:1", state="LIVE", acked_seq=7, lag_ms=4),
+            pb.Subscriber(id="desk", peer="10.0.0.9:1", state="LIVE", acked_seq=7, kept_seq=5),
             pb.Subscriber(id="archive", state="AWAY", lost=True, reason="pruned"),
         ],
         unavailable="the exporter does not answer",
@@ -111,6 +111,7 @@ def test_subscribers(fake_daemon: FakeDaemon, run: Run) -> None:
     desk, archive = result.stdout.splitlines()[1:]
     assert desk.split()[:3] == ["desk", "10.0.0.9:1", "LIVE"]
     assert archive.split()[:3] == ["archive", "-", "LOST"]
+    assert (desk.split()[5:7], archive.split()[6]) == (["7", "5"], "-")
     assert "does not answer" in result.stderr
     assert json.loads(run("journal", "subscribers", "X", "--json").stdout)["subscribers"][1]["lost"]
     fake_daemon.answers["ListSubscribers"] = pb.ListSubscribersResponse()

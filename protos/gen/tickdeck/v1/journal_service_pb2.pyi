@@ -283,6 +283,7 @@ class Subscriber(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     LOST_FIELD_NUMBER: _builtins.int
     RETAIN_MAX_BYTES_FIELD_NUMBER: _builtins.int
+    KEPT_SEQ_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Name that it proved; empty for one that is anonymous."""
     peer: _builtins.str
@@ -301,6 +302,10 @@ class Subscriber(_message.Message):
     """What it had not acknowledged was pruned."""
     retain_max_bytes: _builtins.int
     """Most that is kept for it; 0: no limit, or nothing is kept."""
+    kept_seq: _builtins.int
+    """Up to here its place is durable: behind it a restart of the exporter keeps what it needs. Absent
+    when no place is kept, or none was told.
+    """
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -319,12 +324,15 @@ class Subscriber(_message.Message):
         reason: _builtins.str = ...,
         lost: _builtins.bool = ...,
         retain_max_bytes: _builtins.int = ...,
+        kept_seq: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_kept_seq", b"_kept_seq", "kept_seq", b"kept_seq", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acked_seq", b"acked_seq", "id", b"id", "lag_bytes", b"lag_bytes", "lag_ms", b"lag_ms", "lag_records", b"lag_records", "lost", b"lost", "peer", b"peer", "policy", b"policy", "reason", b"reason", "retain_max_bytes", b"retain_max_bytes", "sent_seq", b"sent_seq", "since", b"since", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_kept_seq", b"_kept_seq", "acked_seq", b"acked_seq", "id", b"id", "kept_seq", b"kept_seq", "lag_bytes", b"lag_bytes", "lag_ms", b"lag_ms", "lag_records", b"lag_records", "lost", b"lost", "peer", b"peer", "policy", b"policy", "reason", b"reason", "retain_max_bytes", b"retain_max_bytes", "sent_seq", b"sent_seq", "since", b"since", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__kept_seq: _TypeAlias = _typing.Literal["kept_seq"]  # noqa: Y015
+    _WhichOneofArgType__kept_seq: _TypeAlias = _typing.Literal["_kept_seq", b"_kept_seq"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__kept_seq) -> _WhichOneofReturnType__kept_seq | None: ...
 
 Global___Subscriber: _TypeAlias = Subscriber  # noqa: Y015
 
