@@ -58,6 +58,7 @@ pub(crate) struct BlockHeader {
 
 impl BlockHeader {
     pub(crate) const LEN: usize = 72;
+    const PREV_CRC_AT: usize = 60;
     const CRC_AT: usize = 68;
 
     pub(crate) fn encode(&self) -> [u8; Self::LEN] {
@@ -76,7 +77,7 @@ impl BlockHeader {
         fields.u64(40, self.last_mono_ns);
         fields.u64(48, self.durable_seq_before);
         fields.u32(56, self.epoch_low);
-        fields.u32(60, self.prev_block_crc);
+        fields.u32(Self::PREV_CRC_AT, self.prev_block_crc);
         fields.u32(64, self.payload_crc);
         let crc = masked_crc(&bytes[..Self::CRC_AT]);
         Fields(&mut bytes).u32(Self::CRC_AT, crc);
@@ -125,7 +126,7 @@ impl BlockHeader {
             last_mono_ns: get_u64(bytes, 40),
             durable_seq_before: get_u64(bytes, 48),
             epoch_low: get_u32(bytes, 56),
-            prev_block_crc: get_u32(bytes, 60),
+            prev_block_crc: get_u32(bytes, Self::PREV_CRC_AT),
             payload_crc: get_u32(bytes, 64),
         };
         match header.contradiction() {
@@ -178,6 +179,11 @@ impl BlockHeader {
 /// The stored CRC of an encoded header: what the next block names as its forerunner.
 pub(crate) fn stored_crc(encoded: &[u8]) -> u32 {
     get_u32(encoded, BlockHeader::CRC_AT)
+}
+
+/// What an encoded header names as the block before it.
+pub(crate) fn stored_prev_crc(encoded: &[u8]) -> u32 {
+    get_u32(encoded, BlockHeader::PREV_CRC_AT)
 }
 
 /// True when a block may begin with these bytes: a cheap first look for searches.

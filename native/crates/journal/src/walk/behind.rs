@@ -75,23 +75,37 @@ struct BadBlock {
     crcs: Option<[u32; 2]>,
     /// Where it ends; known when its header is right.
     end: Option<u64>,
+    /// What it names as the block before it, as it stands there.
+    prev_crc: Option<u32>,
+    /// Its header is right and says that it belongs elsewhere.
+    is_astray: bool,
 }
 
 impl BadBlock {
     fn read(source: &mut Source, chain: &Chain) -> io::Result<Self> {
         let bytes = source.bytes(chain.offset, BlockHeader::LEN)?;
         if bytes.len() < BlockHeader::LEN || is_zero(bytes) {
-            let (crcs, end) = (None, None);
-            return Ok(Self { crcs, end });
+            return Ok(Self {
+                crcs: None,
+                end: None,
+                prev_crc: None,
+                is_astray: false,
+            });
         }
         let stored = block_header::stored_crc(bytes);
         let header = BlockHeader::parse(bytes).ok();
+        let follows = header.filter(|header| chain.is_followed_by(header));
         Ok(Self {
             crcs: Some([stored, masked_crc(&bytes[..BlockHeader::LEN - 4])]),
-            end: header
-                .filter(|header| chain.is_followed_by(header))
-                .map(|header| chain.offset + header.block_len()),
+            end: follows.map(|header| chain.offset + header.block_len()),
+            prev_crc: Some(block_header::stored_prev_crc(bytes)),
+            is_astray: header.is_some() && follows.is_none(),
         })
+    }
+
+    /// Whether it can be the next one of the chain, by what is left of its header.
+    fn may_continue(&self, chain: &Chain) -> bool {
+        !self.is_astray && self.prev_crc == chain.prev_crc
     }
 
     fn is_named_by(&self, block: &Block) -> bool {
@@ -164,14 +178,18 @@ impl Proof<'_> {
         }
     }
 
-    /// Whether what stands at the end of a run is a damaged block: a later one that can be believed
-    /// names it, or its header is right and the data ends behind it.
+    /// Whether what stands at the end of a run is the damaged block that goes on with it: it names the
+    /// run's last block as its forerunner, and either a later block that can be believed names it, or
+    /// its header is right and the data ends behind it. The real block behind a payload names another.
     fn ends_at_damage(&mut self, run: &Chain) -> io::Result<bool> {
         if self.searches == 0 {
             return Ok(false);
         }
         self.searches -= 1;
         let bad = BadBlock::read(self.source, run)?;
+        if !bad.may_continue(run) {
+            return Ok(false);
+        }
         if let Some(end) = bad.end
             && self.is_zero_from(end)?
         {

@@ -77,7 +77,8 @@ fn nested(random: &mut Random) -> Nested {
     let (mut writer, _) = Writer::open(config).expect("opens");
     let path = home.path().join(directory::segment_name(1));
     let (mut ends, mut holds) = (vec![SegmentHeader::LEN], Vec::new());
-    for seq in 1..=6 + random.below(8) {
+    let last_seq = 6 + random.below(8);
+    for seq in 1..=last_seq {
         let mut payload = seq.to_le_bytes().repeat(1 + random.below(20) as usize);
         let mut has_blocks = seq > 1 && random.below(2) == 0;
         if has_blocks {
@@ -95,7 +96,10 @@ fn nested(random: &mut Random) -> Nested {
             has_blocks = run.concat().len() < 2000;
             if has_blocks {
                 payload.extend(run.concat());
-                payload.extend([0xab; 24]);
+                // With nothing behind, the run ends where the next real block begins. One that ends
+                // where the data do cannot be told from blocks when the header before it is gone.
+                let has_tail = seq == last_seq || random.below(2) == 0;
+                payload.extend(has_tail.then_some([0xab; 24]).into_iter().flatten());
             }
         }
         let record = Record {
