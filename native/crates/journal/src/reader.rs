@@ -11,6 +11,8 @@
 
 pub(crate) mod blocks;
 pub(crate) mod index;
+#[cfg(test)]
+mod replaced_tests;
 mod segment;
 
 use std::collections::BTreeMap;
@@ -300,7 +302,7 @@ impl Reader {
     /// Decides what stands where a block should: true is the end for now, false is a block after
     /// all.
     fn end_or_damage(&mut self, found: Found) -> Result<bool, JournalError> {
-        if self.learn_abandoned()? {
+        if self.learn_abandoned()? || self.reopen_replaced()? {
             return Ok(false);
         }
         let seq = self.segment.chain.seq;
@@ -354,6 +356,25 @@ impl Reader {
             self.segment.is_end_known = true;
         }
         Ok(self.segment.has_ended())
+    }
+
+    /// Goes over to the file that has the name of the open one, if it is another: what is open was an
+    /// attempt of the writer then, and was removed.
+    fn reopen_replaced(&mut self) -> Result<bool, JournalError> {
+        let path = &self.segment.entry.path;
+        let entry = match directory::open_segment(path, file_name(path)) {
+            Ok(Ok(entry)) if self.segment.was_attempt_at(&entry.header) => entry,
+            Ok(_) => return Ok(false),
+            Err(error) if error.is_not_found() => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let position = self.position();
+        if entry.header.base_seq > position {
+            return Ok(false);
+        }
+        self.segment = OpenSegment::open(entry, Some(position))?;
+        self.skip_below = position;
+        Ok(true)
     }
 
     /// The segment behind one that has ended; `None` when it does not exist yet.

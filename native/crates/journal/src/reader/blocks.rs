@@ -216,7 +216,7 @@ impl BlockCursor {
         }
         let places = &map.places;
         let behind = places.partition_point(|place| place.header.base_seq <= self.next_seq);
-        match map.open(self.catalog.dir(), behind - 1)? {
+        match map.open(&self.catalog, behind - 1)? {
             Opened::Segment(entry) => {
                 self.open_segment(*entry, Some(self.next_seq))?;
                 Ok(Look::Moved)
@@ -273,7 +273,7 @@ impl BlockCursor {
         number: u64,
     ) -> Result<Look, JournalError> {
         for (at, place) in map.places.iter().enumerate().skip(from) {
-            let entry = match map.open(self.catalog.dir(), at)? {
+            let entry = match map.open(&self.catalog, at)? {
                 Opened::Segment(entry) => *entry,
                 Opened::Gone => return Ok(Look::End),
                 Opened::Unreadable => continue,
@@ -298,7 +298,18 @@ impl BlockCursor {
     /// Decides what to do where no good block stands.
     fn pass(&mut self, bad: Found) -> Result<Look, JournalError> {
         let segment = self.segment.as_mut().expect("it is being read");
-        let closed = refresh(&self.catalog, segment)?;
+        let closed = match refresh(&self.catalog, segment)? {
+            Refreshed::Replaced(entry) if entry.header.base_seq <= self.next_seq => {
+                self.open_segment(*entry, Some(self.next_seq))?;
+                return Ok(Look::Moved);
+            }
+            Refreshed::Replaced(_) => {
+                self.seek(self.next_seq);
+                return Ok(Look::Moved);
+            }
+            Refreshed::Open => None,
+            Refreshed::Closed(last_seq) => Some(last_seq),
+        };
         if segment.has_ended() {
             return Ok(Look::Moved);
         }
@@ -309,6 +320,11 @@ impl BlockCursor {
             segment.chain = before;
             segment.seal_hash = None;
             return Ok(Look::Moved);
+        }
+        if let Some(last_seq) = closed
+            && last_seq + 1 < segment.chain.seq
+        {
+            return Err(shortened(segment, last_seq));
         }
         let searches = closed.is_some() || matches!(bad, Found::Bad(..));
         let candidate = if searches {
@@ -381,24 +397,46 @@ pub(super) fn step(segment: &mut OpenSegment) -> Result<Found, JournalError> {
     }
 }
 
-/// Looks again how a segment ended; gives its last sequence, `None` while it is open.
-fn refresh(catalog: &Catalog, segment: &mut OpenSegment) -> Result<Option<u64>, JournalError> {
-    let path = &segment.entry.path;
+/// What became of a segment that is being read.
+enum Refreshed {
+    Open,
+    /// It has ended, with this last sequence.
+    Closed(u64),
+    /// Another file has its name: what is open was an attempt of the writer, and was removed.
+    Replaced(Box<SegmentEntry>),
+}
+
+/// Looks again how a segment ended.
+fn refresh(catalog: &Catalog, segment: &mut OpenSegment) -> Result<Refreshed, JournalError> {
+    let (path, header) = (&segment.entry.path, &segment.entry.header);
     match directory::open_segment(path, file_name(path)) {
-        Ok(Ok(entry)) => (segment.entry.len, segment.entry.seal) = (entry.len, entry.seal),
-        Ok(Err(_)) => {}
+        Ok(Ok(entry)) if entry.header == *header => {
+            (segment.entry.len, segment.entry.seal) = (entry.len, entry.seal);
+        }
+        Ok(Ok(entry)) if segment.was_attempt_at(&entry.header) => {
+            return Ok(Refreshed::Replaced(Box::new(entry)));
+        }
+        Ok(Ok(SegmentEntry { header: now, .. }))
+            if (now.log_id, now.number) == (header.log_id, header.number) =>
+        {
+            return Err(shortened(segment, now.base_seq - 1));
+        }
+        Ok(_) => {}
         Err(error) if is_absent(&error) => {}
         Err(error) => return Err(error),
     }
     let Some(next) = next_header(catalog, segment.entry.header.number)? else {
-        return Ok(segment.entry.last_seq());
+        return Ok(segment
+            .entry
+            .last_seq()
+            .map_or(Refreshed::Open, Refreshed::Closed));
     };
     if let Some(last_seq) = segment.entry.abandoned_by(&next) {
         segment.entry.abandoned_at = Some(last_seq);
         segment.entry.seal = None;
     }
     let last_seq = segment.entry.last_seq();
-    Ok(last_seq.or(Some(next.base_seq - 1)))
+    Ok(Refreshed::Closed(last_seq.unwrap_or(next.base_seq - 1)))
 }
 
 /// The header of the first segment behind `number`: the file that should be it is asked first, since
@@ -479,6 +517,15 @@ fn last_record<'a>(block: &Block, source: &'a Source) -> Option<(u8, &'a [u8])> 
         rest = behind;
     }
     last
+}
+
+/// A writer came back with less than was read here: what it writes now may be otherwise.
+fn shortened(segment: &OpenSegment, last_seq: u64) -> JournalError {
+    let read_to = segment.chain.seq - 1;
+    let detail = format!(
+        "was read up to {read_to}, and what was read goes to {last_seq} now: read the log anew"
+    );
+    damaged(&segment.entry.name, Class::SegmentChain, detail)
 }
 
 fn is_absent(error: &JournalError) -> bool {

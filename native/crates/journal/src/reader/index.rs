@@ -1,16 +1,21 @@
 //! The segments of a log, kept in mind: many readers share one look at the directory.
 //!
-//! Whoever looks reads the names in the directory and opens the files that it does not know yet; a
-//! header never changes, and another file under an old name has another inode. So a look at a log of
-//! any length costs one list of names, and those who read the log need none at all.
+//! Whoever looks reads the names in the directory and opens the files that it does not know yet. Under
+//! an old name may lie another file, and that may have the old one's inode number, which file systems
+//! give again at once; so a file is known by its number and the time of its last change together. A
+//! look at a log of any length costs one list of names, a stat of each, and the opening of those that
+//! were written since; those who read the log need none of it.
 //!
 //! What is shared may be older than the directory: a segment that was pruned since is still in it, one
 //! that has just begun is not yet. Readers find out when they open the file, and ask again later.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::os::unix::fs::DirEntryExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -67,6 +72,8 @@ pub enum TailEnd {
 pub struct SharedSegments {
     dir: Arc<Path>,
     map: Arc<Mutex<Arc<SegmentMap>>>,
+    /// Names under which a reader met another file than the look had seen.
+    doubted: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// The readable segments of a log in order.
@@ -89,8 +96,17 @@ pub(crate) struct Place {
 /// A file that was looked into; one that could not be read as a segment is looked into again.
 #[derive(Debug)]
 struct File {
-    inode: u64,
+    identity: FileIdentity,
     header: Option<SegmentHeader>,
+}
+
+/// What differs between two files, and between one and itself before it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileIdentity {
+    device: u64,
+    inode: u64,
+    /// Time of the last change, seconds and nanoseconds.
+    changed: (i64, i64),
 }
 
 impl SegmentIndex {
@@ -104,6 +120,7 @@ impl SegmentIndex {
             shared: SharedSegments {
                 dir: dir.as_ref().into(),
                 map: Arc::default(),
+                doubted: Arc::default(),
             },
             files: BTreeMap::new(),
             tail: None,
@@ -159,7 +176,11 @@ impl SegmentIndex {
             self.counts.opens += 1;
             let path = self.shared.dir.join(&newest.name);
             let entry = directory::open_segment(&path, newest.name.clone())?;
-            self.tail = Some(OpenSegment::open(entry.map_err(bad_segment)?, None)?);
+            let entry = entry.map_err(bad_segment)?;
+            if entry.header != newest.header {
+                self.shared.doubt(&newest.name);
+            }
+            self.tail = Some(OpenSegment::open(entry, None)?);
         }
         let tail = self.tail.as_mut().expect("was opened");
         let begun_at = tail.chain.offset;
@@ -202,6 +223,9 @@ impl SegmentIndex {
     fn read_names(&mut self, dir: &Path) -> Result<Option<BadSegment>, JournalError> {
         let failed = |error| JournalError::io("cannot list", dir, error);
         self.counts.listings += 1;
+        for name in self.shared.take_doubted() {
+            self.files.remove(&name);
+        }
         let names = match fs::read_dir(dir) {
             Ok(names) => names,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -217,9 +241,16 @@ impl SegmentIndex {
             if !name.ends_with(SEGMENT_SUFFIX) {
                 continue;
             }
+            // Taken before the header is read: what is put there in between differs the next time.
+            let identity = match FileIdentity::of(&entry.path()) {
+                Ok(identity) => identity,
+                // Pruned since the names were read.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(JournalError::io("cannot look at", &entry.path(), error)),
+            };
             let known = self.files.get(&name);
             let is_known =
-                known.is_some_and(|file| file.inode == entry.ino() && file.header.is_some());
+                known.is_some_and(|file| file.identity == identity && file.header.is_some());
             if !is_known {
                 self.counts.opens += 1;
                 match directory::open_segment(&entry.path(), name.clone()) {
@@ -231,10 +262,9 @@ impl SegmentIndex {
                                 None
                             }
                         };
-                        let inode = entry.ino();
-                        self.files.insert(name.clone(), File { inode, header });
+                        self.files.insert(name.clone(), File { identity, header });
                     }
-                    // Pruned since the names were read.
+                    // Pruned just now.
                     Err(error) if error.is_not_found() => continue,
                     Err(error) => return Err(error),
                 }
@@ -261,8 +291,32 @@ impl SharedSegments {
         Arc::clone(&self.lock())
     }
 
+    /// The next look opens the file of this name, whatever it seems to know of it.
+    fn doubt(&self, name: &str) {
+        self.lock_doubted().insert(name.to_owned());
+    }
+
+    fn take_doubted(&self) -> BTreeSet<String> {
+        std::mem::take(&mut self.lock_doubted())
+    }
+
+    fn lock_doubted(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.doubted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Arc<SegmentMap>> {
         self.map.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FileIdentity {
+    fn of(path: &Path) -> io::Result<Self> {
+        let metadata = fs::metadata(path)?;
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
     }
 }
 
@@ -300,12 +354,17 @@ impl SegmentMap {
     }
 
     /// Opens the segment at a position of [`places`](Self::places). It knows whether it was abandoned.
-    pub(super) fn open(&self, dir: &Path, at: usize) -> Result<Opened, JournalError> {
+    pub(super) fn open(&self, catalog: &Catalog, at: usize) -> Result<Opened, JournalError> {
         let place = &self.places[at];
-        let path = dir.join(&place.name);
+        let path = catalog.dir().join(&place.name);
         let mut entry = match directory::open_segment(&path, place.name.clone()) {
             Ok(Ok(entry)) if entry.header == place.header => entry,
-            Ok(Ok(_)) => return Ok(Opened::Gone),
+            Ok(Ok(_)) => {
+                if let Catalog::Shared(shared) = catalog {
+                    shared.doubt(&place.name);
+                }
+                return Ok(Opened::Gone);
+            }
             Ok(Err(_)) => return Ok(Opened::Unreadable),
             Err(error) if error.is_not_found() => return Ok(Opened::Gone),
             Err(error) => return Err(error),

@@ -75,6 +75,15 @@ impl OpenSegment {
             && Some(next.prev_seal_hash) == self.seal_hash
     }
 
+    /// Whether this file was an attempt of a writer at the segment that `now` begins: then the same
+    /// records stand there, unless another writer has begun it before the end of what was read.
+    pub(super) fn was_attempt_at(&self, now: &SegmentHeader) -> bool {
+        let header = &self.entry.header;
+        now != header
+            && (now.log_id, now.number) == (header.log_id, header.number)
+            && (now.writer_epoch == header.writer_epoch || now.base_seq >= self.chain.seq)
+    }
+
     /// Moves past the next block if there is a good one.
     pub(super) fn step(&mut self) -> Result<Found, JournalError> {
         let before = self.chain;

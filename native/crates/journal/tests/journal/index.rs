@@ -1,6 +1,7 @@
 //! One look at a log for many readers: what it costs, and that they read the same.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use tickdeck_journal::{
@@ -35,7 +36,7 @@ fn steps(mut cursor: BlockCursor, limit: u64) -> Vec<String> {
     }
 }
 
-/// A further look lists the names and opens what is new, and nothing else.
+/// A further look lists the names and opens what is new or was written since, and nothing else.
 #[test]
 fn a_look_opens_new_files_only() {
     let dir = scratch();
@@ -54,7 +55,10 @@ fn a_look_opens_new_files_only() {
     let grown = count(dir.path());
     assert!(grown > first + 1);
     index.look().expect("looks");
-    assert_eq!(index.counts(), cost(3, grown));
+    // What was the last one was sealed.
+    assert_eq!(index.counts(), cost(3, grown + 1));
+    index.look().expect("looks");
+    assert_eq!(index.counts(), cost(4, grown + 1));
     assert_eq!(index.shared().outline().segments as u64, grown);
     assert_eq!(index.shared().outline().epochs, [(1, 1), (2, last + 1)]);
 
@@ -65,7 +69,7 @@ fn a_look_opens_new_files_only() {
     fs::copy(&files[1], &aside).expect("copies");
     fs::rename(&aside, &files[1]).expect("renames");
     index.look().expect("looks");
-    assert_eq!(index.counts(), cost(4, grown + 1));
+    assert_eq!(index.counts(), cost(5, grown + 2));
     assert!(index.shared().outline().first_seq > 1);
 
     // Without a segment the last look stays.
@@ -76,6 +80,37 @@ fn a_look_opens_new_files_only() {
     let error = index.look().expect_err("nothing is there");
     assert!(matches!(error, JournalError::NotAJournal { .. }), "{error}");
     assert_eq!(index.shared().outline(), seen);
+}
+
+/// A file in place of another with the same inode number, which file systems give again at once, is
+/// looked into again; otherwise nobody could read it by the shared look.
+#[test]
+fn another_file_with_the_same_inode_is_seen() {
+    let (dir, other) = (scratch(), scratch());
+    let last = log(dir.path());
+    copy_dir(dir.path(), other.path());
+    // A first attempt at the next segment, and a second one that got further.
+    drop(open(dir.path(), SMALL));
+    let mut index = SegmentIndex::open(dir.path()).expect("looks");
+    let mut writer = open(other.path(), SMALL);
+    fill(&mut writer, 10, 20);
+    writer.sync().expect("syncs");
+    let newest = |dir| segment_files(dir).pop().expect("there are some");
+    let (path, bytes) = (
+        newest(dir.path()),
+        fs::read(newest(other.path())).expect("reads"),
+    );
+    let inode = || path.metadata().expect("is there").ino();
+    let before = inode();
+    fs::write(&path, bytes).expect("writes");
+    assert_eq!(inode(), before);
+
+    let opens = index.counts().opens;
+    index.look().expect("looks");
+    assert_eq!(index.counts().opens, opens + 1);
+    let cursor = BlockCursor::over(&index.shared(), last + 1).expect("opens");
+    let range = format!("{} to {}", last + 1, last + 10);
+    assert_eq!(steps(cursor, last + 10), [range]);
 }
 
 /// Whoever reads by a shared look reads what it would find by itself, whatever happened to the log
