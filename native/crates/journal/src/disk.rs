@@ -23,6 +23,8 @@ pub(crate) trait Disk: Debug + Send {
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Opens an existing file for changes.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Gives a file a second name; fails when that exists.
+    fn link_new(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Renames; fails when the new name exists.
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Renames over whatever has the new name.
@@ -103,6 +105,10 @@ impl Disk for RealDisk {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         Ok(Box::new(RealFile(Arc::new(retry(|| options.open(path))?))))
+    }
+
+    fn link_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {

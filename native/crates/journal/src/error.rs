@@ -31,6 +31,17 @@ pub enum JournalError {
         /// What the holder wrote into the lock file, usually `pid 1234`.
         holder: String,
     },
+    /// The log is being pruned, and its repair has to wait for the end of that; nothing was changed.
+    #[error(
+        "journal {} needs a repair and is being pruned ({holder}); try again behind that",
+        dir.display()
+    )]
+    Pruning {
+        /// The journal directory.
+        dir: PathBuf,
+        /// What the one who prunes wrote into its lock file, usually `pid 1234`.
+        holder: String,
+    },
     /// The log is damaged in a way that a writer must not paper over; nothing was changed.
     #[error("journal {} is damaged, refusing to write: {report}", report.dir.display())]
     Refused {

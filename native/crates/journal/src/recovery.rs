@@ -29,6 +29,7 @@ pub(crate) use self::aside::move_file;
 pub(crate) use self::plan::is_torn_tail;
 pub(crate) use self::plan::{Depth, Plan};
 pub use self::report::{Action, RecoveryReport};
+pub(crate) use self::report_file::acknowledge_on;
 pub use self::report_file::{REPORT_FILE, acknowledge_report, unacknowledged_problems};
 use self::report_file::{ReportFile, Stage};
 use crate::directory::{
@@ -93,8 +94,9 @@ pub(crate) fn open(
     let dir = config.dir.as_path();
     create_dir(disk, dir)?;
     let lock = DirectoryLock::take(dir)?;
-    let mut report_file = ReportFile::open(disk, dir)?;
-    let survey = Survey::take(disk, dir, mode, depth)?.accepted(&mut report_file)?;
+    let mut report_file = ReportFile::open(disk, dir);
+    let (survey, _no_retention) = survey_alone(disk, dir, mode, depth)?;
+    let survey = survey.accepted(&mut report_file)?;
     let is_event = tell_planned(dir, &survey, &mut report_file)?;
     let Survey {
         plan,
@@ -105,11 +107,6 @@ pub(crate) fn open(
 
     fp!("recovery.planned");
     report.actions = remove_unused(disk, dir)?;
-    // Beside a repair nothing is pruned.
-    let _no_retention = match is_repair {
-        true => Some(DirectoryLock::take_named(dir, RETENTION_LOCK)?),
-        false => None,
-    };
     if is_repair {
         intent::store(disk, dir, plan.resume_seq)?;
     }
@@ -181,6 +178,28 @@ pub(crate) fn open(
     })
 }
 
+/// Looks at a log that is going to be opened. Beside a repair nothing is pruned: the lock is held from
+/// before anything is told of it.
+fn survey_alone(
+    disk: &dyn Disk,
+    dir: &Path,
+    mode: RecoveryMode,
+    depth: Depth,
+) -> Result<(Survey, Option<DirectoryLock>), JournalError> {
+    let survey = Survey::take(disk, dir, mode, depth)?;
+    if !survey.is_repair || !survey.is_accepted() {
+        return Ok((survey, None));
+    }
+    let lock = match DirectoryLock::take_named(dir, RETENTION_LOCK) {
+        Err(JournalError::Locked { dir, holder }) => {
+            return Err(JournalError::Pruning { dir, holder });
+        }
+        taken => taken?,
+    };
+    // Some of what was seen may have been pruned by now.
+    Ok((Survey::take(disk, dir, mode, depth)?, Some(lock)))
+}
+
 /// What was found, before anything is changed.
 pub(crate) struct Survey {
     pub(crate) plan: Plan,
@@ -223,6 +242,7 @@ impl Survey {
             problems.append(&mut tail_problems(name, walk, durable_seq, was_sealed));
         }
         add_unsound(&plan, &mut problems);
+        problems.extend(plan.doubt.clone());
         if noted_seq.is_some() {
             problems.push(unfinished_repair(&plan));
         }
@@ -254,6 +274,9 @@ impl Survey {
     /// Whether the mode allows what must be done to write this log. A repair that was interrupted is
     /// finished in every mode but `Strict`.
     pub(crate) fn is_accepted(&self) -> bool {
+        if self.plan.doubt.is_some() {
+            return false;
+        }
         let is_torn = |problem: &Problem| problem.class == Class::TornTail;
         let is_unfinished = |problem: &Problem| problem.class == Class::UnfinishedRepair;
         let problems = &self.report.problems;

@@ -203,13 +203,19 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// [`JournalError::BadRecord`] when the record does not fit the format;
-    /// [`JournalError::Stalled`] when the log cannot be written and memory is used up: append it
+    /// [`JournalError::BadRecord`] when the record does not fit the format, or no sequence is left
+    /// for it; [`JournalError::Stalled`] when the log cannot be written and memory is used up: append it
     /// again later; [`JournalError::Poisoned`] when the writer has halted. This record has no
     /// sequence and is not kept then.
     pub fn append(&mut self, record: &Record<'_>) -> Result<u64, JournalError> {
         self.check_alive()?;
         RecordHeader::check(record)?;
+        if self.next_seq() >= MAX_NUMBER {
+            let dir = self.config.dir.display();
+            return Err(JournalError::BadRecord(format!(
+                "journal {dir} has given out its last sequence; begin another one"
+            )));
+        }
         if record.kind == kind::JOURNAL_HOLE {
             return Err(JournalError::BadRecord(
                 "holes are appended by append_hole".into(),
@@ -321,7 +327,18 @@ impl Writer {
         if let (true, Some(cause)) = (self.counters.write_errors > failures, self.last_failure()) {
             return Err(self.stalled_by(cause));
         }
-        self.last_words().inspect_err(|error| self.save(error))
+        self.timed_with(Self::last_words)
+            .inspect_err(|error| self.save(error))
+    }
+
+    /// Marks the newest recovery report as seen, as [`acknowledge_report`](crate::acknowledge_report);
+    /// other threads see meanwhile that this one is at the device.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Io`] when the system refuses; that is no failure of the log.
+    pub fn acknowledge_report(&mut self) -> Result<bool, JournalError> {
+        self.timed_with(|writer| recovery::acknowledge_on(writer.disk.as_ref(), &writer.config.dir))
     }
 
     /// How the writer is.

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{Disk, DiskFile, RealDisk, retry};
@@ -77,6 +78,9 @@ struct Log {
     failed: Option<Call>,
     /// Files on which a call failed: nobody may change or sync them any more.
     spoiled: BTreeSet<usize>,
+    /// 0 while nobody outside would see that a call hangs, and the calls at such times.
+    busy_since_ns: Option<Arc<AtomicU64>>,
+    unseen: Vec<Call>,
 }
 
 #[derive(Debug, Clone)]
@@ -160,6 +164,13 @@ impl RecordingDisk {
         self.log().ops.push(Op::Ack(durable_seq));
     }
 
+    /// From now on, notes each call made while this is 0; gives those so far.
+    pub(crate) fn watch(&self, busy_since_ns: Option<Arc<AtomicU64>>) -> Vec<Call> {
+        let mut log = self.log();
+        log.busy_since_ns = busy_since_ns;
+        std::mem::take(&mut log.unseen)
+    }
+
     /// Operations so far.
     pub(crate) fn len(&self) -> usize {
         self.log().ops.len()
@@ -172,18 +183,12 @@ impl RecordingDisk {
 
     /// What was acknowledged within the first `ops` operations.
     pub(crate) fn acknowledged(&self, ops: usize) -> u64 {
-        let acks = |op: &Op| {
-            if let Op::Ack(seq) = op {
-                Some(*seq)
-            } else {
-                None
-            }
+        let acks = |op: &Op| match op {
+            Op::Ack(seq) => Some(*seq),
+            _ => None,
         };
-        self.log().ops[..ops]
-            .iter()
-            .filter_map(acks)
-            .max()
-            .unwrap_or(0)
+        let log = self.log();
+        log.ops[..ops].iter().filter_map(acks).max().unwrap_or(0)
     }
 
     /// Writes into `to` what a power cut after `ops` operations in `from` could leave.
@@ -335,6 +340,10 @@ impl Log {
     fn failure(&mut self, call: Call) -> Option<How> {
         let number = self.calls;
         self.calls += 1;
+        let busy = self.busy_since_ns.as_ref();
+        if busy.is_some_and(|since_ns| since_ns.load(Ordering::Acquire) == 0) {
+            self.unseen.push(call);
+        }
         let fault = self.fault?;
         let again = fault.persistent && self.failed == Some(call);
         let is_other = self.kind.is_some_and(|kind| kind != call);
@@ -410,6 +419,16 @@ impl Disk for RecordingDisk {
             id,
             file,
         }))
+    }
+
+    fn link_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        retry(|| self.log().check(Call::Rename))?;
+        RealDisk.link_new(from, to)?;
+        let mut log = self.log();
+        let file = log.names[from];
+        log.names.insert(to.to_owned(), file);
+        log.ops.push(Op::Name(NameOp::Create(to.to_owned(), file)));
+        Ok(())
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -14,7 +14,8 @@ use std::path::Path;
 use super::Action;
 use crate::directory::{self, BadSegment, Listing, SegmentEntry, StateView};
 use crate::disk::Disk;
-use crate::error::{Class, JournalError};
+use crate::error::{Class, JournalError, Problem};
+use crate::format::{BlockHeader, MAX_BLOCK_PAYLOAD, RecordHeader};
 use crate::links;
 use crate::pins;
 use crate::retention::MarkView;
@@ -106,6 +107,8 @@ pub(crate) struct Plan {
     pub(crate) beginning: Predecessor,
     /// The RETENTION file cannot be read.
     pub(crate) mark_is_bad: bool,
+    /// Where sequences would go on is not to be believed, so nothing of this is done.
+    pub(crate) doubt: Option<Problem>,
 }
 
 impl Plan {
@@ -184,7 +187,7 @@ pub(crate) fn make(
             &mut aside,
             &mut given,
         )?;
-        given.note_walk(&found.walk);
+        given.note_walk(&keep[at], &found.walk);
         end = Some(found.end(&keep[at]));
     }
     if end.is_none()
@@ -195,7 +198,7 @@ pub(crate) fn make(
             _ => walk_device(disk, last)?,
         };
         let durable_seq = given.durable_seq.max(walk.durable_seq);
-        given.note_walk(&walk);
+        given.note_walk(last, &walk);
         end = Some(open_end(last, &walk, durable_seq, aside.is_empty()));
         if last.name == tail_name {
             // Also when it seemed to be sealed, and was not on the device.
@@ -218,6 +221,7 @@ pub(crate) fn make(
         tail,
         beginning,
         mark_is_bad: matches!(pruned, MarkView::Damaged(_)),
+        doubt: given.doubt,
     };
     if plan.is_repair() || given.durable_seq >= next_seq || noted_seq.is_some() {
         let known = given.highest.max(given.durable_seq).saturating_add(1);
@@ -253,6 +257,8 @@ struct Given {
     highest: u64,
     /// Synced according to STATE.
     durable_seq: u64,
+    /// A claim that was not counted.
+    doubt: Option<Problem>,
 }
 
 impl Given {
@@ -268,6 +274,7 @@ impl Given {
         Ok(Self {
             highest: acked.max(state.last_sealed_seq),
             durable_seq: state.durable_seq,
+            doubt: None,
         })
     }
 
@@ -281,10 +288,34 @@ impl Given {
         }
     }
 
-    fn note_walk(&mut self, walk: &Walk) {
-        let seen = walk.durable_seq.max(walk.next_seq - 1);
-        self.note(seen.max(walk.claimed_seq));
+    /// What was not believed counts as well, as far as a file of this length can hold it: a sequence
+    /// near the last one of all would leave none.
+    fn note_walk(&mut self, entry: &SegmentEntry, walk: &Walk) {
+        self.note(walk.durable_seq.max(walk.next_seq - 1));
+        let (from, claimed) = (walk.next_seq, walk.claimed_seq);
+        if claimed <= (from - 1).saturating_add(most_records(entry.len)) {
+            self.note(claimed);
+            return;
+        }
+        self.doubt = Some(Problem {
+            file: entry.name.clone(),
+            offset: walk.data_end,
+            class: Class::BrokenChain,
+            from: Some(from),
+            to: None,
+            detail: format!(
+                "behind the damage something looks like a block and ends at sequence {claimed}, more \
+                 than the file can hold; nothing is given out behind that: salvage the log into \
+                 another one"
+            ),
+        });
     }
+}
+
+/// No file of this length holds more records, however well they are compressed.
+fn most_records(file_len: u64) -> u64 {
+    let per_block = MAX_BLOCK_PAYLOAD / RecordHeader::LEN;
+    (file_len / BlockHeader::LEN as u64).saturating_mul(per_block as u64)
 }
 
 /// Last sequence of a closed segment; 0 of an open one.
@@ -363,7 +394,7 @@ fn set_rest_aside(
         if entry.last_seq().is_none() {
             let walk = walk(&entry, &mut |_, _| {})
                 .map_err(|error| JournalError::io("cannot read", &entry.path, error))?;
-            given.note_walk(&walk);
+            given.note_walk(&entry, &walk);
             to = (walk.next_seq > entry.header.base_seq).then(|| walk.next_seq - 1);
         }
         aside.push(whole(&entry, class, to));

@@ -2,7 +2,8 @@
 //!
 //! `recovery-report.json` is written when something is repaired or refused: first with what is going
 //! to be done (`"finished": false`), before anything is changed, then with what was done. It stays
-//! until the next such event; one that nobody has acknowledged by then goes to `quarantine/`.
+//! until the next such event; one that nobody has acknowledged by then goes to `quarantine/`, and
+//! so does one that cannot be read. It keeps its name until the new one takes it.
 //!
 //! What an unfinished report names may have been done. The next start takes its actions and problems
 //! over, marked `"interrupted": true`, next to its own; so does a refusal, for the start behind it.
@@ -14,7 +15,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::aside;
 use super::report::RecoveryReport;
@@ -40,29 +41,51 @@ pub(super) struct ReportFile<'a> {
     disk: &'a dyn Disk,
     dir: &'a Path,
     path: PathBuf,
-    /// What the start before left; gone once this one has stored its own.
-    before: Option<Value>,
+    /// What the start before left; nothing once this one has stored its own.
+    before: Before,
     carried: Carried,
+}
+
+/// What the start before left.
+#[derive(Debug)]
+enum Before {
+    Nothing,
+    Report(Value),
+    /// Nobody knows what it says; it stops no start, and is handled as one that was not finished.
+    Unreadable(String),
 }
 
 impl<'a> ReportFile<'a> {
     /// Reads what is there.
-    pub(super) fn open(disk: &'a dyn Disk, dir: &'a Path) -> Result<Self, JournalError> {
+    pub(super) fn open(disk: &'a dyn Disk, dir: &'a Path) -> Self {
         let path = dir.join(REPORT_FILE);
-        let before = read(&path)?;
-        let carried = before.as_ref().map(Carried::of).unwrap_or_default();
-        Ok(Self {
+        let before = match load(&path) {
+            Ok(None) => Before::Nothing,
+            Ok(Some(report)) if report.is_object() => Before::Report(report),
+            Ok(Some(_)) => Before::Unreadable("no JSON object".into()),
+            Err(error) => Before::Unreadable(error.to_string()),
+        };
+        let carried = match &before {
+            Before::Nothing => Carried::default(),
+            Before::Report(report) => Carried::of(report),
+            Before::Unreadable(why) => Carried::of_unreadable(why),
+        };
+        Self {
             disk,
             dir,
             path,
             before,
             carried,
-        })
+        }
     }
 
     /// An earlier start said what it was going to do, and not that it was done.
     pub(super) fn is_interrupted(&self) -> bool {
-        self.before.as_ref().is_some_and(is_unfinished)
+        match &self.before {
+            Before::Nothing => false,
+            Before::Report(report) => is_unfinished(report),
+            Before::Unreadable(_) => true,
+        }
     }
 
     /// Writes the file durably, unless it already says the same.
@@ -74,27 +97,36 @@ impl<'a> ReportFile<'a> {
         let mut value = report.to_json(stage == Stage::Refused);
         value["finished"] = (stage != Stage::Planned).into();
         self.carried.add_to(&mut value);
-        if let Some(before) = &self.before {
-            if says_the_same(before, &value) {
-                return Ok(());
-            }
-            // All that an unfinished one says is in the new one.
-            if before["acknowledged"] != true && !is_unfinished(before) {
-                self.keep_aside(before)?;
-            }
+        if let Before::Report(before) = &self.before
+            && says_the_same(before, &value)
+        {
+            return Ok(());
         }
-        write(self.disk, self.dir, &self.path, &value)?;
-        self.before = None;
+        // The new one is durable first, so that at no time there is none.
+        let temporary = prepare(self.disk, self.dir, &value)?;
+        match &self.before {
+            // All that an unfinished one says is in the new one.
+            Before::Report(before) if before["acknowledged"] != true && !is_unfinished(before) => {
+                let time_ns = before["time_ns"].as_u64().unwrap_or(0);
+                self.keep_aside(&format!("recovery-report.{time_ns}.json"))?;
+            }
+            Before::Unreadable(_) => self.keep_aside("recovery-report.unreadable")?,
+            Before::Nothing | Before::Report(_) => {}
+        }
+        put_in_place(self.disk, self.dir, &temporary, &self.path)?;
+        self.before = Before::Nothing;
         Ok(())
     }
 
-    fn keep_aside(&self, before: &Value) -> Result<(), JournalError> {
+    /// Gives the file a second name in quarantine; what cannot have two goes there.
+    fn keep_aside(&self, name: &str) -> Result<(), JournalError> {
         let quarantine = aside::make_quarantine(self.disk, self.dir)?;
-        let time_ns = before["time_ns"].as_u64().unwrap_or(0);
-        let kept = aside::free_name(&quarantine, &format!("recovery-report.{time_ns}.json"));
-        self.disk
-            .rename_new(&self.path, &kept)
-            .map_err(|error| JournalError::io("cannot set aside", &self.path, error))?;
+        let kept = aside::free_name(&quarantine, name);
+        let kept_there = match self.disk.link_new(&self.path, &kept) {
+            Err(error) if has_no_links(&error) => self.disk.rename_new(&self.path, &kept),
+            linked => linked,
+        };
+        kept_there.map_err(|error| JournalError::io("cannot set aside", &self.path, error))?;
         fp!("recovery.report.after_aside");
         self.disk
             .sync_dir(&quarantine)
@@ -122,7 +154,11 @@ pub fn unacknowledged_problems(dir: impl AsRef<Path>) -> Result<u64, JournalErro
 ///
 /// [`JournalError::Io`] when the system refuses.
 pub fn acknowledge_report(dir: impl AsRef<Path>) -> Result<bool, JournalError> {
-    let dir = dir.as_ref();
+    acknowledge_on(&RealDisk, dir.as_ref())
+}
+
+/// As [`acknowledge_report`], on a given disk.
+pub(crate) fn acknowledge_on(disk: &dyn Disk, dir: &Path) -> Result<bool, JournalError> {
     let path = dir.join(REPORT_FILE);
     let Some(mut report) = read(&path)? else {
         return Ok(false);
@@ -135,7 +171,8 @@ pub fn acknowledge_report(dir: impl AsRef<Path>) -> Result<bool, JournalError> {
         return Ok(false);
     }
     report["acknowledged"] = true.into();
-    write(&RealDisk, dir, &path, &report)?;
+    let temporary = prepare(disk, dir, &report)?;
+    put_in_place(disk, dir, &temporary, &path)?;
     Ok(true)
 }
 
@@ -169,6 +206,25 @@ impl Carried {
             },
             actions: take("actions"),
             problems: take("problems"),
+        }
+    }
+
+    /// Of one that cannot be read only that.
+    fn of_unreadable(why: &str) -> Self {
+        let problem = json!({
+            "file": REPORT_FILE,
+            "offset": 0,
+            "class": "unreadable",
+            "from": null,
+            "to": null,
+            "bytes": 0,
+            "action": "quarantined",
+            "detail": format!("the report of an earlier start: {why}"),
+        });
+        Self {
+            starts: 1,
+            problems: vec![marked(problem)],
+            ..Self::default()
         }
     }
 
@@ -232,16 +288,27 @@ fn says_the_same(before: &Value, now: &Value) -> bool {
             .all(|key| before[key] == now[key])
 }
 
+/// A directory, or a file system on which a file has one name.
+fn has_no_links(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, Unsupported};
+    matches!(error.kind(), PermissionDenied | Unsupported)
+}
+
 /// The report; one that is no JSON is null.
-fn read(path: &Path) -> Result<Option<Value>, JournalError> {
+fn load(path: &Path) -> io::Result<Option<Value>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).unwrap_or(Value::Null))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(JournalError::io("cannot read", path, error)),
+        Err(error) => Err(error),
     }
 }
 
-fn write(disk: &dyn Disk, dir: &Path, path: &Path, report: &Value) -> Result<(), JournalError> {
+fn read(path: &Path) -> Result<Option<Value>, JournalError> {
+    load(path).map_err(|error| JournalError::io("cannot read", path, error))
+}
+
+/// Writes a report durably beside its place.
+fn prepare(disk: &dyn Disk, dir: &Path, report: &Value) -> Result<PathBuf, JournalError> {
     let temporary = dir.join(format!("{REPORT_FILE}.tmp"));
     let failed = |context| {
         let temporary = temporary.clone();
@@ -258,8 +325,18 @@ fn write(disk: &dyn Disk, dir: &Path, path: &Path, report: &Value) -> Result<(),
         .map_err(failed("cannot write"))?;
     file.sync_data().map_err(failed("cannot sync"))?;
     fp!("recovery.report.after_write");
-    disk.replace(&temporary, path)
-        .map_err(failed("cannot rename"))?;
+    Ok(temporary)
+}
+
+fn put_in_place(
+    disk: &dyn Disk,
+    dir: &Path,
+    temporary: &Path,
+    path: &Path,
+) -> Result<(), JournalError> {
+    let failed = |context| move |error| JournalError::io(context, path, error);
+    disk.replace(temporary, path)
+        .map_err(failed("cannot put the new one in the place of"))?;
     fp!("recovery.report.after_rename");
     disk.sync_dir(dir)
         .map_err(failed("cannot sync the directory of"))?;

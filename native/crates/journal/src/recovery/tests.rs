@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::{REPORT_FILE, RecoveryMode, intent};
+use crate::codec::Codec;
 use crate::directory::{self, StateFile, segment_name};
 use crate::disk::recording::{Cut, RecordingDisk};
 use crate::disk::{Disk, DiskFile, RealDisk};
 use crate::error::{Class, JournalError};
-use crate::format::State;
+use crate::format::record::RecordHeader;
+use crate::format::{BlockHeader, BlockKind, MAX_NUMBER, State, masked_crc};
 use crate::policy::SyncPolicy;
 use crate::writer::{Record, Writer, WriterConfig};
 
@@ -40,6 +42,10 @@ impl Disk for ForgetfulDisk {
         }
         let device = self.device.clone();
         Ok(Box::new(ForgetfulFile { file, device }))
+    }
+
+    fn link_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.link_new(from, to)
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -224,4 +230,84 @@ fn the_note_of_a_repair_never_goes_back() {
     assert!(source.to_string().contains("salvage"), "{source}");
     intent::remove(&RealDisk, dir).expect("removes");
     assert_eq!(intent::read(dir).expect("reads"), None);
+}
+
+/// A repair beside a round of pruning waits: it says so, and nothing is told or changed yet.
+#[test]
+fn a_repair_waits_for_the_end_of_pruning() {
+    let home = crate::repair_crash_tests::damaged_log();
+    let dir = home.path();
+    let open = || Writer::open_with(config(dir), RecoveryMode::PointInTime);
+    let pruning = directory::DirectoryLock::take_named(dir, directory::RETENTION_LOCK);
+    let error = open().expect_err("waits");
+    assert!(matches!(error, JournalError::Pruning { .. }), "{error}");
+    assert!(!dir.join(REPORT_FILE).exists());
+    drop(pruning);
+    open().expect("repairs");
+    assert!(dir.join(REPORT_FILE).exists());
+}
+
+/// A log of ten blocks that was not closed; behind them is something that is no block, in which
+/// something looks like a block of one record with this sequence.
+fn with_a_claim(seq: u64) -> TempDir {
+    let dir = TempDir::new().expect("a directory");
+    let mut writer = Writer::open(config(dir.path())).expect("opens").0;
+    fill(&mut writer);
+    drop(writer);
+    let mut payload = Vec::new();
+    let record = Record {
+        kind: 1,
+        stamp: 1,
+        line: 0,
+        channel: 3,
+        venue_seq: 1,
+        rx_ns: 1,
+        payload: &[7; 16],
+    };
+    RecordHeader::encode(&record, &mut payload);
+    let header = BlockHeader {
+        kind: BlockKind::Data,
+        codec: Codec::None,
+        stored_len: payload.len() as u32,
+        raw_len: payload.len() as u32,
+        base_seq: seq,
+        count: 1,
+        pad_len: 0,
+        first_rx_ns: 1,
+        last_mono_ns: 1,
+        durable_seq_before: 0,
+        epoch_low: 1,
+        prev_block_crc: 7,
+        payload_crc: masked_crc(&payload),
+    };
+    let block = [&header.encode()[..], &payload].concat();
+    let path = dir.path().join(segment_name(1));
+    let mut bytes = fs::read(&path).expect("reads");
+    let end = bytes.iter().rposition(|byte| *byte != 0).expect("data") + 1;
+    let begin = end.next_multiple_of(8);
+    bytes[begin..begin + 512].fill(0xff);
+    bytes[begin + 64..begin + 64 + block.len()].copy_from_slice(&block);
+    fs::write(path, bytes).expect("writes");
+    dir
+}
+
+/// What may have been given out is not given out again, unless that would leave no sequence.
+#[test]
+fn a_claim_beyond_what_the_file_can_hold_is_refused() {
+    let mode = RecoveryMode::PointInTime;
+    let home = with_a_claim(5000);
+    let (_, report) = Writer::open_with(config(home.path()), mode).expect("repairs");
+    assert_eq!((report.next_seq, report.hole), (5001, Some((11, 5000))));
+    for seq in [1 << 50, MAX_NUMBER - 2] {
+        let home = with_a_claim(seq);
+        let path = home.path().join(segment_name(1));
+        let before = fs::read(&path).expect("reads");
+        let opened = Writer::open_with(config(home.path()), mode);
+        let Err(JournalError::Refused { report }) = opened else {
+            panic!("{seq}: {opened:?}");
+        };
+        let says = |it: &crate::error::Problem| it.detail.contains(&format!("sequence {seq},"));
+        assert!(report.problems.iter().any(says), "{report}");
+        assert!(fs::read(&path).expect("reads") == before);
+    }
 }

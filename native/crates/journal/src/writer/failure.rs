@@ -283,7 +283,7 @@ impl Writer {
         let (from, to) = (self.restored_from, self.stored_seq);
         let cause = self.trouble.take().map_or_else(String::new, |it| it.cause);
         self.push_event(Event::Reopened { from, to, cause });
-        self.checkpoint();
+        self.timed_with(Self::checkpoint);
     }
 
     /// Finds out what the left file is worth.
@@ -431,7 +431,7 @@ impl Writer {
         self.timed_with(operation)
     }
 
-    fn timed_with<T>(&mut self, operation: impl FnOnce(&mut Self) -> T) -> T {
+    pub(super) fn timed_with<T>(&mut self, operation: impl FnOnce(&mut Self) -> T) -> T {
         let now_ns = clock_ns(ClockId::Monotonic);
         self.busy_since_ns.store(now_ns, Ordering::Release);
         let result = operation(self);

@@ -6,17 +6,17 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Condition, Event, Writer, WriterConfig};
+use super::{Condition, Event, Record, Writer, WriterConfig};
 use crate::crash_tests::{append, scratch};
 use crate::directory;
 use crate::disk::recording::{Call, Fault, How, RecordingDisk};
 use crate::error::JournalError;
-use crate::format::State;
+use crate::format::{MAX_NUMBER, State};
 use crate::kind;
 use crate::policy::SyncPolicy;
 use crate::reader::Reader;
 use crate::reader::blocks::{BlockCursor, BlockStep};
-use crate::recovery::RecoveryMode;
+use crate::recovery::{REPORT_FILE, RecoveryMode};
 use crate::verify::verify;
 
 const CHILD: &str = "TICKDECK_TEST_DESCRIPTORS_DIR";
@@ -29,6 +29,57 @@ fn open(disk: &RecordingDisk, dir: &Path) -> Result<Writer, JournalError> {
     let config = WriterConfig::new(dir, 1 << 20, SyncPolicy::batch(5), 1);
     let opened = Writer::open_on(Box::new(disk.clone()), config, RecoveryMode::Tail);
     opened.map(|(writer, _)| writer)
+}
+
+/// A journal whose sequences are used up takes no more records, and is whole: what it had taken can
+/// be read, also behind another start.
+#[test]
+fn the_last_sequence_is_given_out_once() {
+    let home = scratch();
+    let disk = RecordingDisk::new();
+    let mut writer = open(&disk, home.path()).expect("opens");
+    let record = super::hole_record(b"");
+    let record = Record { kind: 1, ..record };
+    writer.append_hole(1, MAX_NUMBER - 2, 1).expect("appends");
+    assert_eq!(writer.append(&record).expect("appends"), MAX_NUMBER - 1);
+    for _ in 0..2 {
+        let refused = writer.append(&record).expect_err("is refused");
+        assert!(matches!(refused, JournalError::BadRecord(_)), "{refused}");
+        writer.close().expect("closes");
+        let report = verify(home.path(), &mut |_| {}).expect("verifies");
+        assert_eq!((report.problems, report.records), (vec![], 2));
+        writer = open(&disk, home.path()).expect("opens");
+        assert_eq!(writer.next_seq(), MAX_NUMBER);
+    }
+}
+
+/// Whatever a writer asks of its device, another thread can see that it does not come back.
+#[test]
+fn no_operation_hangs_unseen() {
+    let home = scratch();
+    let dir = home.path();
+    let disk = RecordingDisk::new();
+    let mut writer = open(&disk, dir).expect("opens");
+    disk.watch(Some(writer.busy_since_ns()));
+    append(&mut writer).expect("appends");
+    writer.seal().expect("seals");
+    fs::write(dir.join(REPORT_FILE), r#"{"problems": [{}]}"#).expect("writes");
+    assert!(writer.acknowledge_report().expect("writes"));
+    append(&mut writer).expect("appends");
+    disk.fail_kind(
+        Call::Sync,
+        Fault {
+            at: 0,
+            how: How::Errno(EIO),
+            persistent: false,
+        },
+    );
+    writer.sync().expect("syncs in a new segment");
+    assert_eq!(writer.counters().reopens, 1);
+    append(&mut writer).expect("appends");
+    writer.poll(SECOND).expect("polls");
+    writer.close().expect("closes");
+    assert_eq!(disk.watch(None), []);
 }
 
 /// Runs one of the children below in a process that may have few open files.

@@ -201,7 +201,7 @@ impl Copier {
 
     fn take_orders(&mut self) {
         while let Ok(order) = self.thread.orders.pop() {
-            order.carry_out(&self.thread.config.dir, &mut self.thread.writer);
+            order.carry_out(&mut self.thread.writer);
         }
     }
 
@@ -229,13 +229,15 @@ impl Copier {
         self.thread.status.set(state, marks.durable);
     }
 
-    /// Whether everything before `end` is in the log; an error when it cannot get there.
+    /// Whether it is time to close: the log can be written and has everything before `end`, or may
+    /// get no further. An error when not all of it was taken.
     fn is_done(&mut self, end: u64, now_ns: u64) -> Result<bool, Failure> {
-        if self.thread.writer.next_seq() >= end {
+        let has_all = self.thread.writer.next_seq() >= end;
+        let is_fine = self.thread.writer.condition() == tickdeck_journal::Condition::Healthy;
+        if has_all && is_fine {
             return Ok(true);
         }
         let ended_ns = *self.ended_ns.get_or_insert(now_ns);
-        let is_fine = self.thread.writer.condition() == tickdeck_journal::Condition::Healthy;
         let patience_ns = if is_fine {
             STOP_LIMIT_NS
         } else {
@@ -243,6 +245,10 @@ impl Copier {
         };
         if now_ns < ended_ns + patience_ns {
             return Ok(false);
+        }
+        if has_all {
+            // The close tries once more, and tells what is not safe.
+            return Ok(true);
         }
         let durable_seq = self.thread.writer.watermarks().durable;
         let cause = "it could not be written in time";
@@ -324,6 +330,15 @@ mod tests {
         records: u64,
     ) -> (JournalThread, tickdeck_stats::reader::Reader) {
         let config = WriterConfig::new(dir.join("journal"), 1 << 20, SyncPolicy::batch(1), 1);
+        thread_with(config, dir, slot_count, records)
+    }
+
+    fn thread_with(
+        config: WriterConfig,
+        dir: &Path,
+        slot_count: u32,
+        records: u64,
+    ) -> (JournalThread, tickdeck_stats::reader::Reader) {
         let (writer, _) = Writer::open(config.clone()).expect("journal");
         let ring = RingConfig {
             slot_count,
@@ -344,7 +359,7 @@ mod tests {
         let (metrics, stats) = metrics(dir);
         let thread = JournalThread {
             ring: Reader::open(&path).expect("ring"),
-            status: JournalStatus::new(writer.busy_since_ns()),
+            status: JournalStatus::of(&writer),
             writer,
             config,
             orders: RingBuffer::new(1).1,
@@ -378,6 +393,35 @@ mod tests {
             let entry = log.next().expect("whole").expect("a record");
             assert_eq!((entry.seq, entry.record.payload), (seq, &b"x"[..]));
         }
+    }
+
+    /// A stop while the disk fails, everything being in memory: the log gets its time to come back.
+    #[test]
+    fn a_stop_waits_for_a_disk_that_fails() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let (dir, away) = (
+            directory.path().join("journal"),
+            directory.path().join("away"),
+        );
+        let config = WriterConfig::new(&dir, 16 * 1024, SyncPolicy::batch(1), 1);
+        let (thread, stats) = thread_with(config, directory.path(), 4096, 3000);
+        // A segment holds a part of the records, and the next one cannot be begun.
+        std::fs::rename(&dir, &away).expect("goes");
+        std::fs::write(&dir, "").expect("is in the way");
+        let running = std::thread::spawn(move || thread.run());
+        let value = |name| stats.value(name, "").expect("a metric");
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while value("journal_appended_seq") < 3000 || value("journal_write_errors_total") == 0 {
+            assert!(!running.is_finished(), "{:?}", running.join());
+            assert!(std::time::Instant::now() < deadline, "it takes everything");
+            std::thread::yield_now();
+        }
+        std::fs::remove_file(&dir).expect("goes");
+        std::fs::rename(&away, &dir).expect("comes back");
+        running.join().expect("ends").expect("everything is safe");
+        let state = tickdeck_journal::checkpoint(&dir).expect("reads");
+        let state = state.expect("a checkpoint");
+        assert_eq!((state.clean, state.durable_seq), (true, 3000));
     }
 
     /// W25: a receive thread that died has told no end. The journal thread takes what there is, seals

@@ -1,11 +1,10 @@
 //! What the control socket asks of the journal thread: it alone writes into the log's directory.
 
-use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use rtrb::Producer;
 use serde_json::{Value, json};
-use tickdeck_journal::{JournalError, Loss, Writer, acknowledge_report};
+use tickdeck_journal::{JournalError, Loss, Writer};
 
 use super::control::{push, wait_for};
 use crate::control::{Call, ControlError};
@@ -46,10 +45,10 @@ pub(super) fn ask(
 
 impl JournalOrder {
     /// Does it, on the journal thread.
-    pub(super) fn carry_out(self, dir: &Path, writer: &mut Writer) {
+    pub(super) fn carry_out(self, writer: &mut Writer) {
         let result = match self.what {
             What::Seal => seal(writer),
-            What::Acknowledge => acknowledge(dir),
+            What::Acknowledge => acknowledge(writer),
             What::Losses => Ok(losses(writer)),
         };
         let answer = result.map_err(|error| chain(&error));
@@ -65,10 +64,10 @@ fn seal(writer: &mut Writer) -> Result<Value, JournalError> {
     Ok(json!({"segments": segments, "durable_seq": durable_seq}))
 }
 
-fn acknowledge(dir: &Path) -> Result<Value, JournalError> {
-    let was_waiting = acknowledge_report(dir)?;
+fn acknowledge(writer: &mut Writer) -> Result<Value, JournalError> {
+    let was_waiting = writer.acknowledge_report()?;
     if was_waiting {
-        tracing::info!(dir = %dir.display(), "the recovery report is acknowledged");
+        tracing::info!("the journal's recovery report is acknowledged");
     }
     Ok(json!({"acknowledged": was_waiting}))
 }

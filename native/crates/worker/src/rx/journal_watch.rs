@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tickdeck_journal::Writer;
 use tickdeck_stats::Gauge;
 
 use super::journal_state::State;
@@ -27,10 +28,15 @@ pub(super) struct JournalStatus {
 }
 
 impl JournalStatus {
-    pub(super) fn new(busy_since_ns: Arc<AtomicU64>) -> Arc<Self> {
+    /// Of a thread that has not begun to use its writer.
+    pub(super) fn of(writer: &Writer) -> Arc<Self> {
+        Self::new(writer.busy_since_ns(), writer.watermarks().durable)
+    }
+
+    fn new(busy_since_ns: Arc<AtomicU64>, durable_seq: u64) -> Arc<Self> {
         Arc::new(Self {
             state: AtomicU64::new(State::Ok as u64),
-            durable_seq: AtomicU64::new(0),
+            durable_seq: AtomicU64::new(durable_seq),
             busy_since_ns,
         })
     }
@@ -96,7 +102,7 @@ mod tests {
     #[test]
     fn a_hanging_device_is_seen() {
         let busy = Arc::new(AtomicU64::new(0));
-        let status = JournalStatus::new(Arc::clone(&busy));
+        let status = JournalStatus::new(Arc::clone(&busy), 0);
         status.set(State::Slow, 7);
         assert_eq!(status.shown(u64::MAX), State::Slow as u64);
         busy.store(5_000_000_000, Ordering::Release);
@@ -106,5 +112,19 @@ mod tests {
         busy.store(0, Ordering::Release);
         status.set(State::Ok, 7);
         assert_eq!(status.shown(u64::MAX), State::Ok as u64);
+    }
+
+    /// A thread that hangs in its first pass has what was safe before it.
+    #[test]
+    fn what_was_safe_before_the_first_pass_counts() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let sync = tickdeck_journal::SyncPolicy::Os;
+        let config = tickdeck_journal::WriterConfig::new(directory.path(), 16 * 1024, sync, 1);
+        let mut writer = Writer::open(config.clone()).expect("opens").0;
+        writer.append_hole(1, 41, 1).expect("appends");
+        writer.close().expect("closes");
+        let writer = Writer::open(config).expect("opens").0;
+        let status = JournalStatus::of(&writer);
+        assert_eq!(status.durable_seq.load(Ordering::Acquire), 41);
     }
 }

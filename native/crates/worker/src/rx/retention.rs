@@ -37,6 +37,8 @@ pub(super) struct RetentionThread {
     /// Set when a SESSION record is wanted at the head of the stream.
     pub(super) session_wanted: Arc<AtomicBool>,
     pub(super) metrics: RetentionMetrics,
+    /// Why the recovery report could not be read, as it was told.
+    pub(super) unreadable: Option<String>,
 }
 
 /// What the exchange file asks to be kept.
@@ -86,10 +88,9 @@ impl RetentionThread {
 
     /// One look; prunes when something may go, and says whether more may.
     fn look(&mut self) -> Result<bool, JournalError> {
+        let problems = self.recovery_problems();
         let metrics = &self.metrics;
-        metrics
-            .recovery_problems
-            .set(unacknowledged_problems(&self.dir)?);
+        metrics.recovery_problems.set(problems);
         let lost = read_pins(&self.dir)?.iter().filter(|pin| pin.lost).count();
         metrics.pins_lost.set(lost as u64);
         let pruned = prune_some(&self.dir, &self.limits, SEGMENTS_PER_LOOK)?;
@@ -100,6 +101,22 @@ impl RetentionThread {
             .store(pruned.held == Some(Held::Resume), Ordering::Relaxed);
         tell(&pruned);
         Ok(pruned.more)
+    }
+
+    /// One when the report cannot be read, which keeps nothing from being pruned and is told once.
+    fn recovery_problems(&mut self) -> u64 {
+        let (problems, unreadable) = match unacknowledged_problems(&self.dir) {
+            Ok(problems) => (problems, None),
+            Err(error) => (1, Some(chain(&error))),
+        };
+        if let Some(error) = unreadable
+            .as_ref()
+            .filter(|_| unreadable != self.unreadable)
+        {
+            tracing::error!(error, "the journal's next start will set the report aside");
+        }
+        self.unreadable = unreadable;
+        problems
     }
 }
 
@@ -182,6 +199,7 @@ mod tests {
             },
             session_wanted: Arc::new(AtomicBool::new(false)),
             metrics,
+            unreadable: None,
         };
         (stats, thread)
     }
@@ -274,6 +292,8 @@ mod tests {
             append(&mut writer, kind::DATA);
             writer.seal().expect("sealed");
         }
+        // A report that cannot be read is a problem, and keeps nothing.
+        std::fs::create_dir(dir.join("recovery-report.json")).expect("created");
         append(&mut writer, kind::SESSION);
         append(&mut writer, kind::DATA);
         writer.flush().expect("written");
@@ -285,6 +305,8 @@ mod tests {
             looks.push((pruned.expect("a metric"), more));
         }
         assert_eq!(looks, [(4, true), (8, true), (9, false)]);
+        let problems = stats.value("journal_recovery_problems", "");
+        assert_eq!(problems.expect("a metric"), 1);
         assert_eq!(rest(Duration::from_secs(60), true), Duration::ZERO);
         assert_eq!(rest(Duration::ZERO, false), INTERVAL);
         assert_eq!(rest(Duration::from_millis(40), false), 2 * INTERVAL);

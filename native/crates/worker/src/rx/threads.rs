@@ -174,6 +174,7 @@ pub(super) fn start(
         limits: retention::limits(&spec.exchange),
         session_wanted: Arc::default(),
         metrics: metrics.retention,
+        unreadable: None,
     };
     let ends = MergeEnds {
         port,
@@ -196,7 +197,7 @@ pub(super) fn start(
     };
     let end = Arc::new(AtomicU64::new(STILL_GROWING));
     let journal_watch = JournalWatch {
-        status: JournalStatus::new(writer.busy_since_ns()),
+        status: JournalStatus::of(&writer),
         gauge: metrics.journal_state,
     };
     let journal = JournalThread {

@@ -331,4 +331,80 @@ fn a_start_without_problems_finishes_the_report() {
     assert_eq!(self::report(home.path()), report);
 }
 
+/// What the start before left may be damaged itself, on a log that is whole: it is set aside as it is
+/// and told of once, also by a start that refuses something else, and the next start has no trouble.
+#[test]
+fn an_unreadable_report_stops_no_start() {
+    let makes: [fn(&Path); 4] = [
+        |path| fs::create_dir(path).expect("creates"),
+        |path| std::os::unix::fs::symlink(REPORT_FILE, path).expect("links"),
+        |path| fs::write(path, "{\"problems\": [").expect("writes"),
+        |path| fs::write(path, "[1]").expect("writes"),
+    ];
+    for (case, make) in makes.into_iter().enumerate() {
+        for has_refused in [false, true] {
+            let context = format!("case {case}, refused before: {has_refused}");
+            let home = scratch();
+            let dir = home.path();
+            Writer::open(config(dir))
+                .expect("opens")
+                .0
+                .close()
+                .expect("closes");
+            make(&dir.join(REPORT_FILE));
+            if has_refused {
+                let state = fs::read(dir.join("STATE")).expect("reads");
+                fs::remove_file(dir.join("STATE")).expect("removes");
+                for _ in 0..2 {
+                    open(dir, RecoveryMode::Strict).expect_err("is refused");
+                }
+                fs::write(dir.join("STATE"), state).expect("writes");
+            }
+            let found = open(dir, RecoveryMode::Tail);
+            let found = found.unwrap_or_else(|error| panic!("{context}: {error}"));
+            assert_eq!(found.problems, [], "{context}");
+            let told = report(dir);
+            let problems = told["problems"].as_array().expect("a list");
+            let is_it = |it: &&Value| it["class"] == "unreadable" && it["file"] == REPORT_FILE;
+            assert_eq!(
+                problems.iter().filter(is_it).count(),
+                1,
+                "{context}: {told:#}"
+            );
+            assert_eq!(told["finished"], true, "{context}");
+            let kept = dir.join("quarantine/recovery-report.unreadable");
+            assert!(kept.symlink_metadata().is_ok(), "{context}");
+            open(dir, RecoveryMode::Strict).unwrap_or_else(|error| panic!("{context}: {error}"));
+            assert_eq!(report(dir), told, "{context}");
+        }
+    }
+}
+
+/// Whatever fails, a report that nobody has seen stays in its place until the next one takes it.
+#[test]
+fn there_is_a_report_at_all_times() {
+    let recover = |at: usize| {
+        let home = torn_log();
+        let unseen = r#"{"finished": true, "problems": [{}, {}], "acknowledged": false}"#;
+        fs::write(home.path().join(REPORT_FILE), unseen).expect("writes");
+        let disk = RecordingDisk::with_existing(home.path());
+        let how = How::Errno(ENOSPC);
+        let persistent = true;
+        disk.fail(Fault {
+            at,
+            how,
+            persistent,
+        });
+        let mode = RecoveryMode::Tail;
+        let opened = Writer::open_on(Box::new(disk.clone()), config(home.path()), mode);
+        let problems = unacknowledged_problems(home.path()).expect("reads");
+        assert!(problems > 0, "operation {at} failed");
+        (opened.is_err(), disk.calls())
+    };
+    let (_, calls) = recover(usize::MAX);
+    for at in 0..calls {
+        assert!(recover(at).0, "operation {at} failed");
+    }
+}
+
 const ENOSPC: i32 = 28;
