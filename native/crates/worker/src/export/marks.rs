@@ -147,3 +147,56 @@ fn open(path: &Path) -> Option<Live> {
 const LOOK_NS: u64 = 100_000_000;
 /// Bytes of a record in the log, where nobody counts.
 const GUESSED_RECORD_BYTES: u64 = 128;
+
+#[cfg(test)]
+mod tests {
+    use tickdeck_journal::{SyncPolicy, Writer, WriterConfig};
+    use tickdeck_stats::{Builder, Identity, StatsFile};
+
+    use super::*;
+
+    /// The stats of a receiver that has told this, or is no receiver.
+    fn stats(dir: &Path, incarnation: u8, written: Option<u64>) -> StatsFile {
+        let mut builder = Builder::new(Identity {
+            worker_id: "T-rx".to_owned(),
+            resource: "T".to_owned(),
+            build_id: "test".to_owned(),
+            incarnation: [incarnation; 16],
+            generation: 1,
+        });
+        builder.begin_thread();
+        let told = written.map(|written| {
+            builder.gauge("journal_durable_seq", "sequence", "");
+            builder.counter("journal_bytes_total", "bytes", "");
+            let gauge = builder.gauge("journal_written_seq", "sequence", "");
+            (gauge, written)
+        });
+        let file = builder.create(dir).expect("creates");
+        if let Some((gauge, written)) = told {
+            gauge.set(written);
+        }
+        file
+    }
+
+    /// The log has a writer, and what a receiver told that is gone is not its word.
+    #[test]
+    fn only_the_newest_receiver_tells_the_end() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (log, rx) = (dir.path().join("log"), dir.path().join("rx"));
+        fs::create_dir(&rx).expect("creates");
+        let config = WriterConfig::new(&log, 1 << 20, SyncPolicy::default(), 1);
+        let _writer = Writer::open(config).expect("opens");
+        let is_told = || Marks::new(&log, &rx).read(0).expect("reads").is_told;
+
+        let old = stats(&rx, 1, Some(7));
+        assert!(is_told());
+        old.header().set_state(StatsState::Stopped);
+        assert!(!is_told(), "it has stopped");
+        // Follows the old one, whose successor has nothing to tell yet.
+        old.header().set_state(StatsState::Ready);
+        let mut marks = Marks::new(&log, &rx);
+        marks.live = newest_stats(&rx).as_deref().and_then(open);
+        let _next = stats(&rx, 2, None);
+        assert!(!marks.read(0).expect("reads").is_told, "it has a successor");
+    }
+}

@@ -1,7 +1,7 @@
 //! A subscriber that waits for its exporter: anybody may dial it, and only the right one is obeyed.
 
 use std::io::{Read as _, Write as _};
-use std::net::Shutdown;
+use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -219,6 +219,54 @@ fn a_place_has_one_deadline_and_few_bytes() {
     });
     let poured = until_closed(Duration::ZERO, &data.to_frame(), 1_024);
     assert!(poured < seconds(1), "the pouring one: {poured:?}");
+}
+
+/// A host that calls again and again gets no more than its budget, and is told so in the log; the true
+/// exporter, on another one, comes in.
+#[test]
+fn a_flood_of_one_host_keeps_nobody_out() {
+    let place = Place::new();
+    write_secret(&place.path("key"), &format!("desk {KEY}\n"));
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|it| Ok(it.local_addr()?.port()));
+    let port = port.expect("a port");
+    let (endpoint, state, key) = (
+        format!("127.0.0.1:{port}"),
+        place.arg("state"),
+        place.arg("key"),
+    );
+    let mut listening = command(&[
+        "--listen", &endpoint, "--state", &state, "--client", "desk", "--key", &key,
+    ]);
+    let log = std::fs::File::create(place.path("log")).expect("creates");
+    let child = listening.stdout(Stdio::null()).stderr(log).spawn();
+    let _subscriber = Running(child.expect("runs"));
+    wait_for("the listening subscriber", || from(1, port).is_ok());
+    let _flood: Vec<_> = (0..60).filter_map(|_| from(1, port).ok()).collect();
+    wait_for("the limit", || {
+        let log = std::fs::read_to_string(place.path("log")).expect("reads");
+        log.contains("too many connections of this address")
+    });
+    let provider = Provider::new(Log::up_to(100), Some(&format!("desk {KEY}")));
+    let socket = Arc::new(from(2, port).expect("connects"));
+    let (serving, shared) = (provider.clone(), Arc::clone(&socket));
+    let served = thread::spawn(move || {
+        serving.serve(&*shared, Transport::Clear { is_loopback: true });
+    });
+    wait_for("the acknowledgement", || acked(&place) == 100);
+    socket.shutdown(Shutdown::Both).expect("shuts down");
+    served.join().expect("ends");
+}
+
+/// A connection to us from a host of the loopback network.
+fn from(host: u8, port: u16) -> std::io::Result<TcpStream> {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    bind(
+        &socket,
+        &SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, host), 0),
+    )?;
+    connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;
+    Ok(socket.into())
 }
 
 /// A subscriber that was killed leaves its socket; the next one listens there all the same. A file
