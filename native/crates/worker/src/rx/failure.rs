@@ -82,4 +82,17 @@ mod tests {
         );
         assert_eq!(code(io::Error::from_raw_os_error(5)).code, Code::Failed);
     }
+
+    /// Another writer stays; a round of pruning ends by itself, and a restart finds it gone.
+    #[test]
+    fn a_repair_beside_pruning_is_tried_again() {
+        let (dir, holder) = (std::path::PathBuf::from("journal"), "pid 1".to_owned());
+        let locked = JournalError::Locked {
+            dir: dir.clone(),
+            holder: holder.clone(),
+        };
+        assert_eq!(journal_failure(&locked).code, Code::Locked);
+        let pruning = JournalError::Pruning { dir, holder };
+        assert_eq!(journal_failure(&pruning).code, Code::Failed);
+    }
 }
