@@ -28,6 +28,7 @@ use crate::policy::SyncPolicy;
 use crate::recovery::{RecoveryMode, random_id};
 use crate::retention::Mark;
 use crate::scan::{self, Block, Chain, Found, Source};
+use crate::walk::behind;
 use crate::writer::{Event, Writer, WriterConfig};
 
 /// Sequences that no valid block holds.
@@ -387,33 +388,59 @@ fn each_block<E: From<io::Error>>(
     visit: &mut dyn FnMut(&Source, &Block) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut offset = SegmentHeader::LEN as u64;
+    let mut chain = chain.copied();
     loop {
         let is_wanted = |block: &Block| chain.is_none_or(|it| it.may_hold(&block.header));
         let block = match scan::read_block(source, offset)? {
-            Found::Block(block) if is_wanted(&block) => block,
-            _ => match find_proved(source, offset, chain, last_seq)? {
-                Some(block) => block,
-                None => return Ok(()),
+            Found::Block(block) if is_wanted(&block) => Some(block),
+            _ => match &chain {
+                Some(chain) => find_behind(source, chain, last_seq)?,
+                None => find_proved(source, offset, last_seq)?,
             },
+        };
+        let Some(block) = block else {
+            return Ok(());
         };
         visit(source, &block)?;
         offset = block.end();
+        chain = Some(Chain {
+            offset,
+            seq: block.next_seq,
+            prev_crc: Some(block.crc),
+            epoch_low: block.header.epoch_low,
+            codecs: chain.map_or(u8::MAX, |it| it.codecs),
+        });
     }
 }
 
-/// The next block behind damage at `bad_at` that a neighbour proves. What a record holds can look
+/// The next block behind damage, by the rule of the walk.
+fn find_behind(
+    source: &mut Source,
+    chain: &Chain,
+    last_seq: Option<u64>,
+) -> io::Result<Option<Block>> {
+    let Some(block) = behind::next_block(source, chain, last_seq)? else {
+        return Ok(None);
+    };
+    // Its payload, in place of what was read to prove it.
+    Ok(match scan::read_block(source, block.offset)? {
+        Found::Block(block) => Some(block),
+        _ => None,
+    })
+}
+
+/// The next block behind damage at `bad_at` that a neighbour proves, while no epoch is known. What a record holds can look
 /// like a block, but it does not name the damaged block, and no block names it as its forerunner.
 fn find_proved(
     source: &mut Source,
     bad_at: u64,
-    chain: Option<&Chain>,
     last_seq: Option<u64>,
 ) -> io::Result<Option<Block>> {
     let bad_header = source.bytes(bad_at, BlockHeader::LEN)?;
     let bad_crc = (bad_header.len() == BlockHeader::LEN && block_header::has_sync(bad_header))
         .then(|| block_header::stored_crc(bad_header));
     let (mut from, mut ignored) = (bad_at, 0);
-    while let Some(block) = scan::find_block(source, from, chain, &mut ignored)? {
+    while let Some(block) = scan::find_block(source, from, None, &mut ignored)? {
         let names_bad = Some(block.header.prev_block_crc) == bad_crc;
         let is_named = match scan::read_block(source, block.end())? {
             Found::Block(next) => {

@@ -5,7 +5,7 @@
 //! sequences, so that every loss gets exact bounds, and so that damage in the middle is never taken
 //! for the end of the data.
 
-mod behind;
+pub(crate) mod behind;
 #[cfg(test)]
 mod tests;
 

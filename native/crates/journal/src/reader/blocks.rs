@@ -17,7 +17,8 @@ use crate::directory::{self, SegmentEntry, segment_name};
 use crate::error::{Class, JournalError, Problem};
 use crate::format::{BlockHeader, BlockKind, RecordHeader, SegmentHeader};
 use crate::kind::{self, JournalHole};
-use crate::scan::{self, Block, Found, Source};
+use crate::scan::{Block, Found, Source};
+use crate::walk::behind;
 
 /// A block as stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -456,41 +457,17 @@ fn next_header(catalog: &Catalog, number: u64) -> Result<Option<SegmentHeader>, 
     Ok(map.places.get(behind).map(|place| place.header.clone()))
 }
 
-/// The next good block of the same writer behind the current place, proved by the block or the seal
-/// behind it: what a record holds can look like a block, but nothing names it as its forerunner.
+/// The next good block of the same writer behind the current place, by the rule of the walk: what a
+/// record holds can look like blocks.
 fn next_good(
     segment: &mut OpenSegment,
     last_seq: Option<u64>,
 ) -> Result<Option<Block>, JournalError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |error| JournalError::io("cannot read", &path, error)
-    };
-    let mut from = segment.chain.offset + 8;
-    loop {
-        let (chain, mut ignored) = (segment.chain, 0);
-        let found = scan::find_block(&mut segment.source, from, Some(&chain), &mut ignored);
-        let Some(block) = found.map_err(failed(&segment.entry.path))? else {
-            return Ok(None);
-        };
-        from = block.offset + 8;
-        let in_order = block.header.base_seq >= segment.chain.seq
-            && last_seq.is_none_or(|last_seq| block.next_seq - 1 <= last_seq);
-        if !in_order {
-            continue;
-        }
-        let behind = scan::read_block(&mut segment.source, block.end());
-        let proved = match behind.map_err(failed(&segment.entry.path))? {
-            Found::Block(next) => {
-                next.header.prev_block_crc == block.crc && next.header.base_seq == block.next_seq
-            }
-            // The last block of an abandoned segment has nothing behind it that counts.
-            _ => last_seq == Some(block.next_seq - 1) || block.header.kind == BlockKind::Seal,
-        };
-        if proved {
-            return Ok(Some(block));
-        }
-    }
+    // A good seal ends the blocks before it; without one they end at the last sequence.
+    let ends_at = last_seq.filter(|_| segment.entry.seal.is_none());
+    let found = behind::next_block(&mut segment.source, &segment.chain, ends_at)
+        .map_err(|error| JournalError::io("cannot read", &segment.entry.path, error))?;
+    Ok(found.filter(|block| last_seq.is_none_or(|last_seq| block.next_seq - 1 <= last_seq)))
 }
 
 fn stored<'a>(block: &Block, source: &'a Source) -> StoredBlock<'a> {

@@ -21,9 +21,9 @@ use crate::scan::{self, Block, Chain, Found, Source};
 
 /// What was found.
 #[derive(Debug, Default)]
-pub(super) struct Behind {
+pub(crate) struct Behind {
     /// The first block that can be believed and goes on in sequence.
-    pub(super) block: Option<Block>,
+    pub(crate) block: Option<Block>,
     /// There is something before it that is a block, or may be one.
     pub(super) has_stray: bool,
     /// Highest sequence in what was not believed; 0 without such.
@@ -37,6 +37,26 @@ pub(super) fn find(
     last_seq: Option<u64>,
     last_nonzero: &mut u64,
 ) -> io::Result<Behind> {
+    find_from(source, chain, chain.offset, last_seq, last_nonzero)
+}
+
+/// As [`find`], for those who believe nothing at the place itself.
+pub(crate) fn next_block(
+    source: &mut Source,
+    chain: &Chain,
+    last_seq: Option<u64>,
+) -> io::Result<Option<Block>> {
+    let found = find_from(source, chain, chain.offset + 8, last_seq, &mut 0)?;
+    Ok(found.block)
+}
+
+fn find_from(
+    source: &mut Source,
+    chain: &Chain,
+    from: u64,
+    last_seq: Option<u64>,
+    last_nonzero: &mut u64,
+) -> io::Result<Behind> {
     let mut proof = Proof {
         bad: BadBlock::read(source, chain)?,
         source,
@@ -44,7 +64,7 @@ pub(super) fn find(
         last_seq,
         searches: SEARCHES_MAX,
     };
-    let (mut behind, mut from) = (Behind::default(), chain.offset);
+    let (mut behind, mut from) = (Behind::default(), from);
     while let Some(block) = scan::find_block(proof.source, from, Some(chain), last_nonzero)? {
         from = block.offset + 8;
         if last_seq.is_some_and(|last| block.header.base_seq > last) {

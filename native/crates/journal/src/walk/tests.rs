@@ -1,6 +1,7 @@
 //! Walks over files that are damaged everywhere, and over records that hold blocks of the same log.
 
 use std::fs;
+use std::path::Path;
 
 use tempfile::TempDir;
 
@@ -8,9 +9,11 @@ use super::{End, MOST_DAMAGE, Walk, walk};
 use crate::crash_tests::scratch;
 use crate::directory::{self, SegmentEntry};
 use crate::disk::recording::Random;
-use crate::format::{BLOCK_ALIGN, BlockHeader, SegmentHeader, masked_crc};
+use crate::format::{BLOCK_ALIGN, BlockHeader, SegmentHeader, is_zero, masked_crc};
 use crate::policy::SyncPolicy;
+use crate::reader::blocks::{BlockCursor, BlockStep};
 use crate::recovery::is_torn_tail;
+use crate::salvage::salvage;
 use crate::scan::Block;
 use crate::writer::{Record, Writer, WriterConfig};
 
@@ -176,6 +179,28 @@ fn look(nested: &Nested, bytes: &[u8]) -> (Walk, Vec<Block>) {
     (found, seen)
 }
 
+fn home(nested: &Nested) -> &Path {
+    nested.entry.path.parent().expect("a directory")
+}
+
+/// First sequences of the blocks that a cursor gives.
+fn cursor_bases(nested: &Nested, last_seq: u64) -> Vec<u64> {
+    let mut cursor = BlockCursor::open(home(nested), 1).expect("opens");
+    let mut bases = Vec::new();
+    loop {
+        match cursor.next(last_seq).expect("reads") {
+            BlockStep::Block(block) => bases.push(block.base_seq),
+            BlockStep::Missing(_) => {}
+            BlockStep::End => return bases,
+        }
+    }
+}
+
+fn salvaged_losses(nested: &Nested) -> Vec<(u64, u64)> {
+    let found = salvage(home(nested), None, &mut |_, _| {}).expect("salvages");
+    found.lost.iter().map(|it| (it.from, it.to)).collect()
+}
+
 /// Whatever records hold: one damaged block costs that block and no other, and is a torn tail only at
 /// the end of an open segment; of two, nothing is believed that is no block.
 #[test]
@@ -208,6 +233,17 @@ fn a_block_in_a_record_is_none() {
             assert_eq!(ends, [(block.header.base_seq, resumed_at)], "{context}");
             let is_end = victim == last && is_open;
             assert_eq!(found.end == End::Lost, is_end, "{context}");
+            let bases: Vec<u64> = rest.iter().map(|it| it.header.base_seq).collect();
+            let last_seq = nested.blocks[last].0.next_seq - 1;
+            let at = block.offset as usize;
+            // Zeros in an open segment are its end to a cursor, for now.
+            let waits = is_open && is_zero(&bytes[at..at + BlockHeader::LEN]);
+            let before = |seq: &u64| !waits || *seq < block.header.base_seq;
+            let given: Vec<u64> = bases.iter().copied().filter(before).collect();
+            assert_eq!(cursor_bases(&nested, last_seq), given, "{context}");
+            let lost: Vec<_> = salvaged_losses(&nested);
+            let expected = (!is_end).then_some((block.header.base_seq, block.next_seq - 1));
+            assert_eq!(lost, Vec::from_iter(expected), "{context}");
             if is_end && (has_header || !holds) {
                 assert!(is_torn_tail(&found, 0), "{context}: {found:?}");
                 torn += 1;
@@ -223,6 +259,11 @@ fn a_block_in_a_record_is_none() {
             assert!(
                 seen.iter().all(|it| rest.contains(it)),
                 "{context}: {found:?}"
+            );
+            let believed = cursor_bases(&nested, last_seq);
+            assert!(
+                believed.iter().all(|it| bases.contains(it)),
+                "{context}: {believed:?}"
             );
             let is_whole = |at: usize| at != victim && at != other;
             let has_behind = (victim.min(other)..=last).any(is_whole) || !is_open;
