@@ -12,7 +12,7 @@ use serde_json::json;
 use tickdeck_export::message::{Guarantee, Start, Subscribe};
 
 use crate::peer::{Copy, Peer, Said};
-use crate::plant::{Plant, wait_until};
+use crate::plant::{PATIENCE, Plant, wait_until};
 
 const SEGMENTS: u64 = 2_000;
 
@@ -82,7 +82,10 @@ fn thousands_of_segments_are_not_gone_through() {
     let opens = Opens::watch(&plant.journal());
     let looks = exporter.stat("tcp_export_looks_total");
     let (begun, before) = (Instant::now(), plant.durable());
-    while begun.elapsed() < Duration::from_millis(1_500) {
+    // A look stats each of the thousands: on a busy machine ten take longer.
+    let has_looked = || exporter.stat("tcp_export_looks_total") > looks + 10;
+    while begun.elapsed() < Duration::from_millis(1_500) || !has_looked() {
+        assert!(begun.elapsed() < PATIENCE, "no looks");
         plant.append(1, 14_000);
         follower.follow_to(plant.durable(), &mut copy);
     }
@@ -96,8 +99,5 @@ fn thousands_of_segments_are_not_gone_through() {
     assert!(opened <= 12 * new, "{opened} opened for {new} new ones");
     let looks = exporter.stat("tcp_export_looks_total") - looks;
     let most = took.as_secs_f64() * 50.0 + 5.0;
-    assert!(
-        looks > 10 && looks as f64 <= most,
-        "{looks} looks in {took:?}"
-    );
+    assert!(looks as f64 <= most, "{looks} looks in {took:?}");
 }
