@@ -31,7 +31,7 @@ seed=${TICKDECK_SOAK_SEED:-$(($(date +%s) / 86400))}
 report=$PWD/target/soak-report.jsonl
 PATH=$PWD/.venv/bin:$PATH
 steps="kill syscalls failpoints errors power crash-seeds damage retention"
-steps="$steps export-seeds differential mac-timing"
+steps="$steps export-seeds differential mac-timing slow-journal"
 wanted="$*"
 for name in $wanted; do
     case " $steps " in *" $name "*) ;; *)
@@ -52,6 +52,11 @@ figures='^\{|seeds from|steps:|damages|packets of captures|^t = '
 step() {
     name=$1
     shift
+    case " $steps " in *" $name "*) ;; *)
+        echo "soak.sh: step $name is not in the list of steps" >&2
+        exit 2
+        ;;
+    esac
     case " $wanted " in *" $name "* | "  ") ;; *) return ;; esac
     echo "== $name: $*"
     begin=$(date +%s)
