@@ -1,6 +1,7 @@
 //! X25: a thread that ends, however it ends, takes the exporter with it, and the last words say why.
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -40,13 +41,21 @@ impl Drop for Injection {
     }
 }
 
+/// What a read of a thread's file says once the thread is gone.
+const ESRCH: i32 = 3;
+
 fn tid_of(exporter: &Exporter, thread: &str) -> Option<String> {
     let tasks = PathBuf::from(format!("/proc/{}/task", exporter.pid()));
     let tasks = fs::read_dir(tasks).expect("lists");
     let mut tasks = tasks.map(|task| task.expect("lists").path());
     let is_it = |task: &PathBuf| {
-        let name = fs::read_to_string(task.join("comm")).unwrap_or_default();
-        name.trim() == thread
+        match fs::read_to_string(task.join("comm")) {
+            Ok(name) => name.trim() == thread,
+            // It ended since the list was read: gone before the file was opened, or before the read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) if error.raw_os_error() == Some(ESRCH) => false,
+            Err(error) => panic!("{}: {error}", task.display()),
+        }
     };
     let task = tasks.find(is_it)?;
     Some(task.file_name()?.to_string_lossy().into_owned())

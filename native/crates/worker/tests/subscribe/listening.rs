@@ -1,6 +1,6 @@
 //! A subscriber that waits for its exporter: anybody may dial it, and only the right one is obeyed.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
@@ -39,7 +39,16 @@ fn acked(place: &Place) -> u64 {
 fn connected(place: &Place) -> UnixStream {
     let mut socket = None;
     wait_for("the listening subscriber", || {
-        socket = UnixStream::connect(place.path("socket")).ok();
+        match UnixStream::connect(place.path("socket")) {
+            Ok(connected) => socket = Some(connected),
+            Err(error) => assert!(
+                matches!(
+                    error.kind(),
+                    ErrorKind::NotFound | ErrorKind::ConnectionRefused
+                ),
+                "{error}"
+            ),
+        }
         socket.is_some()
     });
     socket.expect("was waited for")
