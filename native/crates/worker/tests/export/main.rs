@@ -22,3 +22,4 @@ mod spec;
 mod starts;
 mod streams;
 mod vanish;
+mod ways;

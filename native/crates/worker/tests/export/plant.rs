@@ -158,9 +158,7 @@ impl Plant {
     pub(crate) fn export_on_tcp(&self, settings: Value) -> (Exporter, u16) {
         let place = json!({"addr": "127.0.0.1:0", "auth_token": self.path("keys")});
         let mut exporter = self.export(place, settings);
-        let address = exporter.ask("status")["address"].clone();
-        let port = address.as_str().expect("an address").rsplit_once(':');
-        let port = port.expect("a port").1.parse().expect("a number");
+        let port = exporter.port();
         (exporter, port)
     }
 
@@ -271,6 +269,13 @@ impl Exporter {
         let answer: Value = serde_json::from_str(&answer).expect("JSON");
         assert_eq!(answer["ok"], true, "{answer}");
         answer["result"].clone()
+    }
+
+    /// The port that it listens on.
+    pub(crate) fn port(&mut self) -> u16 {
+        let address = self.ask("status")["address"].clone();
+        let port = address.as_str().expect("an address").rsplit_once(':');
+        port.expect("a port").1.parse().expect("a number")
     }
 
     /// Rows of `export.subscribers`.
