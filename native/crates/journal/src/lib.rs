@@ -98,7 +98,8 @@ pub use reader::blocks::{BlockCursor, BlockStep, Missing, MissingCause, StoredBl
 pub use reader::index::{IndexCounts, SegmentIndex, SharedSegments, Tail, TailEnd};
 pub use reader::{Entry, OwnedRecord, Reader, SegmentInfo};
 pub use recovery::{
-    Action, REPORT_FILE, RecoveryMode, RecoveryReport, acknowledge_report, unacknowledged_problems,
+    Action, REPORT_FILE, RecoveryMode, RecoveryReport, RepairProgress, acknowledge_report,
+    unacknowledged_problems,
 };
 pub use repair::{Repair, repair};
 pub use retention::{Held, Limits, Pruned, prune, prune_some, prune_watched};

@@ -12,6 +12,7 @@
 
 mod aside;
 mod intent;
+mod look;
 mod plan;
 mod planned;
 mod renew;
@@ -25,9 +26,11 @@ use std::io::Read;
 use std::path::Path;
 
 pub(crate) use self::aside::move_file;
+pub use self::look::RepairProgress;
+pub(crate) use self::look::{Depth, Look};
+pub(crate) use self::plan::Plan;
 #[cfg(test)]
 pub(crate) use self::plan::is_torn_tail;
-pub(crate) use self::plan::{Depth, Plan};
 pub use self::report::{Action, RecoveryReport};
 pub(crate) use self::report_file::acknowledge_on;
 pub use self::report_file::{REPORT_FILE, acknowledge_report, unacknowledged_problems};
@@ -43,7 +46,7 @@ use crate::format::State;
 use crate::kind::{self, JournalHole};
 use crate::links;
 use crate::segment::{ActiveSegment, BlockBuffer, Identity, Predecessor, Prepared, utc_ns};
-use crate::walk::{Damage, End, Walk, walk};
+use crate::walk::{Damage, End, Walk};
 use crate::writer::{Record, WriterConfig};
 
 /// How much damage a writer may repair when it opens a log (RELIABILITY.md section 8).
@@ -89,13 +92,13 @@ pub(crate) fn open(
     disk: &dyn Disk,
     config: &WriterConfig,
     mode: RecoveryMode,
-    depth: Depth,
+    look: &mut Look<'_>,
 ) -> Result<Opened, JournalError> {
     let dir = config.dir.as_path();
     create_dir(disk, dir)?;
     let lock = DirectoryLock::take(dir)?;
     let mut report_file = ReportFile::open(disk, dir);
-    let (survey, _no_retention) = survey_alone(disk, dir, mode, depth)?;
+    let (survey, _no_retention) = survey_alone(disk, dir, mode, look)?;
     let survey = survey.accepted(&mut report_file)?;
     let is_event = tell_planned(dir, &survey, &mut report_file)?;
     let Survey {
@@ -145,7 +148,7 @@ pub(crate) fn open(
         false => state.store(fenced)?,
     }
     fp!("recovery.fence.after_state");
-    let before = close_last(disk, dir, &plan, &mut report)?;
+    let before = close_last(disk, dir, &plan, look, &mut report)?;
     fp!("recovery.seal.after");
     let prepared = Prepared::create(disk, dir, config.segment_size_bytes)?;
     let mut segment = ActiveSegment::begin(disk, dir, prepared, &identity, &before)?;
@@ -184,9 +187,9 @@ fn survey_alone(
     disk: &dyn Disk,
     dir: &Path,
     mode: RecoveryMode,
-    depth: Depth,
+    look: &mut Look<'_>,
 ) -> Result<(Survey, Option<DirectoryLock>), JournalError> {
-    let survey = Survey::take(disk, dir, mode, depth)?;
+    let survey = Survey::take(disk, dir, mode, look)?;
     if !survey.is_repair || !survey.is_accepted() {
         return Ok((survey, None));
     }
@@ -197,7 +200,7 @@ fn survey_alone(
         taken => taken?,
     };
     // Some of what was seen may have been pruned by now.
-    Ok((Survey::take(disk, dir, mode, depth)?, Some(lock)))
+    Ok((Survey::take(disk, dir, mode, look)?, Some(lock)))
 }
 
 /// What was found, before anything is changed.
@@ -216,10 +219,11 @@ impl Survey {
         disk: &dyn Disk,
         dir: &Path,
         mode: RecoveryMode,
-        depth: Depth,
+        look: &mut Look<'_>,
     ) -> Result<Self, JournalError> {
         let view = directory::read_state(dir)?;
         let listing = directory::list(dir)?;
+        look.begin(&listing);
         let noted_seq = intent::read(dir)?;
         let mut problems = links::check(&listing, &view);
         let found = listing.segments.len() + listing.bad.len();
@@ -234,7 +238,7 @@ impl Survey {
         let newest_epoch = epochs.max().unwrap_or(0).max(state.writer_epoch);
         let last = listing.segments.last();
         let last = last.map(|last| (last.name.clone(), last.header.base_seq));
-        let plan = plan::make(disk, dir, listing, &view, noted_seq, depth)?;
+        let plan = plan::make(disk, dir, listing, &view, noted_seq, look)?;
         let tail_durable_seq = plan.tail.as_ref().map_or(0, |walk| walk.durable_seq);
         let durable_seq = state.durable_seq.max(tail_durable_seq);
         if let (Some((name, base_seq)), Some(walk)) = (&last, &plan.tail) {
@@ -331,6 +335,7 @@ fn close_last(
     disk: &dyn Disk,
     dir: &Path,
     plan: &Plan,
+    look: &mut Look<'_>,
     report: &mut RecoveryReport,
 ) -> Result<Predecessor, JournalError> {
     let Some(last) = plan.keep.last() else {
@@ -343,7 +348,7 @@ fn close_last(
         aside::cut_file(disk, dir, &last.name, end.data_end, cut.bytes)?;
         report.actions.push(cut.action(last, end, plan.next_seq));
     }
-    let (sealed, action) = seal_left_open(disk, dir, last, plan, report.writer_epoch)?;
+    let (sealed, action) = seal_left_open(disk, dir, last, plan, look, report.writer_epoch)?;
     report.actions.push(action);
     Ok(sealed)
 }
@@ -486,12 +491,15 @@ fn seal_left_open(
     dir: &Path,
     last: &SegmentEntry,
     plan: &Plan,
+    look: &mut Look<'_>,
     writer_epoch: u64,
 ) -> Result<(Predecessor, Action), JournalError> {
     let failed = |context| move |error| JournalError::io(context, &last.path, error);
     let file = disk.open(&last.path).map_err(failed("cannot open"))?;
     let mut segment = ActiveSegment::reopen(file, last);
-    let again = walk(last, &mut |source, block| segment.note_block(source, block))
+    look.begin_with(std::slice::from_ref(last));
+    let again = look
+        .walk(last, &mut |source, block| segment.note_block(source, block))
         .map_err(failed("cannot read"))?;
     let offset = plan.end.as_ref().map_or(0, |end| end.data_end);
     if again.data_end != offset || again.next_seq != plan.next_seq {

@@ -6,7 +6,7 @@ use crate::directory;
 use crate::disk::RealDisk;
 use crate::error::JournalError;
 use crate::policy::SyncPolicy;
-use crate::recovery::{self, Depth, RecoveryMode, RecoveryReport, Survey};
+use crate::recovery::{self, Depth, Look, RecoveryMode, RecoveryReport, RepairProgress, Survey};
 use crate::writer::{Writer, WriterConfig};
 
 /// What a repair would do, or has done.
@@ -23,6 +23,7 @@ pub struct Repair {
 /// Repairs a log as a writer that opens it in `mode` would, and closes it again. In mode
 /// [`PointInTime`](RecoveryMode::PointInTime) every byte is read first, so that the log ends before
 /// the first bad place wherever that is. With `apply` false nothing is changed.
+/// `progress` is called at least once per MiB of each look at the log.
 ///
 /// # Errors
 ///
@@ -32,12 +33,14 @@ pub fn repair(
     dir: impl AsRef<Path>,
     mode: RecoveryMode,
     apply: bool,
+    progress: &mut dyn FnMut(RepairProgress),
 ) -> Result<Repair, JournalError> {
     let dir = dir.as_ref();
     let depth = match mode {
         RecoveryMode::PointInTime => Depth::All,
         RecoveryMode::Strict | RecoveryMode::Tail => Depth::Edges,
     };
+    let mut look = Look::watched(depth, progress);
     let listing = directory::list(dir)?;
     if listing.segments.is_empty() && listing.bad.is_empty() {
         return Err(JournalError::NotAJournal {
@@ -48,7 +51,7 @@ pub fn repair(
     let schema_id = newest.map_or(0, |last| last.header.schema_id);
     let survey = {
         let _lock = directory::DirectoryLock::take(dir)?;
-        Survey::take(&RealDisk, dir, mode, depth)?
+        Survey::take(&RealDisk, dir, mode, &mut look)?
     };
     let refused = !survey.is_accepted();
     if refused || !apply {
@@ -67,7 +70,7 @@ pub fn repair(
         });
     }
     let config = WriterConfig::new(dir, SEGMENT_BYTES, SyncPolicy::Os, schema_id);
-    let report = recovery::open(&RealDisk, &config, mode, depth)?.report;
+    let report = recovery::open(&RealDisk, &config, mode, &mut look)?.report;
     // What was begun is closed by one more writer, as after any other stop.
     Writer::open(config)?.0.close()?;
     Ok(Repair {

@@ -283,5 +283,6 @@ fn settled_state(dir: &Path) -> Result<StateView, JournalError> {
     Ok(view)
 }
 
-const PROGRESS_STEP: u64 = 1 << 20;
+/// Bytes between two words of progress.
+pub(crate) const PROGRESS_STEP: u64 = 1 << 20;
 const STATE_LOOKS: u32 = 20;

@@ -42,7 +42,7 @@ use crate::error::JournalError;
 use crate::format::record::RecordHeader;
 use crate::format::{MAX_NUMBER, NORMAL_BLOCK_PAYLOAD};
 use crate::kind::{self, JournalHole};
-use crate::recovery::{self, Opened, RecoveryMode, RecoveryReport};
+use crate::recovery::{self, Look, Opened, RecoveryMode, RecoveryReport};
 use crate::segment::{ActiveSegment, BlockBuffer, Identity, Left, Predecessor, Prepared, clock_ns};
 
 /// Appends records to a log. Dropping it without [`close`](Self::close) leaves the log as a crash
@@ -139,7 +139,7 @@ impl Writer {
         }
         let compressor = Compressor::new(config.codec)
             .map_err(|error| JournalError::io("cannot compress for", &config.dir, error))?;
-        let opened = recovery::open(disk.as_ref(), &config, mode, recovery::Depth::Edges)?;
+        let opened = recovery::open(disk.as_ref(), &config, mode, &mut Look::at_edges())?;
         let Opened {
             lock,
             state,

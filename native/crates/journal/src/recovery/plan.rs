@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::Action;
+use super::{Action, Look};
 use crate::directory::{self, BadSegment, Listing, SegmentEntry, StateView};
 use crate::disk::Disk;
 use crate::error::{Class, JournalError, Problem};
@@ -24,15 +24,6 @@ use crate::segment::Predecessor;
 use crate::tally::Tally;
 use crate::verify;
 use crate::walk::{End, Walk, walk};
-
-/// How much is read to find the first bad place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Depth {
-    /// Headers, seals and what was left unsealed: cost is per segment.
-    Edges,
-    /// Every byte.
-    All,
-}
 
 /// The last kept segment ends here and must be sealed.
 #[derive(Debug)]
@@ -139,11 +130,11 @@ pub(crate) fn make(
     listing: Listing,
     view: &StateView,
     noted_seq: Option<u64>,
-    depth: Depth,
+    look: &mut Look<'_>,
 ) -> Result<Plan, JournalError> {
     let log_id = links::log_id(&listing, view);
     let mut tail = match listing.segments.last() {
-        Some(last) if last.seal.is_none() => Some(walk_device(disk, last)?),
+        Some(last) if last.seal.is_none() => Some(walk_device(disk, last, look)?),
         _ => None,
     };
     // Without a segment there is no tail that would have a name.
@@ -173,12 +164,12 @@ pub(crate) fn make(
         &mut given,
     )?;
     let mut end = None;
-    let trusted = if depth == Depth::All {
+    let trusted = if look.is_deep() {
         0
     } else {
-        keep.len() - usize::from(has_unproven_seal(disk, &mut keep, view)?)
+        keep.len() - usize::from(has_unproven_seal(disk, &mut keep, view, look)?)
     };
-    if let Some((at, found)) = first_unsound(&keep[trusted..])? {
+    if let Some((at, found)) = first_unsound(&keep[trusted..], look)? {
         let at = trusted + at;
         set_rest_aside(
             &mut keep,
@@ -195,7 +186,7 @@ pub(crate) fn make(
     {
         let walk = match &tail {
             Some(walk) if last.name == tail_name => walk.clone(),
-            _ => walk_device(disk, last)?,
+            _ => walk_device(disk, last, look)?,
         };
         let durable_seq = given.durable_seq.max(walk.durable_seq);
         given.note_walk(last, &walk);
@@ -232,13 +223,18 @@ pub(crate) fn make(
 
 /// Reads an unsealed segment from the device: after a failed sync the kernel keeps pages that look
 /// written and are not.
-pub(crate) fn walk_device(disk: &dyn Disk, last: &SegmentEntry) -> Result<Walk, JournalError> {
+pub(crate) fn walk_device(
+    disk: &dyn Disk,
+    last: &SegmentEntry,
+    look: &mut Look<'_>,
+) -> Result<Walk, JournalError> {
     let failed = |context| move |error| JournalError::io(context, &last.path, error);
     let file = disk.open(&last.path).map_err(failed("cannot open"))?;
     file.sync_data().map_err(failed("cannot sync"))?;
     file.evict()
         .map_err(failed("cannot drop cached pages of"))?;
-    walk(last, &mut |_, _| {}).map_err(failed("cannot read"))
+    look.walk(last, &mut |_, _| {})
+        .map_err(failed("cannot read"))
 }
 
 /// What was pruned, as the forerunner of the first segment.
@@ -440,13 +436,17 @@ impl Unsound {
 }
 
 /// The first closed segment whose bytes are not those that were closed.
-fn first_unsound(keep: &[SegmentEntry]) -> Result<Option<(usize, Unsound)>, JournalError> {
+fn first_unsound(
+    keep: &[SegmentEntry],
+    look: &mut Look<'_>,
+) -> Result<Option<(usize, Unsound)>, JournalError> {
     for (at, entry) in keep.iter().enumerate() {
         let Some(last_seq) = entry.last_seq() else {
             continue;
         };
         let mut tally = Tally::new(entry.header.base_seq);
-        let walk = walk(entry, &mut |source, block| tally.add_block(source, block))
+        let walk = look
+            .walk(entry, &mut |source, block| tally.add_block(source, block))
             .map_err(|error| JournalError::io("cannot read", &entry.path, error))?;
         let class = match walk.damage.first() {
             Some(damage) => Some(damage.class),
@@ -467,11 +467,12 @@ fn has_unproven_seal(
     disk: &dyn Disk,
     keep: &mut [SegmentEntry],
     view: &StateView,
+    look: &mut Look<'_>,
 ) -> Result<bool, JournalError> {
     let known = view.current.map(|state| state.last_seal_hash);
     match keep.last_mut() {
         Some(last) if last.seal.is_some() && last.closing_hash() != known => {
-            walk_device(disk, last)?;
+            walk_device(disk, last, look)?;
             let now = directory::open_segment(&last.path, last.name.clone())?;
             last.seal = now.ok().and_then(|now| now.seal);
             Ok(last.seal.is_some())

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use tickdeck_journal::kind::{self, JournalHole};
-use tickdeck_journal::{JournalError, Reader, RecoveryMode, repair, salvage};
+use tickdeck_journal::{JournalError, Reader, RecoveryMode, RepairProgress, repair, salvage};
 
 use crate::support::*;
 
@@ -169,23 +169,24 @@ fn copies_help_and_ends_are_told() {
 #[test]
 fn repair_reads_every_byte() {
     let dir = many_blocks();
-    repair(dir.path(), RecoveryMode::Tail, true).expect("closes what was left open");
+    repair(dir.path(), RecoveryMode::Tail, true, &mut |_| {}).expect("closes what was left open");
     let files = segment_files(dir.path());
     flip(&files[2], 128 + 5 * BLOCK + 100, 3);
     let before: Vec<Vec<u8>> = files
         .iter()
         .map(|it| fs::read(it).expect("reads"))
         .collect();
-    let tail = repair(dir.path(), RecoveryMode::Tail, false).expect("looks at the edges");
+    let tail =
+        repair(dir.path(), RecoveryMode::Tail, false, &mut |_| {}).expect("looks at the edges");
     assert!(!tail.refused && tail.report.problems.is_empty(), "{tail:?}");
-    let planned = repair(dir.path(), RecoveryMode::PointInTime, false).expect("plans");
+    let planned = repair(dir.path(), RecoveryMode::PointInTime, false, &mut |_| {}).expect("plans");
     assert!(!planned.applied && !planned.refused, "{planned:?}");
     let after: Vec<Vec<u8>> = files
         .iter()
         .map(|it| fs::read(it).expect("reads"))
         .collect();
     assert!(before == after, "a plan changed something");
-    let done = repair(dir.path(), RecoveryMode::PointInTime, true).expect("repairs");
+    let done = repair(dir.path(), RecoveryMode::PointInTime, true, &mut |_| {}).expect("repairs");
     assert!(done.applied);
     let names = |it: &tickdeck_journal::Repair| -> Vec<(&'static str, Option<u64>)> {
         it.report
@@ -200,6 +201,83 @@ fn repair_reads_every_byte() {
     let (data, holes) = data_and_holes(dir.path());
     assert_eq!(data, (1..=75).collect());
     assert_eq!((holes[0].from, holes[0].to), (76, LAST_SEQ));
-    let again = repair(dir.path(), RecoveryMode::PointInTime, false).expect("plans");
+    let again = repair(dir.path(), RecoveryMode::PointInTime, false, &mut |_| {}).expect("plans");
     assert_eq!(again.report.problems, []);
+}
+
+/// Whoever watches a repair sees each look at the log from its beginning on: within a segment, past
+/// each segment, and, where nothing is wrong, to the end. A look at the edges reads one segment.
+#[test]
+fn repair_tells_how_far_it_has_come() {
+    const MIB: u64 = 1 << 20;
+    let dir = scratch();
+    let mut writer = open(dir.path(), 8 * MIB);
+    for _ in 0..3 {
+        fill(&mut writer, 400, 8_000);
+        writer.seal().expect("seals");
+    }
+    fill(&mut writer, 400, 8_000);
+    writer.sync().expect("syncs");
+    drop(writer);
+    let files = segment_files(dir.path());
+    let bytes = |files: &[PathBuf]| -> u64 {
+        let len = |path: &PathBuf| path.metadata().expect("looks").len();
+        files.iter().map(len).sum()
+    };
+    let watched = |mode, apply| {
+        let mut seen: Vec<RepairProgress> = Vec::new();
+        repair(dir.path(), mode, apply, &mut |at| seen.push(at)).expect("repairs");
+        let looks: Vec<Vec<RepairProgress>> = seen
+            .chunk_by(|a, b| a.look == b.look)
+            .map(<[_]>::to_vec)
+            .collect();
+        for (index, look) in looks.iter().enumerate() {
+            assert_eq!(look[0].look, index as u64 + 1, "{looks:?}");
+            let done = |at: &RepairProgress| (at.progress.bytes_done, at.progress.segments_done);
+            assert!(look.is_sorted_by_key(done), "{look:?}");
+            assert!(
+                look.iter()
+                    .all(|at| at.progress.bytes_done <= at.progress.bytes)
+            );
+        }
+        looks
+    };
+    let totals = |look: &[RepairProgress]| {
+        let last = look.last().expect("something").progress;
+        (
+            last.segments_done,
+            last.segments,
+            last.bytes_done,
+            last.bytes,
+        )
+    };
+
+    let whole = bytes(&files);
+    let planned = watched(RecoveryMode::PointInTime, false);
+    assert_eq!(planned.len(), 1);
+    assert_eq!(totals(&planned[0]), (4, 4, whole, whole));
+    let steps = planned[0].windows(2);
+    let most = steps
+        .map(|at| at[1].progress.bytes_done - at[0].progress.bytes_done)
+        .max();
+    // A step may be a block longer; what was allocated behind the end of the last one is one step.
+    assert!(
+        planned[0].len() >= 4 * 3 && most <= Some(6 * MIB),
+        "{planned:?}"
+    );
+
+    let edges = watched(RecoveryMode::Tail, false);
+    let last = bytes(&files[3..]);
+    assert_eq!(totals(&edges[0]), (1, 1, last, last));
+
+    flip(&files[1], 500_000, 3);
+    let done = watched(RecoveryMode::PointInTime, true);
+    // To tell, under the writer's lock, under that of retention, and the end that is kept.
+    assert_eq!(done.len(), 4, "{done:?}");
+    assert_eq!(
+        done[0].last().map(|at| at.progress),
+        done[2].last().map(|at| at.progress)
+    );
+    assert_eq!(totals(&done[3]).1, 1);
+    assert_eq!(check(dir.path()).problems, []);
 }

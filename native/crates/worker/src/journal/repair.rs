@@ -34,7 +34,8 @@ pub(super) struct RepairArgs {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
-    /// Show progress on standard error even when it is no terminal, about once a second.
+    /// Show progress on standard error even when it is no terminal, about once a second. What is
+    /// changed is looked at again before, each look from 0 on.
     #[arg(long)]
     progress: bool,
 }
@@ -56,7 +57,16 @@ pub(super) fn run(args: &RepairArgs) -> Result<Code, Failure> {
         Mode::Tail => RecoveryMode::Tail,
         Mode::PointInTime => RecoveryMode::PointInTime,
     };
-    let done = repair(&args.dir, mode, args.apply).map_err(|error| journal_failure(&error))?;
+    let mut display = ProgressLine::new(args.progress);
+    let result = repair(&args.dir, mode, args.apply, &mut |at| {
+        let again = match at.look {
+            1 => String::new(),
+            look => format!(", look {look}"),
+        };
+        display.segments(&at.progress, &again);
+    });
+    display.clear()?;
+    let done = result.map_err(|error| journal_failure(&error))?;
     answer(args.json, &repair_json(&done), &repair_text(&done))?;
     let is_whole = done.report.problems.is_empty() || done.applied;
     Ok(if is_whole { Code::Clean } else { Code::Failed })

@@ -15,13 +15,7 @@ pub(super) fn run(args: &LookArgs) -> Result<Code, Failure> {
         return copied::verify(args);
     }
     let mut display = ProgressLine::new(args.progress);
-    let result = verify(&args.dir, &mut |progress| {
-        let what = format!(
-            "bytes, segment {} of {}",
-            progress.segments_done, progress.segments
-        );
-        display.show(progress.bytes_done, progress.bytes, &what);
-    });
+    let result = verify(&args.dir, &mut |progress| display.segments(&progress, ""));
     display.clear()?;
     let report = result.map_err(|error| journal_failure(&error))?;
     answer(args.json, &to_json(&report), &to_text(&report))?;

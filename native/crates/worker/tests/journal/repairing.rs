@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Output;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::tempdir;
 use tickdeck_journal::{Pin, write_pin};
 
@@ -138,4 +139,77 @@ fn prune_tells_and_does() {
     let output = run(&[&args[..], &["--apply"]].concat());
     assert_eq!(code(&output), 78, "{}", errors(&output));
     assert!(errors(&output).contains("retain_max_bytes"));
+}
+
+/// Whoever asks for progress gets a line of it at once, and of long work one a second; the answer is
+/// the same, and alone on standard output.
+#[test]
+fn progress_is_told_when_asked_for() {
+    let scratch = tempdir().expect("a directory");
+    let journal = scratch.path().join("journal");
+    four_segments(&journal);
+    let mut day = Day::open(&journal, MS);
+    day.data(FIRST, 41, &[b"message"]);
+    day.writer.sync().expect("syncs");
+    let into = scratch.path().join("salvaged");
+    let keep = ["--keep-bytes", "1", "--apply"];
+    let commands: [(&[&str], &str); 5] = [
+        (&["verify"], "bytes, segment 1 of 6"),
+        (&["repair", "--mode", "tail"], "bytes, segment 1 of 1"),
+        (
+            &["repair", "--mode", "point-in-time"],
+            "bytes, segment 1 of 6",
+        ),
+        (&["repair", "--into", text(&into)], "bytes"),
+        (&[&["prune"], &keep[..]].concat(), "bytes verified"),
+    ];
+    for (args, unit) in commands {
+        let dir = scratch.path().join("copy");
+        copy_of(&journal, &dir);
+        let args = [args, &[text(&dir), "--json"]].concat();
+        let quiet = run(&args);
+        assert!(
+            !errors(&quiet).contains(" %"),
+            "{args:?}: {}",
+            errors(&quiet)
+        );
+        copy_of(&journal, &dir);
+        let told = run(&[&args[..], &["--progress"]].concat());
+        assert_eq!(code(&told), code(&quiet), "{args:?}: {}", errors(&told));
+        assert_eq!(answer(&told), answer(&quiet), "{args:?}");
+        let errors = errors(&told);
+        let line = errors
+            .lines()
+            .next()
+            .unwrap_or_else(|| panic!("{args:?}: nothing"));
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!((words[1], words[3]), ("%", "of"), "{args:?}: {line}");
+        for number in [words[0], words[2], words[4]] {
+            assert!(number.parse::<u64>().is_ok(), "{args:?}: {line}");
+        }
+        assert_eq!(words[5..].join(" "), unit, "{args:?}");
+    }
+}
+
+/// What is told, but for the moment.
+fn answer(output: &Output) -> Value {
+    let mut value = json(output);
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("time_ns");
+    }
+    value
+}
+
+/// A fresh copy of a journal, as a writer leaves it that is killed now.
+fn copy_of(from: &Path, to: &Path) {
+    if to.exists() {
+        fs::remove_dir_all(to).expect("removes");
+    }
+    fs::create_dir(to).expect("creates");
+    for entry in fs::read_dir(from).expect("lists") {
+        let path = entry.expect("lists").path();
+        if path.is_file() {
+            fs::copy(&path, to.join(path.file_name().expect("a name"))).expect("copies");
+        }
+    }
 }
