@@ -121,7 +121,7 @@ class Plant:
         self.sampler = Sampler(clock_ns=clock_ns)
         self.ledger = GapLedger()
         losses = LossStore(settings.state_dir / "state.db", clock_ns=clock_ns)
-        self.losses = LossWatch(losses, self.sampler, self._ask_losses)
+        self.losses = LossWatch(losses, self.sampler, self._ask_losses, settings.worker_dir)
         self.collector = Collector(settings, self.sampler, self.ledger, self.losses)
         self.checks = CheckRunner(self.facts, self._ping)
         self.preflight = Preflight(settings)

@@ -225,7 +225,7 @@ async def waiting(served: Served) -> tuple[list[tuple[str, int, int]], int, int]
     await served.plant.losses.look("XNAS")
     served.plant.tick()
     answer = await served.journal.GetJournal(pb.GetJournalRequest(exchange=NAME))
-    rows = [(one.kind, one.from_seq, one.to_seq) for one in answer.losses]
+    rows = [(one.kind, one.from_seq, one.to_seq) for one in answer.losses if not one.counted]
     return rows, answer.journal.holes_waiting, answer.journal.acked_loss_waiting
 
 
@@ -235,7 +235,8 @@ def another(plant: Plant) -> LossWatch:
     async def ask(worker: str, op: str) -> dict[str, Any]:
         return await plant.supervisor.call(worker, op, {}, timeout_s=1.0)
 
-    return LossWatch(LossStore(plant.settings.state_dir / "state.db"), plant.sampler, ask)
+    store = LossStore(plant.settings.state_dir / "state.db")
+    return LossWatch(store, plant.sampler, ask, plant.settings.worker_dir)
 
 
 async def test_losses_outlive_the_daemon_and_the_worker(served: Served) -> None:
@@ -302,6 +303,12 @@ async def test_losses_wait_also_when_the_worker_does_not_tell_them(
     rx.set_all({"journal_holes_total": 1})
     served.plant.tick()
     assert await waiting(served) == ([], 1, 0)
+    shown = await served.journal.GetJournal(pb.GetJournalRequest(exchange=NAME))
+    (one,) = shown.losses
+    incarnation = served.supervisor.views["XNAS-rx"].incarnation
+    assert (one.kind, one.counted, one.incarnation) == ("hole", 1, incarnation)
+    assert (one.from_seq, one.to_seq) == (0, 0)
+    assert one.time.seconds
     served.supervisor.answers["journal.losses"] = lacks(("hole", 70, 79))
     assert await waiting(served) == ([("hole", 70, 79)], 1, 0)
 

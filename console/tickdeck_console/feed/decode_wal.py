@@ -118,7 +118,14 @@ def report(message: journal_pb.RecoveryReport) -> wal.RecoveryReport:
 
 def loss(message: journal_pb.JournalLoss) -> wal.Loss:
     """A range that the log does not hold."""
-    return wal.Loss(message.kind, message.from_seq, message.to_seq, nanoseconds(message.time))
+    return wal.Loss(
+        kind=message.kind,
+        from_seq=message.from_seq,
+        to_seq=message.to_seq,
+        time_ns=nanoseconds(message.time),
+        counted=message.counted,
+        incarnation=message.incarnation,
+    )
 
 
 def subscriber(message: journal_pb.Subscriber) -> wal.Subscriber:

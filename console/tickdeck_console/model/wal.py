@@ -59,7 +59,7 @@ class RecoveryReport:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A range that the log does not hold, which nobody has acknowledged."""
+    """What the log does not hold, and nobody has acknowledged."""
 
     kind: str
     """`hole` or `acked_loss`."""
@@ -67,10 +67,18 @@ class Loss:
     to_seq: int
     time_ns: int = 0
     """When the daemon heard of it."""
+    counted: int = 0
+    """Not 0: so many holes or records, of which a worker that ended had told no bounds."""
+    incarnation: str = ""
+    """Of that worker."""
 
     @property
     def text(self) -> str:
         """In one line; the kind is as it came."""
+        if self.counted:
+            return (
+                f"{self.kind}: {self.counted} counted by worker {self.incarnation}, bounds unknown"
+            )
         records = self.to_seq - self.from_seq + 1
         return f"{self.kind} {self.from_seq}..{self.to_seq}, {records} records"
 

@@ -1,13 +1,16 @@
 """Follows what journals lose: the counters say that there is something, the worker says what.
 
 What the counters have and no row has yet waits too, so that nothing is quiet for want of an
-answer; it is known to this daemon only. How much of the counters of a worker that runs is rows, or
-was acknowledged, outlives the daemon.
+answer. It is written down before the worker is asked, for the worker may end before it answers.
+Its stats file outlives it: what it counted last is read there, also by a daemon that did not run
+then.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -16,60 +19,78 @@ from tickdeck_daemon.errors import InvalidError, TickdeckError
 from tickdeck_daemon.exchanges.config import worker_id
 from tickdeck_daemon.observe.losses import (
     ACKED_LOSS,
+    COUNTED_MAX,
     HOLE,
-    KINDS,
-    Counted,
+    Account,
+    Counts,
+    Key,
     LossStore,
     Told,
     Waiting,
 )
 from tickdeck_daemon.observe.sampler import Sampler, Series
+from tickdeck_daemon.stats import StatsError, StatsFile
 
 _log = structlog.stdlib.get_logger(__name__)
 
 OP = "journal.losses"
 _COUNTERS = {HOLE: "journal_holes_total", ACKED_LOSS: "journal_acked_loss_total"}
-_NOTHING = Counted()
 
 Ask = Callable[[str, str], Awaitable[dict[str, Any]]]
 """Asks a worker by an op."""
+Directory = Callable[[str], Path]
+"""Where the stats files of a worker lie."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """What of a counter is a row, or was acknowledged."""
+class Unbounded:
+    """Losses that were counted, and whose bounds no worker has told."""
 
-    incarnation: str = ""
-    before: int = 0
-    """Of incarnations that have ended."""
-    now: int = 0
-    """Of this incarnation."""
+    kind: str
+    incarnation: str
+    """Of the worker."""
+    count: int
+    """Holes, or records that had been durable."""
+    seen_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What waited at one moment: who acknowledges it acknowledges nothing that came since."""
 
-    acked_loss: int
-    """Durable records lost."""
-    holes: int
     rows: Waiting
-    counted: Counted
-    """By the incarnation that ran then."""
-    carried: Counted
-    """By those that had ended before."""
+    unbounded: tuple[Unbounded, ...]
+    counts: Counts
+    """What the counters of these said."""
+
+    @property
+    def acked_loss(self) -> int:
+        """Durable records lost."""
+        return self.rows.acked_loss + self._count(ACKED_LOSS)
+
+    @property
+    def holes(self) -> int:
+        """Holes, whether their bounds are known or not."""
+        return self.rows.holes + self._count(HOLE)
+
+    def _count(self, kind: str) -> int:
+        return sum(one.count for one in self.unbounded if one.kind == kind)
 
 
 class LossWatch:
     """What of each journal's losses waits for an operator."""
 
-    def __init__(self, store: LossStore, sampler: Sampler, ask: Ask) -> None:
+    def __init__(self, store: LossStore, sampler: Sampler, ask: Ask, directory: Directory) -> None:
         """Keep what is found out in `store`."""
         self.store = store
         self._sampler = sampler
         self._ask = ask
-        self._known: dict[tuple[str, str], _Known] = {}
-        self._asked: dict[str, Counted] = {}
+        self._directory = directory
+        self._news: dict[str, dict[Key, int]] = {}
+        """By exchange: what counters said that is not stored yet."""
+        self._searched: dict[str, str | None] = {}
+        """By exchange: which incarnation ran when the files of all others were read."""
+        self._asked: dict[str, tuple[str, Counts]] = {}
         """By exchange: what its counters said when it last answered."""
 
     def waiting(self, exchange: str) -> tuple[int, int]:
@@ -79,38 +100,29 @@ class LossWatch:
 
     def see(self, exchange: str) -> Seen:
         """What waits now, for `acknowledge`."""
-        rows, series = self.store.waiting(exchange), self._series(exchange)
+        self._note(exchange, _counts(self._series(exchange)))
+        accounts = dict(self.store.accounts(exchange))
+        for key, counted in self._news[exchange].items():
+            accounts[key] = accounts.get(key, Account()).count(counted, 0)
+        waiting = {key: account for key, account in accounts.items() if account.waiting}
         return Seen(
-            acked_loss=rows.acked_loss + self._unknown(exchange, series, ACKED_LOSS),
-            holes=rows.holes + self._unknown(exchange, series, HOLE),
-            rows=rows,
-            counted=_counted(series),
-            carried=Counted("", *(_carried(series, kind) for kind in KINDS)),
+            rows=self.store.waiting(exchange),
+            unbounded=tuple(
+                Unbounded(kind, incarnation, account.waiting, account.seen_ns)
+                for (incarnation, kind), account in sorted(waiting.items())
+            ),
+            counts={key: account.counted for key, account in waiting.items()},
         )
 
     async def look(self, exchange: str) -> None:
-        """Ask the rx worker of an exchange when its counters have moved; at its start too."""
+        """Store what is counted; ask the rx worker when its counters have moved, and at first."""
         series = self._series(exchange)
-        if series.latest is None or series.stale or not series.has("journal_state"):
-            return
-        counted = _counted(series)
-        if self._asked.get(exchange) == counted:
-            return
         try:
-            told = Told.parse(await self._ask(worker_id(exchange, "rx"), OP))
-            if _counted(series).incarnation != counted.incarnation:
-                return  # which of the two has answered is not known: asked again
-            rows = _rows(counted.incarnation, told)
-            await self.store.take(exchange, told, rows)
-        except InvalidError as error:
-            # A worker of an older release: only its counters are known, and only to us.
-            _log.info("losses not told", exchange=exchange, error=str(error))
+            await self._search(exchange, _incarnation(series))
+            await self._store(exchange, _counts(series))
+            await self._ask_bounds(exchange, series)
         except (TickdeckError, ValueError, sqlite3.Error) as error:
             _log.warning("losses not kept, asked again", exchange=exchange, error=str(error))
-            return
-        else:
-            self._know(exchange, rows)
-        self._asked[exchange] = counted
 
     async def acknowledge(self, exchange: str, seen: Seen, actor: str, reason: str) -> None:
         """Take note of what was seen.
@@ -118,54 +130,77 @@ class LossWatch:
         Raises:
             sqlite3.Error: it could not be kept; then nothing is acknowledged.
         """
-        await self.store.acknowledge(exchange, seen.rows, seen.counted, actor, reason)
-        self._know(exchange, seen.counted, seen.carried)
+        await self.store.acknowledge(exchange, seen.rows, seen.counts, actor, reason)
 
-    def _know(self, exchange: str, counted: Counted, carried: Counted = _NOTHING) -> None:
-        """So much is rows, or acknowledged; whoever was quicker may have said more."""
-        series = self._series(exchange)
-        for kind in KINDS:
-            known = self._of(exchange, series, kind)
-            before, now = carried.of(kind), counted.of(kind)
-            if known.incarnation != counted.incarnation:
-                # It has ended since.
-                before, now = min(_carried(series, kind), before + now), 0
-            self._known[exchange, kind] = replace(
-                known, before=max(known.before, before), now=max(known.now, now)
-            )
+    async def _search(self, exchange: str, running: str | None) -> None:
+        """Read what those that have ended had counted, once after each start of another."""
+        if exchange in self._searched and self._searched[exchange] == running:
+            return
+        directory = self._directory(worker_id(exchange, "rx"))
+        self._note(exchange, await asyncio.to_thread(_read_files, directory))
+        self._searched[exchange] = running
 
-    def _unknown(self, exchange: str, series: Series, kind: str) -> int:
-        """Each by itself: rows may be ahead of a counter that is read four times a second."""
-        known, value = self._of(exchange, series, kind), series.value(_COUNTERS[kind])
-        return max(0, _carried(series, kind) - known.before) + max(0, value - known.now)
+    async def _store(self, exchange: str, counts: Counts) -> None:
+        """What is new is durable before anything else is done about it."""
+        self._note(exchange, counts)
+        if news := dict(self._news[exchange]):
+            await self.store.count(exchange, news)
+            self._note(exchange, {})
 
-    def _of(self, exchange: str, series: Series, kind: str) -> _Known:
-        """What is known, as of the running incarnation."""
-        known = self._known.get((exchange, kind), _Known())
-        incarnation = _incarnation(series)
-        if known.incarnation == incarnation:
-            return known
-        before = min(_carried(series, kind), known.before + known.now)
-        return _Known(incarnation, before, self.store.counted(exchange, incarnation).of(kind))
+    async def _ask_bounds(self, exchange: str, series: Series) -> None:
+        if series.latest is None or series.stale or not series.has("journal_state"):
+            return
+        incarnation = series.latest.incarnation
+        counted = (incarnation, _counts(series))
+        if self._asked.get(exchange) == counted:
+            return
+        try:
+            told = Told.parse(await self._ask(worker_id(exchange, "rx"), OP))
+        except InvalidError as error:
+            # A worker of an older release: only its counters are known.
+            _log.info("losses not told", exchange=exchange, error=str(error))
+        else:
+            if _incarnation(series) != incarnation:
+                return  # which of the two has answered is not known: asked again
+            await self.store.take(exchange, incarnation, told)
+        self._asked[exchange] = counted
+
+    def _note(self, exchange: str, counts: Counts) -> None:
+        """Remember what is said for the first time, and forget what is stored."""
+        stored, news = self.store.accounts(exchange), self._news.setdefault(exchange, {})
+        for key, counted in counts.items():
+            news[key] = max(news.get(key, 0), min(counted, COUNTED_MAX))
+        for key in [key for key in news if key in stored and stored[key].counted >= news[key]]:
+            del news[key]
 
     def _series(self, exchange: str) -> Series:
         return self._sampler.series(worker_id(exchange, "rx"))
 
 
-def _incarnation(series: Series) -> str:
-    return series.latest.incarnation if series.latest else ""
+def _incarnation(series: Series) -> str | None:
+    return series.latest.incarnation if series.latest else None
 
 
-def _counted(series: Series) -> Counted:
-    return Counted(_incarnation(series), *(series.value(_COUNTERS[kind]) for kind in KINDS))
+def _counts(series: Series) -> dict[Key, int]:
+    """What the incarnation of the last sample has lost; nothing is no entry."""
+    if series.latest is None:
+        return {}
+    values = {kind: series.value(name) for kind, name in _COUNTERS.items()}
+    return {(series.latest.incarnation, kind): value for kind, value in values.items() if value}
 
 
-def _carried(series: Series, kind: str) -> int:
-    """What incarnations that have ended had counted."""
-    return series.total(_COUNTERS[kind]) - series.value(_COUNTERS[kind])
-
-
-def _rows(incarnation: str, told: Told) -> Counted:
-    holes = sum(1 for one in told.losses if one.kind == HOLE)
-    lost = sum(one.records for one in told.losses if one.kind == ACKED_LOSS)
-    return Counted(incarnation, holes, lost)
+def _read_files(directory: Path) -> dict[Key, int]:
+    """What all that have stats files counted: the last words of those that have ended."""
+    counts: dict[Key, int] = {}
+    for path in sorted(directory.glob("stats.*.dat")):
+        try:
+            with StatsFile.open(path) as stats:
+                incarnation = stats.identity.incarnation
+                values = {kind: stats.get(name) for kind, name in _COUNTERS.items()}
+        except FileNotFoundError:
+            continue  # pruned meanwhile: a few are kept for a look back
+        except (StatsError, OSError) as error:
+            _log.warning("losses of an ended worker not read", path=str(path), error=str(error))
+            continue
+        counts |= {(incarnation, kind): value for kind, value in values.items() if value}
+    return counts

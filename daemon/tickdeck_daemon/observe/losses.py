@@ -4,16 +4,19 @@ A worker knows only what was lost since it started, and this daemon only what it
 range is therefore a row, named by the log's identity, by what became of the range, and by its
 bounds: a range that is told again, by a worker that goes on or to a daemon that started anew, is
 the same row, and what was acknowledged stays so. A log that takes another's place has none of its
-rows. Beside the rows is kept how much of a worker's counters they account for, so that a daemon
-that starts anew takes none of it for news.
+rows.
+
+A worker may end before it has told the bounds of what it had counted. What its counters said is
+therefore kept too, by incarnation: what of it is neither a row nor acknowledged waits, without
+bounds, over restarts of worker and daemon.
 """
 
 import asyncio
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +26,8 @@ KINDS = (HOLE, ACKED_LOSS)
 WAITING_MAX = 1000
 """Rows that are told at a time; the sums count all."""
 _SEQ_MAX = (1 << 63) - 1
+COUNTED_MAX = (1 << 63) - 1
+"""No counter is taken for more: the database holds no greater number."""
 _LOG_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -65,7 +70,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What nobody has acknowledged of the log that an exchange writes now."""
+    """The ranges that nobody has acknowledged of the log that an exchange writes now."""
 
     holes: int = 0
     acked_loss: int = 0
@@ -76,23 +81,55 @@ class Waiting:
     log_id: str = ""
 
 
+Key = tuple[str, str]
+"""Incarnation of a worker, and kind of loss."""
+Counts = Mapping[Key, int]
+"""What counters said: holes, or lost durable records."""
+
+
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """So much of what an incarnation of a worker has counted."""
+class Account:
+    """What the counters of one incarnation say of one kind of loss, and what of it is settled."""
 
-    incarnation: str = ""
-    holes: int = 0
-    acked_loss: int = 0
-    """Records."""
+    counted: int = 0
+    told: int = 0
+    """Of it, what is rows."""
+    noted: int = 0
+    """Of the rest, what was acknowledged without its bounds."""
+    seen_ns: int = 0
+    """When the first of it was counted."""
+    noted_ns: int = 0
+    actor: str = ""
+    reason: str = ""
 
-    def of(self, kind: str) -> int:
-        """Of one kind of loss."""
-        return self.holes if kind == HOLE else self.acked_loss
+    @property
+    def waiting(self) -> int:
+        """What nobody has acknowledged, and whose bounds nobody has told."""
+        return max(0, self.counted - self.told - self.noted)
 
-    def merged(self, other: "Counted") -> "Counted":
-        """The most that either says, of one incarnation."""
-        holes, acked_loss = max(self.holes, other.holes), max(self.acked_loss, other.acked_loss)
-        return Counted(self.incarnation, holes, acked_loss)
+    def count(self, counted: int, now_ns: int) -> "Account":
+        """The counters say so much, or said more before."""
+        seen_ns = self.seen_ns or now_ns
+        return replace(self, counted=max(self.counted, counted), seen_ns=seen_ns)
+
+    def tell(self, told: int, new: Sequence[int]) -> tuple["Account", int]:
+        """The worker tells so much, of it the rows `new`, oldest first, that were not known.
+
+        Also returns how many of these were acknowledged before they had bounds: the oldest.
+        """
+        left, acknowledged = self.noted, 0
+        while acknowledged < len(new) and new[acknowledged] <= left:
+            left -= new[acknowledged]
+            acknowledged += 1
+        told = max(self.told + sum(new), told)
+        noted = min(left, max(0, self.counted - told)) if acknowledged == len(new) else 0
+        return replace(self, told=told, noted=noted), acknowledged
+
+    def note(self, counted: int, now_ns: int, actor: str, reason: str) -> "Account":
+        """Take note of what was counted then, as far as it is no row by now."""
+        account = self.count(counted, now_ns)
+        noted = max(account.noted, counted - account.told)
+        return replace(account, noted=noted, noted_ns=now_ns, actor=actor, reason=reason)
 
 
 class LossStore:
@@ -120,47 +157,57 @@ class LossStore:
             " log_id TEXT NOT NULL)"
         )
         self._database.execute(
-            "CREATE TABLE IF NOT EXISTS journal_counted (exchange TEXT NOT NULL,"
-            " incarnation TEXT NOT NULL, holes INTEGER NOT NULL, acked_loss INTEGER NOT NULL,"
-            " PRIMARY KEY (exchange, incarnation))"
+            "CREATE TABLE IF NOT EXISTS journal_counters (exchange TEXT NOT NULL,"
+            " incarnation TEXT NOT NULL, kind TEXT NOT NULL, counted INTEGER NOT NULL,"
+            " told INTEGER NOT NULL, noted INTEGER NOT NULL, seen_ns INTEGER NOT NULL,"
+            " noted_ns INTEGER NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL,"
+            " PRIMARY KEY (exchange, incarnation, kind))"
         )
         rows = self._database.execute("SELECT exchange, log_id FROM journal_logs").fetchall()
         self._logs = {str(exchange): str(log_id) for exchange, log_id in rows}
         self._waiting = {name: self._read(log_id) for name, log_id in self._logs.items()}
+        self._accounts: dict[str, dict[Key, Account]] = {}
         rows = self._database.execute(
-            "SELECT exchange, incarnation, holes, acked_loss FROM journal_counted"
+            "SELECT exchange, incarnation, kind, counted, told, noted, seen_ns, noted_ns, actor,"
+            " reason FROM journal_counters"
         ).fetchall()
-        self._counted = {
-            (str(exchange), str(incarnation)): Counted(str(incarnation), int(holes), int(lost))
-            for exchange, incarnation, holes, lost in rows
-        }
+        for exchange, incarnation, kind, *fields in rows:
+            accounts = self._accounts.setdefault(str(exchange), {})
+            accounts[str(incarnation), str(kind)] = Account(*fields)
         self._lock = asyncio.Lock()
 
     def waiting(self, exchange: str) -> Waiting:
-        """What waits to be acknowledged."""
+        """The ranges that wait to be acknowledged."""
         return self._waiting.get(exchange, Waiting())
 
-    def counted(self, exchange: str, incarnation: str) -> Counted:
-        """How much of a worker's counters is rows, or was acknowledged."""
-        return self._counted.get((exchange, incarnation), Counted(incarnation))
+    def accounts(self, exchange: str) -> Mapping[Key, Account]:
+        """What the counters of its workers said, of all that have lost anything."""
+        return self._accounts.get(exchange, {})
 
-    async def take(self, exchange: str, told: Told, counted: Counted) -> None:
-        """Keep what a worker told, which is so much of its counters; what is known stays.
+    async def count(self, exchange: str, counts: Counts) -> None:
+        """Keep what counters say.
 
         Raises:
             sqlite3.Error: it could not be kept.
         """
         async with self._lock:
-            counted = self.counted(exchange, counted.incarnation).merged(counted)
-            waiting = await asyncio.to_thread(self._take, exchange, told, counted)
-            self._logs[exchange] = told.log_id
+            self._keep(exchange, await asyncio.to_thread(self._count, exchange, counts))
+
+    async def take(self, exchange: str, incarnation: str, told: Told) -> None:
+        """Keep what a worker told; what is known stays.
+
+        Raises:
+            sqlite3.Error: it could not be kept.
+        """
+        async with self._lock:
+            changed, waiting = await asyncio.to_thread(self._take, exchange, incarnation, told)
+            # At once: what has become a row is counted once at any moment.
+            self._keep(exchange, changed)
             self._waiting[exchange] = waiting
-            for key in [key for key in self._counted if key[0] == exchange]:
-                del self._counted[key]
-            self._counted[exchange, counted.incarnation] = counted
+            self._logs[exchange] = told.log_id
 
     async def acknowledge(
-        self, exchange: str, seen: Waiting, counted: Counted, actor: str, reason: str
+        self, exchange: str, seen: Waiting, counts: Counts, actor: str, reason: str
     ) -> None:
         """Mark those that an operator was shown as seen; what came since still waits.
 
@@ -168,51 +215,91 @@ class LossStore:
             sqlite3.Error: it could not be kept.
         """
         async with self._lock:
-            counted = self.counted(exchange, counted.incarnation).merged(counted)
-            waiting = await asyncio.to_thread(
-                self._acknowledge, exchange, seen, counted, actor, reason
+            changed, waiting = await asyncio.to_thread(
+                self._acknowledge, exchange, seen, counts, actor, reason
             )
+            self._keep(exchange, changed)
             self._waiting[exchange] = waiting
-            self._counted[exchange, counted.incarnation] = counted
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
 
-    def _take(self, exchange: str, told: Told, counted: Counted) -> Waiting:
-        now = self._clock_ns()
-        rows = [(told.log_id, one.kind, one.from_seq, one.to_seq, now) for one in told.losses]
+    def _count(self, exchange: str, counts: Counts) -> dict[Key, Account]:
+        now, known = self._clock_ns(), self.accounts(exchange)
+        changed = {
+            key: known.get(key, Account()).count(counted, now) for key, counted in counts.items()
+        }
         with _transaction(self._database):
-            self._database.executemany(
-                "INSERT OR IGNORE INTO journal_losses (log_id, kind, from_seq, to_seq, seen_ns)"
-                " VALUES (?, ?, ?, ?, ?)",
-                rows,
-            )
+            self._write(exchange, changed)
+        return changed
+
+    def _take(
+        self, exchange: str, incarnation: str, told: Told
+    ) -> tuple[dict[Key, Account], Waiting]:
+        changed: dict[Key, Account] = {}
+        with _transaction(self._database):
+            for kind in KINDS:
+                losses = [one for one in told.losses if one.kind == kind]
+                if losses:
+                    key = (incarnation, kind)
+                    account = self.accounts(exchange).get(key, Account())
+                    changed[key] = self._take_rows(told.log_id, losses, account)
+            self._write(exchange, changed)
             self._database.execute(
                 "INSERT OR REPLACE INTO journal_logs VALUES (?, ?)", (exchange, told.log_id)
             )
-            self._database.execute("DELETE FROM journal_counted WHERE exchange = ?", (exchange,))
-            self._count(exchange, counted)
-        return self._read(told.log_id)
+        return changed, self._read(told.log_id)
+
+    def _take_rows(self, log_id: str, losses: Sequence[Loss], account: Account) -> Account:
+        """All of one kind."""
+        now = self._clock_ns()
+        new = [one for one in losses if self._insert(log_id, one, now)]
+        told = sum(map(_size, losses))
+        account, acknowledged = account.tell(told, [_size(one) for one in new])
+        note = (account.noted_ns, account.actor, account.reason)
+        self._database.executemany(
+            "UPDATE journal_losses SET acknowledged_ns = ?, actor = ?, reason = ?"
+            " WHERE log_id = ? AND kind = ? AND from_seq = ? AND to_seq = ?",
+            [(*note, log_id, one.kind, one.from_seq, one.to_seq) for one in new[:acknowledged]],
+        )
+        return replace(account, seen_ns=account.seen_ns or now)
+
+    def _insert(self, log_id: str, one: Loss, now_ns: int) -> bool:
+        """False when the row is known."""
+        inserted = self._database.execute(
+            "INSERT OR IGNORE INTO journal_losses (log_id, kind, from_seq, to_seq, seen_ns)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (log_id, one.kind, one.from_seq, one.to_seq, now_ns),
+        )
+        return inserted.rowcount == 1
 
     def _acknowledge(
-        self, exchange: str, seen: Waiting, counted: Counted, actor: str, reason: str
-    ) -> Waiting:
-        now = self._clock_ns()
+        self, exchange: str, seen: Waiting, counts: Counts, actor: str, reason: str
+    ) -> tuple[dict[Key, Account], Waiting]:
+        now, known = self._clock_ns(), self.accounts(exchange)
+        changed = {
+            key: known.get(key, Account()).note(counted, now, actor, reason)
+            for key, counted in counts.items()
+        }
         with _transaction(self._database):
             self._database.execute(
                 "UPDATE journal_losses SET acknowledged_ns = ?, actor = ?, reason = ?"
                 " WHERE log_id = ? AND acknowledged_ns = 0 AND rowid <= ?",
                 (now, actor, reason, seen.log_id, seen.newest),
             )
-            self._count(exchange, counted)
-        return self._read(self._logs.get(exchange, ""))
+            self._write(exchange, changed)
+        return changed, self._read(self._logs.get(exchange, ""))
 
-    def _count(self, exchange: str, counted: Counted) -> None:
-        self._database.execute(
-            "INSERT OR REPLACE INTO journal_counted VALUES (?, ?, ?, ?)",
-            (exchange, counted.incarnation, counted.holes, counted.acked_loss),
+    def _write(self, exchange: str, changed: Mapping[Key, Account]) -> None:
+        self._database.executemany(
+            "INSERT OR REPLACE INTO journal_counters VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(exchange, *key, *astuple(account)) for key, account in changed.items()],
         )
+
+    def _keep(self, exchange: str, changed: Mapping[Key, Account]) -> None:
+        """Remember what is durable now."""
+        self._accounts.setdefault(exchange, {}).update(changed)
 
     def _read(self, log_id: str) -> Waiting:
         where = "FROM journal_losses WHERE log_id = ? AND acknowledged_ns = 0"
@@ -245,6 +332,11 @@ class _transaction:  # noqa: N801 - used as a statement
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._database.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+def _size(one: Loss) -> int:
+    """As the counter of its kind counts it."""
+    return 1 if one.kind == HOLE else one.records
 
 
 def _loss(row: object) -> Loss:

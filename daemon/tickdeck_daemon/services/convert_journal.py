@@ -3,6 +3,7 @@
 from tickdeck.v1 import journal_service_pb2 as pb
 from tickdeck.v1 import observe_pb2
 from tickdeck_daemon.observe.facts import ExchangeFacts, JournalFacts
+from tickdeck_daemon.observe.loss_watch import Unbounded
 from tickdeck_daemon.observe.losses import Loss
 from tickdeck_daemon.operate.journals import SegmentInfo
 from tickdeck_daemon.operate.recovery_report import RecoveryProblem, RecoveryReport
@@ -105,6 +106,16 @@ def loss(row: Loss) -> pb.JournalLoss:
     """A range that a log does not hold."""
     return pb.JournalLoss(
         kind=row.kind, from_seq=row.from_seq, to_seq=row.to_seq, time=timestamp(row.seen_ns)
+    )
+
+
+def unbounded_loss(row: Unbounded) -> pb.JournalLoss:
+    """What was counted, and nobody has told the bounds of."""
+    return pb.JournalLoss(
+        kind=row.kind,
+        time=timestamp(row.seen_ns),
+        counted=row.count,
+        incarnation=row.incarnation,
     )
 
 

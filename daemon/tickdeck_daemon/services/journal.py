@@ -51,7 +51,7 @@ class JournalService(journal_service_pb2_grpc.JournalServiceServicer):
                 raise
         # Without an rx worker's statistics only the files can be told.
         settings = record.config.journal
-        lost, holes = self._plant.losses.waiting(name)
+        lacks = self._plant.losses.see(name)
         facts = facts or JournalFacts(
             state="",
             directory=directory,
@@ -62,14 +62,17 @@ class JournalService(journal_service_pb2_grpc.JournalServiceServicer):
             recovery_mode=settings.recovery_mode,
             on_failure=settings.on_failure,
             recovery_problems=report.waiting if report else 0,
-            acked_loss_new=lost,
-            holes_new=holes,
+            acked_loss_new=lacks.acked_loss,
+            holes_new=lacks.holes,
         )
         return pb.GetJournalResponse(
             journal=convert_journal.journal(facts),
             segments=map(convert_journal.segment, segments),
             recovery=convert_journal.recovery_report(report) if report else None,
-            losses=map(convert_journal.loss, self._plant.losses.store.waiting(name).losses),
+            losses=[
+                *map(convert_journal.loss, lacks.rows.losses),
+                *map(convert_journal.unbounded_loss, lacks.unbounded),
+            ],
             export=convert_journal.export(exchange),
         )
 

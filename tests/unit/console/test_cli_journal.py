@@ -62,7 +62,18 @@ def journal(acknowledged: bool = False) -> pb.GetJournalResponse:
         write_failures=17,
         connect_failures=18,
     )
-    return pb.GetJournalResponse(journal=head, segments=segments, recovery=report, export=export)
+    since = Timestamp(seconds=1_700_000_000)
+    losses = [
+        pb.JournalLoss(kind="hole", from_seq=70, to_seq=79, time=since),
+        pb.JournalLoss(kind="acked_loss", counted=5, incarnation="6f1c\x1b", time=since),
+    ]
+    return pb.GetJournalResponse(
+        journal=head,
+        segments=segments,
+        recovery=report,
+        losses=[] if acknowledged else losses,
+        export=export,
+    )
 
 
 def test_show_tells_watermarks_promise_and_report(fake_daemon: FakeDaemon, run: Run) -> None:
@@ -81,6 +92,9 @@ def test_show_tells_watermarks_promise_and_report(fake_daemon: FakeDaemon, run: 
     place = "torn_tail in 0003.tdj at byte 4096, 512 bytes, records 90..?: cut_torn_tail"
     assert place in out
     assert "tickdeck journal ack X --reason TEXT" in out
+    waits = "NOT ACKNOWLEDGED since 2023-11-14T22:13:20.000Z:"
+    assert f"{waits} hole 70..79, 10 records\n" in out
+    assert f"{waits} acked_loss: 5 counted by worker 6f1c" in out
     assert "abandoned" in out
     assert "\x1b" not in out
 

@@ -62,7 +62,8 @@ class Rig:
         self.root = root
         self.sampler = Sampler()
         self.ledger = GapLedger()
-        losses = LossWatch(LossStore(root / "losses.db"), self.sampler, _silent)
+        store = LossStore(root / "losses.db")
+        losses = LossWatch(store, self.sampler, _silent, self.settings.worker_dir)
         self.collector = Collector(self.settings, self.sampler, self.ledger, losses)
         config = parse_exchange(TOML)
         self.record = ExchangeRecord(config, TOML, 4, "api", DesiredState.RUNNING, root / "x")

@@ -105,7 +105,7 @@ class GetJournalResponse(_message.Message):
 
     @_builtins.property
     def losses(self) -> _containers.RepeatedCompositeFieldContainer[Global___JournalLoss]:
-        """What the log lacks and nobody has acknowledged, at most 1000 ranges."""
+        """What the log lacks and nobody has acknowledged: at most 1000 ranges, and what was only counted."""
 
     @_builtins.property
     def export(self) -> _observe_pb2.ExportHealth:
@@ -138,10 +138,18 @@ class JournalLoss(_message.Message):
     FROM_SEQ_FIELD_NUMBER: _builtins.int
     TO_SEQ_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """hole: spent by a JOURNAL_HOLE. acked_loss: it had been called durable, and the device lost it."""
     from_seq: _builtins.int
     to_seq: _builtins.int
+    counted: _builtins.int
+    """Instead of bounds, which are 0 then: so many holes, or records that had been durable, were
+    counted, but the worker ended before it had told more.
+    """
+    incarnation: _builtins.str
+    """Incarnation of the worker that counted them."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When the daemon heard of it."""
@@ -153,10 +161,12 @@ class JournalLoss(_message.Message):
         from_seq: _builtins.int = ...,
         to_seq: _builtins.int = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
+        counted: _builtins.int = ...,
+        incarnation: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_seq", b"from_seq", "kind", b"kind", "time", b"time", "to_seq", b"to_seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "from_seq", b"from_seq", "incarnation", b"incarnation", "kind", b"kind", "time", b"time", "to_seq", b"to_seq"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
