@@ -14,6 +14,7 @@ use crate::error::{Class, JournalError};
 use crate::failpoints::fp;
 use crate::format::state::Slot;
 use crate::format::{SegmentHeader, State, abandoned_hash, segment_header};
+use crate::names::{SegmentFile, segment_files};
 use crate::retention::{self, MarkView};
 use crate::scan::{self, SealInfo};
 
@@ -120,18 +121,13 @@ pub(crate) struct Listing {
 /// Reads header and seal of every segment file. An absent directory is empty.
 pub(crate) fn list(dir: &Path) -> Result<Listing, JournalError> {
     let mut listing = Listing::default();
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
+    let files = match segment_files(dir) {
+        Ok(files) => files,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(listing),
         Err(error) => return Err(JournalError::io("cannot list", dir, error)),
     };
-    for entry in entries {
-        let entry = entry.map_err(|error| JournalError::io("cannot list", dir, error))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.ends_with(SEGMENT_SUFFIX) {
-            continue;
-        }
-        match open_segment(&entry.path(), name) {
+    for SegmentFile { name, path } in files {
+        match open_segment(&path, name) {
             Ok(Ok(segment)) => listing.segments.push(segment),
             Ok(Err(bad)) => listing.bad.push(bad),
             // Pruned since the names were read.
@@ -141,10 +137,8 @@ pub(crate) fn list(dir: &Path) -> Result<Listing, JournalError> {
     }
     // Read behind the names: what is pruned meanwhile is missing from neither.
     listing.pruned = retention::read_mark(dir)?;
-    listing
-        .segments
-        .sort_by(|a, b| (a.header.number, &a.name).cmp(&(b.header.number, &b.name)));
-    listing.bad.sort_by(|a, b| a.name.cmp(&b.name));
+    // By name they are in order already, which stays among equal numbers.
+    listing.segments.sort_by_key(|it| it.header.number);
     mark_abandoned(&mut listing.segments);
     if let Some(mark) = listing.pruned.mark() {
         let is_pruned = |entry: &mut SegmentEntry| {

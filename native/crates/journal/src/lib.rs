@@ -69,6 +69,7 @@ pub mod kind;
 #[cfg(test)]
 mod large_log_tests;
 mod links;
+mod names;
 mod outline;
 mod pins;
 mod policy;

@@ -12,8 +12,20 @@ use crate::retention::{self, Mark, MarkView};
 ///
 /// The tail of the last segment is left to the caller.
 pub(crate) fn check(listing: &Listing, view: &StateView) -> Vec<Problem> {
+    check_beside_writer(listing, view, view)
+}
+
+/// The same beside a writer that goes on: STATE was read once `before` the segments were listed,
+/// for what it promises was there then, and once `behind`, for it knows all of them but the newest
+/// unless it is an old copy.
+pub(crate) fn check_beside_writer(
+    listing: &Listing,
+    before: &StateView,
+    behind: &StateView,
+) -> Vec<Problem> {
     let mut problems = check_order(listing);
-    check_state(listing, view, &mut problems);
+    check_state(listing, before, &mut problems);
+    check_age(listing, behind, &mut problems);
     problems
 }
 
@@ -213,17 +225,6 @@ fn check_seal(before: &SegmentEntry, after: &SegmentEntry, problems: &mut Vec<Pr
     }
 }
 
-/// True when STATE knows nothing of the newest segments, as a copy of an earlier day would.
-pub(crate) fn is_old_copy(listing: &Listing, view: &StateView) -> bool {
-    let last_number = listing.segments.last().map_or(0, |it| it.header.number);
-    view.current
-        .is_some_and(|state| is_old(last_number, &state))
-}
-
-fn is_old(last_number: u64, state: &State) -> bool {
-    last_number > state.active_segment.saturating_add(1)
-}
-
 /// Identity of the log: that of RETENTION, of the segment whose seal STATE names, or the most
 /// frequent one.
 pub(crate) fn log_id(listing: &Listing, view: &StateView) -> Option<[u8; 16]> {
@@ -315,12 +316,6 @@ fn check_checkpoint(listing: &Listing, state: &State, problems: &mut Vec<Problem
         );
         let name = segment_name(last_number + 1);
         problems.push(problem(&name, Class::MissingSegment, from, to, detail));
-    } else if is_old(last_number, state) {
-        let detail = format!(
-            "names segment {} as active, the newest is {last_number}: an old copy",
-            state.active_segment
-        );
-        problems.push(problem(STATE_FILE, Class::StateStale, None, None, detail));
     }
     let sealed_seq = last.and_then(SegmentEntry::last_seq);
     if let Some(last_seq) = sealed_seq.filter(|last_seq| *last_seq < state.durable_seq) {
@@ -340,6 +335,20 @@ fn check_checkpoint(listing: &Listing, state: &State, problems: &mut Vec<Problem
             state.last_sealed_seq
         );
         problems.push(problem(STATE_FILE, Class::StateAhead, None, None, detail));
+    }
+}
+
+/// STATE that knows nothing of the newest segments is a copy of an earlier day.
+fn check_age(listing: &Listing, view: &StateView, problems: &mut Vec<Problem>) {
+    let last_number = listing.segments.last().map_or(0, |it| it.header.number);
+    let Some(state) = view.current else { return };
+    // A writer may have begun one segment that STATE does not name yet, never two.
+    if last_number > state.active_segment.saturating_add(1) {
+        let detail = format!(
+            "names segment {} as active, the newest is {last_number}: an old copy",
+            state.active_segment
+        );
+        problems.push(problem(STATE_FILE, Class::StateStale, None, None, detail));
     }
 }
 

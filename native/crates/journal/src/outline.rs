@@ -1,11 +1,12 @@
 //! What the headers of the segments say, for those who need no more: 128 bytes of each file.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
 use crate::error::JournalError;
 use crate::format::SegmentHeader;
+use crate::names::{SegmentFile, segment_files};
 use crate::scan;
 
 /// A log from outside.
@@ -64,19 +65,13 @@ impl Outline {
 }
 
 fn read_headers(dir: &Path) -> Result<Vec<SegmentHeader>, JournalError> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
+    let files = match segment_files(dir) {
+        Ok(files) => files,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(JournalError::io("cannot list", dir, error)),
     };
     let mut headers = Vec::new();
-    for entry in entries {
-        let path = entry
-            .map_err(|error| JournalError::io("cannot list", dir, error))?
-            .path();
-        if path.extension().is_none_or(|extension| extension != "seg") {
-            continue;
-        }
+    for SegmentFile { path, .. } in files {
         let file = match File::open(&path) {
             Ok(file) => file,
             // Pruned since it was listed.

@@ -5,7 +5,7 @@ mod tests;
 
 use std::path::Path;
 
-use crate::directory::{self, SegmentEntry, StateView};
+use crate::directory::{self, Listing, SegmentEntry, StateView};
 use crate::error::{Class, JournalError, Problem};
 use crate::format::{IndexEntry, State};
 use crate::links;
@@ -67,17 +67,11 @@ pub fn verify(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, JournalError> {
     let dir = dir.as_ref();
-    // STATE first: what it promises was there before the segments are looked at.
-    let mut view = settled_state(dir)?;
-    let mut listing = directory::list(dir)?;
-    for _ in 0..STATE_LOOKS {
-        // A living writer may have begun several segments between the two looks.
-        if !links::is_old_copy(&listing, &view) || !directory::has_writer(dir)? {
-            break;
-        }
-        view = settled_state(dir)?;
-        listing = directory::list(dir)?;
-    }
+    let Look {
+        listing,
+        state: view,
+        problems,
+    } = look(dir, || ())?;
     if listing.segments.is_empty() && listing.bad.is_empty() && !view.exists {
         return Err(JournalError::NotAJournal {
             dir: dir.to_owned(),
@@ -93,7 +87,7 @@ pub fn verify(
         first_seq,
         last_seq: first_seq - 1,
         durable_seq: view.current.map_or(0, |state| state.durable_seq),
-        problems: links::check(&listing, &view),
+        problems,
     };
     let mut done = Progress {
         segments: listing.segments.len() as u64,
@@ -126,6 +120,27 @@ pub fn verify(
         progress(done);
     }
     Ok(report)
+}
+
+/// What headers, seals and STATE show.
+struct Look {
+    listing: Listing,
+    state: StateView,
+    problems: Vec<Problem>,
+}
+
+/// Looks at a log beside a writer that goes on meanwhile; `between` runs in the middle, for tests.
+fn look(dir: &Path, between: impl FnOnce()) -> Result<Look, JournalError> {
+    let state = settled_state(dir)?;
+    between();
+    let listing = directory::list(dir)?;
+    let behind = settled_state(dir)?;
+    let problems = links::check_beside_writer(&listing, &state, &behind);
+    Ok(Look {
+        listing,
+        state,
+        problems,
+    })
 }
 
 /// Whether retention has taken a segment since the log was listed.

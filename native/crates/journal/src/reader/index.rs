@@ -22,9 +22,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::bad_segment;
 use super::blocks::step;
 use super::segment::OpenSegment;
-use crate::directory::{self, BadSegment, Listing, SEGMENT_SUFFIX, SegmentEntry};
+use crate::directory::{self, BadSegment, Listing, SegmentEntry};
 use crate::error::{Class, JournalError, Problem};
 use crate::format::SegmentHeader;
+use crate::names::{SegmentFile, segment_files};
 use crate::outline::Outline;
 use crate::retention;
 use crate::scan::Found;
@@ -221,39 +222,33 @@ impl SegmentIndex {
 
     /// Learns new files and forgets those that are gone; gives the first one that cannot be read.
     fn read_names(&mut self, dir: &Path) -> Result<Option<BadSegment>, JournalError> {
-        let failed = |error| JournalError::io("cannot list", dir, error);
         self.counts.listings += 1;
         for name in self.shared.take_doubted() {
             self.files.remove(&name);
         }
-        let names = match fs::read_dir(dir) {
-            Ok(names) => names,
+        let files = match segment_files(dir) {
+            Ok(files) => files,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let dir = dir.to_owned();
                 return Err(JournalError::NotAJournal { dir });
             }
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(JournalError::io("cannot list", dir, error)),
         };
         let (mut seen, mut bad) = (BTreeSet::new(), None);
-        for entry in names {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if !name.ends_with(SEGMENT_SUFFIX) {
-                continue;
-            }
+        for SegmentFile { name, path } in files {
             // Taken before the header is read: what is put there in between differs the next time.
-            let identity = match FileIdentity::of(&entry.path()) {
+            let identity = match FileIdentity::of(&path) {
                 Ok(identity) => identity,
                 // Pruned since the names were read.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(JournalError::io("cannot look at", &entry.path(), error)),
+                Err(error) => return Err(JournalError::io("cannot look at", &path, error)),
             };
             let known = self.files.get(&name);
             let is_known =
                 known.is_some_and(|file| file.identity == identity && file.header.is_some());
             if !is_known {
                 self.counts.opens += 1;
-                match directory::open_segment(&entry.path(), name.clone()) {
+                match directory::open_segment(&path, name.clone()) {
                     Ok(found) => {
                         let header = match found {
                             Ok(segment) => Some(segment.header),

@@ -5,31 +5,32 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::verify;
+use super::{look, verify};
 use crate::directory::{STATE_FILE, read_state, segment_name};
+use crate::error::Class;
 use crate::format::{BlockHeader, Fields, Seal, State, Trailer, masked_crc};
 use crate::policy::SyncPolicy;
 use crate::retention::{Limits, prune};
 use crate::scan::seal_hash;
 use crate::writer::{Record, Writer, WriterConfig};
 
+const RECORD: Record<'_> = Record {
+    kind: 1,
+    stamp: 1,
+    line: 0,
+    channel: 1,
+    venue_seq: 1,
+    rx_ns: 5,
+    payload: &[7; 900],
+};
+
 /// A closed log of one segment.
 fn closed_log() -> TempDir {
     let dir = TempDir::new().expect("a directory");
     let config = WriterConfig::new(dir.path(), 1 << 20, SyncPolicy::Os, 1);
     let (mut writer, _) = Writer::open(config).expect("opens");
-    let payload = [7; 900];
-    let record = Record {
-        kind: 1,
-        stamp: 1,
-        line: 0,
-        channel: 1,
-        venue_seq: 1,
-        rx_ns: 5,
-        payload: &payload,
-    };
     for _ in 0..200 {
-        writer.append(&record).expect("appends");
+        writer.append(&RECORD).expect("appends");
     }
     writer.close().expect("closes");
     dir
@@ -123,17 +124,8 @@ fn segments_that_are_pruned_meanwhile_are_no_damage() {
     let dir = TempDir::new().expect("a directory");
     let config = WriterConfig::new(dir.path(), 1 << 20, SyncPolicy::Os, 1);
     let (mut writer, _) = Writer::open(config).expect("opens");
-    for seq in 1..=5 {
-        let record = Record {
-            kind: 1,
-            stamp: 1,
-            line: 0,
-            channel: 1,
-            venue_seq: seq,
-            rx_ns: 5,
-            payload: b"a record",
-        };
-        writer.append(&record).expect("appends");
+    for _ in 0..5 {
+        writer.append(&RECORD).expect("appends");
         writer.seal().expect("seals");
     }
     writer.close().expect("closes");
@@ -149,4 +141,30 @@ fn segments_that_are_pruned_meanwhile_are_no_damage() {
     assert!(is_pruned);
     assert_eq!(report.problems, []);
     assert_eq!((report.first_seq, report.last_seq), (4, 5));
+}
+
+/// A writer that begins segments between the looks at STATE and at them, and is closed before any
+/// question whether one lives, does not make STATE an old copy; a copy put back afterwards is one.
+#[test]
+fn segments_that_are_begun_meanwhile_make_no_old_copy() {
+    let dir = TempDir::new().expect("a directory");
+    let config = WriterConfig::new(dir.path(), 1 << 20, SyncPolicy::Os, 1);
+    let (mut writer, _) = Writer::open(config).expect("opens");
+    writer.append(&RECORD).expect("appends");
+    writer.seal().expect("seals");
+    let early = fs::read(dir.path().join(STATE_FILE)).expect("reads");
+    let found = look(dir.path(), || {
+        for _ in 0..4 {
+            writer.append(&RECORD).expect("appends");
+            writer.seal().expect("seals");
+        }
+        writer.close().expect("closes");
+    });
+    let found = found.expect("looks");
+    assert_eq!(found.problems, []);
+    assert!(found.listing.segments.len() >= 5);
+    fs::write(dir.path().join(STATE_FILE), early).expect("writes");
+    let found = look(dir.path(), || ()).expect("looks");
+    let classes: Vec<Class> = found.problems.iter().map(|it| it.class).collect();
+    assert_eq!(classes, [Class::StateStale]);
 }
