@@ -1,9 +1,10 @@
 use std::fs;
+use std::thread;
 
 use tempfile::TempDir;
 
 use super::{MOST_PASSED_OVER, SegmentFile, add_passed_over, gaps, segment_files};
-use crate::directory::segment_name;
+use crate::directory::{segment_name, segment_number};
 
 fn names(files: &[SegmentFile]) -> Vec<&str> {
     files.iter().map(|it| it.name.as_str()).collect()
@@ -43,4 +44,28 @@ fn wide_gaps_are_not_asked_for() {
     let numbers = [0, 2, 2, 5, 6 + MOST_PASSED_OVER, u64::MAX, u64::MAX];
     let found: Vec<_> = gaps(&numbers).filter(|gap| !gap.is_empty()).collect();
     assert_eq!(found, [1..2, 3..5, 6..6 + MOST_PASSED_OVER]);
+}
+
+/// Whatever is created during a list, of two segments the older one is never absent alone.
+#[test]
+fn no_segment_is_absent_before_another() {
+    const FILES: u64 = 3_000;
+    let dir = TempDir::new().expect("a directory");
+    thread::scope(|scope| {
+        let creator = scope.spawn(|| {
+            for number in 1..=FILES {
+                fs::write(dir.path().join(segment_name(number)), "").expect("writes");
+            }
+        });
+        loop {
+            let has_ended = creator.is_finished();
+            let files = segment_files(dir.path()).expect("lists");
+            let newest = files.last().and_then(|it| segment_number(&it.name));
+            assert_eq!(files.len() as u64, newest.unwrap_or(0));
+            if has_ended {
+                assert_eq!(newest, Some(FILES));
+                return;
+            }
+        }
+    });
 }
