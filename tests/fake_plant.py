@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 
 from tickdeck_daemon.exchanges.config import Settings, parse_exchange
@@ -18,17 +19,27 @@ from tickdeck_daemon.workers.supervisor import Supervisor, WorkerChange, WorkerS
 
 FAKE_WORKER = Path(__file__).parent / "data" / "fake_worker.py"
 
-QUICK = Limits(
-    start_timeout_ns=20 * SECOND,
-    drain_timeout_ns=2 * SECOND,
-    term_grace_ns=500 * MILLISECOND,
-    abort_grace_ns=300 * MILLISECOND,
+PATIENT = Limits(
+    start_timeout_ns=120 * SECOND,
+    heartbeat_stale_ns=60 * SECOND,
+    heartbeat_stuck_ns=120 * SECOND,
+    drain_timeout_ns=120 * SECOND,
+    term_grace_ns=120 * SECOND,
+    abort_grace_ns=120 * SECOND,
     kill_retry_ns=500 * MILLISECOND,
     backoff_base_ns=20 * MILLISECOND,
     backoff_max_ns=200 * MILLISECOND,
     recheck_ns=50 * MILLISECOND,
 )
-"""Limits that let a test see every rung of the ladder within seconds."""
+"""Limits that a worker which does as it is told meets on the slowest machine."""
+QUICK = replace(
+    PATIENT,
+    drain_timeout_ns=500 * MILLISECOND,
+    term_grace_ns=500 * MILLISECOND,
+)
+"""Limits for a worker that does not: it gets to SIGABRT within a second."""
+WAIT_S = 120.0
+"""How long a test waits at most for what must come; never how long it should take."""
 
 
 def exchange_toml(name: str = "XNAS", *, port: int = 31001, extra: str = "") -> str:
@@ -74,7 +85,7 @@ class Plant:
             binary.write_text(f"#!{sys.executable} -SE\n" + FAKE_WORKER.read_text())
             binary.chmod(0o755)
 
-    def supervisor(self, *, limits: Limits = QUICK) -> Supervisor:
+    def supervisor(self, *, limits: Limits = PATIENT) -> Supervisor:
         """A new supervisor over the plant's directories; closed when the test ends."""
         supervisor = Supervisor(self.settings, on_change=self.changes.append, limits=limits)
         self.own(supervisor)
@@ -147,7 +158,7 @@ def private_directory() -> Generator[Path]:
         yield Path(directory)
 
 
-async def until(condition: Callable[[], object], *, within_s: float = 30.0) -> None:
+async def until(condition: Callable[[], object], *, within_s: float = WAIT_S) -> None:
     """Wait until a condition holds; fails when it does not in time."""
     deadline = time.monotonic() + within_s
     while not condition():
@@ -172,10 +183,12 @@ def pid_of(supervisor: Supervisor, worker: str) -> int:
     return pid
 
 
-async def start(plant: Plant, record: ExchangeRecord | None = None) -> Supervisor:
+async def start(
+    plant: Plant, record: ExchangeRecord | None = None, *, limits: Limits = PATIENT
+) -> Supervisor:
     """A supervisor whose exchange has settled."""
-    supervisor = plant.supervisor()
+    supervisor = plant.supervisor(limits=limits)
     await supervisor.start([record or plant.record()])
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         await supervisor.settled("XNAS")
     return supervisor

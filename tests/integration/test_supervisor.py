@@ -4,13 +4,16 @@ import asyncio
 import fcntl
 import json
 import os
+import re
 import signal
 from contextlib import suppress
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
-from fake_plant import QUICK, Plant, pid_of, start, state, until, view
+from fake_plant import PATIENT, QUICK, WAIT_S, Plant, pid_of, start, state, until, view
 from tickdeck_daemon.errors import NotFoundError, UnavailableError, WrongStateError
 from tickdeck_daemon.exchanges.store import DesiredState
 from tickdeck_daemon.workers.machine import MILLISECOND, SECOND
@@ -19,11 +22,16 @@ from tickdeck_daemon.workers.supervisor import Supervisor, WorkerChange, WorkerS
 RUNNING, STOPPED = WorkerState.RUNNING, WorkerState.STOPPED
 
 
+def signals(logged: list[EventDict], worker: str) -> list[str]:
+    """What the supervisor sent to a worker, in order."""
+    return [e["signal"] for e in logged if e["event"] == "signal" and e["worker"] == worker]
+
+
 async def test_starts_rx_then_book(plant: Plant) -> None:
     """Both workers run, each in its own session, and book was started after rx was ready."""
     supervisor = plant.supervisor()
     await supervisor.start([plant.record()])
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         await supervisor.settled("XNAS")
     assert [(v.id, v.state) for v in supervisor.workers()] == [
         ("XNAS-book", RUNNING),
@@ -45,13 +53,13 @@ async def test_spec_is_private_and_complete(plant: Plant) -> None:
     """The worker's directory and spec are its own, and 64-bit numbers pass its socket."""
     supervisor = plant.supervisor()
     await supervisor.start([plant.record(extra="book = { enabled = false }")])
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         await supervisor.settled("XNAS")
     rx = view(supervisor, "XNAS-rx")
     assert rx.runtime_dir.stat().st_mode & 0o777 == 0o700
     assert (rx.runtime_dir / "spec.json").stat().st_mode & 0o777 == 0o400
     assert [v.id for v in supervisor.workers()] == ["XNAS-rx"]
-    result = await supervisor.call("XNAS-rx", "echo", {"n": 2**63}, timeout_s=5)
+    result = await supervisor.call("XNAS-rx", "echo", {"n": 2**63}, timeout_s=WAIT_S)
     assert result == {"args": {"n": 2**63}}
 
 
@@ -113,12 +121,14 @@ async def test_missing_binary_goes_through_backoff(plant: Plant) -> None:
 async def test_start_that_never_gets_ready(plant: Plant) -> None:
     """A start over its deadline is ended and retried; no process is left beside the new one."""
     plant.behave("XNAS-rx", never_ready=True, no_stats=True)
-    limits = replace(QUICK, start_timeout_ns=300 * MILLISECOND)
+    limits = replace(PATIENT, start_timeout_ns=300 * MILLISECOND)
     supervisor = plant.supervisor(limits=limits)
     await supervisor.start([plant.record()])
     await until(lambda: view(supervisor, "XNAS-rx").restarts >= 1)
     given_up = next(c for c in plant.changes if c.old is WorkerState.STARTING)
-    assert "not ready after 0.3 s" in given_up.reason
+    told = re.match(r"not ready after (\d+\.\d) s; killed by SIGABRT", given_up.reason)
+    assert told, given_up.reason
+    assert float(told[1]) >= 0.3
     assert len(plant.pids()) <= 1
 
 
@@ -127,7 +137,7 @@ async def test_stop_drains_book_before_rx(plant: Plant) -> None:
     plant.behave("XNAS-book", drain_s=0.3)
     supervisor = await start(plant)
     await supervisor.apply(plant.record(generation=2, desired=DesiredState.STOPPED))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         await supervisor.settled("XNAS")
     assert plant.log()[2:] == ["XNAS-book end 0", "XNAS-rx end 0"]
     order = [(c.worker, c.new) for c in plant.changes]
@@ -139,33 +149,37 @@ async def test_stop_drains_book_before_rx(plant: Plant) -> None:
 async def test_stop_of_a_worker_that_ignores_everything(plant: Plant) -> None:
     """Drain and SIGTERM ignored: SIGABRT ends it, and stopped is stopped."""
     plant.behave("XNAS-rx", ignore_drain=True, ignore_term=True)
-    supervisor = await start(plant)
-    await supervisor.apply(plant.record(generation=2, desired=DesiredState.STOPPED))
-    async with asyncio.timeout(30):
-        await supervisor.settled("XNAS")
-    assert "XNAS-rx term" in plant.log()
+    supervisor = await start(plant, limits=QUICK)
+    with capture_logs() as logged:
+        await supervisor.apply(plant.record(generation=2, desired=DesiredState.STOPPED))
+        async with asyncio.timeout(WAIT_S):
+            await supervisor.settled("XNAS")
+    assert signals(logged, "XNAS-rx") == ["SIGTERM", "SIGABRT"]
     assert view(supervisor, "XNAS-rx").last_exit == "killed by SIGABRT"
     assert state(supervisor, "XNAS-rx") is STOPPED
 
 
 async def test_stop_of_a_stopped_process(plant: Plant) -> None:
     """A worker under SIGSTOP takes neither drain nor SIGTERM nor SIGABRT: SIGKILL ends it."""
-    supervisor = await start(plant)
+    supervisor = await start(plant, limits=replace(QUICK, abort_grace_ns=300 * MILLISECOND))
     os.kill(pid_of(supervisor, "XNAS-rx"), signal.SIGSTOP)
-    await supervisor.apply(plant.record(generation=2, desired=DesiredState.STOPPED))
-    async with asyncio.timeout(30):
-        await supervisor.settled("XNAS")
+    with capture_logs() as logged:
+        await supervisor.apply(plant.record(generation=2, desired=DesiredState.STOPPED))
+        async with asyncio.timeout(WAIT_S):
+            await supervisor.settled("XNAS")
+    # The last is repeated while the process has not gone.
+    assert list(dict.fromkeys(signals(logged, "XNAS-rx"))) == ["SIGTERM", "SIGABRT", "SIGKILL"]
     assert view(supervisor, "XNAS-rx").last_exit == "killed by SIGKILL"
 
 
 async def test_refused_drain_becomes_sigterm(plant: Plant) -> None:
     """A worker that refuses the drain is asked by SIGTERM without waiting for the deadline."""
     plant.behave("XNAS-rx", refuse_drain=True)
-    supervisor = plant.supervisor(limits=replace(QUICK, drain_timeout_ns=3600 * SECOND))
+    supervisor = plant.supervisor(limits=replace(PATIENT, drain_timeout_ns=3600 * SECOND))
     await supervisor.start([plant.record()])
     await until(lambda: state(supervisor, "XNAS-book") is RUNNING)
     await supervisor.apply(plant.record(generation=2, desired=DesiredState.STOPPED))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         await supervisor.settled("XNAS")
     assert "XNAS-rx term" in plant.log()
 
@@ -176,7 +190,7 @@ async def test_start_after_stop_during_the_drain(plant: Plant) -> None:
     old = plant.pids()
     await supervisor.apply(plant.record(generation=2, desired=DesiredState.STOPPED))
     await supervisor.apply(plant.record(generation=3))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         await supervisor.settled("XNAS")
     assert {v.state for v in supervisor.workers()} == {RUNNING}
     assert len(plant.pids()) == 2
@@ -190,7 +204,7 @@ async def test_changed_spec_restarts_what_it_touches(plant: Plant) -> None:
     book = view(supervisor, "XNAS-book").pid
     rx = view(supervisor, "XNAS-rx").pid
     await supervisor.apply(plant.record(generation=2, port=32000))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         await supervisor.settled("XNAS")
     assert view(supervisor, "XNAS-book").pid == book
     assert view(supervisor, "XNAS-rx").pid != rx
@@ -198,7 +212,7 @@ async def test_changed_spec_restarts_what_it_touches(plant: Plant) -> None:
     before = len(plant.log())
     extra = f'journal = {{ data_dir = "{plant.root}/journal" }}'
     await supervisor.apply(plant.record(generation=3, port=32000, extra=extra))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         await supervisor.settled("XNAS")
     assert plant.log()[before:] == [
         "XNAS-book end 0",
@@ -239,7 +253,7 @@ async def test_remove_forgets_the_worker(plant: Plant) -> None:
     """Removal drains in order, then the directories and the views are gone; again: not found."""
     supervisor = await start(plant)
     first, second = supervisor.remove("XNAS"), supervisor.remove("XNAS")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         await asyncio.gather(first, second)
     assert plant.log()[2:] == ["XNAS-book end 0", "XNAS-rx end 0"]
     assert supervisor.workers() == []
@@ -252,10 +266,10 @@ async def test_remove_forgets_the_worker(plant: Plant) -> None:
 async def test_removed_after_a_crash_keeps_the_ring(plant: Plant) -> None:
     """When rx did not end cleanly, its ring stays: it may hold what the journal does not."""
     plant.behave("XNAS-rx", ignore_drain=True, ignore_term=True)
-    supervisor = await start(plant)
+    supervisor = await start(plant, limits=QUICK)
     ring = view(supervisor, "XNAS-rx").runtime_dir / "ring"
     ring.write_bytes(b"records")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         await supervisor.remove("XNAS")
     assert ring.read_bytes() == b"records"
     assert not (ring.parent / "state.json").exists()
@@ -280,7 +294,7 @@ async def test_add_and_remove_in_races(plant: Plant) -> None:
         with suppress(NotFoundError):  # A removal of the same name may have been joined.
             await supervisor.remove(name)
 
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(WAIT_S):
         for begin in range(0, 100, 10):
             await asyncio.gather(*(one(n) for n in range(begin, begin + 10)))
     assert supervisor.workers() == []
@@ -296,7 +310,7 @@ async def test_remove_right_after_add(plant: Plant) -> None:
     await supervisor.start([])
     await supervisor.apply(plant.record())
     assert pid_of(supervisor, "XNAS-rx")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         await supervisor.remove("XNAS")
     assert plant.pids() == []
     assert supervisor.workers() == []
@@ -304,27 +318,27 @@ async def test_remove_right_after_add(plant: Plant) -> None:
 
 async def test_frozen_heartbeat(plant: Plant) -> None:
     """A heart that stops makes the worker DEGRADED, then the watchdog ends it and it returns."""
-    limits = replace(
-        QUICK, heartbeat_stale_ns=1000 * MILLISECOND, heartbeat_stuck_ns=2500 * MILLISECOND
-    )
+    limits = replace(PATIENT, heartbeat_stale_ns=1 * SECOND, heartbeat_stuck_ns=5 * SECOND)
     supervisor = plant.supervisor(limits=limits)
     await supervisor.start([plant.record()])
     await until(lambda: state(supervisor, "XNAS-book") is RUNNING)
-    await supervisor.call("XNAS-rx", "freeze", {}, timeout_s=5)
-    await until(lambda: state(supervisor, "XNAS-rx") is WorkerState.DEGRADED)
-    await until(lambda: view(supervisor, "XNAS-rx").restarts == 1)
+    await supervisor.call("XNAS-rx", "freeze", {}, timeout_s=WAIT_S)
+    await until(lambda: view(supervisor, "XNAS-rx").restarts >= 1)
     await until(lambda: state(supervisor, "XNAS-rx") is RUNNING)
     assert view(supervisor, "XNAS-rx").last_exit == "killed by SIGABRT"
-    why = [c.reason for c in plant.changes if c.new is WorkerState.BACKOFF]
-    assert "no heartbeat for" in why[0]
+    changes = [c for c in plant.changes if c.worker == "XNAS-rx"]
+    ended = next(n for n, c in enumerate(changes) if c.new is WorkerState.BACKOFF)
+    assert "no heartbeat for" in changes[ended].reason
+    assert WorkerState.DEGRADED in [c.new for c in changes[:ended]]
 
 
 async def test_sigstop_is_seen_at_once(plant: Plant) -> None:
     """A worker under SIGSTOP is DEGRADED with that reason before its heartbeat is stale."""
-    supervisor = await start(plant)
+    never = replace(PATIENT, heartbeat_stale_ns=3600 * SECOND, heartbeat_stuck_ns=3600 * SECOND)
+    supervisor = await start(plant, limits=never)
     pid = pid_of(supervisor, "XNAS-rx")
     os.kill(pid, signal.SIGSTOP)
-    await until(lambda: state(supervisor, "XNAS-rx") is WorkerState.DEGRADED, within_s=2.5)
+    await until(lambda: state(supervisor, "XNAS-rx") is WorkerState.DEGRADED)
     assert view(supervisor, "XNAS-rx").reason == "stopped by a signal"
     os.kill(pid, signal.SIGCONT)
     await until(lambda: state(supervisor, "XNAS-rx") is RUNNING)
@@ -376,7 +390,7 @@ async def test_strange_answer_on_the_control_socket(plant: Plant) -> None:
     path.unlink()
     server = await asyncio.start_unix_server(answer, path)
     with pytest.raises(UnavailableError, match=f"answered by process {os.getpid()}"):
-        await supervisor.call("XNAS-rx", "drain", {}, timeout_s=5)
+        await supervisor.call("XNAS-rx", "drain", {}, timeout_s=WAIT_S)
     await until(lambda: asked)
     assert asked == [b""]
     server.close()
@@ -386,9 +400,9 @@ async def test_calls_without_a_worker(plant: Plant) -> None:
     """Unknown workers are not found; a worker without process is unavailable, not a crash."""
     supervisor = await start(plant, plant.record(desired=DesiredState.STOPPED))
     with pytest.raises(NotFoundError):
-        await supervisor.call("XNAS-tx", "status", {}, timeout_s=1)
+        await supervisor.call("XNAS-tx", "status", {}, timeout_s=WAIT_S)
     with pytest.raises(UnavailableError, match="not running"):
-        await supervisor.call("XNAS-rx", "status", {}, timeout_s=1)
+        await supervisor.call("XNAS-rx", "status", {}, timeout_s=WAIT_S)
     with pytest.raises(WrongStateError, match="not wanted"):
         await supervisor.restart("XNAS-rx")
 
@@ -396,10 +410,10 @@ async def test_calls_without_a_worker(plant: Plant) -> None:
 async def test_calls_fail_when_the_worker_dies(plant: Plant) -> None:
     """A call under way ends with an error when the process is killed, not with a hang."""
     supervisor = await start(plant)
-    call = asyncio.create_task(supervisor.call("XNAS-rx", "silence", {}, timeout_s=60))
+    call = asyncio.create_task(supervisor.call("XNAS-rx", "silence", {}, timeout_s=WAIT_S))
     await until(lambda: "XNAS-rx silence" in plant.log())
     os.kill(pid_of(supervisor, "XNAS-rx"), signal.SIGKILL)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         with pytest.raises(UnavailableError):
             await call
 
@@ -408,7 +422,7 @@ async def test_drain_all_ends_everything_and_starts_nothing(plant: Plant) -> Non
     """The whole plant drains, each exchange in order, and nothing can be added afterwards."""
     supervisor = plant.supervisor()
     await supervisor.start([plant.record("AAA", port=1), plant.record("BBB", port=2)])
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         await supervisor.settled("AAA")
         await supervisor.settled("BBB")
         assert await supervisor.drain_all() == 4
@@ -425,9 +439,9 @@ async def test_listener_that_fails_stops_nothing(plant: Plant) -> None:
     def fail(change: WorkerChange) -> None:
         raise RuntimeError("listener")
 
-    supervisor = Supervisor(plant.settings, on_change=fail, limits=QUICK)
+    supervisor = Supervisor(plant.settings, on_change=fail, limits=PATIENT)
     plant.own(supervisor)
     await supervisor.start([plant.record()])
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         await supervisor.settled("XNAS")
     assert state(supervisor, "XNAS-book") is RUNNING

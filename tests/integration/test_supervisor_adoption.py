@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fake_plant import Plant, pid_of, start, state, until, view
+from fake_plant import QUICK, WAIT_S, Plant, pid_of, start, state, until, view
 from tickdeck_daemon.errors import UnavailableError, WrongStateError
 from tickdeck_daemon.exchanges.store import DesiredState
 from tickdeck_daemon.workers.supervisor import Supervisor, WorkerState
@@ -90,8 +90,8 @@ async def test_next_supervisor_adopts_the_same_processes(plant: Plant) -> None:
     assert sorted(result.adopted) == ["XNAS-book", "XNAS-rx"]
     assert {v.id: (v.pid, v.incarnation) for v in second.workers()} == pids
     assert all(v.adopted and v.state is RUNNING for v in second.workers())
-    assert await second.call("XNAS-rx", "echo", {}, timeout_s=5) == {"args": {}}
-    async with asyncio.timeout(30):
+    assert await second.call("XNAS-rx", "echo", {}, timeout_s=WAIT_S) == {"args": {}}
+    async with asyncio.timeout(WAIT_S):
         await second.remove("XNAS")
     assert plant.log()[2:] == ["XNAS-book end 0", "XNAS-rx end 0"]
 
@@ -119,7 +119,7 @@ async def test_exit_code_of_an_adopted_worker(plant: Plant) -> None:
         assert [line(process), line(process)] == ["adopted 0", "running"]
     supervisor = await start(plant)
     with pytest.raises(UnavailableError):
-        await supervisor.call("XNAS-rx", "exit", {"code": 77}, timeout_s=5)
+        await supervisor.call("XNAS-rx", "exit", {"code": 77}, timeout_s=WAIT_S)
     await until(lambda: state(supervisor, "XNAS-rx") is WorkerState.FAILED_PERMANENT)
     assert "exited 77" in view(supervisor, "XNAS-rx").last_exit
 
@@ -142,7 +142,7 @@ async def test_daemon_killed_at_any_moment(plant: Plant) -> None:
     def everything_runs() -> bool:
         return [v.state for v in supervisor.workers()] == [RUNNING] * 6
 
-    await until(everything_runs, within_s=30)
+    await until(everything_runs)
     pids = {v.pid for v in supervisor.workers()}
     assert pids == set(plant.pids())
 
@@ -174,7 +174,7 @@ async def test_pid_used_again_is_not_signalled(plant: Plant) -> None:
         second = await start(plant)
         assert pid_of(second, "XNAS-rx") != stranger.pid
         await second.apply(plant.record(generation=2, desired=DesiredState.STOPPED))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WAIT_S):
             await second.settled("XNAS")
         assert stranger.poll() is None
 
@@ -280,7 +280,7 @@ async def test_workers_without_exchange_file_run_on(plant: Plant) -> None:
     os.kill(pid_of(second, "XNAS-book"), signal.SIGKILL)
     await until(lambda: state(second, "XNAS-book") is WorkerState.STOPPED)
     assert state(second, "XNAS-rx") is RUNNING
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         await second.remove("XNAS")
     assert plant.pids() == []
     assert second.workers() == []
@@ -294,7 +294,7 @@ async def test_orphans_are_taken_up_again(plant: Plant) -> None:
     second = plant.supervisor()
     await second.start([])
     await second.apply(plant.record())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         await second.settled("XNAS")
     assert {v.pid for v in second.workers()} == pids
     os.kill(pid_of(second, "XNAS-book"), signal.SIGKILL)
@@ -311,7 +311,7 @@ async def test_removal_goes_on_after_a_restart(plant: Plant) -> None:
     with pytest.raises(WrongStateError, match="goes on with the removal"):
         await removal
     assert len(plant.pids()) == 2
-    second = plant.supervisor()
+    second = plant.supervisor(limits=QUICK)
     result = await second.start([])
     assert result.orphans == []
     await until(lambda: not second.workers())

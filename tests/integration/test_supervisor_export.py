@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 
-from fake_plant import Plant, pid_of, start, state, until, view
+from fake_plant import WAIT_S, Plant, pid_of, start, state, until, view
 from tickdeck_daemon.exchanges.store import DesiredState, ExchangeRecord
 from tickdeck_daemon.workers.supervisor import WorkerState
 
@@ -41,7 +41,7 @@ async def test_drains_last(plant: Plant) -> None:
     plant.behave("XNAS-rx", drain_s=0.3)
     supervisor = await start(plant, record(plant))
     await supervisor.apply(record(plant, generation=2, stopped=True))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         await supervisor.settled("XNAS")
     assert plant.log()[3:] == ["XNAS-book end 0", "XNAS-rx end 0", "XNAS-export end 0"]
     order = [(c.worker, c.new) for c in plant.changes]
@@ -78,19 +78,19 @@ async def test_only_its_own_changes_restart_it(plant: Plant) -> None:
     supervisor = await start(plant, record(plant))
     first = {v.kind: v.pid for v in supervisor.workers()}
     await supervisor.apply(record(plant, generation=2, more=", heartbeat_ms = 500"))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         await supervisor.settled("XNAS")
     second = {v.kind: v.pid for v in supervisor.workers()}
     assert {kind for kind in first if first[kind] != second[kind]} == {"export"}
     extra = "arbiter = { reorder_window_packets = 8 }\njournal = { fsync_interval_ms = 9 }"
     await supervisor.apply(record(plant, generation=3, more=", heartbeat_ms = 500", extra=extra))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         await supervisor.settled("XNAS")
     third = {v.kind: v.pid for v in supervisor.workers()}
     assert second["export"] == third["export"]
     assert second["rx"] != third["rx"]
     await supervisor.apply(plant.record(generation=4, extra=extra))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         await supervisor.settled("XNAS")
     assert [v.id for v in supervisor.workers()] == ["XNAS-book", "XNAS-rx"]
 
