@@ -30,6 +30,7 @@ use crate::spec::{Kind, Spec};
 mod capture;
 mod checkpoints;
 mod control;
+mod drain;
 mod failure;
 mod gap_orders;
 mod gap_rows;
@@ -61,6 +62,7 @@ mod wake;
 
 use checkpoints::Pace;
 use control::{OPS, Ops};
+use drain::DrainDeadline;
 use failure::net_failure;
 use ladder::watch::HostMetrics;
 use metrics::{CaptureMetrics, JournalMetrics, ReceiveMetrics, RecoveryMetrics, RetentionMetrics};
@@ -141,12 +143,14 @@ fn serve(
     stop: &StopFlag,
 ) -> Result<Code, Failure> {
     let queues = threads::Queues::new(spec)?;
+    let drain = DrainDeadline::new();
     let mut ops = Ops {
         worker: spec.worker.clone(),
         incarnation: spec.incarnation.clone(),
         generation: spec.generation,
         stats_path: file.path().display().to_string(),
         stop: stop.clone(),
+        drain: drain.clone(),
         recovery: queues.recovery_orders,
         merge: queues.merge_orders,
         checkpoints: Pace::default(),
@@ -165,7 +169,7 @@ fn serve(
     let _server = server
         .map_err(|error| Failure::failed(format!("control socket {}: {error}", path.display())))?;
     let header = file.header();
-    let mut running = threads::start(spec, metrics, queues.inner, &header, stop)?;
+    let mut running = threads::start(spec, metrics, queues.inner, &header, stop, drain)?;
     let ready = running.wait_until_started().and_then(|()| {
         header.set_state(State::Ready);
         lifecycle::announce_ready(args.ready_fd)

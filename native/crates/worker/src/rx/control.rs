@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use rtrb::{Producer, PushError};
 use serde_json::{Value, json};
+use tickdeck_net::clock::monotonic_ns;
 
 use super::capture::order::{self, CutOrder};
 use super::checkpoints::{self, Pace};
+use super::drain::DrainDeadline;
 use super::gap_orders;
 use super::journal_orders::{self, JournalOrder};
 use super::ladder::watch::ReportOrder;
@@ -43,6 +45,7 @@ pub(super) struct Ops {
     pub(super) generation: u64,
     pub(super) stats_path: String,
     pub(super) stop: StopFlag,
+    pub(super) drain: DrainDeadline,
     /// `None` when there is nobody to ask.
     pub(super) recovery: recovery_ops::Orders,
     /// To the receive thread.
@@ -60,8 +63,10 @@ impl Ops {
         match call.op {
             "status" => Ok(self.status()),
             "drain" => {
+                let wanted_ms = call.u64("deadline_ms")?;
+                let deadline_ms = self.drain.order(wanted_ms, monotonic_ns());
                 self.stop.set();
-                Ok(json!({"state": "DRAINING"}))
+                Ok(json!({"state": "DRAINING", "deadline_ms": deadline_ms}))
             }
             "recovery.start" => recovery_ops::start(&mut self.recovery, call),
             "recovery.snapshot" => recovery_ops::snapshot(&mut self.recovery, call),

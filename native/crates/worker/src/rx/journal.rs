@@ -15,6 +15,7 @@ use tickdeck_journal::{Event, JournalError, Record, SyncPolicy, Writer, WriterCo
 use tickdeck_net::clock::monotonic_ns;
 use tickdeck_ring::{Read, Reader};
 
+use super::drain::{DrainDeadline, STOP_LIMIT_NS};
 use super::journal_orders::JournalOrder;
 use super::journal_state::JournalHealth;
 use super::journal_watch::JournalStatus;
@@ -34,10 +35,8 @@ const IDLE_SLEEP: Duration = Duration::from_micros(500);
 const SPACE_INTERVAL_NS: u64 = 1_000_000_000;
 /// With less free space than so many segments, an operator has to do something.
 const LOW_SPACE_SEGMENTS: u64 = 2;
-/// How long a stop waits for a log that cannot be written, and for one that is slow. The daemon waits
-/// longer.
+/// How long a stop waits for a log that cannot be written.
 const STOP_PATIENCE_NS: u64 = 3_000_000_000;
-const STOP_LIMIT_NS: u64 = 10_000_000_000;
 
 pub(super) struct JournalThread {
     pub(super) ring: Reader,
@@ -49,21 +48,13 @@ pub(super) struct JournalThread {
     pub(super) status: Arc<JournalStatus>,
     /// The sequence behind the last record, once the receive thread has ended.
     pub(super) end: Arc<AtomicU64>,
+    pub(super) drain: DrainDeadline,
 }
 
 impl JournalThread {
     /// Runs until the ring has ended and everything in it is sealed.
     pub(super) fn run(self) -> Result<(), Failure> {
-        let copier = Copier {
-            buffer: vec![0; self.ring.slot_bytes()],
-            overrun: 0,
-            health: JournalHealth::new(self.config.sync == SyncPolicy::Os),
-            space_due_ns: 0,
-            is_low: false,
-            ended_ns: None,
-            thread: self,
-        };
-        copier.run()
+        Copier::new(self).run()
     }
 }
 
@@ -80,6 +71,18 @@ struct Copier {
 }
 
 impl Copier {
+    fn new(thread: JournalThread) -> Self {
+        Self {
+            buffer: vec![0; thread.ring.slot_bytes()],
+            overrun: 0,
+            health: JournalHealth::new(thread.config.sync == SyncPolicy::Os),
+            space_due_ns: 0,
+            is_low: false,
+            ended_ns: None,
+            thread,
+        }
+    }
+
     fn run(mut self) -> Result<(), Failure> {
         let mut idle = Idle::new(0, 8, IDLE_SLEEP);
         loop {
@@ -243,7 +246,8 @@ impl Copier {
         } else {
             STOP_PATIENCE_NS
         };
-        if now_ns < ended_ns + patience_ns {
+        let is_late = self.thread.drain.has_passed(now_ns);
+        if now_ns < ended_ns + patience_ns && !is_late {
             return Ok(false);
         }
         if has_all {
@@ -251,7 +255,10 @@ impl Copier {
             return Ok(true);
         }
         let durable_seq = self.thread.writer.watermarks().durable;
-        let cause = "it could not be written in time";
+        let cause = match is_late {
+            true => "it could not be written within the drain's deadline",
+            false => "it could not be written in time",
+        };
         Err(undrained(&self.thread.config.dir, end, durable_seq, cause))
     }
 
@@ -365,6 +372,7 @@ mod tests {
             orders: RingBuffer::new(1).1,
             metrics,
             end: Arc::new(AtomicU64::new(ring.next_seq())),
+            drain: DrainDeadline::new(),
         };
         (thread, stats)
     }
@@ -422,6 +430,56 @@ mod tests {
         let state = tickdeck_journal::checkpoint(&dir).expect("reads");
         let state = state.expect("a checkpoint");
         assert_eq!((state.clean, state.durable_seq), (true, 3000));
+    }
+
+    /// W26: a log that is slow has ten seconds for the rest of the ring, or as long as the order of the
+    /// drain allows; a longer deadline changes nothing. What is left is counted.
+    #[test]
+    fn a_drain_is_over_at_its_deadline() {
+        const MS: u64 = 1_000_000;
+        for (deadline_ms, ends_ms, cause) in [
+            (None, 10_000, "it could not be written in time"),
+            (
+                Some(250),
+                250,
+                "it could not be written within the drain's deadline",
+            ),
+            (
+                Some(0),
+                0,
+                "it could not be written within the drain's deadline",
+            ),
+            // Counted from the order, which comes a moment before the end of the ring.
+            (
+                Some(9_999),
+                9_999,
+                "it could not be written within the drain's deadline",
+            ),
+            (Some(60_000), 10_000, "it could not be written"),
+        ] {
+            let directory = tempfile::tempdir().expect("temporary directory");
+            let (thread, _stats) = thread(directory.path(), 16, 12);
+            let (drain, ordered_ns) = (thread.drain.clone(), 5_000 * MS);
+            drain.order(deadline_ms, ordered_ns);
+            let mut copier = Copier::new(thread);
+            // Three of twelve.
+            for _ in 0..3 {
+                assert!(copier.copy_one().expect("appends"));
+            }
+            copier.thread.writer.sync().expect("syncs");
+            let mut at = |after_ns: u64| copier.is_done(13, ordered_ns + after_ns);
+            if ends_ms > 0 {
+                assert!(!at(0).expect("goes on"));
+                assert!(!at(ends_ms * MS - 1).expect("goes on"));
+            }
+            let failure = at(ends_ms * MS).expect_err("nine are left");
+            let told = format!("undrained=9: {cause}");
+            assert!(
+                failure.message.contains(&told),
+                "{told}: {}",
+                failure.message
+            );
+        }
     }
 
     /// W25: a receive thread that died has told no end. The journal thread takes what there is, seals

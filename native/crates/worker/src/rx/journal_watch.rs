@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tickdeck_journal::Writer;
 use tickdeck_stats::Gauge;
 
+use super::drain::DrainDeadline;
 use super::journal_state::State;
 
 /// An operation on the device that takes longer hangs. With the heartbeat this is seen in two
@@ -79,12 +80,27 @@ impl JournalWatch {
         self.gauge.set(now);
     }
 
-    /// Whether a stop has to go on without the journal thread, which began to wait at `since_ns`; with
-    /// the last sequence that is safe.
-    pub(super) fn is_given_up(&self, since_ns: u64, now_ns: u64) -> Option<u64> {
+    /// When a stop has to go on without the journal thread, for which it waits since `since_ns`: the
+    /// last sequence that is safe, and why.
+    pub(super) fn given_up(
+        &self,
+        since_ns: u64,
+        now_ns: u64,
+        drain: &DrainDeadline,
+    ) -> Option<(u64, &'static str)> {
         let busy_ns = self.status.busy_since_ns.load(Ordering::Acquire);
-        let is_stuck = busy_ns > 0 && now_ns.saturating_sub(busy_ns.max(since_ns)) > STUCK_NS;
-        is_stuck.then(|| self.status.durable_seq.load(Ordering::Acquire))
+        if busy_ns == 0 {
+            // It looks at the time by itself.
+            return None;
+        }
+        let cause = if now_ns.saturating_sub(busy_ns.max(since_ns)) > STUCK_NS {
+            "its device does not answer"
+        } else if drain.has_passed(now_ns) {
+            "its device has not answered within the drain's deadline"
+        } else {
+            return None;
+        };
+        Some((self.status.durable_seq.load(Ordering::Acquire), cause))
     }
 
     /// The journal thread has ended before its time.
@@ -95,6 +111,8 @@ impl JournalWatch {
 
 #[cfg(test)]
 mod tests {
+    use tickdeck_stats::{Builder, Identity};
+
     use super::*;
 
     /// An operation that does not come back is seen, whatever the thread said last, and is over when
@@ -112,6 +130,48 @@ mod tests {
         busy.store(0, Ordering::Release);
         status.set(State::Ok, 7);
         assert_eq!(status.shown(u64::MAX), State::Ok as u64);
+    }
+
+    /// A stop waits for an operation as long as it may take, or as the drain's order allows.
+    #[test]
+    fn a_stop_goes_on_without_a_hanging_device() {
+        let busy = Arc::new(AtomicU64::new(0));
+        let mut builder = Builder::new(Identity {
+            worker_id: "TEST-rx".to_owned(),
+            resource: "TEST".to_owned(),
+            build_id: "0".to_owned(),
+            incarnation: [1; 16],
+            generation: 1,
+        });
+        let watch = JournalWatch {
+            status: JournalStatus::new(Arc::clone(&busy), 7),
+            gauge: builder.state("journal_state", "state", ""),
+        };
+        let (drain, second) = (DrainDeadline::new(), 1_000_000_000);
+        let given_up = |now_ns| watch.given_up(second, now_ns, &drain);
+        assert_eq!(given_up(100 * second), None, "it is not at the device");
+        busy.store(2 * second, Ordering::Release);
+        assert_eq!(given_up(7 * second), None);
+        let stuck = Some((7, "its device does not answer"));
+        assert_eq!(given_up(7 * second + 1), stuck);
+        drain.order(Some(3_000), second);
+        let late = Some((7, "its device has not answered within the drain's deadline"));
+        assert_eq!(given_up(4 * second - 1), None);
+        assert_eq!(given_up(4 * second), late);
+        assert_eq!(given_up(7 * second + 1), stuck, "what is known is told");
+        busy.store(0, Ordering::Release);
+        assert_eq!(
+            given_up(100 * second),
+            None,
+            "the thread itself sees the deadline"
+        );
+        drain.order(Some(100_000), second);
+        busy.store(second, Ordering::Release);
+        assert_eq!(
+            given_up(6 * second + 1),
+            stuck,
+            "a longer deadline changes nothing"
+        );
     }
 
     /// A thread that hangs in its first pass has what was safe before it.

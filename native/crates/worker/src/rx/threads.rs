@@ -18,6 +18,7 @@ use tickdeck_wire::ledger::LedgerNote;
 
 use super::Metrics;
 use super::capture::{self, Tap, order::CutOrder};
+use super::drain::DrainDeadline;
 use super::failure::{journal_failure, net_failure};
 use super::gap_rows::GapRows;
 use super::journal::{JournalThread, STILL_GROWING, undrained};
@@ -117,6 +118,7 @@ pub(super) struct Running {
     recovery: Option<JoinHandle<Result<(), Failure>>>,
     journal: JoinHandle<Result<(), Failure>>,
     journal_dir: PathBuf,
+    drain: DrainDeadline,
     watcher: Watcher,
     journal_watch: JournalWatch,
     capture: Option<JoinHandle<()>>,
@@ -135,6 +137,7 @@ pub(super) fn start(
     queues: InnerQueues,
     header: &Header,
     stop: &StopFlag,
+    drain: DrainDeadline,
 ) -> Result<Running, Failure> {
     let Log {
         writer,
@@ -208,12 +211,14 @@ pub(super) fn start(
         metrics: metrics.journal,
         status: Arc::clone(&journal_watch.status),
         end: Arc::clone(&end),
+        drain: drain.clone(),
     };
     let journal_dir = spec.exchange.journal.data_dir.clone();
     let (starting, started) = mpsc::channel();
     Ok(Running {
         journal: spawn("journal", move || journal.run())?,
         journal_dir,
+        drain,
         recovery: recovery
             .map(|thread| spawn("recovery", move || thread.run()))
             .transpose()?,
@@ -294,8 +299,8 @@ impl Running {
             let now_ns = monotonic_ns();
             header.heartbeat(now_ns);
             self.journal_watch.tick(now_ns);
-            if let Some(durable_seq) = self.journal_watch.is_given_up(since_ns, now_ns) {
-                let cause = "its device does not answer";
+            let given_up = self.journal_watch.given_up(since_ns, now_ns, &self.drain);
+            if let Some((durable_seq, cause)) = given_up {
                 let stuck = Err(undrained(&self.journal_dir, end_seq, durable_seq, cause));
                 return received.and(recovered).and(stuck);
             }

@@ -34,8 +34,13 @@ fn wait_for_durable(worker: &Worker) {
 /// Stops a worker that must not call it a success; the log. A tracer would hold the end of a process
 /// that it keeps in a system call, so it goes when the last words are there.
 fn stop_in_vain(worker: Worker, tracer: Option<Tracer>, limit: Duration) -> String {
-    let begun = Instant::now();
     worker.terminate();
+    end_in_vain(worker, tracer, limit)
+}
+
+/// The same, when the stop has been ordered.
+fn end_in_vain(worker: Worker, tracer: Option<Tracer>, limit: Duration) -> String {
+    let begun = Instant::now();
     while worker.stats().exit_record().is_none() {
         assert!(begun.elapsed() < limit, "it is held");
         std::thread::sleep(Duration::from_millis(2));
@@ -123,5 +128,38 @@ fn a_hanging_disk_does_not_hold_a_stop() {
     let next = send(&plant, &worker, next, 200);
     let log = stop_in_vain(worker, Some(tracer), Duration::from_secs(9));
     assert_told(&plant, 1, &log);
+    assert_goes_on(&mut plant, next);
+}
+
+/// An order to drain names its deadline: a device that hangs is not waited for any longer. The words
+/// tell which limit it was; the times are those of the unit tests.
+#[test]
+fn a_drain_ends_with_its_deadline() {
+    if !is_privileged("a_drain_ends_with_its_deadline") {
+        return;
+    }
+    let mut plant = Plant::new();
+    let worker = plant.start();
+    let next = send(&plant, &worker, 1, 20);
+    wait_for_durable(&worker);
+    let tracer = Tracer::tamper(worker.pid(), "delay_enter=60000000:when=1");
+    let next = send(&plant, &worker, next, 20);
+    worker.wait_for("journal_state", "", HUNG);
+    let next = send(&plant, &worker, next, 20);
+    let answer = worker.call("drain", &json!({"deadline_ms": "soon"}));
+    assert_eq!(answer["error"]["code"], "INVALID_ARGS", "{answer}");
+    assert_eq!(
+        worker.call("status", &json!({}))["result"]["state"],
+        "RUNNING"
+    );
+    let answer = worker.call("drain", &json!({"deadline_ms": 50}));
+    let wanted = json!({"state": "DRAINING", "deadline_ms": 50});
+    assert_eq!(answer["result"], wanted, "{answer}");
+    let log = end_in_vain(worker, Some(tracer), Duration::from_secs(60));
+    assert_told(&plant, 1, &log);
+    assert!(
+        log.contains("has not answered within the drain's deadline"),
+        "{log}"
+    );
     assert_goes_on(&mut plant, next);
 }
