@@ -19,6 +19,7 @@ mod marks;
 mod metrics;
 mod pins;
 mod run;
+mod script;
 mod sight;
 mod sockets;
 mod subscriber;
@@ -26,6 +27,7 @@ pub(crate) mod tls;
 
 use clap::Args;
 
+use self::script::Script;
 use crate::exit::{Code, Failure};
 use crate::lifecycle::RunArgs;
 
@@ -37,13 +39,18 @@ pub(crate) struct ExportArgs {
     /// Only tell whether the keys and certificates of the spec can be used, as JSON; start nothing.
     #[arg(long)]
     check: bool,
+    /// Print a JSON object when it serves (`ready`, where it listens or whom it dials) and one at its
+    /// end (`ended`, the exit code, an error, what was sent); what fails before is told on standard
+    /// error only.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs until SIGTERM or the op `drain`; with `--check` only until it has looked.
 pub(crate) fn run(args: &ExportArgs) -> Result<Code, Failure> {
     match args.check {
         true => check::run(&args.run.spec),
-        false => run::run(&args.run),
+        false => run::run(&args.run, Script::new(args.json)),
     }
 }
 

@@ -40,6 +40,7 @@ use super::listener::Listener;
 use super::marks::Marks;
 use super::metrics::{self, DoorMetrics, FeedMetrics, HouseMetrics, Metrics, PinMetrics};
 use super::pins::{DiskPins, PinBoard, PinWriter};
+use super::script::Script;
 use super::sight::{Lookout, SharedSight};
 use super::tls::{ExpiryWatch, OwnFiles, TlsAcceptor, TlsDialer};
 use crate::control::{Call, ControlError, ControlServer, Hello};
@@ -66,7 +67,7 @@ const GUESTS: usize = 32;
 const OPS: [&str; 4] = ["status", "export.subscribers", "export.reload", "drain"];
 
 /// Runs until SIGTERM or the op `drain`.
-pub(crate) fn run(args: &RunArgs) -> Result<Code, Failure> {
+pub(super) fn run(args: &RunArgs, mut script: Script) -> Result<Code, Failure> {
     let spec = Spec::load(&args.spec, Kind::Export)?;
     let _lock = Lock::take(&spec.runtime_dir)?;
     lifecycle::follow_parent(args.ephemeral)?;
@@ -88,13 +89,16 @@ pub(crate) fn run(args: &RunArgs) -> Result<Code, Failure> {
         pins,
     } = metrics;
     let lookout = |dir: &Path| Lookout::open(dir, sight);
-    let result = Exporter::open(&spec, stop, house, panicked, lookout)
-        .and_then(|exporter| exporter.supervise(&spec, args, feed, door, pins, &header));
+    let result = Exporter::open(&spec, stop, house, panicked, lookout).and_then(|exporter| {
+        let threads = (feed, door, pins);
+        exporter.supervise(&spec, args, threads, &mut script, &header)
+    });
     match &result {
         Ok(code) => header.exit(ExitReason::Drained, *code as i32, "drained"),
         Err(failure) => header.exit(failure.code.reason(), failure.code as i32, &failure.message),
     };
     header.set_state(State::Stopped);
+    script.ended(file.path(), &result);
     result
 }
 
@@ -183,9 +187,8 @@ impl Exporter {
         mut self,
         spec: &Spec,
         args: &RunArgs,
-        feed: FeedMetrics,
-        door: DoorMetrics,
-        pins: PinMetrics,
+        (feed, door, pins): (FeedMetrics, DoorMetrics, PinMetrics),
+        script: &mut Script,
         header: &Header,
     ) -> Result<Code, Failure> {
         header.heartbeat(monotonic_ns());
@@ -227,6 +230,7 @@ impl Exporter {
         let exchange = spec.exchange.name.as_str();
         tracing::info!(worker = spec.worker, exchange, address, "exports");
         header.set_state(State::Ready);
+        script.ready(spec, address.as_deref());
         lifecycle::announce_ready(args.ready_fd)?;
         self.keep_house(header, &mut crew, &sight)?;
         header.set_state(State::Draining);

@@ -15,6 +15,7 @@ mod peer;
 mod pins;
 mod plant;
 mod resume;
+mod script;
 mod security;
 mod segments;
 #[path = "../common/spec.rs"]
