@@ -147,6 +147,8 @@ EXPORT_METRICS: tuple[tuple[str, int, str], ...] = (
     ("tcp_export_cert_expires_s", GAUGE, ""),
     ("tcp_export_look_failures_total", COUNTER, ""),
     ("tcp_export_pin_failures_total", COUNTER, ""),
+    ("tcp_export_pin_lag_ms", GAUGE, ""),
+    ("tcp_export_sight_age_ms", GAUGE, ""),
 )
 
 

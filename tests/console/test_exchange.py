@@ -1,5 +1,7 @@
 """The exchange screen: opens where the answer is, and each tab shows its facts."""
 
+from dataclasses import replace
+
 import pytest
 from textual.pilot import Pilot
 
@@ -10,6 +12,7 @@ from tickdeck_console.model.facts import BookRow
 from tickdeck_console.model.frame import Delta
 from tickdeck_console.screens.exchange import TABS, ExchangeScreen
 from tickdeck_console.screens.fleet import FleetScreen
+from tickdeck_console.widgets.wal_panel import WalPanel
 
 
 async def opened(bench: Bench, pilot: Pilot[None], key: str = "XEUR") -> None:
@@ -208,3 +211,43 @@ async def test_a_frame_during_the_opening_is_no_error() -> None:
         bench.app.flush()
         await pilot.pause()
         assert bench.app.is_running
+
+
+@pytest.mark.parametrize(
+    ("state", "late_ms", "words", "is_loud"),
+    [
+        ("RUNNING", 4_900, ["look 4.9s ago"], False),
+        ("RUNNING", 12_000, ["look 12s ago", "places wait 12s"], True),
+        ("RUNNING", None, [], False),
+        ("EXITED", 12_000, [], True),
+    ],
+)
+async def test_an_exporter_that_is_late_stands_out(
+    state: str, late_ms: int | None, words: list[str], *, is_loud: bool
+) -> None:
+    """How old its look at the journal is; loud, with what waits, where that is a finding."""
+    bench = Bench(script=())
+    async with bench.app.run_test(size=(160, 40)) as pilot:
+        await opened(bench, pilot, "XNAS")
+        await pilot.press("w")
+        await bench.exchange.fetched()
+        await bench.settle(pilot)
+        shown = bench.text()
+        assert "look 0.2s ago" in shown
+        titles, desk = (
+            line.split()
+            for line in shown.splitlines()
+            if line.split()[:1] in (["SUBSCRIBER"], ["desk-1"])
+        )
+        acked, kept = (int(desk[titles.index(name)].replace(",", "")) for name in ("ACKED", "KEPT"))
+        assert 0 < kept < acked
+        row = bench.app.desk.state.exchanges["XNAS"]
+        late = replace(row.export, state=state, sight_age_ms=late_ms, pin_lag_ms=late_ms)
+        content = bench.app.screen.query_one(WalPanel).content(replace(row, export=late))
+        line = next(line for line in content.plain.splitlines() if "EXPORT" in line)
+        ages = [part.strip() for part in line.split("   ") if "look" in part or "places" in part]
+        assert ages == words
+        loud = [
+            content.plain[at.start : at.end].strip() for at in content.spans if "$" in str(at.style)
+        ]
+        assert all((word in loud) == is_loud for word in words)

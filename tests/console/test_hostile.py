@@ -96,7 +96,9 @@ def nasty_row(rng: random.Random, key: str) -> Exchange:
             disk_full_in_s=2**62,
             holes=rng.randrange(2**62),
         ),
-        export=Export(text(), text(), text(), 1, 2**62, 2**62, cert_expires_s=2**62),
+        export=Export(
+            text(), text(), text(), 1, 2**62, 2**62, cert_expires_s=2**62, sight_age_ms=2**62
+        ),
         book=Book(text(), lag_records=2**63),
         latencies=(Latency(text(), text(), 1, 2**63, 2**63, 2**63, 2**63),),
         gap_trend=tuple(rng.randrange(2**31) for _ in range(rng.randrange(12))),
@@ -228,7 +230,10 @@ async def test_hostile_readers_and_reports_of_a_journal() -> None:
             rng.randrange(2**62), text(), clean=False, problems=(problem,) * 9, refused=True
         )
         readers = tuple(
-            Subscriber(text(), text(), text(), 2**62, 1, 2**62, 2**62, 2**62, text(), 0, text())
+            Subscriber(
+                *(text(), text(), text(), 2**62, 1, 2**62, 2**62, 2**62, text(), 0, text()),
+                kept_seq=2**64 - 1,
+            )
             for _ in range(9)
         )
         return Wal((Segment(text(), 1, 2**63, 2**62, sealed=False),), report, readers, text())

@@ -103,7 +103,12 @@ async def test_the_watermarks_end_with_what_readers_acknowledged(served: Served)
         }
     )
     served.supervisor.stats["XNAS-export"].set_all(
-        {"tcp_export_acked_seq": 90, "tcp_export_active_subscribers": 2}
+        {
+            "tcp_export_acked_seq": 90,
+            "tcp_export_active_subscribers": 2,
+            "tcp_export_sight_age_ms": 210,
+            "tcp_export_pin_lag_ms": 3,
+        }
     )
     served.plant.tick()
     journal = (await served.journal.GetJournal(pb.GetJournalRequest(exchange=NAME))).journal
@@ -113,6 +118,7 @@ async def test_the_watermarks_end_with_what_readers_acknowledged(served: Served)
     assert journal.worst_loss == "nothing acknowledged; else the last 5 ms + one sync"
     row = (await served.observe.GetSnapshot(observe_pb.GetSnapshotRequest(name=NAME))).exchanges[0]
     assert (row.export.state, row.export.active_subscribers) == ("RUNNING", 2)
+    assert (row.export.sight_age_ms, row.export.pin_lag_ms) == (210, 3)
     assert list(row.workers) == ["rx RUNNING", "book RUNNING", "export RUNNING"]
 
 

@@ -287,6 +287,13 @@ def _print_export(export: ExportHealth) -> None:
         f"queued {text.size(export.queued_bytes)}, {export.dropped} records dropped, "
         f"{export.write_failures} write failures, {export.connect_failures} connect failures"
     )
+    late: list[str] = []
+    if export.HasField("sight_age_ms"):
+        late.append(f"last look at the journal {text.age(export.sight_age_ms / 1e3)} ago")
+    if export.HasField("pin_lag_ms"):
+        late.append(f"oldest place waits {text.age(export.pin_lag_ms / 1e3)}")
+    late.append(f"{export.look_failures} looks and {export.pin_failures} places failed")
+    click.echo(f"  {', '.join(late)}")
 
 
 def _print_report(report: RecoveryReport, exchange: str) -> None:

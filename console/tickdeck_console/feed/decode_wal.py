@@ -64,6 +64,8 @@ def export(message: observe_pb.ExportHealth) -> frame.Export:
         look_failures=message.look_failures,
         pin_failures=message.pin_failures,
         cert_expires_s=message.cert_expires_s if message.HasField("cert_expires_s") else None,
+        sight_age_ms=message.sight_age_ms if message.HasField("sight_age_ms") else None,
+        pin_lag_ms=message.pin_lag_ms if message.HasField("pin_lag_ms") else None,
     )
 
 

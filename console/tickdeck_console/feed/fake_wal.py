@@ -62,6 +62,8 @@ def exporter(index: int) -> Export:
         active=2,
         octet_rate=8.4e6,
         cert_expires_s=61 * 86_400,
+        sight_age_ms=210,
+        pin_lag_ms=0,
     )
 
 
@@ -119,6 +121,7 @@ def subscribers(row: Exchange) -> tuple[wal.Subscriber, ...]:
     since, durable = row.since_ns, row.journal.durable_seq
     away = durable - 2_400_000 if row.journal.pins_lost else durable - 41_000
     lost = bool(row.journal.pins_lost)
+    kept = max(acked - 88, 0)
     return (
         wal.Subscriber(
             "desk-1",
@@ -131,6 +134,7 @@ def subscribers(row: Exchange) -> tuple[wal.Subscriber, ...]:
             3,
             "disconnect",
             since,
+            kept_seq=kept,
         ),
         wal.Subscriber(
             "risk",
@@ -143,6 +147,7 @@ def subscribers(row: Exchange) -> tuple[wal.Subscriber, ...]:
             1,
             "skip_to_live",
             since,
+            kept_seq=kept,
         ),
         wal.Subscriber(
             "archive",
@@ -152,6 +157,7 @@ def subscribers(row: Exchange) -> tuple[wal.Subscriber, ...]:
             policy="retain",
             since_ns=since,
             lost=lost,
+            kept_seq=max(away, 0),
             reason="what it had not acknowledged was pruned" if lost else "",
         ),
     )

@@ -155,6 +155,10 @@ class Export:
     pin_failures: int = 0
     cert_expires_s: int | None = None
     """Life of its certificate; None without one."""
+    sight_age_ms: int | None = None
+    """How old its newest look at the journal is; None when it does not tell."""
+    pin_lag_ms: int | None = None
+    """For how long the oldest place of a subscriber has waited to become durable."""
 
 
 @dataclass(frozen=True, slots=True)

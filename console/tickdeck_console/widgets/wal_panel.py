@@ -15,6 +15,8 @@ from tickdeck_console.widgets.texts import Part, heading
 SHOWN = 200
 PROBLEMS_SHOWN = 8
 LOSSES_SHOWN = 4
+# The exporter does both each second; behind this they are a finding of the daemon.
+LATE_MS = 5_000
 _BAD = "bold $down-text on $down-back"
 
 
@@ -201,12 +203,30 @@ def _readers(export: Export, wal: Wal) -> list[Part]:
         if export.cert_expires_s is not None:
             days = export.cert_expires_s / 86_400
             parts.append((f"   certificate {days:.0f} d", "" if days > 7 else "bold $degraded"))
+        parts += _lateness(export)
         parts.append("\n")
         if wal.unavailable:
             parts.append((f"           {text.safe(wal.unavailable)}\n", "bold $degraded"))
     if wal.subscribers:
-        titles = ("SUBSCRIBER", "PEER", "STATE", "POLICY", "ACKED", "LAG", "BYTES", "MS", "WHY")
+        titles = (
+            *("SUBSCRIBER", "PEER", "STATE", "POLICY"),
+            *("ACKED", "KEPT", "LAG", "BYTES", "MS", "WHY"),
+        )
         parts += ["\n", *_table(titles, map(_reader, wal.subscribers[:SHOWN]), left=4, tail=1)]
+    return parts
+
+
+def _lateness(export: Export) -> list[Part]:
+    """How old its look at the journal is, and what waits to be stored where that takes long."""
+    if export.state != "RUNNING":
+        return []
+    parts: list[Part] = []
+    if export.sight_age_ms is not None:
+        style = "bold $degraded" if export.sight_age_ms > LATE_MS else ""
+        parts.append((f"   look {text.age(export.sight_age_ms / 1e3)} ago", style))
+    if (export.pin_lag_ms or 0) > LATE_MS:
+        late = text.age((export.pin_lag_ms or 0) / 1e3)
+        parts.append((f"   places wait {late}", "bold $degraded"))
     return parts
 
 
@@ -217,6 +237,7 @@ def _reader(row: Subscriber) -> tuple[str, ...]:
         "LOST" if row.lost else text.safe(row.state, 32) or "?",
         text.safe(row.policy, 32) or "-",
         text.grouped(row.acked_seq),
+        "-" if row.kept_seq is None else text.grouped(row.kept_seq),
         text.count(row.lag_records),
         text.size(row.lag_octets),
         text.count(row.lag_ms),

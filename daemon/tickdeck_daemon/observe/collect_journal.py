@@ -134,13 +134,18 @@ def export_facts(table: TcpExport, export: Series) -> ExportFacts | None:
         look_failures_10s=export.delta("tcp_export_look_failures_total", WINDOW_S),
         pin_failures=export.total("tcp_export_pin_failures_total"),
         pin_failures_10s=export.delta("tcp_export_pin_failures_total", WINDOW_S),
-        pin_lag_ms=export.value("tcp_export_pin_lag_ms"),
-        sight_age_ms=export.value("tcp_export_sight_age_ms"),
+        pin_lag_ms=_told(export, "tcp_export_pin_lag_ms"),
+        sight_age_ms=_told(export, "tcp_export_sight_age_ms"),
         cert_expires_s=export.value("tcp_export_cert_expires_s") if certified else None,
         lag_soft_bytes=table.lag_soft_bytes,
         mode=table.mode,
         address=table.addr or ", ".join(table.collectors),
     )
+
+
+def _told(series: Series, name: str) -> int | None:
+    """A value; None when a worker of another release does not tell it."""
+    return series.value(name) if series.has(name) else None
 
 
 def _acked(export: Series) -> int | None:

@@ -257,9 +257,9 @@ class ExportFacts:
     pin_failures: int = 0
     """Places of subscribers that could not be stored."""
     pin_failures_10s: int = 0
-    pin_lag_ms: int = 0
-    """For how long the oldest pin has waited to become durable."""
-    sight_age_ms: int = 0
+    pin_lag_ms: int | None = None
+    """For how long the oldest pin has waited to become durable; None when it does not tell."""
+    sight_age_ms: int | None = None
     """How old its newest look at the journal is."""
     cert_expires_s: int | None = None
     """Life of its certificate; None without one."""

@@ -54,13 +54,13 @@ def of_export(export: ExportFacts | None, limits: Thresholds) -> Iterator[Findin
         evidence += f"{export.pin_failures} in all (normal 0)"
         summary = "exporter cannot store its subscribers' places"
         yield Finding("export.pins", State.DEGRADED, 84, summary, evidence, _LOOKS)
-    if export.pin_lag_ms > limits.pin_lag_ms:
+    if export.pin_lag_ms is not None and export.pin_lag_ms > limits.pin_lag_ms:
         evidence = f"oldest waits {seconds(export.pin_lag_ms * 1e6)} "
         evidence += f"(normal < {seconds(limits.pin_lag_ms * 1e6)}); the log is kept meanwhile"
         summary = "pins of subscribers do not become durable"
         runbook = "WalFsyncSlow.runbook.md"
         yield Finding("export.pins_late", State.DEGRADED, 85, summary, evidence, runbook)
-    if export.sight_age_ms > limits.sight_age_ms:
+    if export.sight_age_ms is not None and export.sight_age_ms > limits.sight_age_ms:
         evidence = f"last look {seconds(export.sight_age_ms * 1e6)} ago "
         evidence += f"(normal < {seconds(limits.sight_age_ms * 1e6)}); new subscribers wait"
         summary = "exporter's looks at the journal hang"

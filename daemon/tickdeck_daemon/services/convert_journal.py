@@ -85,6 +85,8 @@ def export(facts: ExchangeFacts) -> observe_pb2.ExportHealth | None:
         cert_expires_s=seen.cert_expires_s,
         look_failures=seen.look_failures,
         pin_failures=seen.pin_failures,
+        sight_age_ms=seen.sight_age_ms,
+        pin_lag_ms=seen.pin_lag_ms,
     )
 
 

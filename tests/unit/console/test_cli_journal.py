@@ -61,6 +61,10 @@ def journal(acknowledged: bool = False) -> pb.GetJournalResponse:
         dropped=16,
         write_failures=17,
         connect_failures=18,
+        look_failures=19,
+        pin_failures=20,
+        sight_age_ms=2_100,
+        pin_lag_ms=2_200,
     )
     since = Timestamp(seconds=1_700_000_000)
     losses = [
@@ -87,6 +91,9 @@ def test_show_tells_watermarks_promise_and_report(fake_daemon: FakeDaemon, run: 
     assert "export RUNNING  listen 127.0.0.1:7  2 subscribers, 11 accepted, 12 rejected" in out
     assert "sent 13 frames, 14.0 MiB, queued 15.0 MiB, 16 records dropped" in out
     assert "17 write failures, 18 connect failures" in out
+    late = "  last look at the journal 2.1s ago, oldest place waits 2.2s, "
+    late += "19 looks and 20 places failed"
+    assert late in out.splitlines()
     assert "2 holes" in out
     assert "recovery of 2023-11-14T22:13:20.000Z, mode tail: repaired; NOT ACKNOWLEDGED" in out
     place = "torn_tail in 0003.tdj at byte 4096, 512 bytes, records 90..?: cut_torn_tail"
@@ -97,6 +104,15 @@ def test_show_tells_watermarks_promise_and_report(fake_daemon: FakeDaemon, run: 
     assert f"{waits} acked_loss: 5 counted by worker 6f1c" in out
     assert "abandoned" in out
     assert "\x1b" not in out
+
+
+def test_an_exporter_that_does_not_tell_its_ages(fake_daemon: FakeDaemon, run: Run) -> None:
+    """One of another release has looked at nothing 0 s ago."""
+    answer = journal()
+    answer.export.ClearField("sight_age_ms")
+    answer.export.ClearField("pin_lag_ms")
+    fake_daemon.answers["GetJournal"] = answer
+    assert "  19 looks and 20 places failed" in run("journal", "X").stdout.splitlines()
 
 
 def test_an_acknowledged_report_is_one_line(fake_daemon: FakeDaemon, run: Run) -> None:

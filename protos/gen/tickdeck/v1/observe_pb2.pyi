@@ -380,6 +380,8 @@ class ExportHealth(_message.Message):
     CERT_EXPIRES_S_FIELD_NUMBER: _builtins.int
     LOOK_FAILURES_FIELD_NUMBER: _builtins.int
     PIN_FAILURES_FIELD_NUMBER: _builtins.int
+    SIGHT_AGE_MS_FIELD_NUMBER: _builtins.int
+    PIN_LAG_MS_FIELD_NUMBER: _builtins.int
     state: _builtins.str
     """Of its worker, such as "RUNNING"."""
     mode: _builtins.str
@@ -407,6 +409,10 @@ class ExportHealth(_message.Message):
     """Looks at the journal that failed: subscribers wait meanwhile."""
     pin_failures: _builtins.int
     """Places of subscribers that could not be stored."""
+    sight_age_ms: _builtins.int
+    """How old its newest look at the journal is; absent when it does not tell."""
+    pin_lag_ms: _builtins.int
+    """For how long the oldest place of a subscriber has waited to become durable."""
     def __init__(
         self,
         *,
@@ -429,14 +435,25 @@ class ExportHealth(_message.Message):
         cert_expires_s: _builtins.int | None = ...,
         look_failures: _builtins.int = ...,
         pin_failures: _builtins.int = ...,
+        sight_age_ms: _builtins.int | None = ...,
+        pin_lag_ms: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cert_expires_s", b"_cert_expires_s", "cert_expires_s", b"cert_expires_s"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cert_expires_s", b"_cert_expires_s", "_pin_lag_ms", b"_pin_lag_ms", "_sight_age_ms", b"_sight_age_ms", "cert_expires_s", b"cert_expires_s", "pin_lag_ms", b"pin_lag_ms", "sight_age_ms", b"sight_age_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cert_expires_s", b"_cert_expires_s", "accepted", b"accepted", "active_subscribers", b"active_subscribers", "address", b"address", "bytes_per_second", b"bytes_per_second", "cert_expires_s", b"cert_expires_s", "connect_failures", b"connect_failures", "dropped", b"dropped", "lag_records", b"lag_records", "look_failures", b"look_failures", "mode", b"mode", "pin_failures", b"pin_failures", "preauth", b"preauth", "queued_bytes", b"queued_bytes", "rejected", b"rejected", "sent_bytes", b"sent_bytes", "sent_frames", b"sent_frames", "state", b"state", "violations", b"violations", "write_failures", b"write_failures"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cert_expires_s", b"_cert_expires_s", "_pin_lag_ms", b"_pin_lag_ms", "_sight_age_ms", b"_sight_age_ms", "accepted", b"accepted", "active_subscribers", b"active_subscribers", "address", b"address", "bytes_per_second", b"bytes_per_second", "cert_expires_s", b"cert_expires_s", "connect_failures", b"connect_failures", "dropped", b"dropped", "lag_records", b"lag_records", "look_failures", b"look_failures", "mode", b"mode", "pin_failures", b"pin_failures", "pin_lag_ms", b"pin_lag_ms", "preauth", b"preauth", "queued_bytes", b"queued_bytes", "rejected", b"rejected", "sent_bytes", b"sent_bytes", "sent_frames", b"sent_frames", "sight_age_ms", b"sight_age_ms", "state", b"state", "violations", b"violations", "write_failures", b"write_failures"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cert_expires_s: _TypeAlias = _typing.Literal["cert_expires_s"]  # noqa: Y015
     _WhichOneofArgType__cert_expires_s: _TypeAlias = _typing.Literal["_cert_expires_s", b"_cert_expires_s"]  # noqa: Y015
+    _WhichOneofReturnType__pin_lag_ms: _TypeAlias = _typing.Literal["pin_lag_ms"]  # noqa: Y015
+    _WhichOneofArgType__pin_lag_ms: _TypeAlias = _typing.Literal["_pin_lag_ms", b"_pin_lag_ms"]  # noqa: Y015
+    _WhichOneofReturnType__sight_age_ms: _TypeAlias = _typing.Literal["sight_age_ms"]  # noqa: Y015
+    _WhichOneofArgType__sight_age_ms: _TypeAlias = _typing.Literal["_sight_age_ms", b"_sight_age_ms"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cert_expires_s) -> _WhichOneofReturnType__cert_expires_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pin_lag_ms) -> _WhichOneofReturnType__pin_lag_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sight_age_ms) -> _WhichOneofReturnType__sight_age_ms | None: ...
 
 Global___ExportHealth: _TypeAlias = ExportHealth  # noqa: Y015
 
