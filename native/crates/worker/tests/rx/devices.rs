@@ -1,5 +1,5 @@
 //! Devices under a running worker's journal: slow and hanging ones by strace, throttled ones by blkio,
-//! full ones on a tmpfs.
+//! full ones on a tmpfs, failing ones on a loop device.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
@@ -70,10 +70,77 @@ fn journal_thread(pid: u32) -> String {
 /// Where the kernel throttles devices for a group of processes.
 const BLKIO: &str = "/sys/fs/cgroup/blkio";
 
-/// A file system on a loop device, which a process can be made to write slowly to.
-pub(crate) struct SlowDisk {
+/// ext4 on a loop device of the test's own, undone when dropped.
+pub(crate) struct LoopDisk {
     path: PathBuf,
     device: String,
+}
+
+impl LoopDisk {
+    /// In `image`, mounted at `path`; read-only from its first error on.
+    pub(crate) fn mount(path: PathBuf, image: &Path) -> Self {
+        fs::create_dir_all(&path).expect("creates");
+        let file = File::create(image).expect("creates");
+        file.set_len(64 << 20).expect("sets the length");
+        run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(image));
+        let device = run(Command::new("losetup")
+            .args(["--find", "--show"])
+            .arg(image));
+        let device = device.trim().to_owned();
+        let disk = Self { path, device };
+        disk.mount_again();
+        fs::remove_dir(disk.path.join("lost+found")).expect("is empty");
+        disk
+    }
+
+    /// Its file system meets an error.
+    pub(crate) fn fail(&self) {
+        let trigger = format!("/sys/fs/ext4/{}/trigger_fs_error", self.name());
+        fs::write(trigger, "1").expect("breaks it");
+    }
+
+    /// Checked and mounted again, as after a repair; nobody may use it meanwhile.
+    pub(crate) fn mend(&self) {
+        run(Command::new("umount").arg(&self.path));
+        // 1: errors were corrected.
+        let checked = Command::new("e2fsck").args(["-p", &self.device]).output();
+        let checked = checked.expect("e2fsck is there: requirements/test-packages.sh");
+        let code = checked.status.code();
+        assert!(matches!(code, Some(0 | 1)), "{checked:?}");
+        self.mount_again();
+    }
+
+    fn mount_again(&self) {
+        run(Command::new("mount")
+            .args(["-o", "errors=remount-ro", &self.device])
+            .arg(&self.path));
+    }
+
+    fn name(&self) -> &str {
+        self.device.trim_start_matches("/dev/")
+    }
+}
+
+impl Drop for LoopDisk {
+    fn drop(&mut self) {
+        for (what, command) in [
+            ("unmount", Command::new("umount").arg(&self.path)),
+            (
+                "detach",
+                Command::new("losetup").args(["--detach", &self.device]),
+            ),
+        ] {
+            match command.status() {
+                Ok(status) if status.success() => {}
+                other => eprintln!("left behind: {what} {}: {other:?}", self.device),
+            }
+        }
+    }
+}
+
+/// A file system on a loop device, which a process can be made to write slowly to.
+pub(crate) struct SlowDisk {
+    disk: LoopDisk,
     group: PathBuf,
 }
 
@@ -88,22 +155,9 @@ impl SlowDisk {
             skip(test_name, "this kernel has no blkio throttle of cgroup v1");
             return None;
         }
-        fs::create_dir_all(&path).expect("creates");
-        let file = File::create(image).expect("creates");
-        file.set_len(64 << 20).expect("sets the length");
-        run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(image));
-        let device = run(Command::new("losetup")
-            .args(["--find", "--show"])
-            .arg(image));
-        let device = device.trim().to_owned();
-        run(Command::new("mount").arg(&device).arg(&path));
-        fs::remove_dir(path.join("lost+found")).expect("is empty");
+        let disk = LoopDisk::mount(path, image);
         fs::create_dir(&group).expect("a group of processes");
-        Some(Self {
-            path,
-            device,
-            group,
-        })
+        Some(Self { disk, group })
     }
 
     /// What a process writes there goes at so many bytes a second from now on.
@@ -112,35 +166,34 @@ impl SlowDisk {
         fs::write(self.group.join("cgroup.procs"), pid.to_string()).expect("joins");
     }
 
-    /// And as fast as it can again.
+    /// And as fast as it can again. The device must have been throttled until now: the kernel has
+    /// charged the process's writes to the limit.
     pub(crate) fn release(&self) {
+        let read = |name: &str| fs::read_to_string(self.group.join(name)).expect("reads");
+        let limit = read("blkio.throttle.write_bps_device");
+        assert!(limit.starts_with(&self.number()), "no limit: {limit:?}");
+        let charged = read("blkio.throttle.io_service_bytes");
+        let write = format!("{} Write ", self.number());
+        let written = charged.lines().find_map(|line| line.strip_prefix(&write));
+        let bytes: u64 = written.map_or(0, |bytes| bytes.parse().expect("a number"));
+        assert!(bytes > 0, "nothing went to the throttled device: {charged}");
         self.limit(0);
     }
 
     fn limit(&self, bytes_per_s: u64) {
-        let number = fs::read_to_string(format!(
-            "/sys/class/block/{}/dev",
-            self.device.trim_start_matches("/dev/")
-        ));
-        let rule = format!("{} {bytes_per_s}", number.expect("a device").trim());
+        let rule = format!("{} {bytes_per_s}", self.number());
         fs::write(self.group.join("blkio.throttle.write_bps_device"), rule).expect("is taken");
+    }
+
+    /// The device's major and minor number.
+    fn number(&self) -> String {
+        let number = fs::read_to_string(format!("/sys/class/block/{}/dev", self.disk.name()));
+        number.expect("a device").trim().to_owned()
     }
 }
 
 impl Drop for SlowDisk {
     fn drop(&mut self) {
-        for (what, command) in [
-            ("unmount", Command::new("umount").arg(&self.path)),
-            (
-                "detach",
-                Command::new("losetup").args(["--detach", &self.device]),
-            ),
-        ] {
-            match command.status() {
-                Ok(status) if status.success() => {}
-                other => eprintln!("left behind: {what} {}: {other:?}", self.device),
-            }
-        }
         // Its last process has ended, but the kernel may not have noticed.
         let left = (0..100).find_map(|_| match fs::remove_dir(&self.group) {
             Ok(()) => Some(()),

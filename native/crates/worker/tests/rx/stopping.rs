@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tickdeck_journal::{checkpoint, verify};
 
-use crate::devices::{SmallDisk, Tracer, is_privileged};
+use crate::devices::{LoopDisk, SmallDisk, Tracer, is_privileged};
 use crate::plant::{Plant, Worker};
 
 /// Codes of `journal_state`.
 const HUNG: u64 = 2;
 const FULL: u64 = 4;
+const READ_ONLY: u64 = 5;
 /// Each packet has so many messages.
 const MESSAGES: u64 = 20;
 
@@ -161,5 +162,36 @@ fn a_drain_ends_with_its_deadline() {
         log.contains("has not answered within the drain's deadline"),
         "{log}"
     );
+    assert_goes_on(&mut plant, next);
+}
+
+/// R14: the file system becomes read-only. It is shown as that, with words on it, receiving goes on, a
+/// stop does not wait for it, and once it can be written again, nothing is missing.
+#[test]
+fn a_read_only_disk_is_shown_and_survived() {
+    if !is_privileged("a_read_only_disk_is_shown_and_survived") {
+        return;
+    }
+    let mut plant = Plant::new();
+    let disk = LoopDisk::mount(plant.path("journal"), &plant.path("image"));
+    let worker = plant.start();
+    let next = send(&plant, &worker, 1, 20);
+    wait_for_durable(&worker);
+    disk.fail();
+    let next = send(&plant, &worker, next, 20);
+    worker.wait_for("journal_state", "", READ_ONLY);
+    let durable = worker.value("journal_durable_seq", "");
+    let next = send(&plant, &worker, next, 200);
+    // It stays that as long as it lasts.
+    assert_eq!(worker.value("journal_state", ""), READ_ONLY);
+    assert_eq!(worker.value("journal_durable_seq", ""), durable);
+    assert!(worker.value("journal_write_errors_total", "") > 0);
+    for name in ["journal_holes_total", "journal_acked_loss_total"] {
+        assert_eq!(worker.value(name, ""), 0, "{name}");
+    }
+    let log = stop_in_vain(worker, None, Duration::from_secs(15));
+    assert!(log.contains("Read-only file system"), "{log}");
+    assert_told(&plant, 1, &log);
+    disk.mend();
     assert_goes_on(&mut plant, next);
 }
