@@ -113,7 +113,9 @@ class Plant:
         """Set what the next incarnations of a worker do."""
         directory = self.settings.runtime_dir / "behaviour"
         directory.mkdir(exist_ok=True)
-        (directory / f"{worker}.json").write_text(json.dumps(behaviour))
+        written = directory / f"{worker}.new"
+        written.write_text(json.dumps(behaviour))
+        written.rename(directory / f"{worker}.json")  # whole, or not at all, to who looks now
 
     def log(self) -> list[str]:
         """What the fake workers did, as `worker what`."""

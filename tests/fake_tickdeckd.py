@@ -184,7 +184,7 @@ class HealthStream:
                 yield pb.WatchHealthResponse(kind=pb.WATCH_KIND_HEARTBEAT, **base)
 
 
-async def eventually(condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
+async def eventually(condition: Callable[[], bool], timeout_s: float = 120.0) -> None:
     """Poll for a condition with a deadline."""
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - what is awaited has no event to wait for

@@ -7,6 +7,7 @@ besides is read from `<runtime_dir>/../../behaviour/<worker>.json`, when that ex
 
 - `exit_code`, `exit_signal`: end so before it is ready;
 - `never_ready`: stay STARTING; `late_lock_s`: wait that long before taking the lock;
+- `is_held`: do not take it before that is told no more;
 - `ignore_drain`, `ignore_term`: stay when asked to go; `refuse_drain`: answer WRONG_STATE;
 - `drain_s`: how long a drain takes;
 - `no_stats`: no stats file; `layout`: its major version; `no_progress`: the hot loop stands.
@@ -75,14 +76,19 @@ class FakeWorker:
         self.spec, self.ready_fd = spec, ready_fd
         self.directory = Path(spec["runtime_dir"])
         self.plant = self.directory.parent.parent
-        path = self.plant / "behaviour" / f"{spec['worker']}.json"
-        self.behaviour: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        self.behaviour = self.told()
         self.stats: FakeStats | None = None
         self.beating = True
         self.answers: dict[str, bytes] = {}
 
+    def told(self) -> dict[str, Any]:
+        path = self.plant / "behaviour" / f"{self.spec['worker']}.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
     def run(self) -> NoReturn:
         signal.signal(signal.SIGTERM, self.term)
+        while self.told().get("is_held"):
+            time.sleep(0.01)
         time.sleep(self.behaviour.get("late_lock_s", 0))
         lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:

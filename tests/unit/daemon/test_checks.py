@@ -371,7 +371,7 @@ async def test_lines_that_stand_still_are_waited_for_only_so_long() -> None:
         return name
 
     runner = CheckRunner(lambda _: still, ping, poll_s=0.001, clock_state=lambda: GOOD_CLOCK)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         check, _ = await runner.run("X")
     assert check.verdict is Verdict.FAIL
 

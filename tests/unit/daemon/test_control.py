@@ -52,7 +52,7 @@ class Scripted:
         writer.close()
 
     async def client(self) -> ControlClient:
-        return await ControlClient.connect(self.path, timeout_s=2)
+        return await ControlClient.connect(self.path, timeout_s=60)
 
 
 @pytest.fixture
@@ -84,10 +84,10 @@ async def test_hello_names_the_peer(worker: Scripted) -> None:
 async def test_request_has_the_documented_form(worker: Scripted) -> None:
     """One line with id, op, args and the deadline in milliseconds."""
     client = await worker.client()
-    assert await client.call("journal.seal", {"n": 1}, timeout_s=2) == {}
+    assert await client.call("journal.seal", {"n": 1}, timeout_s=60) == {}
     (request,) = worker.requests
     assert request.pop("id")
-    assert request == {"op": "journal.seal", "args": {"n": 1}, "deadline_ms": 2000}
+    assert request == {"op": "journal.seal", "args": {"n": 1}, "deadline_ms": 60_000}
     await client.close()
 
 
@@ -96,7 +96,7 @@ async def test_integers_are_exact(worker: Scripted, number: int) -> None:
     """Every 64-bit integer survives both ways."""
     worker.answer = lambda request: ok(request, request["args"])
     client = await worker.client()
-    assert await client.call("echo", {"n": [number]}, timeout_s=2) == {"n": [number]}
+    assert await client.call("echo", {"n": [number]}, timeout_s=60) == {"n": [number]}
     await client.close()
 
 
@@ -106,9 +106,9 @@ async def test_floats_are_refused_before_they_are_sent(
 ) -> None:
     """A float in the arguments is our fault and reaches nobody."""
     client = await worker.client()
-    assert isinstance(await fails(client.call("a", args, timeout_s=2)), InvalidError)
+    assert isinstance(await fails(client.call("a", args, timeout_s=60)), InvalidError)
     assert worker.requests == []
-    assert await client.call("a", timeout_s=2) == {}
+    assert await client.call("a", timeout_s=60) == {}
     await client.close()
 
 
@@ -116,8 +116,8 @@ async def test_arguments_that_are_no_json_or_too_long(worker: Scripted) -> None:
     """They are refused here, and the connection stays good."""
     client = await worker.client()
     for args in ({"x": object()}, {"x": "y" * 70_000}):
-        assert isinstance(await fails(client.call("a", args, timeout_s=2)), InvalidError)
-    assert await client.call("a", timeout_s=2) == {}
+        assert isinstance(await fails(client.call("a", args, timeout_s=60)), InvalidError)
+    assert await client.call("a", timeout_s=60) == {}
     await client.close()
 
 
@@ -143,7 +143,7 @@ async def test_refusals_keep_code_and_message(
         json.dumps({"id": request["id"], "ok": False, "error": error}).encode() + b"\n"
     )
     client = await worker.client()
-    caught = await fails(client.call("a", timeout_s=2))
+    caught = await fails(client.call("a", timeout_s=60))
     assert type(caught) is kind
     assert caught.reason == code
     assert "X-rx refused a: journal not open" in caught.message
@@ -161,7 +161,9 @@ async def test_answers_out_of_order_reach_their_calls(worker: Scripted) -> None:
 
     worker.answer = swap
     client = await worker.client()
-    results = await asyncio.gather(client.call("one", timeout_s=2), client.call("two", timeout_s=2))
+    results = await asyncio.gather(
+        client.call("one", timeout_s=60), client.call("two", timeout_s=60)
+    )
     assert results == [{"op": "one"}, {"op": "two"}]
     await client.close()
 
@@ -181,7 +183,7 @@ async def test_timeout_and_its_late_answer(worker: Scripted) -> None:
     caught = await fails(client.call("slow", timeout_s=0.05))
     assert isinstance(caught, TimedOutError)
     assert "slow within 0.05 s" in caught.message
-    assert await client.call("quick", timeout_s=2) == {"op": "quick"}
+    assert await client.call("quick", timeout_s=60) == {"op": "quick"}
     assert not client.closed
     await client.close()
 
@@ -209,9 +211,9 @@ async def test_broken_protocol_closes_the_connection(worker: Scripted, sent: byt
     )
     client = await worker.client()
     with suppress(ControlProtocolError):
-        await client.call("a", timeout_s=2)
+        await client.call("a", timeout_s=60)
     await until(lambda: client.closed)
-    assert isinstance(await fails(client.call("b", timeout_s=2)), ControlProtocolError)
+    assert isinstance(await fails(client.call("b", timeout_s=60)), ControlProtocolError)
     assert [request["op"] for request in worker.requests] == ["a"]
     await client.close()
 
@@ -243,7 +245,7 @@ async def test_close_fails_calls_under_way(worker: Scripted) -> None:
 
 async def test_nobody_listens(tmp_path: Path) -> None:
     """A socket that is not there, or that nobody serves, is unavailable and names the path."""
-    caught = await fails(ControlClient.connect(tmp_path / "none.sock", timeout_s=1))
+    caught = await fails(ControlClient.connect(tmp_path / "none.sock", timeout_s=60))
     assert caught.reason == "CONTROL_UNREACHABLE"
     assert "none.sock" in caught.message
 

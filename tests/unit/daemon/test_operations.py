@@ -30,10 +30,10 @@ async def test_progress_then_response() -> None:
     store, gate = OperationStore(), asyncio.Event()
     started = store.start("test", "begun", work(gate, 42))
     assert (started.metadata, started.done) == ("begun", False)
-    half = await store.wait(started.id, started.revision, 5)
+    half = await store.wait(started.id, started.revision, 60)
     assert (half.metadata, half.done) == ("half", False)
     gate.set()
-    done = await store.wait_done(started.id, 5)
+    done = await store.wait_done(started.id, 60)
     assert (done.done, done.response, done.error, done.metadata) == (True, 42, None, "half")
 
 
@@ -42,7 +42,7 @@ async def test_an_error_ends_it() -> None:
     store, gate = OperationStore(), asyncio.Event()
     gate.set()
     operation = store.start("test", 0, work(gate, UnavailableError("gone", reason="GONE")))
-    done = await store.wait_done(operation.id, 5)
+    done = await store.wait_done(operation.id, 60)
     assert done.error is not None
     assert (done.error.reason, done.response) == ("GONE", None)
 
@@ -52,7 +52,7 @@ async def test_an_unforeseen_error_ends_it_too() -> None:
     store, gate = OperationStore(), asyncio.Event()
     gate.set()
     operation = store.start("test", 0, work(gate, ValueError("oops")))
-    done = await store.wait_done(operation.id, 5)
+    done = await store.wait_done(operation.id, 60)
     assert done.error is not None
     assert done.error.reason == "INTERNAL"
     assert "oops" in done.error.message

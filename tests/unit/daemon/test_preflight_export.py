@@ -40,6 +40,7 @@ def native(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> Non
     binary.write_text(f"#!{sys.executable} -SE\nimport json, sys, time\n{program}\n")
     binary.chmod(0o755)
     monkeypatch.setenv("TICKDECK_NATIVE_DIR", str(binary.parent))
+    monkeypatch.setattr(module, "CHECK_TIMEOUT_S", 0.5 if "sleep" in program else 120.0)
 
 
 def findings(files: tuple[ExportFile, ...] | Unread) -> dict[str, Finding]:
@@ -104,8 +105,6 @@ async def test_a_check_that_fails_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, told: str
 ) -> None:
     """Never a guess: what could not be looked at is unknown."""
-    if "sleep" in program:
-        monkeypatch.setattr(module, "CHECK_TIMEOUT_S", 0.5)
     native(tmp_path, monkeypatch, program)
     files = await check_export_files(config(tables=EXPORT), settings_below(tmp_path))
     assert isinstance(files, Unread)

@@ -77,6 +77,7 @@ def native(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> Non
     binary.write_text(f"#!{sys.executable} -SE\nimport json, os, sys, time\n{program}\n")
     binary.chmod(0o755)
     monkeypatch.setenv("TICKDECK_NATIVE_DIR", str(binary.parent))
+    monkeypatch.setattr(rungs_module, "PROBE_TIMEOUT_S", 0.5 if "sleep" in program else 120.0)
 
 
 def finding(report: Report, name: str) -> Finding:
@@ -157,7 +158,7 @@ async def test_a_host_that_hangs_is_an_error(
     awake = threading.Event()
 
     def dead(path: Path) -> os.statvfs_result:
-        awake.wait(30)
+        awake.wait(240)
         return os.statvfs(path)
 
     hanging = replace(sources, statvfs=dead)
@@ -170,7 +171,7 @@ async def test_a_host_that_hangs_is_an_error(
     finally:
         awake.set()
     await preflight.settled()
-    monkeypatch.setattr(run_module, "READ_TIMEOUT_S", 15.0)
+    monkeypatch.setattr(run_module, "READ_TIMEOUT_S", 120.0)
     assert (await preflight.run(config(), [], set())).findings
 
 
@@ -214,8 +215,6 @@ async def test_a_probe_that_fails_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, told: str
 ) -> None:
     """An older worker without the command, one that refuses, one that hangs: never a guess."""
-    if "sleep" in program:
-        monkeypatch.setattr(rungs_module, "PROBE_TIMEOUT_S", 0.5)
     native(tmp_path, monkeypatch, program)
     answer = await probe_rungs(config(), settings_below(tmp_path))
     assert isinstance(answer, Unread)

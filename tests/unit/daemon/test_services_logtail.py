@@ -21,7 +21,7 @@ async def past(path: Path, count: int) -> list[str]:
 
 
 async def next_batch(batches: AsyncIterator[Batch]) -> Batch:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return await anext(batches)
 
 

@@ -236,15 +236,16 @@ def test_a_row_is_never_a_mixture_of_two(tmp_path: Path) -> None:
     ]
     with subprocess.Popen(command) as writer, StatsFile.open(path) as file:
         try:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 240
             seen: set[int] = set()
             while len(seen) < 500:
-                assert time.monotonic() < deadline, f"{len(seen)} rows within 20 s"
+                assert time.monotonic() < deadline, f"{len(seen)} rows within 240 s"
                 for row in file.gaps():
                     if row.id == 5:
                         seen.add(row.first)
                         later = (row.last, row.sources, row.attempts, row.missing)
                         assert later == tuple(row.first + place for place in (1, 3, 8, 9))
+                os.sched_yield()  # both may have to share one core
         finally:
             writer.kill()
 

@@ -237,7 +237,7 @@ def test_survey_of_a_dead_worker(tmp_path: Path) -> None:
 
 async def test_probe_reads_heartbeat_state_and_last_words(plant: Plant) -> None:
     """Before the file: unknown; then ready with a fresh heartbeat; then the last words."""
-    plant.behave("XNAS-rx", late_lock_s=0.2)
+    plant.behave("XNAS-rx", is_held=True)
     config = parse_exchange(exchange_toml())
     incarnation = "0a0b0c0d-0102-4304-8506-0708090a0b0c"
     process = launch(config, "rx", plant.settings, incarnation=incarnation, generation=1)
@@ -246,12 +246,16 @@ async def test_probe_reads_heartbeat_state_and_last_words(plant: Plant) -> None:
     look = probe.look(time.monotonic_ns())
     assert (look.ready, look.heartbeat_age_ns) == (None, None)
     assert look.impairment == "it publishes no statistics"
+    plant.behave("XNAS-rx")
     await until(lambda: watched.told)
-    look = probe.look(time.monotonic_ns())
-    assert look.ready
-    assert look.heartbeat_age_ns is not None
-    assert look.heartbeat_age_ns < 1_000_000_000
-    assert look.impairment == ""
+
+    def is_fresh() -> bool:
+        look = probe.look(time.monotonic_ns())
+        assert look.ready
+        assert look.heartbeat_age_ns is not None
+        return look.impairment == "" and look.heartbeat_age_ns < 1_000_000_000
+
+    await until(is_fresh)
     process.send(signal.SIGTERM)
     facts = await watched.ended()
     assert probe.last_words(facts).message == "terminated"

@@ -23,7 +23,7 @@ async def test_the_example_runs(tmp_path: Path) -> None:
             stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             lines = [(await process.stdout.readline()).decode() for _ in range(3)]
         process.kill()
         await process.wait()
