@@ -1,11 +1,13 @@
 """The console on a made-up plant whose time stands still unless a test moves it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from textual.command import CommandList
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from tickdeck_console.app import TickdeckApp
 from tickdeck_console.feed.fake import START, Step, Timeline, timeline
@@ -15,6 +17,17 @@ from tickdeck_console.model.frame import Frame
 from tickdeck_console.screens.exchange import ExchangeScreen
 from tickdeck_console.screens.fleet import FleetScreen
 from tickdeck_console.widgets.fleet_table import FleetTable
+
+WAIT_S = 120.0
+"""How long a test waits at most for what must come; never how long it should take."""
+
+
+async def eventually(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
+    """Let the console go on until a condition holds."""
+    deadline = asyncio.get_running_loop().time() + WAIT_S
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, "the condition did not come true"
+        await pilot.pause(0.02)
 
 
 class StillClock:
@@ -108,6 +121,29 @@ class Bench:
         both = (color for style in styles for color in (style.color, style.bgcolor))
         found = (color.get_truecolor() for color in both if color is not None)
         return {(color.red, color.green, color.blue) for color in found}
+
+    def shows(self, kind: type[Screen[Any]]) -> Callable[[], bool]:
+        """Whether a screen of that kind is on top, with its widgets."""
+
+        def shown() -> bool:
+            screen = self.app.screen
+            return isinstance(screen, kind) and screen.is_mounted and bool(screen.query("*"))
+
+        return shown
+
+    async def pick(self, pilot: Pilot[None], typed: str, offered: str) -> None:
+        """Type into the palette, and take its first offer once that is the one meant."""
+        await pilot.press("colon")
+        await eventually(pilot, lambda: bool(self.app.screen.query(CommandList)))
+        await pilot.press(*typed)
+        found = self.app.screen.query_one(CommandList)
+
+        def is_first() -> bool:
+            chosen = found.highlighted == 0 and found.get_option_at_index(0)
+            return bool(chosen) and offered in str(chosen.prompt)
+
+        await eventually(pilot, is_first)
+        await pilot.press("enter")
 
     async def settle(self, pilot: Pilot[None]) -> None:
         """Draw everything now, and wait until it is drawn."""

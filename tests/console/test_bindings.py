@@ -3,7 +3,7 @@
 import pytest
 from textual.binding import Binding, BindingType
 
-from console_harness import Bench
+from console_harness import Bench, eventually
 from tickdeck_console.app import TickdeckApp
 from tickdeck_console.keys import KEYS, Key, Level, Scope, keys_of
 from tickdeck_console.palette import CommandProvider
@@ -70,13 +70,10 @@ async def test_every_write_command_asks_and_can_be_refused(key: Key) -> None:
         bench.play(1.0)
         await bench.settle(pilot)
         bench.app.command(key.action)()
-        for _ in range(100):
-            if bench.app.screen is not bench.fleet:
-                break
-            await pilot.pause(0.02)
-        assert bench.app.screen is not bench.fleet, "a dialog stands before the change"
+        # A dialog stands before the change.
+        await eventually(pilot, lambda: bench.app.screen is not bench.fleet)
         await pilot.press("escape")
-        await pilot.pause()
+        await eventually(pilot, lambda: bench.app.screen is bench.fleet)
         bench.wait(4.0)
         bench.app.command(key.action)()
         await pilot.pause(0.1)

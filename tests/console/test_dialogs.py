@@ -1,7 +1,6 @@
 """Nothing is changed by one key: effects first, focus on Cancel, typed names for the worst."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, Static
 
-from console_harness import Bench
+from console_harness import Bench, eventually
 from tickdeck_console.errors import CommandError
 from tickdeck_console.feed.fake_plant import FakePlant
 from tickdeck_console.model.facts import ReplayState
@@ -17,6 +16,7 @@ from tickdeck_console.model.frame import Link, LinkChange
 from tickdeck_console.screens.check import CheckBox
 from tickdeck_console.screens.choose import ChooseBox
 from tickdeck_console.screens.confirm import ConfirmBox
+from tickdeck_console.screens.exchange import ExchangeScreen
 from tickdeck_console.screens.form import FormBox
 from tickdeck_console.screens.help import HelpBox
 from tickdeck_console.screens.lists import ListScreen
@@ -27,24 +27,6 @@ async def ready(bench: Bench, pilot: Pilot[None], key: str = "XEUR") -> None:
     bench.play(1.0)
     await bench.settle(pilot)
     bench.fleet.choose(key)
-
-
-async def eventually(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
-    for _ in range(200):
-        if condition():
-            return
-        await pilot.pause(0.02)
-    raise AssertionError("the condition did not come true in time")
-
-
-def shows(bench: Bench, kind: type[Any]) -> Callable[[], bool]:
-    """A screen of that kind is on top, with its widgets."""
-
-    def shown() -> bool:
-        screen = bench.app.screen
-        return isinstance(screen, kind) and screen.is_mounted and bool(screen.query("Static"))
-
-    return shown
 
 
 class Recorder:
@@ -81,9 +63,9 @@ async def test_the_focus_is_on_cancel(key: str, monkeypatch: pytest.MonkeyPatch)
         await ready(bench, pilot)
         await pilot.press(key)
         if key == "K":
-            await eventually(pilot, shows(bench, ChooseBox))
+            await eventually(pilot, bench.shows(ChooseBox))
             await pilot.press("enter")
-        await eventually(pilot, shows(bench, ConfirmBox))
+        await eventually(pilot, bench.shows(ConfirmBox))
         await pilot.pause()
         assert bench.app.focused is not None
         assert bench.app.focused.id == "cancel"
@@ -100,7 +82,7 @@ async def test_remove_needs_the_typed_name_and_a_reason(monkeypatch: pytest.Monk
     async with bench.app.run_test(size=(80, 24)) as pilot:
         await ready(bench, pilot)
         await pilot.press("D")
-        await eventually(pilot, shows(bench, ConfirmBox))
+        await eventually(pilot, bench.shows(ConfirmBox))
         await pilot.pause()
         go = bench.app.screen.query_one("#go", Button)
         assert go.disabled
@@ -130,7 +112,7 @@ async def test_remove_of_a_changed_exchange_is_refused() -> None:
     async with bench.app.run_test(size=(80, 24), notifications=True) as pilot:
         await ready(bench, pilot)
         await pilot.press("D")
-        await eventually(pilot, shows(bench, ConfirmBox))
+        await eventually(pilot, bench.shows(ConfirmBox))
         await pilot.pause()
         bench.world.apply("XEUR", "clear")
         bench.app.screen.query_one("#typed", Input).value = "XEUR"
@@ -150,7 +132,7 @@ async def test_add_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     async with bench.app.run_test(size=(80, 24)) as pilot:
         await ready(bench, pilot)
         await pilot.press("A")
-        await eventually(pilot, shows(bench, FormBox))
+        await eventually(pilot, bench.shows(FormBox))
         await pilot.pause()
         bench.app.screen.query_one("#file", Input).value = str(file)
         bench.app.screen.query_one("#next", Button).press()
@@ -168,7 +150,7 @@ async def test_add_from_the_fields(monkeypatch: pytest.MonkeyPatch) -> None:
     async with bench.app.run_test(size=(80, 24)) as pilot:
         await ready(bench, pilot)
         await pilot.press("A")
-        await eventually(pilot, shows(bench, FormBox))
+        await eventually(pilot, bench.shows(FormBox))
         await pilot.pause()
         screen = bench.app.screen
 
@@ -188,7 +170,7 @@ async def test_add_from_the_fields(monkeypatch: pytest.MonkeyPatch) -> None:
         screen.query_one("#file", Input).value = ""
         screen.query_one("#name", Input).value = "NEW"
         screen.query_one("#next", Button).press()
-        await eventually(pilot, shows(bench, ConfirmBox))
+        await eventually(pilot, bench.shows(ConfirmBox))
         await pilot.press("escape")
         await eventually(pilot, lambda: bench.app.screen is bench.fleet)
         assert recorder.real == []
@@ -201,9 +183,9 @@ async def test_restart_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     async with bench.app.run_test(size=(80, 24)) as pilot:
         await ready(bench, pilot)
         await pilot.press("K")
-        await eventually(pilot, shows(bench, ChooseBox))
+        await eventually(pilot, bench.shows(ChooseBox))
         await pilot.press("b")
-        await eventually(pilot, shows(bench, ConfirmBox))
+        await eventually(pilot, bench.shows(ConfirmBox))
         assert "XEUR-book" in bench.text()
         await pilot.press("right", "enter")
         await eventually(pilot, lambda: recorder.real == ["restart"])
@@ -216,7 +198,7 @@ async def test_replay_form_progress_and_stop(monkeypatch: pytest.MonkeyPatch) ->
     async with bench.app.run_test(size=(80, 24)) as pilot:
         await ready(bench, pilot)
         await pilot.press("R")
-        await eventually(pilot, shows(bench, FormBox))
+        await eventually(pilot, bench.shows(FormBox))
         await pilot.pause()
         form = bench.app.screen
         assert form.query_one("#exchange", Input).value == "XEUR"
@@ -236,10 +218,10 @@ async def test_replay_form_progress_and_stop(monkeypatch: pytest.MonkeyPatch) ->
         form.query_one("#speed", Input).value = "0"
         form.query_one("#target", Input).value = "239.99.0.1:32001"
         form.query_one("#next", Button).press()
-        await eventually(pilot, shows(bench, ConfirmBox))
+        await eventually(pilot, bench.shows(ConfirmBox))
         assert recorder.real == []
         bench.app.screen.query_one("#go", Button).press()
-        await eventually(pilot, shows(bench, ReplayBox))
+        await eventually(pilot, bench.shows(ReplayBox))
         await eventually(pilot, lambda: "journal XEUR" in bench.text())
         bench.app.screen.query_one("#stop", Button).press()
         await eventually(pilot, lambda: "STOPPED" in bench.text())
@@ -248,7 +230,7 @@ async def test_replay_form_progress_and_stop(monkeypatch: pytest.MonkeyPatch) ->
         await pilot.press("escape", "5")
         await eventually(pilot, lambda: "STOPPED" in bench.text())
         await pilot.press("enter")
-        await eventually(pilot, shows(bench, ReplayBox))
+        await eventually(pilot, bench.shows(ReplayBox))
 
 
 async def test_health_check_shows_evidence() -> None:
@@ -257,19 +239,19 @@ async def test_health_check_shows_evidence() -> None:
     async with bench.app.run_test(size=(100, 40)) as pilot:
         await ready(bench, pilot)
         await pilot.press("h")
-        await eventually(pilot, shows(bench, CheckBox))
+        await eventually(pilot, bench.shows(CheckBox))
         await bench.settle(pilot)
         shown = bench.text()
         assert "FAIL" in shown.splitlines()[3]
         assert "normal: progress within 1 s" in shown
         assert "do: see" in shown
         await pilot.press("escape", "enter", "h")
-        await eventually(pilot, shows(bench, CheckBox))
+        await eventually(pilot, bench.shows(CheckBox))
         await bench.settle(pilot)
         assert "XEUR" in bench.text()
         assert "OSE" not in bench.text()
         await pilot.press("escape", "escape", "slash", *"state:recover", "enter", "h")
-        await eventually(pilot, shows(bench, CheckBox))
+        await eventually(pilot, bench.shows(CheckBox))
         await bench.settle(pilot)
         assert "NYSE" in bench.text()
         assert "XEUR" not in bench.text(), "the filter had left one exchange"
@@ -280,12 +262,10 @@ async def test_the_books_are_checked_from_the_palette() -> None:
     bench = Bench()
     async with bench.app.run_test(size=(100, 40)) as pilot:
         await ready(bench, pilot)
-        await pilot.press("enter", "colon")
-        await pilot.pause()
-        await pilot.press(*"check the books")
-        await pilot.pause(0.3)
         await pilot.press("enter")
-        await eventually(pilot, shows(bench, CheckBox))
+        await eventually(pilot, bench.shows(ExchangeScreen))
+        await bench.pick(pilot, "check the books", "Check the books")
+        await eventually(pilot, bench.shows(CheckBox))
         await bench.settle(pilot)
         assert "Books" in bench.text().splitlines()[3]
         assert "PASS" in bench.text()
@@ -316,9 +296,9 @@ async def test_a_change_confirmed_after_the_link_broke_is_not_sent(
     async with bench.app.run_test(size=(80, 24)) as pilot:
         await ready(bench, pilot)
         await pilot.press("K")
-        await eventually(pilot, shows(bench, ChooseBox))
+        await eventually(pilot, bench.shows(ChooseBox))
         await pilot.press("enter")
-        await eventually(pilot, shows(bench, ConfirmBox))
+        await eventually(pilot, bench.shows(ConfirmBox))
         bench.app.receive(LinkChange(Link.REFUSED, "refused", 1, 0.25))
         bench.wait(5.0)
         await pilot.press("right", "enter")
@@ -346,9 +326,9 @@ async def test_help_and_lists() -> None:
     async with bench.app.run_test(size=(120, 60)) as pilot:
         await ready(bench, pilot)
         await pilot.press("question_mark")
-        await eventually(pilot, shows(bench, HelpBox))
+        await eventually(pilot, bench.shows(HelpBox))
         await pilot.press("escape", "2")
-        await eventually(pilot, shows(bench, ListScreen))
+        await eventually(pilot, bench.shows(ListScreen))
         await bench.settle(pilot)
         assert "gap.opened" in bench.text()
         await pilot.press("6")
@@ -362,18 +342,10 @@ async def test_the_palette_runs_commands_and_opens_exchanges() -> None:
     bench = Bench()
     async with bench.app.run_test(size=(100, 30)) as pilot:
         await ready(bench, pilot)
-        await pilot.press("colon")
-        await pilot.pause()
-        await pilot.press(*"open hkex")
-        await pilot.pause(0.3)
-        await pilot.press("enter")
+        await bench.pick(pilot, "open hkex", "Open HKEX")
         await eventually(pilot, lambda: getattr(bench.app.screen, "key", "") == "HKEX")
-        await pilot.press("colon")
-        await pilot.pause()
-        await pilot.press(*"stop collecting")
-        await pilot.pause(0.3)
-        await pilot.press("enter")
-        await eventually(pilot, shows(bench, ConfirmBox))
+        await bench.pick(pilot, "stop collecting", "Stop collecting")
+        await eventually(pilot, bench.shows(ConfirmBox))
         assert "drain the workers of HKEX" in bench.text()
 
 
@@ -384,7 +356,7 @@ async def test_summary_and_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     async with bench.app.run_test(size=(80, 24)) as pilot:
         await ready(bench, pilot)
         await pilot.press("y", "S")
-        await pilot.pause()
+        await eventually(pilot, lambda: len(os.listdir(tmp_path)) == 2)
     picture, summary = sorted(os.listdir(tmp_path))
     content = (tmp_path / summary).read_text()
     for words in ("XEUR: DOWN for", "cause 1: gap on A and B", "evidence: kernel_drops",

@@ -1,13 +1,12 @@
 """The tab of gaps: the cursor stays on its gap, and each verb acts on the one under it."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
-from console_harness import Bench
+from console_harness import Bench, eventually
 from tickdeck_console.feed.fake import Step
 from tickdeck_console.model.facts import GapList, GapStage
 from tickdeck_console.model.frame import Delta, SourceState
@@ -38,24 +37,6 @@ async def refreshed(bench: Bench, pilot: Pilot[None]) -> None:
     await bench.settle(pilot)
 
 
-async def eventually(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
-    for _ in range(300):
-        if condition():
-            return
-        await pilot.pause(0.02)
-    raise AssertionError("the condition did not come true in time")
-
-
-def on_top(bench: Bench, kind: type[object]) -> Callable[[], bool]:
-    def shown() -> bool:
-        screen = bench.app.screen
-        return (
-            isinstance(screen, kind) and screen.is_mounted and bool(screen.query("Button,Static"))
-        )
-
-    return shown
-
-
 async def test_the_chosen_gap_is_told_in_full() -> None:
     """Steps, parts, whose loss, the lie; and the sources with state and age."""
     bench = Bench()
@@ -68,7 +49,7 @@ async def test_the_chosen_gap_is_told_in_full() -> None:
                       "2 times, 1 answers too late   a source lied: truncated"):  # fmt: skip
             assert words in shown, words
         await pilot.press("enter")
-        await eventually(pilot, on_top(bench, GapBox))
+        await eventually(pilot, bench.shows(GapBox))
         await bench.settle(pilot)
         assert "+6.0ms  first part" in bench.text()
         await pilot.press("escape")
@@ -102,7 +83,7 @@ async def test_verbs_act_on_the_gap_under_the_cursor(key: str) -> None:
     async with bench.app.run_test(size=(80, 24)) as pilot:
         await on_gaps(bench, pilot)
         await pilot.press(key)
-        await eventually(pilot, on_top(bench, ConfirmBox))
+        await eventually(pilot, bench.shows(ConfirmBox))
         await bench.settle(pilot)
         assert OPEN[key] in bench.text()
         assert bench.app.focused is not None
@@ -120,7 +101,7 @@ async def test_a_snapshot_is_taken() -> None:
     async with bench.app.run_test(size=(80, 24)) as pilot:
         await on_gaps(bench, pilot)
         await pilot.press("P")
-        await eventually(pilot, on_top(bench, ConfirmBox))
+        await eventually(pilot, bench.shows(ConfirmBox))
         await pilot.pause()
         bench.app.screen.query_one("#go", Button).press()
         await eventually(pilot, lambda: isinstance(bench.app.screen, ExchangeScreen))
@@ -133,7 +114,7 @@ async def test_a_loss_is_typed_and_has_a_reason() -> None:
     async with bench.app.run_test(size=(80, 24)) as pilot:
         await on_gaps(bench, pilot)
         await pilot.press("X")
-        await eventually(pilot, on_top(bench, ConfirmBox))
+        await eventually(pilot, bench.shows(ConfirmBox))
         await pilot.pause()
         go = bench.app.screen.query_one("#go", Button)
         bench.app.screen.query_one("#reason", Input).value = "halted"
@@ -154,13 +135,13 @@ async def test_a_note_is_checked_confirmed_and_shown() -> None:
     async with bench.app.run_test(size=(80, 24)) as pilot:
         await on_gaps(bench, pilot)
         await pilot.press("E")
-        await eventually(pilot, on_top(bench, FormBox))
+        await eventually(pilot, bench.shows(FormBox))
         await pilot.pause()
         bench.app.screen.query_one("#next", Button).press()
         await eventually(pilot, lambda: "a note is required" in bench.text())
         bench.app.screen.query_one("#note", Input).value = "venue rang"
         bench.app.screen.query_one("#next", Button).press()
-        await eventually(pilot, on_top(bench, ConfirmBox))
+        await eventually(pilot, bench.shows(ConfirmBox))
         await pilot.pause()
         bench.app.screen.query_one("#go", Button).press()
         await eventually(pilot, lambda: isinstance(bench.app.screen, ExchangeScreen))
@@ -187,11 +168,11 @@ async def test_elsewhere_the_gap_is_picked() -> None:
         await bench.settle(pilot)
         bench.fleet.choose("XEUR")
         await pilot.press("P")
-        await eventually(pilot, on_top(bench, ChooseBox))
+        await eventually(pilot, bench.shows(ChooseBox))
         await bench.settle(pilot)
         assert "gap 43  88180411..88181410" in bench.text()
         await pilot.press("3")
-        await eventually(pilot, on_top(bench, ConfirmBox))
+        await eventually(pilot, bench.shows(ConfirmBox))
         await bench.settle(pilot)
         assert "Snapshot for gap 41" in bench.text()
         await pilot.press("escape")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from console_harness import Bench
+from console_harness import Bench, eventually
 from tickdeck_console.model.facts import Gap, GapList, GapNote, GapPart, GapStage
 from tickdeck_console.model.frame import (
     Book,
@@ -33,6 +33,7 @@ from tickdeck_console.model.wal import (
     Subscriber,
     Wal,
 )
+from tickdeck_console.screens.confirm import ConfirmBox
 
 NASTY = (
     "[red]markup[/red]",
@@ -157,7 +158,7 @@ async def test_hostile_names_in_dialogs_and_summary() -> None:
         await bench.settle(pilot)
         bench.fleet.choose(name)
         await pilot.press("D")
-        await pilot.pause(0.2)
+        await eventually(pilot, bench.shows(ConfirmBox))
         await bench.settle(pilot)
         assert "[@click=app.quit]X[/]" in bench.text()
         _assert_harmless(bench.text(), 100)

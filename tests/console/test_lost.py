@@ -2,7 +2,7 @@
 
 import pytest
 
-from console_harness import Bench
+from console_harness import Bench, eventually
 from tickdeck_console.feed.fake import START, Step
 from tickdeck_console.model.frame import Heartbeat, Link, LinkChange
 from tickdeck_console.model.severity import Freshness
@@ -103,10 +103,7 @@ async def test_back_after_an_outage() -> None:
         await bench.settle(pilot)
         assert "LIVE" in bench.text().splitlines()[0]
         assert " was " not in bench.text()
-        for _ in range(100):
-            if "Back after" in bench.text():
-                break
-            await pilot.pause(0.05)
+        await eventually(pilot, lambda: "Back after" in bench.text())
         for words in ("Back after 6.2 s, 1 event missed", "daemon restarted: yes"):
             assert words in bench.text()
 

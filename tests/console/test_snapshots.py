@@ -11,7 +11,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from console_harness import Bench
+from console_harness import Bench, eventually
 from tickdeck_console.feed.fake import START, Step
 from tickdeck_console.model.frame import Link, LinkChange
 from tickdeck_console.screens.exchange import ExchangeScreen
@@ -44,11 +44,12 @@ def look(bench: Bench, *keys: str, lost_s: float = 0.0) -> Callable[[Pilot[None]
 
 async def _answered(bench: Bench, pilot: Pilot[None]) -> None:
     """Wait until a command that was begun shows its dialog."""
-    for _ in range(200):
+
+    def is_answered() -> bool:
         begun = [w for w in bench.app.workers if w.group == "command" and w.is_running]
-        if not begun or bench.app.screen is not bench.fleet:
-            return
-        await pilot.pause(0.02)
+        return not begun or bench.app.screen is not bench.fleet
+
+    await eventually(pilot, is_answered)
 
 
 async def _fetched(bench: Bench, pilot: Pilot[None]) -> None:

@@ -5,12 +5,13 @@ import asyncio
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from console_harness import Bench
+from console_harness import Bench, eventually
 from tickdeck_console.errors import CommandError
 from tickdeck_console.feed.fake_past import LAST
 from tickdeck_console.model.frame import Link, LinkChange
 from tickdeck_console.model.travel import BookDiff, LevelChange, PastBook, Place, Point
 from tickdeck_console.screens.exchange import ExchangeScreen
+from tickdeck_console.screens.form import FormBox
 from tickdeck_console.screens.travel import CHANGES, TravelScreen
 
 
@@ -153,18 +154,16 @@ async def test_a_point_and_a_book_are_asked_for() -> None:
     async with bench.app.run_test(size=(80, 24)) as pilot:
         screen = await travelled(bench, pilot)
         await pilot.press("g")
-        await pilot.pause()
+        await eventually(pilot, bench.shows(FormBox))
         bench.app.screen.query_one("#symbol", Input).value = "AAPL"
         point = bench.app.screen.query_one("#point", Input)
         point.value = "noon"
         point.focus()
         await pilot.press("enter")
-        await pilot.pause()
-        await bench.settle(pilot)
-        assert "is no point" in bench.text()
+        await eventually(pilot, lambda: "is no point" in bench.text())
         point.value = "09:31:02.5"
         await pilot.press("enter")
-        await pilot.pause()
+        await eventually(pilot, lambda: bench.app.screen is screen)
         await pilot.pause()
         await screen.answered()
         await bench.settle(pilot)
