@@ -62,7 +62,7 @@ async def follow(plant: DemoPlant, say: Callable[[str], None]) -> ListBooksRespo
                 say(f"{applied} of {plant.messages} messages, {_orders(books)} orders")
             if applied >= plant.messages and await _settled(plant):
                 request = ListBooksRequest(exchange=NAME, hashes=True)
-                return await plant.client.book.ListBooks(request, timeout=30)
+                return await plant.client.book.ListBooks(request, timeout=STALL_TIMEOUT_S)
         if not killed and progress >= plant.messages // 2:
             killed = True
             await _kill(plant, say)

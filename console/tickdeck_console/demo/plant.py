@@ -17,13 +17,12 @@ from tickdeck.v1.worker_pb2 import Worker, WorkerState
 from tickdeck.v1.worker_service_pb2 import ListWorkersRequest
 from tickdeck_console.client import Client, new_request_id
 from tickdeck_console.demo.options import EXCHANGE, DemoOptions
-from tickdeck_console.demo.processes import Child, Simulator, find_binary
+from tickdeck_console.demo.processes import READY_TIMEOUT_S, Child, Simulator, find_binary
 from tickdeck_console.demo.reader import Reader
 from tickdeck_console.errors import CommandError, ExitCode
 
 WORKERS = ("rx", "book", "export")
 NAME = f"exchanges/{EXCHANGE}"
-READY_TIMEOUT_S = 30.0
 FAULT_LEASE_MS = 3_600_000
 CAP_NET_ADMIN = 12
 """With it a socket buffer may exceed net.core.rmem_max."""
@@ -137,7 +136,7 @@ class DemoPlant:
     async def stop_collection(self) -> None:
         """Drain the workers in order and wait until they have ended."""
         request = StopCollectionRequest(name=NAME, request_id=new_request_id(), reason="demo ends")
-        await self.client.exchange.StopCollection(request, timeout=30)
+        await self.client.exchange.StopCollection(request, timeout=READY_TIMEOUT_S)
         ended = {WorkerState.WORKER_STATE_STOPPED}
         deadline = asyncio.get_running_loop().time() + READY_TIMEOUT_S
         while {worker.state for worker in (await self.workers()).values()} - ended:
@@ -167,7 +166,7 @@ class DemoPlant:
         self.reader = Reader(self.base, self.runtime)
         toml = _exchange_file(self.lines, self.simulator.request_address, self.reader)
         request = CreateExchangeRequest(request_id=new_request_id(), toml=toml, reason="demo")
-        await self.client.exchange.CreateExchange(request, timeout=30)
+        await self.client.exchange.CreateExchange(request, timeout=READY_TIMEOUT_S)
         await self.wait_for_workers()
         await self.reader.start()
         await self.client.observe.GetSnapshot(GetSnapshotRequest(name=NAME))
@@ -209,7 +208,7 @@ class DemoPlant:
             request = DrainDaemonRequest(request_id=new_request_id(), stop_workers=True)
             request.reason = "demo ends"
             try:
-                await self.client.system.DrainDaemon(request, timeout=30)
+                await self.client.system.DrainDaemon(request, timeout=READY_TIMEOUT_S)
                 await asyncio.wait_for(daemon.process.wait(), READY_TIMEOUT_S)
             except (CommandError, TimeoutError) as error:
                 print(f"the daemon did not drain: {error}")

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from tickdeck_console.errors import CommandError, ExitCode
 
-READY_TIMEOUT_S = 30.0
+READY_TIMEOUT_S = 60.0
 """How long a process may take to say that it is ready."""
 
 

@@ -13,7 +13,7 @@ from tickdeck_console.demo.processes import Child, find_binary
 from tickdeck_console.errors import CommandError, ExitCode
 
 CLIENT = "demo"
-ARRIVAL_TIMEOUT_S = 30.0
+ARRIVAL_TIMEOUT_S = 60.0
 """How long the end of the journal may take to arrive."""
 _TAIL_BYTES = 1 << 20
 
