@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
-TIMEOUT_S = 240
+TIMEOUT_S = 480
 
 
 def program(name: str) -> Path:

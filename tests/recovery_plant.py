@@ -23,7 +23,7 @@ from tickdeck_console.demo.processes import Child, Simulator
 
 NAME = "RCV"
 EXCHANGE = f"exchanges/{NAME}"
-WAIT_S = 20.0
+WAIT_S = 120.0
 LOOK_S = 0.05
 LEASE_MS = 600_000
 Seen = TypeVar("Seen")
@@ -50,7 +50,7 @@ class RecoveryPlant:
         runtime.mkdir()
         command: list[str | Path] = [program("tickdeck-sim"), "play", "--generate", "--wait"]
         # Slow enough that the session has not ended when a test is done.
-        command += ["--messages", "100000", "--rate", "2000", "--heartbeat-ms", "100"]
+        command += ["--messages", "600000", "--rate", "2000", "--heartbeat-ms", "100"]
         for name, port in self._lines.items():
             command += ["--line", f"{name}=239.81.4.{ord(name)}:{port}"]
         for server in ("request", "glimpse"):
@@ -80,7 +80,7 @@ class RecoveryPlant:
         self._daemon = await Child.start("tickdeckd", command, self.base / "tickdeckd.log")
         await self._daemon.first_line()
         request = CreateExchangeRequest(request_id=new_request_id(), toml=self._toml())
-        await self.client.exchange.CreateExchange(request, timeout=30)
+        await self.client.exchange.CreateExchange(request, timeout=WAIT_S)
         await self.venue.call("play")
         ready = recovery_pb2.RECOVERY_SOURCE_STATE_READY
         # A probe waits for the session, and so for the lines.
@@ -132,7 +132,7 @@ class RecoveryPlant:
         if daemon is not None:
             request = DrainDaemonRequest(request_id=new_request_id(), stop_workers=True)
             try:
-                await self.client.system.DrainDaemon(request, timeout=30)
+                await self.client.system.DrainDaemon(request, timeout=WAIT_S)
                 await asyncio.wait_for(daemon.process.wait(), WAIT_S)
             finally:
                 await daemon.stop()
@@ -192,7 +192,7 @@ async def until(
 def run_quiet(command: list[str]) -> "subprocess.CompletedProcess[str]":
     """Run a program of ours and keep what it prints."""
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=30, cwd=ROOT, env=os.environ
+        command, capture_output=True, text=True, timeout=WAIT_S, cwd=ROOT, env=os.environ
     )
 
 

@@ -123,7 +123,7 @@ async def event_types(served: Served) -> list[str]:
 async def raw_call(served: Served, method: str, request: bytes = b"") -> bytes:
     """Call any unary method with bytes."""
     channel: Any = served.channel
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         answer: bytes = await channel.unary_unary(method)(request)
     return answer
 

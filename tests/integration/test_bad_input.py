@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from demo_runs import offline, program
+from recovery_plant import until
 from tickdeck.v1.book_service_pb2 import ListBooksResponse
 from tickdeck.v1.observe_service_pb2 import WatchKind, WatchStatsRequest
 from tickdeck_console.demo.headless import follow
@@ -62,7 +63,10 @@ async def test_bad_packets_are_counted_and_change_nothing(day: Path) -> None:
         # One only: a second one that agrees would be taken for the truth.
         send(plant.lines["A"], [SESSION + struct.pack(">QH", 10**12, 0)])
         books = await follow(plant, lambda _: None)
-        stats = await metrics(plant, "rx")
+        sent = 2 * TIMES * len(BAD_PACKETS) + 1
+        stats = await until(
+            lambda: metrics(plant, "rx"), lambda seen: rejected(seen) >= sent, "all"
+        )
     assert stats["rx_rejected_total{line=A,reason=implausible_jump}"] == 1
     assert stats["gap_messages_lost_total"] == 0
     wanted = Counter(reason for reason, _ in BAD_PACKETS.values())
@@ -114,9 +118,14 @@ def send(address: str, payloads: list[bytes]) -> None:
 
 async def plant_is_receiving(plant: DemoPlant) -> None:
     """Return when messages of the session have arrived: a session is then in use."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while (await metrics(plant, "rx"))["arbiter_delivered_total"] < 1000:
             pass  # each call waits for the next sample
+
+
+def rejected(stats: dict[str, int]) -> int:
+    """Packets that were refused, for whatever reason."""
+    return sum(value for name, value in stats.items() if name.startswith("rx_rejected_total"))
 
 
 async def metrics(plant: DemoPlant, kind: str) -> dict[str, int]:

@@ -160,8 +160,13 @@ async def test_a_recovery_is_followed_to_its_end(served: Served) -> None:
 async def wait(served: Served, name: str) -> "operations_pb2.Operation":
     """Wait for an operation by the standard service."""
     request = operations_pb2.WaitOperationRequest(name=name)
-    answer = await raw_call(served, f"{OPERATIONS}/WaitOperation", request.SerializeToString())
-    return operations_pb2.Operation.FromString(answer)
+    path = f"{OPERATIONS}/WaitOperation"
+    async with asyncio.timeout(120):
+        while True:  # the daemon answers after half a minute at the latest, done or not
+            answer = await raw_call(served, path, request.SerializeToString())
+            operation = operations_pb2.Operation.FromString(answer)
+            if operation.done:
+                return operation
 
 
 async def test_a_recovery_needs_an_open_gap_and_a_source(served: Served) -> None:
@@ -334,13 +339,13 @@ async def test_a_replay_is_started_watched_and_done(served: Served, tmp_path: Pa
     assert response.replay.state == replay_pb.REPLAY_STATE_RUNNING
     assert any("239.81.9.1:31901" in effect for effect in response.effects)
     stream = aiter(served.replay.WatchReplay(replay_pb.WatchReplayRequest(name=name)))
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while (await anext(stream)).replay.packets_sent != 4:
             pass
     listed = await served.replay.ListReplays(replay_pb.ListReplaysRequest())
     assert [one.name for one in listed.replays] == [name]
     await served.replay.StopReplay(replay_pb.StopReplayRequest(name=name))
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         last = [message async for message in stream][-1].replay
     assert last.state == replay_pb.REPLAY_STATE_STOPPED
     assert last.HasField("end_time")

@@ -12,10 +12,11 @@ import pytest
 from google.protobuf import descriptor as d
 from google.protobuf import message_factory
 from google.protobuf.message import Message
+from grpc import aio
 
 from fake_journal_binary import FakeJournal
 from fake_plant import exchange_toml
-from serving import NAME, Served, create_request, failure, get_exchange, raw_call, serving
+from serving import NAME, Served, create_request, get_exchange, raw_call, serving
 from tickdeck.v1 import (
     book_service_pb2,
     exchange_service_pb2,
@@ -157,9 +158,8 @@ async def code_of(served: Served, path: str, request: bytes) -> tuple[grpc.Statu
             await raw_call(served, path, request)
     except TimeoutError:
         return grpc.StatusCode.DEADLINE_EXCEEDED, ""
-    except grpc.RpcError:
-        found = await failure(raw_call(served, path, request))
-        return found.code, found.text
+    except aio.AioRpcError as error:
+        return error.code(), error.details() or ""
     return grpc.StatusCode.OK, ""
 
 

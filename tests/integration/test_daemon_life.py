@@ -31,7 +31,7 @@ from tickdeck.v1 import (
 from tickdeck_daemon.server import AlreadyRunningError, DirectoryLock
 
 ROOTS = [Path(__file__).parents[2] / name for name in ("daemon", "protos/gen")]
-LIMIT_S = 30.0
+LIMIT_S = 120.0
 
 
 class Daemon:
@@ -299,8 +299,7 @@ async def test_a_stalled_reader_does_not_hold_up_the_end(plant: Plant) -> None:
         reading = aiter(daemon.observe.WatchHealth(request))
         await anext(reading)
         daemon.process.terminate()
-        async with asyncio.timeout(10):
-            assert await daemon.process.wait() == 0
+        assert await daemon.ended() == 0
         stalled.cancel()
 
 
@@ -355,7 +354,9 @@ async def test_a_closed_server_answers_nobody() -> None:
         with DirectoryLock(settings.lock_path):
             async with aio.insecure_channel(f"unix:{settings.socket_path}") as channel:
                 stub = system_service_pb2_grpc.SystemServiceStub(channel)
-                call = stub.GetServerInfo(system_service_pb2.GetServerInfoRequest(), timeout=5)
+                call = stub.GetServerInfo(
+                    system_service_pb2.GetServerInfoRequest(), timeout=LIMIT_S
+                )
                 assert (await failure(call)).code is grpc.StatusCode.UNAVAILABLE
 
 

@@ -1,8 +1,9 @@
 """Streams over a real socket: order of a watch, resume of events, slow readers."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import grpc
@@ -23,7 +24,7 @@ from tickdeck_daemon.errors import UnavailableError
 
 SNAPSHOT, SYNCED = pb.WATCH_KIND_SNAPSHOT, pb.WATCH_KIND_SYNCED
 DELTA, HEARTBEAT = pb.WATCH_KIND_DELTA, pb.WATCH_KIND_HEARTBEAT
-LIMIT_S = 15.0
+LIMIT_S = 60.0
 
 
 @pytest.fixture
@@ -88,15 +89,16 @@ async def test_a_removed_exchange_is_told(served: Served) -> None:
 
 
 async def test_a_heartbeat_comes_when_nothing_changes() -> None:
-    """Within little more than half a second there is a sign of life."""
+    """A sign of life, no more often than every half second."""
     async with serving() as served:
         stream = watch(served)
         await take(stream)
         await take(stream)
-        began = time.monotonic()
-        assert (await take(stream)).kind == HEARTBEAT
-        assert (await take(stream)).kind == HEARTBEAT
-        assert 0.8 < time.monotonic() - began < 3.0
+        beats = [await take(stream) for _ in range(2)]
+        assert [beat.kind for beat in beats] == [HEARTBEAT, HEARTBEAT]
+        # When they were made; how late they are read is the machine's affair.
+        first, second = (beat.time.ToNanoseconds() for beat in beats)
+        assert second - first >= 490_000_000
 
 
 async def test_deltas_carry_traffic(served: Served) -> None:
@@ -249,39 +251,71 @@ async def end_of(call: Any) -> Failure:  # noqa: ANN401 - a call of any stream
         return await failure(read())
 
 
-async def test_a_stalled_subscriber_disturbs_nobody_and_is_cut_off() -> None:
-    """Who reads nothing loses ticks and then its stream; who reads gets every tick."""
-    async with serving(write_limit_s=1.0) as served:
-        for n in range(12):
-            await create(served, f"X{n:02}{'Y' * 12}", 31100 + n)
+STALLED = 10
+BUSY = [f"X{n:02}{'Y' * 12}" for n in range(12)]
+
+
+@contextlib.asynccontextmanager
+async def stalled(served: Served) -> AsyncGenerator[list[Any]]:
+    """Watches that nobody reads, of a plant whose messages are long; first they are all open."""
+    for n, name in enumerate(BUSY):
+        await create(served, name, 31100 + n)
+    channels = [stalled_channel(served) for _ in range(STALLED)]
+    yield [
+        observe_service_pb2_grpc.ObserveServiceStub(channel).WatchHealth(often())
+        for channel in channels
+    ]
+    for channel in channels:
+        await channel.close()
+
+
+def often() -> pb.WatchHealthRequest:
+    request = pb.WatchHealthRequest()
+    request.min_interval.FromMilliseconds(50)
+    return request
+
+
+def tick(served: Served) -> int:
+    """Let every exchange change; returns the revision that tells it."""
+    for name in BUSY:
+        served.supervisor.stats[f"{name}-rx"].traffic(1)
+    served.plant.tick()
+    return served.plant.health.revision
+
+
+async def test_stalled_subscribers_disturb_nobody() -> None:
+    """While ten read nothing, and are not cut off, who reads gets every tick."""
+    async with serving(write_limit_s=3600.0) as served, stalled(served) as calls:
         guard = served.server._guard  # pyright: ignore[reportPrivateUsage]
-        request = pb.WatchHealthRequest()
-        request.min_interval.FromMilliseconds(50)
-        channels = [stalled_channel(served) for _ in range(10)]
-        calls = [
-            observe_service_pb2_grpc.ObserveServiceStub(channel).WatchHealth(request)
-            for channel in channels
-        ]
+        registry = served.plant.health._subscriptions  # pyright: ignore[reportPrivateUsage]
+        await until(lambda: len(registry) == len(calls))
+        watches = list(registry)
+        healthy = aiter(served.observe.WatchHealth(often()))
+
+        async def missed() -> list[int]:
+            """Ticks that each of the ten has missed, when the healthy one was told of the last."""
+            revision = tick(served)
+            while (await take(healthy)).revision < revision:
+                pass
+            return [watch.dropped_ticks for watch in watches]
+
+        while min(await missed()) < 5:
+            pass
+        before, *_, after = [await missed() for _ in range(11)]
+        assert all(new - old >= 10 for old, new in zip(before, after, strict=True))
+        assert (guard.streams, guard.streams_cut) == (len(calls) + 1, 0)
+
+
+async def test_stalled_subscribers_are_cut_off() -> None:
+    """Who reads nothing loses ticks and then its stream, and is told why; its place is free."""
+    async with serving(write_limit_s=1.0) as served, stalled(served) as calls:
+        guard = served.server._guard  # pyright: ignore[reportPrivateUsage]
         await until(lambda: guard.streams == len(calls))
-        healthy = aiter(served.observe.WatchHealth(request))
-        began, worst, messages = time.monotonic(), 0.0, 0
-        plant = served.plant
-        while guard.streams_cut < len(calls):
-            assert time.monotonic() - began < 60, f"{guard.streams_cut} cut"
-            for n in range(12):
-                served.supervisor.stats[f"X{n:02}{'Y' * 12}-rx"].traffic(1)
-            plant.tick()
-            asked = time.monotonic()
-            await take(healthy)
-            worst = max(worst, time.monotonic() - asked)
-            messages += 1
-        assert worst < 1.0
-        assert messages > 10
-        assert guard.streams == 1
+        await until(lambda: tick(served) and guard.streams_cut == len(calls))
         for call in calls:
             assert (await end_of(call)).reason == "SLOW_CONSUMER"
-        for channel in channels:
-            await channel.close()
+        assert guard.streams == 0
+        assert (await take(watch(served))).kind == SNAPSHOT
 
 
 async def test_a_reader_that_leaves_ends_its_stream(served: Served) -> None:

@@ -70,7 +70,7 @@ def command(plant: DemoPlant, *arguments: str) -> dict[str, Any]:
         [program("tickdeck"), "--target", target, *arguments],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         cwd=ROOT,
         env=os.environ,
     )

@@ -201,7 +201,7 @@ async def test_each_failure_of_the_tool_has_its_reason(served: Served, tool: Too
 async def test_nobody_waits_for_ever_and_no_process_is_left(served: Served, tool: Tool) -> None:
     """Two run at a time and eight wait; more are refused. Callers who go take theirs along."""
     tool.hang()
-    calls = [served.book.GetBookAt(at(), timeout=30) for _ in range(10)]
+    calls = [served.book.GetBookAt(at(), timeout=120) for _ in range(10)]
     tasks = [asyncio.ensure_future(failure(call)) for call in calls]
     await until(_async(lambda: len(tool.pids)), lambda count: count == 2, "two processes")
     refused = await failure(served.book.GetBookAt(at()))
@@ -253,7 +253,7 @@ async def test_the_past_is_what_the_live_book_was(plant: RecoveryPlant) -> None:
 
     async def past(point: pb.BookPoint) -> pb.GetBookAtResponse:
         request = pb.GetBookAtRequest(exchange=EXCHANGE, symbol=book.symbol, at=point)
-        return await plant.client.book.GetBookAt(request, timeout=30)
+        return await plant.client.book.GetBookAt(request, timeout=120)
 
     wanted = pb.BookPoint(sequence=sequence)
     # The journal may be written a moment later.

@@ -97,7 +97,7 @@ async def test_the_command_reads_standard_input(served: Served) -> None:
     toml = exchange_toml("BATS", port=31002, extra="[receive]\ncpu = 4000\n")
     command = [program("tickdeck"), "--target", str(served.settings.socket_path), "preflight", "-"]
     result = await asyncio.to_thread(
-        subprocess.run, command, input=toml, capture_output=True, text=True, timeout=60
+        subprocess.run, command, input=toml, capture_output=True, text=True, timeout=120
     )
     assert result.returncode == 1, result.stderr
     assert "X FAIL    cpu.exists  core 4000" in result.stdout

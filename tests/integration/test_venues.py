@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from demo_runs import program
-from recovery_plant import free_ports, run_quiet, until
+from recovery_plant import WAIT_S, free_ports, run_quiet, until
 from tickdeck.v1.exchange_service_pb2 import CreateExchangeRequest
 from tickdeck.v1.observe_service_pb2 import GetSnapshotRequest
 from tickdeck.v1.system_service_pb2 import DrainDaemonRequest
@@ -72,7 +72,7 @@ class VenuePlant:
         self._daemon = await Child.start("tickdeckd", command, self.base / "tickdeckd.log")
         await self._daemon.first_line()
         request = CreateExchangeRequest(request_id=new_request_id(), toml=self._toml())
-        await self.client.exchange.CreateExchange(request, timeout=30)
+        await self.client.exchange.CreateExchange(request, timeout=WAIT_S)
 
         async def ready() -> list[bool]:
             response = await self.client.worker.ListWorkers(ListWorkersRequest(exchange=EXCHANGE))
@@ -88,7 +88,7 @@ class VenuePlant:
         command += ["--snapshot-line", f"A={snapshots}"]
         self._venue = await Child.start("tickdeck-sim", command, self.base / "sim.log")
         await self._venue.first_line()
-        assert await asyncio.wait_for(self._venue.process.wait(), 60) == 0
+        assert await asyncio.wait_for(self._venue.process.wait(), WAIT_S) == 0
 
     async def tickdeck(self, *arguments: str) -> str:
         """What a `tickdeck` command prints that succeeds."""
@@ -109,8 +109,8 @@ class VenuePlant:
         if daemon is not None:
             request = DrainDaemonRequest(request_id=new_request_id(), stop_workers=True)
             try:
-                await self.client.system.DrainDaemon(request, timeout=30)
-                await asyncio.wait_for(daemon.process.wait(), 20)
+                await self.client.system.DrainDaemon(request, timeout=WAIT_S)
+                await asyncio.wait_for(daemon.process.wait(), WAIT_S)
             finally:
                 await daemon.stop()
         await self.client.close()
