@@ -23,7 +23,6 @@ from tickdeck_daemon.observe.alarms import Looks
 from tickdeck_daemon.observe.board import Board
 from tickdeck_daemon.observe.checks import CheckRunner
 from tickdeck_daemon.observe.collect import Collector
-from tickdeck_daemon.observe.collect_journal import Disk
 from tickdeck_daemon.observe.events import EventLog
 from tickdeck_daemon.observe.facts import ExchangeFacts, WorkerFacts
 from tickdeck_daemon.observe.gaps import GapLedger, details
@@ -31,9 +30,9 @@ from tickdeck_daemon.observe.health import ExchangeHealth, HealthTracker
 from tickdeck_daemon.observe.loss_watch import LossWatch
 from tickdeck_daemon.observe.losses import LossStore
 from tickdeck_daemon.observe.sampler import SAMPLE_INTERVAL_S, Sample, Sampler, Series, Target
+from tickdeck_daemon.operate.disk_watch import DiskWatch
 from tickdeck_daemon.operate.idempotency import IdempotencyStore
 from tickdeck_daemon.operate.operations import OperationStore
-from tickdeck_daemon.operate.recovery_report import read_report
 from tickdeck_daemon.operate.replays import SNAPSHOT, LiveLine, Replay, ReplayManager, ReplayState
 from tickdeck_daemon.preflight.run import Preflight
 from tickdeck_daemon.settings import Settings
@@ -123,6 +122,7 @@ class Plant:
         losses = LossStore(settings.state_dir / "state.db", clock_ns=clock_ns)
         self.losses = LossWatch(losses, self.sampler, self._ask_losses, settings.worker_dir)
         self.collector = Collector(settings, self.sampler, self.ledger, self.losses)
+        self.disk_watch = DiskWatch(self.collector.disks, self.collector.reports)
         self.checks = CheckRunner(self.facts, self._ping)
         self.preflight = Preflight(settings)
         self.health: Board[ExchangeHealth] = Board(_same_health)
@@ -180,6 +180,7 @@ class Plant:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.disk_watch.close()
         await self.operations.close()
         self.replays.close()
         await self.supervisor.close()
@@ -393,18 +394,9 @@ class Plant:
                 _log.exception("tick failed", failures=self.tick_failures)
 
     async def _watch_disks(self) -> None:
-        """Ask for room and reports in a thread: a dead disk must not stop the daemon."""
+        """One whose disk hangs keeps nobody else waiting."""
         while True:
-            for record in self.store.list():
-                directory = self.collector.journal_directory(record)
-                try:
-                    disk = await asyncio.to_thread(Disk.of, directory)
-                    self.collector.disks[directory] = disk
-                except OSError as error:
-                    self.collector.disks.pop(directory, None)
-                    _log.debug("disk not asked", directory=directory, error=str(error))
-                report = await asyncio.to_thread(read_report, directory)
-                self.collector.reports[directory] = report.waiting if report else 0
+            self.disk_watch.ask(map(self.collector.journal_directory, self.store.list()))
             await asyncio.sleep(DISK_INTERVAL_S)
 
     async def _watch_losses(self) -> None:

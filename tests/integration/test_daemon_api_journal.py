@@ -20,6 +20,7 @@ from tickdeck_daemon.errors import InvalidError, UnavailableError, WrongStateErr
 from tickdeck_daemon.observe.loss_watch import LossWatch
 from tickdeck_daemon.observe.losses import LossStore
 from tickdeck_daemon.plant import Plant
+from tickdeck_daemon.workers.views import WorkerState
 
 Code = grpc.StatusCode
 EXPORT = """
@@ -172,6 +173,33 @@ async def test_the_recovery_report_is_shown_until_acknowledged(served: Served) -
     request = pb.AcknowledgeRecoveryRequest(**once(reason="looked"))
     again = await failure(served.journal.AcknowledgeRecovery(request))
     assert (again.code, again.reason) == (Code.NOT_FOUND, "NOTHING_TO_ACKNOWLEDGE")
+
+
+async def test_a_journal_that_its_writer_refused_tells_of_its_report(served: Served) -> None:
+    """The worker that ended over it never counted its problems; nor has one that has only begun."""
+
+    async def look() -> tuple[bool, int]:
+        plant = served.plant
+        await plant.disk_watch.settled()  # one that the plant has begun before
+        plant.disk_watch.ask([str(directory(served))])
+        await plant.disk_watch.settled()
+        told = "recovery report of the journal waits for you" in await causes(served)
+        answer = await served.journal.GetJournal(pb.GetJournalRequest(exchange=NAME))
+        return told, answer.journal.recovery_problems
+
+    report(served, refused=True)
+    served.supervisor.crash("XNAS-rx", WorkerState.FAILED_PERMANENT)
+    assert await look() == (True, 1)
+    served.supervisor.run_again("XNAS-rx")
+    assert await look() == (True, 1)
+    assert "journal.recovery_acknowledged" not in await event_types(served)
+    # What an ended worker had counted is not asked of it any more.
+    served.supervisor.stats["XNAS-rx"].set_all({"journal_recovery_problems": 3})
+    assert await look() == (True, 3)
+    served.supervisor.crash("XNAS-rx")
+    request = pb.AcknowledgeRecoveryRequest(**once(reason="looked"))
+    assert (await served.journal.AcknowledgeRecovery(request)).problems == 1
+    assert (await look())[1] == 0
 
 
 async def test_the_worker_marks_its_report_itself(served: Served) -> None:

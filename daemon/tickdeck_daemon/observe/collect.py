@@ -106,6 +106,7 @@ class Collector:
         rx = self._series(views.get("rx"))
         book = self._series(views.get("book"))
         export = self._series(views.get("export"))
+        worker = self._worker(views.get("rx"), rx, now_ns)
         # Counters of the messages that were delivered in order, once each.
         delivered = "arbiter_delivered_total"
         return ExchangeFacts(
@@ -117,7 +118,7 @@ class Collector:
             ring_slots=config.slot_count,
             book_wanted=config.book.enabled,
             recovery_configured=bool(config.recovery.sources),
-            rx=self._worker(views.get("rx"), rx, now_ns),
+            rx=worker,
             book_worker=self._worker(views.get("book"), book, now_ns),
             lines=tuple(_line(line, rx) for line in config.lines),
             journal=journal_facts(
@@ -126,6 +127,7 @@ class Collector:
                 export,
                 directory=self.journal_directory(record),
                 disk=self._disk(record),
+                is_written=worker is not None and worker.alive,
                 unseen=self.reports.get(self.journal_directory(record), 0),
                 waiting=self._losses.waiting(name),
             ),

@@ -45,12 +45,14 @@ def journal_facts(
     directory: str,
     disk: Disk | None,
     unseen: int,
+    is_written: bool,
     waiting: tuple[int, int],
 ) -> JournalFacts | None:
     """Facts of the journal; None while no worker has told any.
 
-    `unseen` are the problems of its recovery report, for workers that do not count them; `waiting`
-    are the durable records lost, and the holes, that nobody has acknowledged.
+    `unseen` are the problems of its recovery report; a worker that has only begun, that refused the
+    journal or that has ended (not `is_written`) does not know them. `waiting` are the durable
+    records lost, and the holes, that nobody has acknowledged.
     """
     if not rx.has("journal_state"):
         return None
@@ -94,9 +96,7 @@ def journal_facts(
         holes=holes,
         holes_new=waiting[1],
         hole_records=rx.total("journal_hole_records_total"),
-        recovery_problems=(
-            rx.value("journal_recovery_problems") if rx.has("journal_recovery_problems") else unseen
-        ),
+        recovery_problems=max(unseen, rx.value("journal_recovery_problems") if is_written else 0),
         pins_lost=max(rx.value("journal_pins_lost"), export.value("tcp_export_slots_lost")),
         pruned_segments=rx.total("journal_pruned_segments_total"),
         quarantined_segments=rx.value("journal_quarantined_segments_total"),

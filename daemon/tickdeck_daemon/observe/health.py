@@ -27,7 +27,7 @@ from tickdeck_daemon.observe.finding import (
     Transport,
     seconds,
 )
-from tickdeck_daemon.observe.health_journal import of_export, of_journal
+from tickdeck_daemon.observe.health_journal import of_export, of_journal, of_losses
 from tickdeck_daemon.observe.health_recovery import of_race, of_recovery
 
 __all__ = [
@@ -123,6 +123,8 @@ def findings(facts: ExchangeFacts, limits: Thresholds = DEFAULT_THRESHOLDS) -> l
         found += _of_gaps(facts)
         found += of_recovery(facts)
         found += of_journal(facts.journal, limits)
+    else:
+        found += of_losses(facts.journal)
     if facts.book_wanted and _observable(facts.book_worker, limits):
         found += _of_book(facts, limits)
     if facts.export_wanted and _observable(facts.exporter, limits):

@@ -25,7 +25,7 @@ def of_journal(journal: JournalFacts | None, limits: Thresholds) -> Iterator[Fin
         return
     yield from _of_state(journal, limits)
     yield from _of_looks(journal)
-    yield from _of_losses(journal)
+    yield from of_losses(journal)
     yield from _of_disk(journal, limits)
 
 
@@ -105,8 +105,13 @@ def _of_looks(journal: JournalFacts) -> Iterator[Finding]:
         yield Finding("journal.retention", State.DEGRADED, 68, summary, evidence, runbook)
 
 
-def _of_losses(journal: JournalFacts) -> Iterator[Finding]:
-    """Each stays until an operator has acknowledged it, or what it tells of is mended."""
+def of_losses(journal: JournalFacts | None) -> Iterator[Finding]:
+    """Each stays until an operator has acknowledged it, or what it tells of is mended.
+
+    Also while nobody writes the journal: one that was refused is not written for what they tell.
+    """
+    if journal is None:
+        return
     if journal.acked_loss_new:
         evidence = f"{journal.acked_loss_new} durable records damaged, not acknowledged (normal 0)"
         summary = "durable records of the journal were lost"

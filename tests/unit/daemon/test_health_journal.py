@@ -93,6 +93,26 @@ def test_every_state_of_the_journal_has_a_verdict() -> None:
     assert findings(export()) == []
 
 
+LOST = {
+    "journal.acked_loss": {"acked_loss_new": 3},
+    "journal.holes": {"holes_new": 1},
+    "journal.recovery": {"recovery_problems": 2},
+    "journal.quarantine": {"quarantined_segments": 1},
+    "journal.pins": {"pins_lost": 1},
+}
+
+
+@pytest.mark.parametrize("key", LOST)
+def test_what_was_lost_is_told_while_nobody_writes(key: str) -> None:
+    """An rx that is down, perhaps for just that; how the journal stands is not known then."""
+    seen = journal(state="HUNG", look_errors_10s=2, **LOST[key])
+    down = worker("rx", state="FAILED_PERMANENT", ready=False)
+    assert [cause.key for cause in findings(replace(seen, rx=down))] == ["process.rx", key]
+    stale = worker("rx", heartbeat_age_ns=60 * SECOND)
+    assert {cause.key for cause in findings(replace(seen, rx=stale))} == {"stats.rx", key}
+    assert [cause.key for cause in findings(replace(seen, wanted=False))] == ["stopped"]
+
+
 def test_an_exporter_that_is_not_wanted_is_not_judged() -> None:
     """Neither its process nor its numbers."""
     seen = replace(export(queued_bytes=9 << 20), export_wanted=False, exporter=None)
