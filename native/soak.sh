@@ -31,7 +31,7 @@ seed=${TICKDECK_SOAK_SEED:-$(($(date +%s) / 86400))}
 report=$PWD/target/soak-report.jsonl
 PATH=$PWD/.venv/bin:$PATH
 steps="kill syscalls failpoints errors power crash-seeds damage retention"
-steps="$steps export-seeds differential mac-timing slow-journal"
+steps="$steps export-seeds differential mac-timing slow-journal promises"
 wanted="$*"
 for name in $wanted; do
     case " $steps " in *" $name "*) ;; *)
@@ -86,6 +86,15 @@ failpoints() {
     )
 }
 
+# What is promised within a time, held to it: the machine must be quiet.
+promises() {
+    (
+        export TICKDECK_TEST_TIMES=promised
+        crate_test tickdeck-worker --test export --test rx -- --test-threads=1 &&
+            crate_test tickdeck-journal --test devices -- --test-threads=1
+    )
+}
+
 torture() {
     tickdeck-journal torture --json --seed "$seed" "$@"
 }
@@ -103,6 +112,7 @@ step retention crate_test tickdeck-journal --lib -- retention
 step export-seeds crate_test tickdeck-export --test provider -- simulation
 step differential crate_test tickdeck-fuzzing --test differential --
 step mac-timing crate_test tickdeck-export --test timing -- --ignored
+step promises promises
 step slow-journal crate_test tickdeck-worker --test book -- --ignored slow_journal
 echo "report: $report"
 [ -z "$failed" ] || { echo "FAILED:$failed" >&2; exit 1; }

@@ -61,7 +61,7 @@ fn ipv6_frames_arrive() {
         socket.join_multicast_v6(&group, index).unwrap();
         socket
     });
-    let timeout = Some(Duration::from_secs(5));
+    let timeout = Some(Duration::from_secs(60));
     receiver.set_read_timeout(timeout).unwrap();
     let mut sender = testbed.in_tx(|| FrameSender::open(TX_INTERFACE).unwrap());
     let from = (TX_ADDRESS_V6, 40_000).into();
@@ -179,7 +179,7 @@ fn joined(testbed: &Testbed, interface: Ipv4Addr) -> UdpSocket {
         UdpSocket::from(socket)
     });
     socket
-        .set_read_timeout(Some(Duration::from_secs(5)))
+        .set_read_timeout(Some(Duration::from_secs(60)))
         .unwrap();
     socket
 }

@@ -3,6 +3,7 @@
 //!
 //! - [`Testbed`]: namespaces `tx` and `rx`, the veth pair `tx0`-`rx0` between them, gone on drop.
 //!   [`or_skip`] says why a test cannot have one.
+//! - [`promised`]: how long a test waits for what is promised within a time.
 //! - [`FrameBuilder`]: Ethernet frames of UDP datagrams, fragments, and frames that are wrong on
 //!   purpose. Pure.
 //!
@@ -14,10 +15,12 @@ mod checksum;
 mod error;
 mod frame;
 mod namespace;
+mod promise;
 mod testbed;
 
 pub use error::{TestbedError, Unavailable};
 pub use frame::{FrameBuilder, Malformation, multicast_mac};
+pub use promise::promised;
 pub use testbed::{
     RX_ADDRESS, RX_ADDRESS_V6, RX_INTERFACE, TX_ADDRESS, TX_ADDRESS_V6, TX_INTERFACE, Testbed,
     or_skip, skip,

@@ -216,7 +216,7 @@ pub fn skip(test_name: &str, reason: &str) {
 /// Environment variable that forbids skipping.
 const REQUIRE: &str = "TICKDECK_TEST_PRIVILEGED";
 /// How long the ends of a veth pair may take to come up.
-const UP_LIMIT: Duration = Duration::from_secs(5);
+const UP_LIMIT: Duration = Duration::from_secs(60);
 
 fn within<T: Send>(namespace: &Namespace, work: impl FnOnce() -> T + Send) -> T {
     let enter_and_work = || {

@@ -50,7 +50,7 @@ fn the_ends_are_connected() {
     };
     let receiver = testbed.in_rx(|| UdpSocket::bind((RX_ADDRESS, 0)).unwrap());
     let sender = testbed.in_tx(|| UdpSocket::bind((TX_ADDRESS, 0)).unwrap());
-    let timeout = Some(Duration::from_secs(5));
+    let timeout = Some(Duration::from_secs(60));
     receiver.set_read_timeout(timeout).unwrap();
     sender
         .send_to(b"across", receiver.local_addr().unwrap())

@@ -15,7 +15,7 @@ use tickdeck_wire::moldudp64::{Packet, PacketKind, Request, Session};
 
 const SIM: &str = env!("CARGO_BIN_EXE_tickdeck-sim");
 const SESSION: Session = Session(*b"TEST000001");
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Proves that both lines carry exactly the messages of the file, in order, then the end.
 #[test]

@@ -12,7 +12,7 @@ use tickdeck_recovery::eobi::{
 use tickdeck_wire::eobi::{Message, Packet, PacketError, Release};
 
 const SIM: &str = env!("CARGO_BIN_EXE_tickdeck-sim");
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const RELEASE: Release = Release::V14_1;
 
 /// A datagram, and when it was read.

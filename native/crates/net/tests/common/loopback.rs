@@ -15,12 +15,12 @@ pub(crate) fn receive(
     count: usize,
     handler: &mut impl FnMut(Datagram<'_>),
 ) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     let mut received = 0;
     while received < count {
         assert!(
             Instant::now() < deadline,
-            "{received} of {count} datagrams within 10 s"
+            "{received} of {count} datagrams within a minute"
         );
         wait_readable(&[receiver.as_fd()], Duration::from_millis(100)).unwrap();
         received += receiver.receive(handler).unwrap();

@@ -18,14 +18,14 @@ fn receiving_allocates_nothing() {
     let mut sender = frame_sender(&testbed);
     let frame = flow().build(&[1; 1_400]);
     let (mut bytes, mut taken) = (0, 0);
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     for _ in 0..1_000 {
         sender.send(&frame).unwrap();
     }
     let faults = page_faults();
     let allocated = allocation_counter::measure(|| {
         while taken < 1_000 {
-            assert!(Instant::now() < deadline, "{taken} of 1000 within 10 s");
+            assert!(Instant::now() < deadline, "{taken} of 1000 within a minute");
             let mut set = WaitSet::default();
             receiver.register(&mut set).unwrap();
             set.wait(Duration::from_millis(100)).unwrap();

@@ -70,7 +70,7 @@ fn receive_all(testbed: &Testbed, receivers: &mut [PacketMmapReceiver; 2], taken
         taken.store(next[0] + next[1], Relaxed);
         if count > 0 {
             progress = Instant::now();
-        } else if progress.elapsed() > Duration::from_secs(20) {
+        } else if progress.elapsed() > Duration::from_secs(60) {
             let dropped = "cat /sys/class/net/tx0/statistics/tx_dropped";
             let dropped = testbed.command_tx(dropped).unwrap();
             let counters = receivers.each_mut().map(|receiver| receiver.counters());

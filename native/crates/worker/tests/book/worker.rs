@@ -15,7 +15,7 @@ use crate::receiver::{journal_dir, ring_path};
 use crate::spec;
 
 pub(crate) const BOOK: &str = env!("CARGO_BIN_EXE_tickdeck-book");
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running worker; killed when dropped.
 pub(crate) struct Worker {

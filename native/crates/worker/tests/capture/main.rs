@@ -17,7 +17,7 @@ use tickdeck_worker::capture::{CapturedPacket, Interface, PcapngWriter};
 
 const SIM: &str = env!("CARGO_BIN_EXE_tickdeck-sim");
 const BOOK: &str = env!("CARGO_BIN_EXE_tickdeck-book");
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 const LINE_A: &str = "239.1.2.3:31001";
 const LINE_B: &str = "239.1.2.4:31001";
 

@@ -10,7 +10,7 @@ use tickdeck_recovery::replay::ReplayClient;
 use tickdeck_recovery::soup::SoupClient;
 use tickdeck_wire::moldudp64::Blocks;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What came of a request.
 #[derive(Debug)]

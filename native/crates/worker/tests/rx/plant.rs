@@ -20,7 +20,7 @@ use tickdeck_wire::moldudp64::{
 use tickdeck_wire::record::{GapEvent, LostEvent, SessionEvent, SessionEventKind, kind};
 
 /// How long anything may take before a test fails.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) const SESSION: Session = Session(*b"DEMO000001");
 

@@ -118,7 +118,7 @@ fn next_session_after_a_restart() {
     worker.wait_for("rx_rejected_total", "line=A,reason=wrong_session", 1);
     let start = std::time::Instant::now();
     while worker.value("session_changes_total", "") == 0 {
-        assert!(start.elapsed().as_secs() < 10, "the session is taken");
+        assert!(start.elapsed().as_secs() < 60, "the session is taken");
         plant.send(0, 3, 4);
     }
     assert_eq!(plant.answer(2), (1, 2));

@@ -15,7 +15,7 @@ use tickdeck_wire::moldudp64::Session;
 pub(crate) const SIM: &str = env!("CARGO_BIN_EXE_tickdeck-sim");
 pub(crate) const SESSION: Session = Session(*b"TEST01    ");
 pub(crate) const MESSAGES: u64 = 5_000;
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The messages that the sim plays.
 pub(crate) fn day() -> History {

@@ -59,12 +59,12 @@ pub(crate) fn position(path: &Path) -> Option<Value> {
     Some(serde_json::from_str(&text).expect("JSON"))
 }
 
-/// Waits until `done`, at most half a minute.
+/// Waits until `done`, at most a minute.
 pub(crate) fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !done() {
         assert!(
-            begun.elapsed() < Duration::from_secs(30),
+            begun.elapsed() < Duration::from_secs(60),
             "{what} did not come"
         );
         std::thread::sleep(Duration::from_millis(2));

@@ -13,7 +13,7 @@ use crate::spec::TcpExport;
 #[expect(dead_code, reason = "a part is for other tests")]
 mod spec;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Says which pin it is asked to write, and takes as long as the test wants.
 struct Held {

@@ -220,4 +220,4 @@ pub(super) fn spec_in(dir: &Path) -> Spec {
     Spec::load(&path, Kind::Rx).expect("a valid spec")
 }
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
