@@ -82,7 +82,7 @@ fn a_hanging_sync_is_seen_from_outside() {
     let injection = "inject=fdatasync:delay_enter=3000000:when=10";
     let text = under_strace(home.path(), injection);
     let longest_ms = figure(&text, "longest_ms ");
-    assert!((2_000..10_000).contains(&longest_ms), "{text}");
+    assert!((2_000..60_000).contains(&longest_ms), "{text}");
     assert_eq!(
         (figure(&text, "durable "), figure(&text, "failures ")),
         (SYNCS, 0),
@@ -116,7 +116,7 @@ fn child_writes() {
     let mut failures = 0;
     for _ in 0..SYNCS {
         caller.offer();
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while caller.writer.sync().is_err() {
             assert!(Instant::now() < deadline, "it comes back");
         }

@@ -1,11 +1,21 @@
 //! A caller of a writer, as the receive worker is one: what is refused is lost, and said so.
 
-use std::time::Instant;
+use std::env;
+use std::time::{Duration, Instant};
 
 use tickdeck_journal::{JournalError, Record, Writer, kind};
 
 /// Reason of the caller's holes.
 pub(crate) const REASON: u8 = 1;
+
+/// As `tickdeck_testbed::promised`, which this crate does not use: a promised time, and on a machine
+/// that may be busy a minute more.
+pub(crate) fn promised(time: Duration) -> Duration {
+    match env::var_os("TICKDECK_TEST_TIMES").is_some_and(|value| value == "promised") {
+        true => time,
+        false => time + Duration::from_secs(60),
+    }
+}
 
 /// A writer, its clock, and what was lost meanwhile.
 pub(crate) struct Caller {
