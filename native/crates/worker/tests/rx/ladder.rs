@@ -16,7 +16,7 @@ const XSK: u64 = 6;
 const SOCKET: u64 = 8;
 const ARBITER: u64 = 10;
 /// How long anything may take.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Waits until the only gap has its verdict.
 fn judged(worker: &Worker) -> GapRow {
@@ -27,8 +27,27 @@ fn judged(worker: &Worker) -> GapRow {
         {
             return row;
         }
-        assert!(start.elapsed() < LIMIT, "a verdict comes");
+        let rows = worker.stats().gaps();
+        assert!(start.elapsed() < LIMIT, "no verdict on one gap: {rows:?}");
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Stops the worker, and waits until each of its threads stands: one that is awake runs on until
+/// another has been told.
+fn stand_still(worker: &Worker) {
+    worker.signal(Signal::STOP);
+    let start = Instant::now();
+    let stands = |task: std::io::Result<std::fs::DirEntry>| {
+        let stat = std::fs::read_to_string(task.expect("a thread").path().join("stat"));
+        // proc(5): the state is the letter behind the name, which is in brackets.
+        let stat = stat.expect("its state");
+        stat.rsplit_once(") ").expect("a name").1.starts_with('T')
+    };
+    let tasks = format!("/proc/{}/task", worker.pid());
+    while !std::fs::read_dir(&tasks).expect("threads").all(stands) {
+        assert!(start.elapsed() < LIMIT, "it does not stand still");
+        std::thread::yield_now();
     }
 }
 
@@ -59,7 +78,7 @@ fn full_socket_buffers_are_named() {
     plant.send_both(1, 1);
     worker.wait_for("rx_packets_total", "line=A", 1);
     worker.wait_for("rx_packets_total", "line=B", 1);
-    worker.signal(Signal::STOP);
+    stand_still(&worker);
     for sequence in 2..=200 {
         plant.send_both(sequence, sequence);
     }
@@ -154,7 +173,7 @@ fn full_xsk_ring_is_named() {
     plant.send_both(1, 1);
     worker.wait_for("rx_packets_total", "line=A", 1);
     worker.wait_for("rx_packets_total", "line=B", 1);
-    worker.signal(Signal::STOP);
+    stand_still(&worker);
     for sequence in 2..=3_000 {
         plant.send_both(sequence, sequence);
     }
