@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tickdeck_journal::verify;
+use tickdeck_testbed::promised;
 
 use crate::devices::{SmallDisk, Tracer, is_privileged};
 use crate::plant::Plant;
@@ -59,7 +60,8 @@ fn failing_syncs_are_shown_and_overcome() {
     plant.send_both(21, 40);
     worker.wait_until("journal_state", "", |state| state != OK);
     let shown_after = begun.elapsed();
-    assert!(shown_after < Duration::from_secs(2), "{shown_after:?}");
+    let most = promised(Duration::from_secs(2));
+    assert!(shown_after < most, "{shown_after:?}");
     let mut next = 41;
     while worker.value("journal_write_errors_total", "") < 4 {
         plant.send_both(next, next + 19);

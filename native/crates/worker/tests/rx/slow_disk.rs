@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tickdeck_journal::verify;
+use tickdeck_testbed::promised;
 
 use crate::devices::{SlowDisk, SmallDisk, Tracer, is_privileged};
 use crate::plant::{Entry, Plant, Worker};
@@ -23,8 +24,6 @@ const SMALL_RING: u64 = 256;
 const BURST: u64 = 32;
 /// No good device takes as long for what a small ring holds.
 const SLOW_SYNC_NS: u64 = 50_000_000;
-/// What a loaded machine may add to a promised time.
-const SLACK: Duration = Duration::from_secs(1);
 
 /// The venue's feed to one worker, on both lines.
 struct Feed<'a> {
@@ -114,7 +113,7 @@ fn assert_whole(plant: &Plant) {
     assert_eq!(report.problems, []);
 }
 
-/// Every sync takes 200 ms: the journal falls behind and says SLOW, receiving does not, and in the
+/// Every sync takes half a second: the journal falls behind and says SLOW, receiving does not, and in the
 /// end all of it is journalled.
 #[test]
 fn a_slow_disk_slows_only_the_journal() {
@@ -123,7 +122,7 @@ fn a_slow_disk_slows_only_the_journal() {
     }
     let mut plant = Plant::new();
     let worker = plant.start();
-    let tracer = Tracer::tamper(worker.pid(), "delay_enter=200000");
+    let tracer = Tracer::tamper(worker.pid(), "delay_enter=500000");
     let mut feed = Feed::new(&plant, &worker);
     // Fewer records than the ring has slots.
     feed.bursts(100);
@@ -149,7 +148,7 @@ fn a_slow_disk_behind_a_small_ring_leaves_exact_holes() {
     let mut plant = Plant::new();
     plant.set("/exchange/ring/slot_count", json!(SMALL_RING));
     let worker = plant.start();
-    let tracer = Tracer::tamper(worker.pid(), "delay_enter=200000");
+    let tracer = Tracer::tamper(worker.pid(), "delay_enter=500000");
     let told = overrun(&plant, worker, || drop(tracer));
     assert_eq!(told["log_id"].as_str().map(str::len), Some(32));
 }
@@ -181,7 +180,7 @@ fn overrun(plant: &Plant, worker: Worker, let_go: impl FnOnce()) -> Value {
     while feed.value("journal_overrun_total") == 0 || feed.longest_sync_ns() < SLOW_SYNC_NS {
         feed.burst();
         let elapsed = begun.elapsed();
-        assert!(elapsed < Duration::from_secs(30), "no overrun, or fast");
+        assert!(elapsed < Duration::from_secs(60), "no overrun, or fast");
     }
     let_go();
     feed.wait_for_durable();
@@ -208,7 +207,7 @@ fn overrun(plant: &Plant, worker: Worker, let_go: impl FnOnce()) -> Value {
     told
 }
 
-/// One sync does not come back for four seconds: HUNG is shown within two, receiving goes on
+/// One sync does not come back until it is let go: HUNG is shown within two, receiving goes on
 /// meanwhile, and afterwards all is well and nothing is missing.
 #[test]
 fn a_hanging_disk_is_shown_and_survived() {
@@ -221,13 +220,13 @@ fn a_hanging_disk_is_shown_and_survived() {
     feed.burst();
     feed.wait_for_durable();
     worker.wait_for("journal_state", "", OK);
-    let tracer = Tracer::tamper(worker.pid(), "delay_enter=4000000:when=1");
+    let tracer = Tracer::tamper(worker.pid(), "delay_enter=600000000:when=1");
     let begun = Instant::now();
     feed.burst();
     worker.wait_for("journal_state", "", HUNG);
     let shown_after = begun.elapsed();
     assert!(
-        shown_after < Duration::from_secs(2) + SLACK,
+        shown_after < promised(Duration::from_secs(3)),
         "{shown_after:?}"
     );
     let durable = feed.value("journal_durable_seq");
@@ -236,12 +235,12 @@ fn a_hanging_disk_is_shown_and_survived() {
     assert_eq!(feed.value("journal_state"), HUNG);
     assert_eq!(feed.value("journal_durable_seq"), durable);
     feed.assert_all_received();
-    worker.wait_until("journal_state", "", |state| state != HUNG);
-    // From here on, not from when the sync began: it was slow until now.
+    // Ten seconds from here on, not from when the sync began: it was slow until now.
     let ended = Instant::now();
+    drop(tracer);
+    worker.wait_for("journal_state", "", SLOW);
     feed.burst();
     feed.wait_for_durable();
-    worker.wait_for("journal_state", "", SLOW);
     worker.wait_for("journal_state", "", OK);
     let shown = ended.elapsed();
     assert!(shown > Duration::from_secs(9), "SLOW for {shown:?}");
@@ -249,7 +248,6 @@ fn a_hanging_disk_is_shown_and_survived() {
     feed.assert_no_hole();
     let packets = feed.packets;
     worker.stop();
-    drop(tracer);
     assert_eq!(plant.journalled_messages(), packets * MESSAGES);
     assert_whole(&plant);
 }
@@ -279,7 +277,7 @@ fn a_full_disk_is_survived() {
     let freed = Instant::now();
     worker.wait_for("journal_state", "", OK);
     let took = freed.elapsed();
-    assert!(took < Duration::from_secs(5) + SLACK, "{took:?}");
+    assert!(took < promised(Duration::from_secs(6)), "{took:?}");
     feed.burst();
     feed.wait_for_durable();
     feed.assert_all_received();

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tickdeck_journal::{checkpoint, verify};
+use tickdeck_testbed::promised;
 
 use crate::devices::{LoopDisk, SmallDisk, Tracer, is_privileged};
 use crate::plant::{Plant, Worker};
@@ -43,7 +44,7 @@ fn stop_in_vain(worker: Worker, tracer: Option<Tracer>, limit: Duration) -> Stri
 fn end_in_vain(worker: Worker, tracer: Option<Tracer>, limit: Duration) -> String {
     let begun = Instant::now();
     while worker.stats().exit_record().is_none() {
-        assert!(begun.elapsed() < limit, "it is held");
+        assert!(begun.elapsed() < promised(limit), "it is held");
         std::thread::sleep(Duration::from_millis(2));
     }
     drop(tracer);
@@ -123,7 +124,7 @@ fn a_hanging_disk_does_not_hold_a_stop() {
     let worker = plant.start();
     let next = send(&plant, &worker, 1, 20);
     wait_for_durable(&worker);
-    let tracer = Tracer::tamper(worker.pid(), "delay_enter=60000000:when=1");
+    let tracer = Tracer::tamper(worker.pid(), "delay_enter=600000000:when=1");
     let next = send(&plant, &worker, next, 20);
     worker.wait_for("journal_state", "", HUNG);
     let next = send(&plant, &worker, next, 200);
