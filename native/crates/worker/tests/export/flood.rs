@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tickdeck_testbed::promised;
 
 use crate::peer::{Copy, Peer, Said, dial};
 use crate::plant::Plant;
@@ -51,11 +52,11 @@ fn a_flood_stays_outside() {
         over.store(true, Ordering::Release);
         watch.join().expect("watches");
         assert!(
-            longest < Duration::from_secs(1),
+            longest < promised(Duration::from_secs(1)),
             "a record took {longest:?}"
         );
         assert!(
-            lasted < Duration::from_secs(5),
+            lasted < promised(Duration::from_secs(5)),
             "the last one left after {lasted:?}"
         );
     });
@@ -82,7 +83,7 @@ fn stay_silent(port: u16) -> Duration {
         .collect();
     let begin = Instant::now();
     for mut socket in sockets {
-        let left = Duration::from_secs(10).saturating_sub(begin.elapsed());
+        let left = Duration::from_secs(70).saturating_sub(begin.elapsed());
         let patience = left.max(Duration::from_millis(1));
         socket.set_read_timeout(Some(patience)).expect("sets");
         // HELLO, maybe BUSY, then the end.

@@ -15,8 +15,8 @@ use crate::plant::{Plant, wait_until};
 fn an_epoch_that_has_just_begun_is_known() {
     let mut plant = Plant::new();
     plant.append(10, 40);
-    let _exporter = plant.export_on_unix(json!({}));
-    for _ in 0..20 {
+    let _exporter = plant.export_on_unix(json!({"max_subscribers": 20}));
+    for round in 0..20 {
         plant = plant.reopen();
         let mut copy = Copy {
             first: 1,
@@ -26,7 +26,8 @@ fn an_epoch_that_has_just_begun_is_known() {
         };
         let told = copy.epoch;
         let mut peer = Peer::on_unix(&plant.path("socket"));
-        let said = peer.resume(Some("a"), &mut copy);
+        // Another each time: that the one before has left may not be known yet.
+        let said = peer.resume(Some(&format!("client-{round}")), &mut copy);
         assert!(
             matches!(&said, Said::SubOk(ok) if ok.epoch == told),
             "told epoch {told}: {said:?}"

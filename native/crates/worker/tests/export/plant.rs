@@ -16,7 +16,7 @@ use tickdeck_stats::{Builder, Gauge, Identity, StatsFile};
 use crate::exporter_spec::whole;
 use crate::spec;
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The keys of the clients `a` to `d`, and of many more.
 pub(crate) const KEY: [u8; 32] = *b"a key of thirty-two bytes, or so";
 

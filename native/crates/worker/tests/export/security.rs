@@ -2,13 +2,14 @@
 //! dialling, through rotations; and where no secret may be found.
 
 use std::fs;
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tickdeck_testbed::promised;
 
 use crate::papers::{Papers, acked, free_port, hex, subscriber, write_secret};
 use crate::peer::{Copy, Peer, Said, Socket as _, dial};
@@ -127,7 +128,7 @@ fn half_open_sessions_stay_outside() {
     }
     wait_until("the subscriber has all", || acked(&plant) == 300);
     for mut socket in sockets {
-        socket.set_patience(Duration::from_secs(10));
+        socket.set_patience(Duration::from_secs(70));
         most = most.max(exporter.stat("tcp_export_preauth"));
         let mut bytes = Vec::new();
         match socket.read_to_end(&mut bytes) {
@@ -137,7 +138,7 @@ fn half_open_sessions_stay_outside() {
     }
     let lasted = begun.elapsed();
     // Three seconds for each; a loaded machine takes its time to begin them.
-    assert!(lasted < Duration::from_secs(8), "{lasted:?}");
+    assert!(lasted < promised(Duration::from_secs(8)), "{lasted:?}");
     assert!((1..=32).contains(&most), "{most} at a time");
     assert!(exporter.stat("tcp_export_subscriber_rejected_total") >= 200);
     plant.append(10, 50);
@@ -262,9 +263,17 @@ fn certificates_are_replaced_without_a_drop() {
     papers.issue("server", &["another.example"]);
     exporter.ask("export.reload");
     let script = PYTHON.replace("@LAST@", "1");
+    // One that came before the new certificate ends with its record; one behind it tries for ever.
     wait_until("the next one meets the new name", || {
-        let output = python(&plant, &papers, port, &script);
-        String::from_utf8_lossy(&output.stderr).contains("ostname mismatch")
+        let mut python = python(&plant, &papers, port, &script);
+        let mut child = python.stderr(Stdio::piped()).spawn().expect("runs");
+        let told = BufReader::new(child.stderr.take().expect("is piped")).lines();
+        let is_met = told
+            .map(|line| line.expect("text"))
+            .any(|line| line.contains("ostname mismatch"));
+        child.kill().expect("kills");
+        child.wait().expect("ends");
+        is_met
     });
     plant.append(100, 50);
     wait_until("acknowledged", || acked(&plant) == 200);
@@ -280,7 +289,8 @@ fn the_python_subscriber_gets_in_too() {
     plant.append(2_000, 50);
     let papers = Papers::new(&plant);
     let (_exporter, port) = tls_exporter(&plant, &papers, json!({}));
-    let output = python(&plant, &papers, port, &PYTHON.replace("@LAST@", "2000"));
+    let mut all = python(&plant, &papers, port, &PYTHON.replace("@LAST@", "2000"));
+    let output = all.output().expect("runs");
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(
         text.trim(),
@@ -290,7 +300,8 @@ fn the_python_subscriber_gets_in_too() {
     );
     // A wrong key is denied there as well.
     papers.secret("key", &format!("a {}\n", "5a".repeat(31) + "5b"));
-    let output = python(&plant, &papers, port, &PYTHON.replace("@LAST@", "1"));
+    let mut denied = python(&plant, &papers, port, &PYTHON.replace("@LAST@", "1"));
+    let output = denied.output().expect("runs");
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains("DeniedError"), "{text}");
 }
@@ -303,7 +314,7 @@ port, ca, key, state = sys.argv[1:]
 async def main():
     seqs = []
     options = dict(state=state, client="a", tls_ca=ca, key_file=key)
-    async with asyncio.timeout(15), Subscriber(f"localhost:{port}", **options) as subscriber:
+    async with asyncio.timeout(100), Subscriber(f"localhost:{port}", **options) as subscriber:
         async for item in subscriber:
             seqs.append(item.seq)
             if item.seq >= @LAST@:
@@ -312,15 +323,15 @@ async def main():
 asyncio.run(main())
 "#;
 
-fn python(plant: &Plant, papers: &Papers, port: u16, script: &str) -> std::process::Output {
+fn python(plant: &Plant, papers: &Papers, port: u16, script: &str) -> Command {
     let console = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../console");
-    Command::new("timeout")
-        .args(["4", "python3", "-c", script, &port.to_string()])
+    let mut python = Command::new("python3");
+    python
+        .args(["-c", script, &port.to_string()])
         .args([papers.arg("ca.pem"), papers.arg("key")])
         .arg(plant.path("python-state"))
-        .env("PYTHONPATH", console)
-        .output()
-        .expect("runs")
+        .env("PYTHONPATH", console);
+    python
 }
 
 /// S07: the canaries (keys and TLS keys) are in no log, argument, environment, stats file and control

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
 use serde_json::json;
+use tickdeck_testbed::promised;
 
 use crate::plant::{Plant, wait_until};
 
@@ -69,7 +70,7 @@ fn a_stop_does_not_wait_for_a_dial() {
     let port = deaf.local_addr().expect("has one").port();
     let _first = TcpStream::connect(("127.0.0.1", port)).expect("connects");
     let place = json!({"mode": "connect", "collectors": [format!("127.0.0.1:{port}")],
-                       "auth_token": plant.path("keys"), "connect_timeout_ms": 60_000});
+                       "auth_token": plant.path("keys"), "connect_timeout_ms": 600_000});
     let mut exporter = plant.export(place, json!({}));
     let remote = format!(":{port:04X} 02 ");
     let path = format!("/proc/{}/net/tcp", exporter.pid());
@@ -80,5 +81,5 @@ fn a_stop_does_not_wait_for_a_dial() {
     exporter.signal("TERM");
     assert_eq!(exporter.wait().code(), Some(0), "{}", exporter.log_text());
     let took = begun.elapsed();
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(took < promised(Duration::from_secs(1)), "{took:?}");
 }

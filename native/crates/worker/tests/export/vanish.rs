@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tickdeck_testbed::{Testbed, or_skip, skip};
+use tickdeck_testbed::{Testbed, or_skip, promised, skip};
 
 use crate::peer::{Copy, Peer, Said};
 use crate::plant::{Exporter, PATIENCE, Plant, wait_until};
@@ -47,7 +47,10 @@ fn time_to_free(testbed: &Testbed, settings: Value, vanish: impl FnOnce() -> Ins
     });
     let vanished = vanish();
     while is_seated(&mut exporter, "a") {
-        assert!(vanished.elapsed() < PATIENCE, "its place is taken for ever");
+        assert!(
+            vanished.elapsed() < 2 * PATIENCE,
+            "its place is taken for ever"
+        );
         plant.append(1, 40);
         healthy.follow_to(plant.durable(), &mut copy);
         thread::sleep(Duration::from_millis(20));
@@ -97,7 +100,7 @@ fn a_vanished_peer_frees_its_place() {
         let by_silence = by_silence.join().expect("is served");
         for took in [by_silence, by_kernel] {
             assert!(
-                took < Duration::from_secs(10),
+                took < promised(Duration::from_secs(10)),
                 "{by_silence:?}, {by_kernel:?}"
             );
         }
