@@ -6,8 +6,10 @@
 //! stream: memory does not grow with the journal, only that of `gaps` with its gaps.
 
 use std::error::Error;
+use std::ffi::OsString;
+use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -112,14 +114,61 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// A journal that cannot be read, as an exit code.
+/// A journal that cannot be read, as an exit code, with what to do where that is known.
 fn journal_failure(error: &JournalError) -> Failure {
-    let code = match error {
-        JournalError::NotAJournal { .. } | JournalError::Pruned { .. } => Code::Config,
-        JournalError::Damaged(_) => Code::Layout,
-        _ => Code::Failed,
+    let (code, hint) = match error {
+        JournalError::NotAJournal { dir } if !dir.exists() => {
+            (Code::Config, "; there is no such directory")
+        }
+        JournalError::NotAJournal { dir } if copied::is_copy(dir) => (
+            Code::Config,
+            "; it is a subscriber's copy, which `verify` and `cat` read",
+        ),
+        JournalError::NotAJournal { .. } => (
+            Code::Config,
+            "; `tickdeck journal show EXCHANGE` names the directory of a journal",
+        ),
+        JournalError::Pruned { .. } | JournalError::BadSetting { .. } => (Code::Config, ""),
+        JournalError::Locked { .. } => (Code::Locked, ""),
+        JournalError::Damaged(_) => (Code::Layout, ""),
+        JournalError::Io { source, .. } => match source.kind() {
+            io::ErrorKind::PermissionDenied => (
+                Code::Permission,
+                "; run this as the user whose journal it is, or as root",
+            ),
+            io::ErrorKind::NotADirectory => (Code::Config, "; a journal is a directory, name that"),
+            _ => (Code::Failed, ""),
+        },
+        _ => (Code::Failed, ""),
     };
-    Failure::new(code, chain(error))
+    Failure::new(code, format!("{}{hint}", chain(error)))
+}
+
+/// Names in a directory; none where there is no such directory.
+fn names_in(dir: &Path) -> Result<Vec<OsString>, JournalError> {
+    let failed = |source| JournalError::Io {
+        context: "cannot list",
+        path: dir.to_owned(),
+        source,
+    };
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
+    };
+    entries
+        .map(|entry| Ok(entry.map_err(failed)?.file_name()))
+        .collect()
+}
+
+/// Refuses a range that nothing can be in.
+fn check_range(from: Option<u64>, to: Option<u64>) -> Result<(), Failure> {
+    match (from, to) {
+        (Some(from), Some(to)) if from > to => {
+            let text = format!("--from {from} is above --to {to}: nothing can be in between");
+            Err(Failure::new(Code::Config, text))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// An error and its causes in one line.
@@ -165,7 +214,7 @@ fn audience(result: io::Result<()>) -> Result<Audience, Failure> {
 }
 
 /// Prints one answer, as JSON or as lines of text.
-fn answer(json: bool, value: &Value, text: &str) -> Result<(), Failure> {
+pub(crate) fn answer(json: bool, value: &Value, text: &str) -> Result<(), Failure> {
     let mut output = Output {
         out: io::stdout().lock(),
     };

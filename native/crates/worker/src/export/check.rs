@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::keys::KeyFile;
 use super::tls::{self, OwnFiles, TlsAcceptor};
 use crate::exit::{Code, Failure};
+use crate::journal::answer;
 use crate::spec::{Kind, Spec, TcpExport};
 
 /// What is known of a file that can be used: seconds until it expires, for certificates.
@@ -19,7 +20,11 @@ type Good = Option<i64>;
 /// that can be used, `expires_s` for all but certificates. The exit code is 0 also with errors.
 pub(super) fn run(spec: &Path) -> Result<Code, Failure> {
     let spec = Spec::load(spec, Kind::Export)?;
-    println!("{}", json!({"files": files(&spec.exchange.tcp_export)}));
+    answer(
+        true,
+        &json!({"files": files(&spec.exchange.tcp_export)}),
+        "",
+    )?;
     Ok(Code::Clean)
 }
 

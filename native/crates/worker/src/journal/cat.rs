@@ -12,7 +12,7 @@ use tickdeck_wire::record::{
     Checkpoint, GapEvent, JournalHole, LostEvent, PayloadError, SessionEvent, kind, line, stamp,
 };
 
-use super::{Audience, Output, copied, journal_failure};
+use super::{Audience, Output, check_range, copied, journal_failure};
 use crate::exit::{Code, Failure};
 
 /// Arguments of `cat`.
@@ -39,6 +39,7 @@ pub(super) struct CatArgs {
 
 /// Prints records up to the end for now; damage ends with an error after what could be read.
 pub(super) fn run(args: &CatArgs) -> Result<Code, Failure> {
+    check_range(args.from, args.to)?;
     if copied::is_copy(&args.dir) {
         return copied::cat(args);
     }

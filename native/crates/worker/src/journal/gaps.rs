@@ -11,7 +11,7 @@ use tickdeck_wire::ledger::{DROP_VERDICTS, FAULTS, LedgerRow, source_names};
 use tickdeck_wire::record::{LossReason, kind};
 
 use super::history::{GapHistory, History, Outcome};
-use super::{Audience, Output, journal_failure};
+use super::{Audience, Output, check_range, journal_failure};
 use crate::exit::{Code, Failure};
 
 /// Arguments of `gaps`.
@@ -35,6 +35,7 @@ pub(super) struct GapsArgs {
 
 /// Prints the gaps up to the end for now; damage ends with an error after what could be read.
 pub(super) fn run(args: &GapsArgs) -> Result<Code, Failure> {
+    check_range(args.from, args.to)?;
     let mut history = History::default();
     let outcome = read(args, &mut history);
     let mut output = Output {

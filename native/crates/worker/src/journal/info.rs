@@ -1,13 +1,14 @@
 //! `tickdeck-journal info`.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use tickdeck_journal::{
     Checkpoint, JournalError, Reader, SegmentInfo, checkpoint, has_writer, quarantine,
 };
 
-use super::{LookArgs, answer, journal_failure};
+use super::{LookArgs, answer, journal_failure, names_in};
 use crate::exit::{Code, Failure};
 
 /// What `info` tells.
@@ -45,8 +46,9 @@ fn look(args: &LookArgs) -> Result<Info, JournalError> {
             last_seq: reader.last_seq()?,
             segments: reader.segments()?,
         }),
-        // A directory that a writer has only just made; a missing one is an error.
-        Err(JournalError::NotAJournal { .. }) if args.dir.is_dir() => None,
+        // A directory that a writer has only just made; a missing one is an error, and so is one
+        // of another program.
+        Err(JournalError::NotAJournal { .. }) if is_new(&args.dir)? => None,
         Err(error) => return Err(error),
     };
     Ok(Info {
@@ -55,6 +57,12 @@ fn look(args: &LookArgs) -> Result<Info, JournalError> {
         has_writer: has_writer(&args.dir)?,
         quarantine: quarantine(&args.dir)?,
     })
+}
+
+/// Whether a writer has made a directory, or may do so: it locks it before anything else.
+fn is_new(dir: &Path) -> Result<bool, JournalError> {
+    let names = names_in(dir)?;
+    Ok(dir.is_dir() && (names.is_empty() || names.iter().any(|name| name == "lock")))
 }
 
 fn to_json(info: &Info) -> Value {

@@ -3,15 +3,16 @@
 //! The rules are those of the receiver's retention: pins hold, the records that a receiver resumes
 //! from stay, what does not verify goes to `quarantine/`. Nothing is changed without `--apply`.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
-use tickdeck_journal::{Held, Limits, Pruned, has_writer, prune_watched};
+use tickdeck_journal::{Held, JournalError, Limits, Pruned, has_writer, prune_watched};
 
 use super::progress::ProgressLine;
-use super::{answer, journal_failure};
+use super::{answer, journal_failure, names_in};
 use crate::exit::{Code, Failure};
 
 /// Arguments of `prune`.
@@ -43,6 +44,16 @@ pub(super) struct PruneArgs {
 /// Plans or prunes.
 pub(super) fn run(args: &PruneArgs) -> Result<Code, Failure> {
     let failure = |error| journal_failure(&error);
+    // A round of pruning leaves a lock file, which no other directory is to get.
+    let names = names_in(&args.dir).map_err(failure)?;
+    if !names
+        .iter()
+        .any(|name| Path::new(name).extension() == Some(OsStr::new("seg")))
+    {
+        return Err(failure(JournalError::NotAJournal {
+            dir: args.dir.clone(),
+        }));
+    }
     if args.apply && has_writer(&args.dir).map_err(failure)? {
         let text = "a receiver writes this journal and prunes it itself; set journal.retain_max_bytes \
                     or journal.retain_max_age_s of the exchange, or stop the receiver";

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -25,7 +26,8 @@ pub(super) struct RepairArgs {
     mode: Mode,
     /// Copy all that can be read into a new journal here, with holes where nothing can. It is another
     /// log: a subscriber with a copy of the old one is refused (WRONG_LOG) and keeps it until you
-    /// decide; snapshots of books and pins of the old one do not count.
+    /// decide; snapshots of books and pins of the old one do not count. What lies here after a stop is
+    /// unfinished: remove it.
     #[arg(long)]
     into: Option<PathBuf>,
     /// Make the changes; without it they are only told.
@@ -73,6 +75,7 @@ pub(super) fn run(args: &RepairArgs) -> Result<Code, Failure> {
 }
 
 fn run_salvage(args: &RepairArgs, into: &Path) -> Result<Code, Failure> {
+    check_target(&args.dir, into)?;
     let mut display = ProgressLine::new(args.progress);
     let target = args.apply.then_some(into);
     let result = salvage(&args.dir, target, &mut |done, total| {
@@ -90,6 +93,34 @@ fn run_salvage(args: &RepairArgs, into: &Path) -> Result<Code, Failure> {
     } else {
         Code::Failed
     })
+}
+
+/// Refuses a target that could not be taken, also when it is only told what would be done.
+fn check_target(dir: &Path, into: &Path) -> Result<(), Failure> {
+    let refused = |what: &str| {
+        let text = format!("--into {}: {what}; name a new directory", into.display());
+        Err(Failure::new(Code::Config, text))
+    };
+    match fs::read_dir(into).map(|mut entries| entries.next().is_some()) {
+        Ok(true) => return refused("it is not empty"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return refused(&error.to_string()),
+        Ok(false) => {}
+    }
+    let failed = |error: io::Error| Failure::failed(format!("--into {}: {error}", into.display()));
+    let absolute = std::path::absolute(into).map_err(failed)?;
+    let existing = absolute.ancestors().find(|path| path.exists());
+    let place = existing
+        .unwrap_or(&absolute)
+        .canonicalize()
+        .map_err(failed)?;
+    match dir.canonicalize() {
+        Ok(dir) if place.starts_with(&dir) => {
+            refused("it lies in the journal, which stays as it is")
+        }
+        // That there is no journal is told by whoever reads it.
+        _ => Ok(()),
+    }
 }
 
 fn repair_json(done: &Repair) -> Value {
@@ -111,6 +142,9 @@ fn repair_text(done: &Repair) -> String {
             "refused: this is more than a torn tail; try --mode point-in-time, or --into a new directory"
         }
         (_, true, _) => "done",
+        (_, _, true) if done.report.mode == RecoveryMode::Tail => {
+            "whole at its end, no repair is needed to write it; what lies before was not read: verify does"
+        }
         (_, _, true) => "whole: nothing needs a repair",
         _ => "nothing was changed; --apply does it",
     };

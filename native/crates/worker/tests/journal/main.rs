@@ -7,6 +7,7 @@ mod damage;
 mod driver;
 mod gaps;
 mod looking;
+mod refusals;
 mod repairing;
 mod replaying;
 mod serving;
