@@ -55,13 +55,13 @@ struct Cli {
 enum Command {
     /// Check every byte, also of a copy made by `subscribe --into`; the exit code is 0 only for a
     /// whole one.
-    Verify(LookArgs),
+    Verify(VerifyArgs),
     /// Print the records, also those of a copy made by `subscribe --into`.
     Cat(CatArgs),
     /// Print the gap ledger: what became of every missing range, and who brought it.
     Gaps(GapsArgs),
     /// Print the segments and where the journal stands.
-    Info(LookArgs),
+    Info(InfoArgs),
     /// Tell what a repair would do, and do it with `--apply`.
     Repair(RepairArgs),
     /// Tell which old segments may go, and let them go with `--apply`.
@@ -81,10 +81,20 @@ enum Command {
     TortureWriter(WriterArgs),
 }
 
-/// Arguments of `verify` and `info`.
+/// Arguments of `info`, which reads little and is done at once.
 #[derive(Args, Clone, Debug)]
-struct LookArgs {
-    /// The journal directory; for `verify` also a subscriber's copy.
+struct InfoArgs {
+    /// The journal directory.
+    dir: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `verify`.
+#[derive(Args, Clone, Debug)]
+struct VerifyArgs {
+    /// The journal directory, or a subscriber's copy.
     dir: PathBuf,
     /// Print one JSON object.
     #[arg(long)]

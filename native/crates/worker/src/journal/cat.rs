@@ -54,6 +54,12 @@ pub(super) fn run(args: &CatArgs) -> Result<Code, Failure> {
     // What was read before an error is printed all the same.
     output.finish()?;
     outcome?;
+    if let Some(from) = args.from
+        && let last_seq = reader.last_seq().map_err(|error| journal_failure(&error))?
+        && from > last_seq
+    {
+        tracing::warn!("there is nothing from sequence {from} on: the journal ends at {last_seq}");
+    }
     if let Some(tail) = reader.unfinished_tail() {
         tracing::warn!("the journal ends in an unfinished block: {tail}");
     }

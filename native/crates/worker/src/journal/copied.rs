@@ -15,7 +15,7 @@ use tickdeck_journal::{Codec, Decompressor, Entry, unpack};
 
 use super::cat::{CatArgs, line_of};
 use super::progress::ProgressLine;
-use super::{Audience, LookArgs, Output, answer};
+use super::{Audience, Output, VerifyArgs, answer};
 use crate::exit::{Code, Failure};
 
 /// Whether a directory holds a copy and no journal.
@@ -29,7 +29,7 @@ pub(super) fn is_copy(dir: &Path) -> bool {
 
 /// Checks every frame, block and record, and that no sequence is missing between two of them; the code
 /// is clean only for a whole copy.
-pub(super) fn verify(args: &LookArgs) -> Result<Code, Failure> {
+pub(super) fn verify(args: &VerifyArgs) -> Result<Code, Failure> {
     let mut display = ProgressLine::new(args.progress);
     let (mut records, mut gaps, mut missing) = (0, 0, 0);
     let mut show = |done, total| display.show(done, total, "bytes");

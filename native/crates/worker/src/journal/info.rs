@@ -8,7 +8,7 @@ use tickdeck_journal::{
     Checkpoint, JournalError, Reader, SegmentInfo, checkpoint, has_writer, quarantine,
 };
 
-use super::{LookArgs, answer, journal_failure, names_in};
+use super::{InfoArgs, answer, journal_failure, names_in};
 use crate::exit::{Code, Failure};
 
 /// What `info` tells.
@@ -28,13 +28,13 @@ struct Log {
 }
 
 /// Prints where a journal stands, without reading all of it.
-pub(super) fn run(args: &LookArgs) -> Result<Code, Failure> {
+pub(super) fn run(args: &InfoArgs) -> Result<Code, Failure> {
     let info = look(args).map_err(|error| journal_failure(&error))?;
     answer(args.json, &to_json(&info), &to_text(&info))?;
     Ok(Code::Clean)
 }
 
-fn look(args: &LookArgs) -> Result<Info, JournalError> {
+fn look(args: &InfoArgs) -> Result<Info, JournalError> {
     let log = match Reader::open(&args.dir) {
         Ok(reader) => Some(Log {
             log_id: reader

@@ -51,7 +51,7 @@ pub(super) use self::writer::{WriterArgs, run as run_writer};
 #[derive(Args, Clone, Debug)]
 pub(super) struct TortureArgs {
     /// How often the writer is ended, for each kind and file system.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     cuts: u64,
     /// Fixes content, order of operations and delays; not the moment a signal arrives.
     #[arg(long, default_value_t = 1)]

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use tickdeck_journal::{Report, verify};
 
 use super::progress::ProgressLine;
-use super::{LookArgs, answer, copied, journal_failure};
+use super::{VerifyArgs, answer, copied, journal_failure};
 use crate::exit::{Code, Failure};
 
 /// Checks a journal; the code is clean only when it is whole.
-pub(super) fn run(args: &LookArgs) -> Result<Code, Failure> {
+pub(super) fn run(args: &VerifyArgs) -> Result<Code, Failure> {
     if copied::is_copy(&args.dir) {
         return copied::verify(args);
     }

@@ -131,6 +131,17 @@ fn what_cannot_be_done_is_told() {
             "{command}"
         );
     }
+    let output = run(&["cat", text(&dir), "--from", "50"]);
+    assert_eq!((code(&output), output.stdout.len()), (0, 0));
+    assert!(
+        errors(&output).contains("the journal ends at 3"),
+        "{}",
+        errors(&output)
+    );
+    assert_eq!(errors(&run(&["cat", text(&dir), "--from", "3"])), "");
+    // What proves nothing has not passed; what shows none has no progress.
+    assert_eq!(code(&run(&["torture", "--cuts", "0"])), 2);
+    assert_eq!(code(&run(&["info", text(&dir), "--progress"])), 2);
     let output = run(&["repair", text(&dir)]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(
