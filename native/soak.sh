@@ -31,7 +31,7 @@ seed=${TICKDECK_SOAK_SEED:-$(($(date +%s) / 86400))}
 report=$PWD/target/soak-report.jsonl
 PATH=$PWD/.venv/bin:$PATH
 steps="kill syscalls failpoints errors power crash-seeds damage retention"
-steps="$steps export-seeds differential mac-timing slow-journal promises"
+steps="$steps export-seeds differential mac-timing slow-journal promises idle-channels"
 wanted="$*"
 for name in $wanted; do
     case " $steps " in *" $name "*) ;; *)
@@ -114,5 +114,6 @@ step differential crate_test tickdeck-fuzzing --test differential --
 step mac-timing crate_test tickdeck-export --test timing -- --ignored
 step promises promises
 step slow-journal crate_test tickdeck-worker --test book -- --ignored slow_journal
+step idle-channels crate_test tickdeck-worker --lib -- --ignored idle_channels
 echo "report: $report"
 [ -z "$failed" ] || { echo "FAILED:$failed" >&2; exit 1; }

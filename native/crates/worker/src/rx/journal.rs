@@ -310,6 +310,8 @@ pub(super) fn record<'a>(header: &tickdeck_ring::RecordHeader, payload: &'a [u8]
 
 #[cfg(test)]
 mod tests {
+    mod channels;
+
     use rtrb::RingBuffer;
     use tickdeck_ring::{RecordHeader, RingConfig};
     use tickdeck_stats::{Builder, Identity};
@@ -346,6 +348,17 @@ mod tests {
         slot_count: u32,
         records: u64,
     ) -> (JournalThread, tickdeck_stats::reader::Reader) {
+        let channels = (0..records).map(|_| 0);
+        thread_of(config, dir, slot_count, channels)
+    }
+
+    /// With a record of each of these channels.
+    fn thread_of(
+        config: WriterConfig,
+        dir: &Path,
+        slot_count: u32,
+        channels: impl Iterator<Item = u16>,
+    ) -> (JournalThread, tickdeck_stats::reader::Reader) {
         let (writer, _) = Writer::open(config.clone()).expect("journal");
         let ring = RingConfig {
             slot_count,
@@ -356,11 +369,12 @@ mod tests {
         };
         let path = dir.join("ring");
         let mut ring = tickdeck_ring::Writer::create(&path, &ring).expect("ring");
-        let header = RecordHeader {
-            kind: 1,
-            ..RecordHeader::default()
-        };
-        for _ in 0..records {
+        for channel in channels {
+            let header = RecordHeader {
+                kind: 1,
+                channel,
+                ..RecordHeader::default()
+            };
             ring.publish(&header, b"x").expect("room");
         }
         let (metrics, stats) = metrics(dir);

@@ -18,5 +18,7 @@ mod slow_journal;
 mod snapshots;
 #[path = "../common/spec.rs"]
 mod spec;
+#[path = "../common/tracer.rs"]
+mod tracer;
 mod travel;
 mod worker;

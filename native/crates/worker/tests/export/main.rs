@@ -8,6 +8,7 @@ mod exporter_spec;
 mod flood;
 mod forks;
 mod full;
+mod independence;
 mod isolation;
 mod looks;
 mod papers;
@@ -22,5 +23,7 @@ mod segments;
 mod spec;
 mod starts;
 mod streams;
+#[path = "../common/tracer.rs"]
+mod tracer;
 mod vanish;
 mod ways;

@@ -2,11 +2,13 @@
 //! full ones on a tmpfs, failing ones on a loop device.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::Command;
 
 use tickdeck_testbed::skip;
+
+pub(crate) use crate::tracer::Tracer;
 
 /// False, said aloud, when this process may neither trace nor mount.
 pub(crate) fn is_privileged(test_name: &str) -> bool {
@@ -17,54 +19,11 @@ pub(crate) fn is_privileged(test_name: &str) -> bool {
     is_root
 }
 
-/// strace on the journal thread alone, so that no other thread is slowed; detached when dropped.
-pub(crate) struct Tracer {
-    child: Child,
-    /// Open as long as strace may write to it.
-    _stderr: BufReader<ChildStderr>,
-}
-
 impl Tracer {
-    /// Tampers with the journal thread's calls of fdatasync, such as `delay_enter=200000` (in
-    /// microseconds), from now on.
+    /// Tampers with the journal thread's calls of fdatasync, see [`Tracer::on`].
     pub(crate) fn tamper(pid: u32, how: &str) -> Self {
-        let mut child = Command::new("strace")
-            .args(["-e", "trace=fdatasync", "-o", "/dev/null", "-e"])
-            .arg(format!("inject=fdatasync:{how}"))
-            .args(["-p", &journal_thread(pid)])
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("strace is there: requirements/test-packages.sh");
-        let mut stderr = BufReader::new(child.stderr.take().expect("standard error is a pipe"));
-        let mut line = String::new();
-        stderr.read_line(&mut line).expect("strace speaks");
-        assert!(line.contains("attached"), "{line}");
-        Self {
-            child,
-            _stderr: stderr,
-        }
+        Self::on(pid, "journal", "fdatasync", how)
     }
-}
-
-impl Drop for Tracer {
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            self.child.kill().expect("SIGKILL");
-            self.child.wait().expect("ended");
-        }
-    }
-}
-
-/// Number of the worker's journal thread.
-fn journal_thread(pid: u32) -> String {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
-    let mut paths = tasks.map(|task| task.expect("a thread").path());
-    let is_journal = |path: &PathBuf| {
-        fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "journal")
-    };
-    let path = paths.find(is_journal).expect("a journal thread");
-    let number = path.file_name().and_then(|name| name.to_str());
-    number.expect("a number").to_owned()
 }
 
 /// Where the kernel throttles devices for a group of processes.

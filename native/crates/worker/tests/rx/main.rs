@@ -24,5 +24,7 @@ mod spec;
 mod steady;
 mod stopping;
 mod stream;
+#[path = "../common/tracer.rs"]
+mod tracer;
 mod venue;
 mod venue_books;
