@@ -10,6 +10,7 @@ from tickdeck_console.errors import CommandError
 from tickdeck_console.feed.fake import START, Step
 from tickdeck_console.model.facts import BookRow
 from tickdeck_console.model.frame import Delta
+from tickdeck_console.model.wal import Loss, Wal
 from tickdeck_console.screens.exchange import TABS, ExchangeScreen
 from tickdeck_console.screens.fleet import FleetScreen
 from tickdeck_console.widgets.wal_panel import WalPanel
@@ -251,3 +252,29 @@ async def test_an_exporter_that_is_late_stands_out(
             content.plain[at.start : at.end].strip() for at in content.spans if "$" in str(at.style)
         ]
         assert all((word in loud) == is_loud for word in words)
+
+
+async def test_a_journal_that_nobody_writes_still_tells_what_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No state, for no receiver runs; losses wait, and segments that are not listed are told."""
+    lost = Loss("hole", 0, 0, 1, counted=2, incarnation="6f1c")
+    found = Wal(losses=(lost,), segments_unavailable="STATE is damaged")
+    bench = Bench(script=())
+
+    async def wal(_: str) -> Wal:
+        return found
+
+    async with bench.app.run_test(size=(160, 40)) as pilot:
+        await opened(bench, pilot, "XNAS")
+        monkeypatch.setattr(bench.app.desk.plant, "wal", wal)
+        panel = bench.app.screen.query_one(WalPanel)
+        await panel.fetch("XNAS")
+        row = bench.app.desk.state.exchanges["XNAS"]
+        silent = replace(row, journal=replace(row.journal, state=""))
+        shown = panel.content(silent).plain
+        assert "no journal" not in shown
+        assert "hole: 2 counted by worker 6f1c, bounds unknown" in shown
+        assert "not listed: STATE is damaged" in shown
+        panel.forget()
+        assert "no journal" in panel.content(silent).plain

@@ -202,6 +202,22 @@ async def test_a_journal_that_its_writer_refused_tells_of_its_report(served: Ser
     assert (await look())[1] == 0
 
 
+async def test_segments_that_cannot_be_listed_are_not_none(
+    served: Served, native: FakeJournal
+) -> None:
+    """The numbers are told all the same, with why there is no list."""
+    directory(served)
+    native.behave(info={"segments": [{"file": "0000000001.tdj", "number": 1}]})
+    request = pb.GetJournalRequest(exchange=NAME)
+    answer = await served.journal.GetJournal(request)
+    assert ([one.number for one in answer.segments], answer.segments_unavailable) == ([1], "")
+    native.behave(info_code=65, stderr='{"message": "STATE of the journal is damaged"}')
+    answer = await served.journal.GetJournal(request)
+    assert not answer.segments
+    assert answer.segments_unavailable.endswith("failed: STATE of the journal is damaged")
+    assert answer.journal.state == "OK"
+
+
 async def test_the_worker_marks_its_report_itself(served: Served) -> None:
     """It counts what waits, so it is asked; the file is not touched behind its back."""
     path = report(served)
@@ -435,6 +451,8 @@ async def test_readers_and_kept_places_are_listed(served: Served) -> None:
     (pins / "archive.json").write_text('{"client": "archive", "acked_seq": 10, "lost": true}')
     (pins / "@book.json").write_text('{"client": "@book", "acked_seq": 95}')
     (pins / "torn.json").write_text("{")
+    (pins / "deep.json").write_text("[" * 4000)
+    (pins / "list.json").write_text("[]")
     (pins / ".desk-1.77.tmp").write_text("{}")
     served.supervisor.stats["XNAS-rx"].set_all({"journal_durable_seq": 100})
     row = {"id": "desk-1", "peer": "10.0.0.9:1", "state": "LIVE", "acked_seq": 80}
@@ -448,15 +466,17 @@ async def test_readers_and_kept_places_are_listed(served: Served) -> None:
         ("desk-1", "LIVE", False, 0),
         ("@book", "KEPT", False, 5),
         ("archive", "AWAY", True, 90),
-        ("torn", "AWAY", False, 100),
+        *((broken, "AWAY", False, 100) for broken in ("deep", "list", "torn")),
     ]
     assert [one.kept_seq for one in found.subscribers[:3]] == [78, 95, 10]
-    assert not found.subscribers[3].HasField("kept_seq")
-    assert "cannot be read" in found.subscribers[3].reason
+    for broken in found.subscribers[3:]:
+        assert not broken.HasField("kept_seq")
+        assert "cannot be read" in broken.reason
     served.supervisor.answers["export.subscribers"] = UnavailableError("it does not answer")
     found = await served.journal.ListSubscribers(request)
     assert found.unavailable == "it does not answer"
-    assert [one.id for one in found.subscribers] == ["@book", "archive", "desk-1", "torn"]
+    away = ["@book", "archive", "deep", "desk-1", "list", "torn"]
+    assert [one.id for one in found.subscribers] == away
 
 
 async def test_an_exporter_that_dies_is_told_at_the_next_look(served: Served) -> None:

@@ -84,6 +84,9 @@ def show(options: Options, exchange: str, as_json: bool) -> None:
         click.echo(f"NOT ACKNOWLEDGED since {text.iso_time(loss.time_ns)}: {text.safe(loss.text)}")
     if losses:
         click.echo(f"  take note of it: tickdeck journal ack {text.safe(exchange)} --reason TEXT")
+    if response.segments_unavailable:
+        click.echo(f"segments not listed: {text.safe(response.segments_unavailable)}")
+        return
     segments = map(decode_wal.segment, response.segments)
     rows = [
         (

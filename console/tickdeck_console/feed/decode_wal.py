@@ -79,6 +79,7 @@ def wal_of(
         losses=tuple(map(loss, files.losses)),
         subscribers=tuple(map(subscriber, readers.subscribers)) if readers else (),
         unavailable=readers.unavailable if readers else "",
+        segments_unavailable=files.segments_unavailable,
     )
 
 

@@ -114,3 +114,5 @@ class Wal:
     unavailable: str = ""
     """Why the exporter could not be asked; empty when it was, or when there is none."""
     losses: tuple[Loss, ...] = ()
+    segments_unavailable: str = ""
+    """Why the segments could not be listed; empty when they were."""

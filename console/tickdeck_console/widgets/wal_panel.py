@@ -40,7 +40,7 @@ class WalPanel(Panel):
         """The whole panel."""
         journal, wal = exchange.journal, self._wal
         parts: list[Part] = ["\n"]
-        if not journal.state and wal.report is None:
+        if not journal.state and wal.report is None and not wal.losses:
             return Content.styled("\n This exchange has no journal yet.", "$quiet")
         if journal.state:
             parts += [*_state(exchange), *_watermarks(journal), *_promise(journal)]
@@ -57,6 +57,9 @@ class WalPanel(Panel):
             )
             for segment in sorted(wal.segments, key=lambda s: -s.number)[:SHOWN]
         ]
+        if wal.segments_unavailable:
+            words = f"not listed: {text.safe(wal.segments_unavailable)}\n"
+            parts += ["\n", heading("SEGMENTS"), (words, _BAD)]
         if rows:
             titles = ("SEGMENT", "FIRST SEQ", "LAST SEQ", "SIZE", "STATE")
             parts += ["\n", *_table(titles, rows)]

@@ -90,10 +90,11 @@ def read_pins(directory: str) -> dict[str, dict[str, Any]]:
                 value: Any = json.loads(file.read(_PIN_BYTES_MAX))
         except FileNotFoundError:
             continue
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             value = {"error": f"its place cannot be read: {error}"}
-        if isinstance(value, dict):
-            pins[path.stem] = cast("dict[str, Any]", value)
+        if not isinstance(value, dict):
+            value = {"error": "its place cannot be read: no JSON object"}
+        pins[path.stem] = cast("dict[str, Any]", value)
     return pins
 
 

@@ -44,11 +44,13 @@ class JournalService(journal_service_pb2_grpc.JournalServiceServicer):
         # A journal that its writer refused, or one damaged since, may not be listed: the numbers
         # and the report are told all the same.
         segments: list[SegmentInfo] = []
+        unavailable = ""
         try:
             segments = await list_segments(directory)
-        except TickdeckError:
+        except TickdeckError as error:
             if report is None and facts is None:
                 raise
+            unavailable = error.message
         # Without an rx worker's statistics only the files can be told.
         settings = record.config.journal
         lacks = self._plant.losses.see(name)
@@ -74,6 +76,7 @@ class JournalService(journal_service_pb2_grpc.JournalServiceServicer):
                 *map(convert_journal.unbounded_loss, lacks.unbounded),
             ],
             export=convert_journal.export(exchange),
+            segments_unavailable=unavailable,
         )
 
     @override

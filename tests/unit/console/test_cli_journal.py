@@ -115,6 +115,18 @@ def test_an_exporter_that_does_not_tell_its_ages(fake_daemon: FakeDaemon, run: R
     assert "  19 looks and 20 places failed" in run("journal", "X").stdout.splitlines()
 
 
+def test_segments_that_cannot_be_listed_are_told(fake_daemon: FakeDaemon, run: Run) -> None:
+    """No empty table, which would say that there are none."""
+    answer = journal()
+    del answer.segments[:]
+    answer.segments_unavailable = "STATE is \x1b[31mdamaged"
+    fake_daemon.answers["GetJournal"] = answer
+    out = run("journal", "show", "X").stdout
+    assert out.splitlines()[-1].startswith("segments not listed: STATE is ")
+    assert "SEGMENT " not in out
+    assert "\x1b" not in out
+
+
 def test_an_acknowledged_report_is_one_line(fake_daemon: FakeDaemon, run: Run) -> None:
     """No call to do what was done."""
     answer = journal(acknowledged=True)

@@ -28,7 +28,7 @@ from tickdeck.v1 import observe_pb2 as tickdeck_dot_v1_dot_observe__pb2
 from tickdeck.v1 import options_pb2 as tickdeck_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tickdeck/v1/journal_service.proto\x12\x0btickdeck.v1\x1a#google/longrunning/operations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19tickdeck/v1/observe.proto\x1a\x19tickdeck/v1/options.proto\"%\n\x11GetJournalRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\"\xae\x01\n\x07Segment\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x04\x12\x10\n\x08\x62\x61se_seq\x18\x03 \x01(\x04\x12\r\n\x05\x62ytes\x18\x04 \x01(\x04\x12\x0e\n\x06sealed\x18\x05 \x01(\x08\x12\x10\n\x08last_seq\x18\x06 \x01(\x04\x12\x11\n\tabandoned\x18\x07 \x01(\x08\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xed\x01\n\x12GetJournalResponse\x12+\n\x07journal\x18\x01 \x01(\x0b\x32\x1a.tickdeck.v1.JournalHealth\x12&\n\x08segments\x18\x02 \x03(\x0b\x32\x14.tickdeck.v1.Segment\x12-\n\x08recovery\x18\x03 \x01(\x0b\x32\x1b.tickdeck.v1.RecoveryReport\x12(\n\x06losses\x18\x04 \x03(\x0b\x32\x18.tickdeck.v1.JournalLoss\x12)\n\x06\x65xport\x18\x05 \x01(\x0b\x32\x19.tickdeck.v1.ExportHealth\"\x8d\x01\n\x0bJournalLoss\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x10\n\x08\x66rom_seq\x18\x02 \x01(\x04\x12\x0e\n\x06to_seq\x18\x03 \x01(\x04\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63ounted\x18\x05 \x01(\x04\x12\x13\n\x0bincarnation\x18\x06 \x01(\t\"\xc4\x01\n\x0eRecoveryReport\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04mode\x18\x02 \x01(\t\x12\r\n\x05\x63lean\x18\x03 \x01(\x08\x12\x14\n\x0cwriter_epoch\x18\x04 \x01(\x04\x12.\n\x08problems\x18\x05 \x03(\x0b\x32\x1c.tickdeck.v1.RecoveryProblem\x12\x0f\n\x07refused\x18\x06 \x01(\x08\x12\x14\n\x0c\x61\x63knowledged\x18\x07 \x01(\x08\"\x7f\n\x0fRecoveryProblem\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\r\n\x05\x63lass\x18\x03 \x01(\t\x12\x10\n\x08\x66rom_seq\x18\x04 \x01(\x04\x12\x0e\n\x06to_seq\x18\x05 \x01(\x04\x12\r\n\x05\x62ytes\x18\x06 \x01(\x04\x12\x0e\n\x06\x61\x63tion\x18\x07 \x01(\t\"*\n\x16ListSubscribersRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\"\xa9\x02\n\nSubscriber\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04peer\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x10\n\x08sent_seq\x18\x04 \x01(\x04\x12\x11\n\tacked_seq\x18\x05 \x01(\x04\x12\x11\n\tlag_bytes\x18\x06 \x01(\x04\x12\x13\n\x0blag_records\x18\x07 \x01(\x04\x12\x0e\n\x06lag_ms\x18\x08 \x01(\x04\x12\x0e\n\x06policy\x18\t \x01(\t\x12)\n\x05since\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x0b \x01(\t\x12\x0c\n\x04lost\x18\x0c \x01(\x08\x12\x18\n\x10retain_max_bytes\x18\r \x01(\x04\x12\x15\n\x08kept_seq\x18\x0e \x01(\x04H\x00\x88\x01\x01\x42\x0b\n\t_kept_seq\"q\n\x17ListSubscribersResponse\x12,\n\x0bsubscribers\x18\x01 \x03(\x0b\x32\x17.tickdeck.v1.Subscriber\x12\x13\n\x0bunavailable\x18\x02 \x01(\t\x12\x13\n\x0b\x64urable_seq\x18\x03 \x01(\x04\"a\n\x12SealSegmentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"M\n\x13SealSegmentResponse\x12\x10\n\x08segments\x18\x01 \x01(\x04\x12\x13\n\x0b\x64urable_seq\x18\x02 \x01(\x04\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x03 \x03(\t\"b\n\x13PruneJournalRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\\\n\x14PruneJournalResponse\x12\x10\n\x08segments\x18\x01 \x01(\x04\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\x12\x12\n\noldest_seq\x18\x03 \x01(\x04\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x04 \x03(\t\"i\n\x1a\x41\x63knowledgeRecoveryRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"@\n\x1b\x41\x63knowledgeRecoveryResponse\x12\x10\n\x08problems\x18\x01 \x01(\x04\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x02 \x03(\t\"<\n\x14VerifyJournalRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\"I\n\x15VerifyJournalResponse\x12\x30\n\toperation\x18\x01 \x01(\x0b\x32\x1d.google.longrunning.Operation\"_\n\x0eJournalProblem\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\r\n\x05\x63lass\x18\x03 \x01(\t\x12\x10\n\x08\x66rom_seq\x18\x04 \x01(\x04\x12\x0e\n\x06to_seq\x18\x05 \x01(\x04\"\xa9\x01\n\x0cVerifyReport\x12\x10\n\x08segments\x18\x01 \x01(\x04\x12\x0f\n\x07records\x18\x02 \x01(\x04\x12\x11\n\tfirst_seq\x18\x03 \x01(\x04\x12\x10\n\x08last_seq\x18\x04 \x01(\x04\x12\x13\n\x0b\x64urable_seq\x18\x05 \x01(\x04\x12-\n\x08problems\x18\x06 \x03(\x0b\x32\x1b.tickdeck.v1.JournalProblem\x12\r\n\x05whole\x18\x07 \x01(\x08\"5\n\x0eVerifyProgress\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x11\n\tdirectory\x18\x02 \x01(\t2\xde\x04\n\x0eJournalService\x12U\n\nGetJournal\x12\x1e.tickdeck.v1.GetJournalRequest\x1a\x1f.tickdeck.v1.GetJournalResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12`\n\rVerifyJournal\x12!.tickdeck.v1.VerifyJournalRequest\x1a\".tickdeck.v1.VerifyJournalResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x12\x64\n\x0fListSubscribers\x12#.tickdeck.v1.ListSubscribersRequest\x1a$.tickdeck.v1.ListSubscribersResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12Z\n\x0bSealSegment\x12\x1f.tickdeck.v1.SealSegmentRequest\x1a .tickdeck.v1.SealSegmentResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x12]\n\x0cPruneJournal\x12 .tickdeck.v1.PruneJournalRequest\x1a!.tickdeck.v1.PruneJournalResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x01\x12r\n\x13\x41\x63knowledgeRecovery\x12\'.tickdeck.v1.AcknowledgeRecoveryRequest\x1a(.tickdeck.v1.AcknowledgeRecoveryResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tickdeck/v1/journal_service.proto\x12\x0btickdeck.v1\x1a#google/longrunning/operations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19tickdeck/v1/observe.proto\x1a\x19tickdeck/v1/options.proto\"%\n\x11GetJournalRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\"\xae\x01\n\x07Segment\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x04\x12\x10\n\x08\x62\x61se_seq\x18\x03 \x01(\x04\x12\r\n\x05\x62ytes\x18\x04 \x01(\x04\x12\x0e\n\x06sealed\x18\x05 \x01(\x08\x12\x10\n\x08last_seq\x18\x06 \x01(\x04\x12\x11\n\tabandoned\x18\x07 \x01(\x08\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8b\x02\n\x12GetJournalResponse\x12+\n\x07journal\x18\x01 \x01(\x0b\x32\x1a.tickdeck.v1.JournalHealth\x12&\n\x08segments\x18\x02 \x03(\x0b\x32\x14.tickdeck.v1.Segment\x12-\n\x08recovery\x18\x03 \x01(\x0b\x32\x1b.tickdeck.v1.RecoveryReport\x12(\n\x06losses\x18\x04 \x03(\x0b\x32\x18.tickdeck.v1.JournalLoss\x12)\n\x06\x65xport\x18\x05 \x01(\x0b\x32\x19.tickdeck.v1.ExportHealth\x12\x1c\n\x14segments_unavailable\x18\x06 \x01(\t\"\x8d\x01\n\x0bJournalLoss\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x10\n\x08\x66rom_seq\x18\x02 \x01(\x04\x12\x0e\n\x06to_seq\x18\x03 \x01(\x04\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63ounted\x18\x05 \x01(\x04\x12\x13\n\x0bincarnation\x18\x06 \x01(\t\"\xc4\x01\n\x0eRecoveryReport\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04mode\x18\x02 \x01(\t\x12\r\n\x05\x63lean\x18\x03 \x01(\x08\x12\x14\n\x0cwriter_epoch\x18\x04 \x01(\x04\x12.\n\x08problems\x18\x05 \x03(\x0b\x32\x1c.tickdeck.v1.RecoveryProblem\x12\x0f\n\x07refused\x18\x06 \x01(\x08\x12\x14\n\x0c\x61\x63knowledged\x18\x07 \x01(\x08\"\x7f\n\x0fRecoveryProblem\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\r\n\x05\x63lass\x18\x03 \x01(\t\x12\x10\n\x08\x66rom_seq\x18\x04 \x01(\x04\x12\x0e\n\x06to_seq\x18\x05 \x01(\x04\x12\r\n\x05\x62ytes\x18\x06 \x01(\x04\x12\x0e\n\x06\x61\x63tion\x18\x07 \x01(\t\"*\n\x16ListSubscribersRequest\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\"\xa9\x02\n\nSubscriber\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04peer\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x10\n\x08sent_seq\x18\x04 \x01(\x04\x12\x11\n\tacked_seq\x18\x05 \x01(\x04\x12\x11\n\tlag_bytes\x18\x06 \x01(\x04\x12\x13\n\x0blag_records\x18\x07 \x01(\x04\x12\x0e\n\x06lag_ms\x18\x08 \x01(\x04\x12\x0e\n\x06policy\x18\t \x01(\t\x12)\n\x05since\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x0b \x01(\t\x12\x0c\n\x04lost\x18\x0c \x01(\x08\x12\x18\n\x10retain_max_bytes\x18\r \x01(\x04\x12\x15\n\x08kept_seq\x18\x0e \x01(\x04H\x00\x88\x01\x01\x42\x0b\n\t_kept_seq\"q\n\x17ListSubscribersResponse\x12,\n\x0bsubscribers\x18\x01 \x03(\x0b\x32\x17.tickdeck.v1.Subscriber\x12\x13\n\x0bunavailable\x18\x02 \x01(\t\x12\x13\n\x0b\x64urable_seq\x18\x03 \x01(\x04\"a\n\x12SealSegmentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"M\n\x13SealSegmentResponse\x12\x10\n\x08segments\x18\x01 \x01(\x04\x12\x13\n\x0b\x64urable_seq\x18\x02 \x01(\x04\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x03 \x03(\t\"b\n\x13PruneJournalRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\\\n\x14PruneJournalResponse\x12\x10\n\x08segments\x18\x01 \x01(\x04\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\x12\x12\n\noldest_seq\x18\x03 \x01(\x04\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x04 \x03(\t\"i\n\x1a\x41\x63knowledgeRecoveryRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"@\n\x1b\x41\x63knowledgeRecoveryResponse\x12\x10\n\x08problems\x18\x01 \x01(\x04\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x02 \x03(\t\"<\n\x14VerifyJournalRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\"I\n\x15VerifyJournalResponse\x12\x30\n\toperation\x18\x01 \x01(\x0b\x32\x1d.google.longrunning.Operation\"_\n\x0eJournalProblem\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\r\n\x05\x63lass\x18\x03 \x01(\t\x12\x10\n\x08\x66rom_seq\x18\x04 \x01(\x04\x12\x0e\n\x06to_seq\x18\x05 \x01(\x04\"\xa9\x01\n\x0cVerifyReport\x12\x10\n\x08segments\x18\x01 \x01(\x04\x12\x0f\n\x07records\x18\x02 \x01(\x04\x12\x11\n\tfirst_seq\x18\x03 \x01(\x04\x12\x10\n\x08last_seq\x18\x04 \x01(\x04\x12\x13\n\x0b\x64urable_seq\x18\x05 \x01(\x04\x12-\n\x08problems\x18\x06 \x03(\x0b\x32\x1b.tickdeck.v1.JournalProblem\x12\r\n\x05whole\x18\x07 \x01(\x08\"5\n\x0eVerifyProgress\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x11\n\tdirectory\x18\x02 \x01(\t2\xde\x04\n\x0eJournalService\x12U\n\nGetJournal\x12\x1e.tickdeck.v1.GetJournalRequest\x1a\x1f.tickdeck.v1.GetJournalResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12`\n\rVerifyJournal\x12!.tickdeck.v1.VerifyJournalRequest\x1a\".tickdeck.v1.VerifyJournalResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x12\x64\n\x0fListSubscribers\x12#.tickdeck.v1.ListSubscribersRequest\x1a$.tickdeck.v1.ListSubscribersResponse\"\x06\x8a\xb5\x18\x02\x08\x01\x12Z\n\x0bSealSegment\x12\x1f.tickdeck.v1.SealSegmentRequest\x1a .tickdeck.v1.SealSegmentResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x12]\n\x0cPruneJournal\x12 .tickdeck.v1.PruneJournalRequest\x1a!.tickdeck.v1.PruneJournalResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x01\x12r\n\x13\x41\x63knowledgeRecovery\x12\'.tickdeck.v1.AcknowledgeRecoveryRequest\x1a(.tickdeck.v1.AcknowledgeRecoveryResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,41 +52,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEGMENT']._serialized_start=214
   _globals['_SEGMENT']._serialized_end=388
   _globals['_GETJOURNALRESPONSE']._serialized_start=391
-  _globals['_GETJOURNALRESPONSE']._serialized_end=628
-  _globals['_JOURNALLOSS']._serialized_start=631
-  _globals['_JOURNALLOSS']._serialized_end=772
-  _globals['_RECOVERYREPORT']._serialized_start=775
-  _globals['_RECOVERYREPORT']._serialized_end=971
-  _globals['_RECOVERYPROBLEM']._serialized_start=973
-  _globals['_RECOVERYPROBLEM']._serialized_end=1100
-  _globals['_LISTSUBSCRIBERSREQUEST']._serialized_start=1102
-  _globals['_LISTSUBSCRIBERSREQUEST']._serialized_end=1144
-  _globals['_SUBSCRIBER']._serialized_start=1147
-  _globals['_SUBSCRIBER']._serialized_end=1444
-  _globals['_LISTSUBSCRIBERSRESPONSE']._serialized_start=1446
-  _globals['_LISTSUBSCRIBERSRESPONSE']._serialized_end=1559
-  _globals['_SEALSEGMENTREQUEST']._serialized_start=1561
-  _globals['_SEALSEGMENTREQUEST']._serialized_end=1658
-  _globals['_SEALSEGMENTRESPONSE']._serialized_start=1660
-  _globals['_SEALSEGMENTRESPONSE']._serialized_end=1737
-  _globals['_PRUNEJOURNALREQUEST']._serialized_start=1739
-  _globals['_PRUNEJOURNALREQUEST']._serialized_end=1837
-  _globals['_PRUNEJOURNALRESPONSE']._serialized_start=1839
-  _globals['_PRUNEJOURNALRESPONSE']._serialized_end=1931
-  _globals['_ACKNOWLEDGERECOVERYREQUEST']._serialized_start=1933
-  _globals['_ACKNOWLEDGERECOVERYREQUEST']._serialized_end=2038
-  _globals['_ACKNOWLEDGERECOVERYRESPONSE']._serialized_start=2040
-  _globals['_ACKNOWLEDGERECOVERYRESPONSE']._serialized_end=2104
-  _globals['_VERIFYJOURNALREQUEST']._serialized_start=2106
-  _globals['_VERIFYJOURNALREQUEST']._serialized_end=2166
-  _globals['_VERIFYJOURNALRESPONSE']._serialized_start=2168
-  _globals['_VERIFYJOURNALRESPONSE']._serialized_end=2241
-  _globals['_JOURNALPROBLEM']._serialized_start=2243
-  _globals['_JOURNALPROBLEM']._serialized_end=2338
-  _globals['_VERIFYREPORT']._serialized_start=2341
-  _globals['_VERIFYREPORT']._serialized_end=2510
-  _globals['_VERIFYPROGRESS']._serialized_start=2512
-  _globals['_VERIFYPROGRESS']._serialized_end=2565
-  _globals['_JOURNALSERVICE']._serialized_start=2568
-  _globals['_JOURNALSERVICE']._serialized_end=3174
+  _globals['_GETJOURNALRESPONSE']._serialized_end=658
+  _globals['_JOURNALLOSS']._serialized_start=661
+  _globals['_JOURNALLOSS']._serialized_end=802
+  _globals['_RECOVERYREPORT']._serialized_start=805
+  _globals['_RECOVERYREPORT']._serialized_end=1001
+  _globals['_RECOVERYPROBLEM']._serialized_start=1003
+  _globals['_RECOVERYPROBLEM']._serialized_end=1130
+  _globals['_LISTSUBSCRIBERSREQUEST']._serialized_start=1132
+  _globals['_LISTSUBSCRIBERSREQUEST']._serialized_end=1174
+  _globals['_SUBSCRIBER']._serialized_start=1177
+  _globals['_SUBSCRIBER']._serialized_end=1474
+  _globals['_LISTSUBSCRIBERSRESPONSE']._serialized_start=1476
+  _globals['_LISTSUBSCRIBERSRESPONSE']._serialized_end=1589
+  _globals['_SEALSEGMENTREQUEST']._serialized_start=1591
+  _globals['_SEALSEGMENTREQUEST']._serialized_end=1688
+  _globals['_SEALSEGMENTRESPONSE']._serialized_start=1690
+  _globals['_SEALSEGMENTRESPONSE']._serialized_end=1767
+  _globals['_PRUNEJOURNALREQUEST']._serialized_start=1769
+  _globals['_PRUNEJOURNALREQUEST']._serialized_end=1867
+  _globals['_PRUNEJOURNALRESPONSE']._serialized_start=1869
+  _globals['_PRUNEJOURNALRESPONSE']._serialized_end=1961
+  _globals['_ACKNOWLEDGERECOVERYREQUEST']._serialized_start=1963
+  _globals['_ACKNOWLEDGERECOVERYREQUEST']._serialized_end=2068
+  _globals['_ACKNOWLEDGERECOVERYRESPONSE']._serialized_start=2070
+  _globals['_ACKNOWLEDGERECOVERYRESPONSE']._serialized_end=2134
+  _globals['_VERIFYJOURNALREQUEST']._serialized_start=2136
+  _globals['_VERIFYJOURNALREQUEST']._serialized_end=2196
+  _globals['_VERIFYJOURNALRESPONSE']._serialized_start=2198
+  _globals['_VERIFYJOURNALRESPONSE']._serialized_end=2271
+  _globals['_JOURNALPROBLEM']._serialized_start=2273
+  _globals['_JOURNALPROBLEM']._serialized_end=2368
+  _globals['_VERIFYREPORT']._serialized_start=2371
+  _globals['_VERIFYREPORT']._serialized_end=2540
+  _globals['_VERIFYPROGRESS']._serialized_start=2542
+  _globals['_VERIFYPROGRESS']._serialized_end=2595
+  _globals['_JOURNALSERVICE']._serialized_start=2598
+  _globals['_JOURNALSERVICE']._serialized_end=3204
 # @@protoc_insertion_point(module_scope)

@@ -95,6 +95,9 @@ class GetJournalResponse(_message.Message):
     RECOVERY_FIELD_NUMBER: _builtins.int
     LOSSES_FIELD_NUMBER: _builtins.int
     EXPORT_FIELD_NUMBER: _builtins.int
+    SEGMENTS_UNAVAILABLE_FIELD_NUMBER: _builtins.int
+    segments_unavailable: _builtins.str
+    """Why the segments could not be listed; empty when they were."""
     @_builtins.property
     def journal(self) -> _observe_pb2.JournalHealth: ...
     @_builtins.property
@@ -119,10 +122,11 @@ class GetJournalResponse(_message.Message):
         recovery: Global___RecoveryReport | None = ...,
         losses: _abc.Iterable[Global___JournalLoss] | None = ...,
         export: _observe_pb2.ExportHealth | None = ...,
+        segments_unavailable: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["export", b"export", "journal", b"journal", "recovery", b"recovery"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["export", b"export", "journal", b"journal", "losses", b"losses", "recovery", b"recovery", "segments", b"segments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["export", b"export", "journal", b"journal", "losses", b"losses", "recovery", b"recovery", "segments", b"segments", "segments_unavailable", b"segments_unavailable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
