@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 use tickdeck_stats::{GapRow, GapState};
+use tickdeck_testbed::promised;
 use tickdeck_wire::ledger::FAULTS;
 
 use crate::plant::{Plant, Worker};
@@ -17,6 +18,16 @@ const SOURCES: [(&str, &str); 3] = [
     ("soup", "soupbintcp"),
     ("peer", "len_seq_payload"),
 ];
+
+/// As [`plant_of`], for sources that answer: they may take their time on a busy machine.
+fn patient_plant_of(protocol: &str) -> Plant {
+    let mut plant = plant_of(protocol);
+    let timeout = json!(10_000);
+    plant.set("/exchange/recovery/request_timeout_ms", timeout);
+    let slo_ms = promised(std::time::Duration::from_millis(250)).as_millis();
+    plant.set("/exchange/recovery/slo_ms", json!(slo_ms as u64));
+    plant
+}
 
 /// A plant whose only source is this one.
 fn plant_of(protocol: &str) -> Plant {
@@ -99,22 +110,19 @@ fn line_a_is_cut_for_200_ms() {
 #[test]
 fn a_thousand_messages_from_each_source() {
     for (server, protocol) in SOURCES {
-        let mut plant = plant_of(protocol);
+        let mut plant = patient_plant_of(protocol);
         let mut venue = Venue::open(&plant, MESSAGES, RATE, &[]);
         plant.set("/exchange/recovery/request_address", venue.address(server));
         let worker = plant.start();
         venue.arm("drop", both_lines(&[(5_000, 5_999)]));
         venue.play();
         venue.wait_for_the_end(&worker);
-        let [row] = worker.stats().gaps()[..] else {
-            panic!("{server}: one gap");
-        };
-        assert_eq!(
-            (row.state, row.lines_missed),
-            (GapState::Filled, 3),
-            "{server}"
-        );
-        assert_eq!(brought_by(&row, server), 1_000, "{server}");
+        let rows = worker.stats().gaps();
+        let is_it = |row: &&GapRow| row.first <= 5_000 && 5_999 <= row.last;
+        let row = rows.iter().find(is_it);
+        let row = row.unwrap_or_else(|| panic!("{server}: no such gap among {rows:?}"));
+        assert_eq!(row.state, GapState::Filled, "{server}");
+        assert_eq!(brought_by(row, server), 1_000, "{server}");
         assert!(!row.slo_violated, "{server}: within 250 ms");
         worker.stop();
         assert_eq!(venue.compare(&plant), 0, "{server}");
@@ -128,7 +136,7 @@ fn a_hundred_ranges_from_each_source() {
         .map(|at| (5_000 + at * 40, 5_000 + at * 40 + at % 20))
         .collect();
     for (server, protocol) in SOURCES {
-        let mut plant = plant_of(protocol);
+        let mut plant = patient_plant_of(protocol);
         let mut venue = Venue::open(&plant, MESSAGES, "100000", &["--messages-per-packet", "1"]);
         plant.set("/exchange/recovery/request_address", venue.address(server));
         let worker = plant.start();
@@ -138,24 +146,25 @@ fn a_hundred_ranges_from_each_source() {
         worker.stop();
         assert_eq!(venue.compare(&plant), 0, "{server}");
         let ledger = plant.ledger();
-        let both = json!(["A", "B"]);
-        let lost: Vec<_> = ledger
-            .iter()
-            .filter(|row| row["lines_missed"] == both)
-            .collect();
-        assert!(
-            lost.len() >= 100,
-            "{server}: a row for each range of {}",
-            ledger.len()
-        );
-        for row in lost {
+        let number = |row: &Value, key: &str| row[key].as_u64().expect("a number");
+        // Not by the lines that missed it: an answer can be here before a line has come so far.
+        let is_of = |row: &Value, range: &(u64, u64)| {
+            number(row, "first") <= range.0 && range.1 <= number(row, "last")
+        };
+        for range in &ranges {
+            let of_it = ledger.iter().filter(|row| is_of(row, range)).count();
+            assert_eq!(of_it, 1, "{server}: rows of {range:?}");
+        }
+        let is_lost = |row: &&Value| ranges.iter().any(|range| is_of(row, range));
+        for row in ledger.iter().filter(is_lost) {
             assert_eq!(row["state"], "filled", "{server}: {row}");
-            let brought = |key: &str| row[key].as_u64().expect("a number");
-            let brought =
-                brought(brought_key(server)) + brought("by_line_a") + brought("by_line_b");
-            let size =
-                row["last"].as_u64().expect("last") + 1 - row["first"].as_u64().expect("first");
-            assert_eq!(brought, size, "{server}: {row}");
+            let by_lines = number(row, "by_line_a") + number(row, "by_line_b");
+            let brought = number(row, brought_key(server));
+            let size = number(row, "last") + 1 - number(row, "first");
+            assert_eq!(brought + by_lines, size, "{server}: {row}");
+            let lost = ranges.iter().filter(|range| is_of(row, range));
+            let lost: u64 = lost.map(|(first, last)| last + 1 - first).sum();
+            assert!(brought >= lost, "{server}: {row}");
         }
     }
 }

@@ -17,11 +17,16 @@ use crate::support::{SESSION, Sim, command, day};
 
 const SOURCES: [&str; 2] = ["soup", "peer"];
 
-/// Asks one source for a range.
+/// Asks one source for a range, which may take its time on a busy machine.
 fn ask(sim: &Sim, source: &str, first: u64, count: u32) -> Outcome {
+    ask_within(60_000_000_000, sim, source, first, count)
+}
+
+/// Asks one source for a range, and takes so long a silence for one.
+fn ask_within(timeout_ns: u64, sim: &Sim, source: &str, first: u64, count: u32) -> Outcome {
     let timing = Timing {
-        login_timeout_ns: 300_000_000,
-        answer_timeout_ns: 300_000_000,
+        login_timeout_ns: timeout_ns,
+        answer_timeout_ns: timeout_ns,
         reconnect_wait_ns: 5_000_000,
         ..Timing::default()
     };
@@ -116,7 +121,7 @@ fn lies_are_named_and_bring_nothing() {
     for source in SOURCES {
         for lie in Lie::ALL {
             sim.arm(source, lie.name(), 2_000);
-            let outcome = ask(&sim, source, 2_000, 50);
+            let outcome = ask_within(300_000_000, &sim, source, 2_000, 50);
             assert!(names(&outcome, lie), "{source} {lie:?}: {outcome:?}");
             for (sequence, message) in (2_000..).zip(outcome.messages(2_000)) {
                 assert_eq!(
@@ -185,21 +190,21 @@ fn connections_are_bounded() {
     // The eighth may still wait to be accepted, so the ninth is not always the one.
     while ask(&sim, "peer", 1, 10).end != Err(Fault::Refused) {
         assert!(
-            started.elapsed() < Duration::from_secs(10),
+            started.elapsed() < Duration::from_secs(60),
             "nobody is turned away"
         );
     }
     silent.clear();
     while ask(&sim, "peer", 1, 10).end != Ok(11) {
         assert!(
-            started.elapsed() < Duration::from_secs(10),
+            started.elapsed() < Duration::from_secs(60),
             "there is no room again"
         );
     }
     let mut garbage = connect();
     std::io::Write::write_all(&mut garbage, &[7; 64]).expect("send");
     let mut said = Vec::new();
-    while read(Some(&mut garbage), Duration::from_secs(1), |bytes| {
+    while read(Some(&mut garbage), Duration::from_secs(60), |bytes| {
         said.extend_from_slice(bytes.unwrap_or_default());
     }) {}
     assert!(said.ends_with(b"bad_request"), "{said:?}");
