@@ -63,13 +63,13 @@ fn pass(duration: Duration) {
 /// of before and after its span left out, the gap still open.
 #[test]
 fn a_gap_on_both_lines_is_cut() {
-    let mut plant = capturing(600);
-    plant.set("/exchange/capture/before_ms", json!(600));
+    let mut plant = capturing(3_000);
+    plant.set("/exchange/capture/before_ms", json!(3_000));
     // Line B may be late by so much that the test's own pauses open no gap.
-    plant.set("/exchange/arbiter/reorder_window_ns", json!(100_000_000));
+    plant.set("/exchange/arbiter/reorder_window_ns", json!(1_000_000_000));
     plant.set(
         "/exchange/arbiter/reorder_window_min_ns",
-        json!(100_000_000),
+        json!(1_000_000_000),
     );
     plant.set("/exchange/arbiter/reorder_window_packets", json!(0));
     let worker = plant.start();
@@ -78,7 +78,7 @@ fn a_gap_on_both_lines_is_cut() {
     plant.send_both(4, 4);
     plant.send(1, 3, 4);
     worker.wait_for("arbiter_next_sequence", "", 5);
-    pass(Duration::from_millis(900));
+    pass(Duration::from_millis(4_500));
     plant.send_both(5, 6);
     plant.send_both(9, 9);
     plant.send(1, 10, 11);
