@@ -14,6 +14,8 @@ use tickdeck_export::message::{
     AuthOk, Data, ErrorCode, Hello, MAC_LEN, Message, Refused, Sentence, Start,
 };
 
+use tickdeck_testbed::promised;
+
 use crate::provider::{LOG, Log, Provider};
 use crate::support::{KEY, Place, command, position, subscribe, told, wait_for, write_secret};
 
@@ -191,6 +193,26 @@ fn silent_strangers_keep_nobody_out() {
 /// says a lot before any proof is closed at once.
 #[test]
 fn a_place_has_one_deadline_and_few_bytes() {
+    let (hello, seconds) = (hello(Method::Hmac, 1).to_frame(), Duration::from_secs);
+    let pace = seconds(6) / u32::try_from(hello.len()).expect("short");
+    let dripped = until_closed("1500", pace, &hello, 1);
+    assert!(
+        dripped > seconds(1) && dripped < promised(seconds(5)),
+        "the dripping one: {dripped:?}"
+    );
+    // Long enough that no socket's buffer takes it, and so long a deadline that it is not the cause.
+    let block = vec![0; 1 << 20];
+    let data = Message::Data(Data {
+        base_seq: 1,
+        block: &block,
+    });
+    let poured = until_closed("600000", Duration::ZERO, &data.to_frame(), 1_024);
+    assert!(poured < promised(seconds(1)), "the pouring one: {poured:?}");
+}
+
+/// Says `bytes` to a subscriber that waits so long for a proof, `at_once` of them in each `pace`; how
+/// long it is listened to.
+fn until_closed(timeout_ms: &str, pace: Duration, bytes: &[u8], at_once: usize) -> Duration {
     let place = Place::new();
     let endpoint = format!("unix:{}", place.arg("socket"));
     let state = place.arg("state");
@@ -200,34 +222,20 @@ fn a_place_has_one_deadline_and_few_bytes() {
         "--state",
         &state,
         "--connect-timeout-ms",
-        "1500",
+        timeout_ms,
     ]));
-    let until_closed = |pace: Duration, bytes: &[u8], at_once: usize| {
-        let mut socket = connected(&place);
-        let begun = Instant::now();
-        for part in bytes.chunks(at_once) {
-            if socket.write_all(part).is_err() {
-                return begun.elapsed();
-            }
-            thread::sleep(pace);
+    drop(connected(&place));
+    let begun = Instant::now();
+    let mut socket = connected(&place);
+    let limit = Some(Duration::from_secs(100));
+    socket.set_write_timeout(limit).expect("sets");
+    for part in bytes.chunks(at_once) {
+        if socket.write_all(part).is_err() {
+            return begun.elapsed();
         }
-        panic!("all of it is taken");
-    };
-    let (hello, seconds) = (hello(Method::Hmac, 1).to_frame(), Duration::from_secs);
-    let pace = seconds(6) / u32::try_from(hello.len()).expect("short");
-    let dripped = until_closed(pace, &hello, 1);
-    assert!(
-        dripped > seconds(1) && dripped < seconds(5),
-        "the dripping one: {dripped:?}"
-    );
-    // Long enough that no socket's buffer takes it.
-    let block = vec![0; 1 << 20];
-    let data = Message::Data(Data {
-        base_seq: 1,
-        block: &block,
-    });
-    let poured = until_closed(Duration::ZERO, &data.to_frame(), 1_024);
-    assert!(poured < seconds(1), "the pouring one: {poured:?}");
+        thread::sleep(pace);
+    }
+    panic!("all of it is taken");
 }
 
 /// A host that calls again and again gets no more than its budget, and is told so in the log; the true
