@@ -43,9 +43,14 @@ mod verify;
 
 pub(crate) use self::cat::record_line;
 
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, and nothing is wrong · 1 failed, damaged, or something is left to do · 2 wrong
+arguments · 3 a replay was stopped · 69 an interface, address or tool is absent · 76 a file is damaged or
+foreign · 77 a right is missing · 78 a wrong directory, file or setting · 125 somebody else writes it";
+
 /// Looks into a journal of market data and replays it.
 #[derive(Debug, Parser)]
-#[command(name = "tickdeck-journal", version)]
+#[command(name = "tickdeck-journal", version, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -146,6 +146,25 @@ fn a_script_learns_who_is_dialled() {
     assert_eq!(exporter.child.wait().expect("waits").code(), Some(69));
 }
 
+/// Who asks for a check and does not wait for the answer causes no crash.
+#[test]
+fn a_check_without_a_reader_is_no_crash() {
+    let plant = Plant::new();
+    let addr = format!("unix:{}", plant.path("socket").display());
+    let spec = plant.export_spec(&[json!({"enabled": true, "addr": addr})]);
+    let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
+    drop(reader);
+    let output = Command::new(env!("CARGO_BIN_EXE_tickdeck-journal"))
+        .args(["export", "--check", "--spec"])
+        .arg(&spec)
+        .stdin(Stdio::null())
+        .stdout(writer)
+        .output()
+        .expect("runs");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*told), (Some(0), ""));
+}
+
 /// A reader that is gone stops no export, and is told of in the log.
 #[test]
 fn nobody_need_read_the_lines() {

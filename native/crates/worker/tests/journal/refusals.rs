@@ -148,6 +148,8 @@ fn what_cannot_be_done_is_told() {
         code(&output) == 0 && said.contains("was not read: verify does"),
         "{said}"
     );
+    let help = run(&["--help"]);
+    assert!(String::from_utf8_lossy(&help.stdout).contains("125 somebody else writes it"));
     let _writer = Day::open(&dir, MS);
     let output = run(&["repair", text(&dir)]);
     let told = errors(&output);
