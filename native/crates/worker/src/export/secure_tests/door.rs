@@ -20,6 +20,8 @@ use crate::export::channel::Channel;
 use crate::export::tls::TlsAcceptor;
 
 pub(super) const LOG: [u8; 16] = [7; 16];
+/// How long a busy machine may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// What is sent to who is in: a heartbeat.
 pub(super) const INSIDE: u8 = 8;
 
@@ -56,9 +58,8 @@ impl Door {
 
     /// The same, with a name for a failure.
     pub(super) fn verdict_on(&self, what: &str) -> Verdict {
-        let limit = Duration::from_secs(20);
         self.verdicts
-            .recv_timeout(limit)
+            .recv_timeout(2 * PATIENCE)
             .unwrap_or_else(|error| panic!("{what}: {error}"))
     }
 }
@@ -139,7 +140,7 @@ pub(super) fn handshake(channel: &mut Channel) -> io::Result<Transport> {
         if let Some(transport) = channel.handshake()? {
             return Ok(transport);
         }
-        if begun.elapsed() > Duration::from_secs(3) {
+        if begun.elapsed() > PATIENCE {
             return Err(io::ErrorKind::TimedOut.into());
         }
         wait(channel, false);
@@ -158,7 +159,7 @@ pub(super) fn send(channel: &mut Channel, out: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for something to read, at most three seconds.
+/// Waits for something to read, at most half a minute.
 pub(super) fn receive(channel: &mut Channel, buffer: &mut [u8]) -> io::Result<usize> {
     let begun = Instant::now();
     loop {
@@ -166,7 +167,7 @@ pub(super) fn receive(channel: &mut Channel, buffer: &mut [u8]) -> io::Result<us
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             result => return result,
         }
-        if begun.elapsed() > Duration::from_secs(3) {
+        if begun.elapsed() > PATIENCE {
             return Err(io::ErrorKind::TimedOut.into());
         }
         wait(channel, false);
