@@ -163,7 +163,7 @@ class RecoveryPlant:
 @asynccontextmanager
 async def recovery_plant(*, books: bool = False) -> AsyncGenerator[RecoveryPlant]:
     """A plant whose exchange runs and whose venue waits; nothing of it is left behind."""
-    base = Path(tempfile.mkdtemp(prefix="tickdeck-rcv-"))
+    base = Path(tempfile.mkdtemp(prefix="tickdeck-rcv-", dir="/tmp"))
     plant = RecoveryPlant(base, books=books)
     try:
         await plant.open_venue()

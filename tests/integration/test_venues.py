@@ -134,7 +134,7 @@ class VenuePlant:
 @asynccontextmanager
 async def venue_plant(feed: Feed) -> AsyncGenerator[VenuePlant]:
     """A plant whose workers are ready; nothing of it is left behind."""
-    base = Path(tempfile.mkdtemp(prefix="tickdeck-ven-"))
+    base = Path(tempfile.mkdtemp(prefix="tickdeck-ven-", dir="/tmp"))
     plant = VenuePlant(base, feed)
     try:
         await plant.start()

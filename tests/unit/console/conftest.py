@@ -15,7 +15,7 @@ from tickdeck_console.cli import cli
 def fake_daemon() -> Iterator[FakeDaemon]:
     """Not started yet: a test may want it absent."""
     # A socket path has to be short, which pytest's own folders are not.
-    with tempfile.TemporaryDirectory(prefix="tickdeck-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tickdeck-", dir="/tmp") as folder:
         daemon = FakeDaemon(Path(folder))
         yield daemon
         daemon.stop()
