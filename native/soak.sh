@@ -1,7 +1,7 @@
 #!/bin/sh
 # The long versions of the journal's and the export's proofs: soak.sh [STEP...]; without a name, all
 # steps. Needs `make install`; step power needs root, xfsprogs and e2fsprogs, syscalls and errors need
-# strace.
+# strace, promises needs all of these.
 #
 # Prints what each step found and appends it, one JSON object a line, to target/soak-report.jsonl.
 # A step that fails does not keep the others from running; the exit code tells.
@@ -89,8 +89,8 @@ failpoints() {
 # What is promised within a time, held to it: the machine must be quiet.
 promises() {
     (
-        export TICKDECK_TEST_TIMES=promised
-        crate_test tickdeck-worker --test export --test rx -- --test-threads=1 &&
+        export TICKDECK_TEST_TIMES=promised TICKDECK_TEST_PRIVILEGED=require
+        crate_test tickdeck-worker --test export --test rx --test subscribe -- --test-threads=1 &&
             crate_test tickdeck-journal --test devices -- --test-threads=1
     )
 }

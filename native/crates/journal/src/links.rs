@@ -324,10 +324,10 @@ fn check_checkpoint(listing: &Listing, state: &State, problems: &mut Vec<Problem
         problems.push(problem(STATE_FILE, Class::StateAhead, from, to, detail));
     }
     let known = |segment: &SegmentEntry| segment.closing_hash() == Some(state.last_seal_hash);
-    let is_pruned = listing
-        .pruned
-        .mark()
-        .is_some_and(|mark| mark.closing_hash == state.last_seal_hash);
+    // STATE may be older than what is pruned: it was read before, or is the one segment behind.
+    let is_pruned = listing.pruned.mark().is_some_and(|mark| {
+        mark.closing_hash == state.last_seal_hash || mark.last_seq > state.last_sealed_seq
+    });
     if state.last_seal_hash != [0; 32] && !is_pruned && !listing.segments.iter().any(known) {
         let detail = format!(
             "the seal {} up to sequence {} that STATE names is in no segment",

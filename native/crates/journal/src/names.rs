@@ -17,11 +17,11 @@ pub(crate) struct SegmentFile {
     pub(crate) path: PathBuf,
 }
 
-/// The segment files in order of name, without one that is older than another of them left out.
+/// The segment files in order of name, with none left out that lies between two of them.
 ///
 /// The system gives a long directory in several parts, in an order of its own, and what is created
 /// in between may be missing (POSIX, `readdir`): a segment then, whose successor is there. So what
-/// is absent between two numbers is asked for by name.
+/// is absent between two numbers, up to [`MOST_PASSED_OVER`], is asked for by name.
 ///
 /// # Errors
 ///

@@ -186,7 +186,9 @@ fn joined(testbed: &Testbed, interface: Ipv4Addr) -> UdpSocket {
 
 fn receive(socket: &UdpSocket) -> Vec<u8> {
     let mut buffer = vec![0; 65_536];
-    let length = socket.recv(&mut buffer).expect("a datagram within 5 s");
+    let length = socket
+        .recv(&mut buffer)
+        .expect("a datagram within a minute");
     buffer.truncate(length);
     buffer
 }

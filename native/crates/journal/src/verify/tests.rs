@@ -168,3 +168,23 @@ fn segments_that_are_begun_meanwhile_make_no_old_copy() {
     let classes: Vec<Class> = found.problems.iter().map(|it| it.class).collect();
     assert_eq!(classes, [Class::StateStale]);
 }
+
+/// Nor does retention that deletes meanwhile what STATE named.
+#[test]
+fn segments_that_are_begun_and_pruned_meanwhile_are_no_damage() {
+    let dir = TempDir::new().expect("a directory");
+    let config = WriterConfig::new(dir.path(), 1 << 20, SyncPolicy::Os, 1);
+    let (mut writer, _) = Writer::open(config).expect("opens");
+    writer.append(&RECORD).expect("appends");
+    writer.seal().expect("seals");
+    let found = look(dir.path(), || {
+        for _ in 0..4 {
+            writer.append(&RECORD).expect("appends");
+            writer.seal().expect("seals");
+        }
+        writer.close().expect("closes");
+        let pruned = prune(dir.path(), &Limits::default(), Some(4), true).expect("prunes");
+        assert_eq!(pruned.deleted.len(), 3);
+    });
+    assert_eq!(found.expect("looks").problems, []);
+}

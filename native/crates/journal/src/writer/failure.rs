@@ -446,7 +446,8 @@ impl Writer {
     }
 }
 
-/// Name of a segment that is neither in the directory nor in quarantine though an older one is.
+/// Name of a segment that is neither in the directory nor in quarantine though an older one is, also
+/// afterwards: retention deletes the older ones first, while the names are read too.
 fn missing_segment(dir: &std::path::Path, active: u64) -> Result<Option<String>, JournalError> {
     let failed = |error| JournalError::io("cannot list", dir, error);
     let mut numbers = BTreeSet::new();
@@ -454,12 +455,25 @@ fn missing_segment(dir: &std::path::Path, active: u64) -> Result<Option<String>,
         let name = entry.map_err(failed)?.file_name();
         numbers.extend(segment_number(&name.to_string_lossy()));
     }
+    Ok(first_lost(dir, &numbers, active).map(segment_name))
+}
+
+/// The first number below `active` that is lost, where these names were read.
+pub(super) fn first_lost(
+    dir: &std::path::Path,
+    numbers: &BTreeSet<u64>,
+    active: u64,
+) -> Option<u64> {
     let oldest = numbers.first().copied().unwrap_or(active);
     let quarantine = dir.join(QUARANTINE);
-    Ok((oldest..active)
+    let is_pruned = |number: u64| {
+        let older = numbers.range(..number).next_back().copied();
+        !older.is_some_and(|older| dir.join(segment_name(older)).exists())
+    };
+    (oldest..active)
         .filter(|number| !numbers.contains(number))
-        .map(segment_name)
-        .find(|name| !quarantine.join(name).exists()))
+        .filter(|number| !quarantine.join(segment_name(*number)).exists())
+        .find(|number| !is_pruned(*number))
 }
 
 const RETRY_NS: u64 = 1_000_000_000;

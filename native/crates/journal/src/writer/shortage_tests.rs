@@ -6,9 +6,10 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 
+use super::failure::first_lost;
 use super::{Condition, Event, Record, Writer, WriterConfig};
 use crate::crash_tests::{append, scratch};
-use crate::directory;
+use crate::directory::{self, segment_name};
 use crate::disk::recording::{Call, Fault, How, RecordingDisk};
 use crate::error::JournalError;
 use crate::format::{MAX_NUMBER, State};
@@ -323,4 +324,17 @@ fn state_names_no_end_that_nothing_declares() {
     assert_eq!(writer.next_seq(), 3);
     writer.close().expect("closes");
     assert_whole(dir, 2);
+}
+
+/// What retention deletes while the names are read is not lost: then the older ones are gone too.
+#[test]
+fn what_is_pruned_while_the_names_are_read_is_not_lost() {
+    let home = scratch();
+    for number in [4, 6, 9] {
+        fs::write(home.path().join(segment_name(number)), "").expect("writes");
+    }
+    let lost = |read: &[u64]| first_lost(home.path(), &read.iter().copied().collect(), 9);
+    assert_eq!(lost(&[4, 6, 9]), Some(5));
+    assert_eq!(lost(&[1, 4, 5, 6, 7, 8, 9]), None, "1 is gone since");
+    assert_eq!(lost(&[1, 4, 5, 6, 8, 9]), Some(7));
 }

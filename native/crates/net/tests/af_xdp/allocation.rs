@@ -48,7 +48,10 @@ fn take(receiver: &mut AfXdpReceiver, count: u64) -> usize {
     let deadline = Instant::now() + Duration::from_secs(60);
     let (mut bytes, mut taken) = (0, 0);
     while taken < count {
-        assert!(Instant::now() < deadline, "{taken} of {count} within 20 s");
+        assert!(
+            Instant::now() < deadline,
+            "{taken} of {count} within a minute"
+        );
         let mut set = WaitSet::default();
         receiver.register(&mut set).unwrap();
         set.wait(Duration::from_millis(100)).unwrap();

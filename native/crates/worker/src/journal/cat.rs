@@ -53,12 +53,12 @@ pub(super) fn run(args: &CatArgs) -> Result<Code, Failure> {
     let outcome = print(&mut reader, args, &mut output);
     // What was read before an error is printed all the same.
     output.finish()?;
-    outcome?;
-    if let Some(from) = args.from
-        && let last_seq = reader.last_seq().map_err(|error| journal_failure(&error))?
-        && from > last_seq
-    {
-        tracing::warn!("there is nothing from sequence {from} on: the journal ends at {last_seq}");
+    let is_empty = outcome?;
+    if let Some(from) = args.from.filter(|_| is_empty) {
+        let last_seq = reader.last_seq().map_err(|error| journal_failure(&error))?;
+        if from > last_seq {
+            tracing::warn!("there is nothing from {from} on: the journal ends at {last_seq}");
+        }
     }
     if let Some(tail) = reader.unfinished_tail() {
         tracing::warn!("the journal ends in an unfinished block: {tail}");
@@ -66,25 +66,28 @@ pub(super) fn run(args: &CatArgs) -> Result<Code, Failure> {
     Ok(Code::Clean)
 }
 
+/// True when there was no record at all.
 fn print(
     reader: &mut Reader,
     args: &CatArgs,
     output: &mut Output<impl io::Write>,
-) -> Result<(), Failure> {
-    let mut left = args.limit.unwrap_or(u64::MAX);
+) -> Result<bool, Failure> {
+    let limit = args.limit.unwrap_or(u64::MAX);
+    let (mut left, mut is_empty) = (limit, limit > 0);
     while left > 0
         && let Some(entry) = reader.next().map_err(|error| journal_failure(&error))?
     {
+        is_empty = false;
         if args.to.is_some_and(|to| entry.seq > to) {
-            return Ok(());
+            break;
         }
         left -= 1;
         let line = line_of(&entry, args.payload, args.json);
         if output.line(&line)? == Audience::Gone {
-            return Ok(());
+            break;
         }
     }
-    Ok(())
+    Ok(is_empty)
 }
 
 /// A record with its payload, in one line.

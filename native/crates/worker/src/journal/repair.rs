@@ -104,6 +104,11 @@ fn check_target(dir: &Path, into: &Path) -> Result<(), Failure> {
     match fs::read_dir(into).map(|mut entries| entries.next().is_some()) {
         Ok(true) => return refused("it is not empty"),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let place = into.display();
+            let text = format!("--into {place}: {error}; name a directory that you may write");
+            return Err(Failure::new(Code::Permission, text));
+        }
         Err(error) => return refused(&error.to_string()),
         Ok(false) => {}
     }

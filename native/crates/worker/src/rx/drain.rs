@@ -18,16 +18,14 @@ impl DrainDeadline {
         Self(Arc::new(AtomicU64::new(NEVER)))
     }
 
-    /// Takes an order, the last one counts; tells for how many milliseconds it holds.
+    /// Takes an order, the last one counts; tells for how many milliseconds it holds. One that is no
+    /// shorter than a stop's own limits leaves it to them: they count from where the ring ends.
     pub(super) fn order(&self, deadline_ms: Option<u64>, now_ns: u64) -> u64 {
         let limit_ms = STOP_LIMIT_NS / 1_000_000;
-        let Some(wanted_ms) = deadline_ms else {
-            return limit_ms;
-        };
-        let held_ms = wanted_ms.min(limit_ms);
-        self.0
-            .store(now_ns + held_ms * 1_000_000, Ordering::Release);
-        held_ms
+        let shorter_ms = deadline_ms.filter(|wanted_ms| *wanted_ms < limit_ms);
+        let at_ns = shorter_ms.map_or(NEVER, |shorter_ms| now_ns + shorter_ms * 1_000_000);
+        self.0.store(at_ns, Ordering::Release);
+        shorter_ms.unwrap_or(limit_ms)
     }
 
     /// Whether it has passed.
@@ -40,21 +38,24 @@ impl DrainDeadline {
 mod tests {
     use super::*;
 
-    /// It counts from the order, the last order counts, and none is longer than a stop's own limit.
+    /// It counts from the order, the last order counts, and a long one is left to the stop's own limits.
     #[test]
     fn the_last_order_counts() {
         let deadline = DrainDeadline::new();
         assert!(!deadline.has_passed(u64::MAX - 1));
         assert_eq!(deadline.order(None, 5), 10_000);
         assert!(!deadline.has_passed(u64::MAX - 1));
-        assert_eq!(deadline.order(Some(u64::MAX), 5), 10_000);
-        assert!(!deadline.has_passed(STOP_LIMIT_NS + 4));
-        assert!(deadline.has_passed(STOP_LIMIT_NS + 5));
+        for long in [10_000, u64::MAX] {
+            assert_eq!(deadline.order(Some(long), 5), 10_000);
+            assert!(!deadline.has_passed(u64::MAX - 1));
+        }
         let same = deadline.clone();
         assert_eq!(same.order(Some(3), 7), 3);
         assert!(!deadline.has_passed(3_000_006));
         assert!(deadline.has_passed(3_000_007));
         assert_eq!(deadline.order(Some(0), 9), 0);
         assert!(deadline.has_passed(9));
+        assert_eq!(deadline.order(None, 9), 10_000);
+        assert!(!deadline.has_passed(u64::MAX - 1));
     }
 }

@@ -469,7 +469,7 @@ mod tests {
                 9_999,
                 "it could not be written within the drain's deadline",
             ),
-            (Some(60_000), 10_000, "it could not be written"),
+            (Some(60_000), 10_000, "it could not be written in time"),
         ] {
             let directory = tempfile::tempdir().expect("temporary directory");
             let (thread, _stats) = thread(directory.path(), 16, 12);

@@ -165,7 +165,13 @@ mod tests {
             None,
             "the thread itself sees the deadline"
         );
-        drain.order(Some(100_000), second);
+        drain.order(Some(15_000), second);
+        busy.store(15 * second, Ordering::Release);
+        assert_eq!(
+            given_up(16 * second + 1),
+            None,
+            "nor is a device given up that has only just been asked"
+        );
         busy.store(second, Ordering::Release);
         assert_eq!(
             given_up(6 * second + 1),

@@ -152,7 +152,7 @@ fn a_check_without_a_reader_is_no_crash() {
     let plant = Plant::new();
     let addr = format!("unix:{}", plant.path("socket").display());
     let spec = plant.export_spec(&[json!({"enabled": true, "addr": addr})]);
-    let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     let output = Command::new(env!("CARGO_BIN_EXE_tickdeck-journal"))
         .args(["export", "--check", "--spec"])
@@ -169,7 +169,7 @@ fn a_check_without_a_reader_is_no_crash() {
 #[test]
 fn nobody_need_read_the_lines() {
     let plant = Plant::new();
-    let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     let socket = plant.path("socket");
     let place = json!({"addr": format!("unix:{}", socket.display())});
