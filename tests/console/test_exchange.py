@@ -10,7 +10,7 @@ from tickdeck_console.errors import CommandError
 from tickdeck_console.feed.fake import START, Step
 from tickdeck_console.model.facts import BookRow
 from tickdeck_console.model.frame import Delta
-from tickdeck_console.model.wal import Loss, Wal
+from tickdeck_console.model.wal import Loss, Segment, Wal
 from tickdeck_console.screens.exchange import TABS, ExchangeScreen
 from tickdeck_console.screens.fleet import FleetScreen
 from tickdeck_console.widgets.wal_panel import WalPanel
@@ -278,3 +278,10 @@ async def test_a_journal_that_nobody_writes_still_tells_what_waits(
         assert "not listed: STATE is damaged" in shown
         panel.forget()
         assert "no journal" in panel.content(silent).plain
+        segment = Segment("0000000001.tdj", 1, 1, 64, sealed=False)
+        for files in (Wal(segments_unavailable="STATE is damaged"), Wal(segments=(segment,))):
+            found = files
+            await panel.fetch("XNAS")
+            shown = panel.content(silent).plain
+            assert "no journal" not in shown
+            assert ("STATE is damaged" in shown) != ("1.tdj" in shown)

@@ -1,8 +1,10 @@
 """JournalService over a real socket: watermarks, readers, seal, prune, acknowledgement."""
 
 import json
+import os
+import threading
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from tickdeck.v1 import observe_service_pb2 as observe_pb
 from tickdeck_daemon.errors import InvalidError, UnavailableError, WrongStateError
 from tickdeck_daemon.observe.loss_watch import LossWatch
 from tickdeck_daemon.observe.losses import LossStore
+from tickdeck_daemon.operate import journal_orders, recovery_report, subscribers
 from tickdeck_daemon.plant import Plant
 from tickdeck_daemon.workers.views import WorkerState
 
@@ -70,8 +73,8 @@ async def served(native: FakeJournal, monkeypatch: pytest.MonkeyPatch) -> AsyncI
         yield served
 
 
-def directory(served: Served) -> Path:
-    path = Path(served.plant.collector.journal_directory(served.plant.store.get("XNAS")))
+def directory(served: Served, name: str = "XNAS") -> Path:
+    path = Path(served.plant.collector.journal_directory(served.plant.store.get(name)))
     path.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -216,6 +219,58 @@ async def test_segments_that_cannot_be_listed_are_not_none(
     assert not answer.segments
     assert answer.segments_unavailable.endswith("failed: STATE of the journal is damaged")
     assert answer.journal.state == "OK"
+
+
+async def test_losses_wait_also_when_nothing_else_can_be_told(
+    served: Served, native: FakeJournal
+) -> None:
+    """Neither statistics, nor a report, nor segments: the daemon's state has them."""
+    served.supervisor.rx_metrics = tuple(one for one in RX_METRICS if one[0] != "journal_state")
+    toml = exchange_toml("BATS", port=31002)
+    await served.exchange.CreateExchange(exchange_pb.CreateExchangeRequest(toml=toml))
+    served.plant.tick()
+    directory(served, "BATS")
+    native.behave(info_code=65, stderr='{"message": "STATE of the journal is damaged"}')
+    request = pb.GetJournalRequest(exchange="exchanges/BATS")
+    assert (await failure(served.journal.GetJournal(request))).reason == "JOURNAL_UNREADABLE"
+    await served.plant.losses.store.count("BATS", {("6f1c", "hole"): 2})
+    answer = await served.journal.GetJournal(request)
+    assert [(one.kind, one.counted) for one in answer.losses] == [("hole", 2)]
+    assert answer.journal.holes_waiting == 2
+    assert answer.segments_unavailable.endswith("failed: STATE of the journal is damaged")
+
+
+async def test_no_thread_of_the_pool_touches_a_journal(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dead disk would hold them all, and the daemon's end with them."""
+    report(served)
+    journal, is_directory = str(directory(served)), os.path.isdir
+    touched: dict[str, bool] = {}
+
+    def watched(name: str, real: Callable[[str], Any]) -> Callable[[Any], Any]:
+        def run(path: Any) -> Any:  # noqa: ANN401 - as the real one
+            if str(path) == journal:
+                touched[name] = touched.get(name, True) and threading.current_thread().daemon
+            return real(path)
+
+        return run
+
+    monkeypatch.setattr(os.path, "isdir", watched("isdir", is_directory))
+    for module, name in (
+        (recovery_report, "read_report"),
+        (journal_orders, "acknowledge_report"),
+        (subscribers, "read_pins"),
+    ):
+        monkeypatch.setattr(module, name, watched(name, getattr(module, name)))
+    await served.journal.GetJournal(pb.GetJournalRequest(exchange=NAME))
+    await served.journal.ListSubscribers(pb.ListSubscribersRequest(exchange=NAME))
+    served.supervisor.crash("XNAS-rx")
+    request = pb.AcknowledgeRecoveryRequest(**once(reason="looked"))
+    await served.journal.AcknowledgeRecovery(request)
+    assert touched == dict.fromkeys(
+        ("isdir", "read_report", "acknowledge_report", "read_pins"), True
+    )
 
 
 async def test_the_worker_marks_its_report_itself(served: Served) -> None:

@@ -21,6 +21,7 @@ from tickdeck.v1 import (
 )
 from tickdeck.v1 import observe_service_pb2 as pb
 from tickdeck_daemon.errors import UnavailableError
+from tickdeck_daemon.services import pacing
 
 SNAPSHOT, SYNCED = pb.WATCH_KIND_SNAPSHOT, pb.WATCH_KIND_SYNCED
 DELTA, HEARTBEAT = pb.WATCH_KIND_DELTA, pb.WATCH_KIND_HEARTBEAT
@@ -89,7 +90,8 @@ async def test_a_removed_exchange_is_told(served: Served) -> None:
 
 
 async def test_a_heartbeat_comes_when_nothing_changes() -> None:
-    """A sign of life, no more often than every half second."""
+    """A sign of life, no more often than every half second, which is what is promised."""
+    assert pacing.HEARTBEAT_S == 0.5
     async with serving() as served:
         stream = watch(served)
         await take(stream)

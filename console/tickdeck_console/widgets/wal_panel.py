@@ -40,7 +40,8 @@ class WalPanel(Panel):
         """The whole panel."""
         journal, wal = exchange.journal, self._wal
         parts: list[Part] = ["\n"]
-        if not journal.state and wal.report is None and not wal.losses:
+        files = wal.segments or wal.segments_unavailable
+        if not journal.state and wal.report is None and not wal.losses and not files:
             return Content.styled("\n This exchange has no journal yet.", "$quiet")
         if journal.state:
             parts += [*_state(exchange), *_watermarks(journal), *_promise(journal)]

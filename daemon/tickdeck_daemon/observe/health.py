@@ -42,6 +42,7 @@ __all__ = [
     "Transport",
     "data",
     "findings",
+    "observable",
     "recovery",
     "seconds",
     "silent_lines",
@@ -117,7 +118,7 @@ def findings(facts: ExchangeFacts, limits: Thresholds = DEFAULT_THRESHOLDS) -> l
     if not facts.wanted:
         return [_stopped(facts)]
     found = list(_of_processes(facts, limits))
-    if _observable(facts.rx, limits):
+    if observable(facts.rx, limits):
         found += _of_lines(facts, limits)
         found += of_race(facts, silent_lines(facts, limits), limits)
         found += _of_gaps(facts)
@@ -125,9 +126,9 @@ def findings(facts: ExchangeFacts, limits: Thresholds = DEFAULT_THRESHOLDS) -> l
         found += of_journal(facts.journal, limits)
     else:
         found += of_losses(facts.journal)
-    if facts.book_wanted and _observable(facts.book_worker, limits):
+    if facts.book_wanted and observable(facts.book_worker, limits):
         found += _of_book(facts, limits)
-    if facts.export_wanted and _observable(facts.exporter, limits):
+    if facts.export_wanted and observable(facts.exporter, limits):
         found += of_export(facts.export, limits)
     if facts.session_state == SESSION_ENDED:
         found.append(_session_ended(facts))
@@ -136,7 +137,7 @@ def findings(facts: ExchangeFacts, limits: Thresholds = DEFAULT_THRESHOLDS) -> l
 
 def transport(facts: ExchangeFacts, limits: Thresholds = DEFAULT_THRESHOLDS) -> Transport:
     """UP when a ready worker had a packet of any line within the silence limit."""
-    if not _observable(facts.rx, limits):
+    if not observable(facts.rx, limits):
         return Transport.DOWN
     silent = silent_lines(facts, limits)
     heard = [line for line in facts.lines if line.last_packet_ns and line.name not in silent]
@@ -145,7 +146,7 @@ def transport(facts: ExchangeFacts, limits: Thresholds = DEFAULT_THRESHOLDS) -> 
 
 def data(facts: ExchangeFacts, limits: Thresholds = DEFAULT_THRESHOLDS) -> Data:
     """SUSPECT with an open gap or final loss; STALE when nothing in order arrived lately."""
-    if not _observable(facts.rx, limits) or not facts.last_delivery_ns:
+    if not observable(facts.rx, limits) or not facts.last_delivery_ns:
         return Data.STALE
     suspect_book = facts.book is not None and facts.book.trust == "SUSPECT"
     if facts.gaps or suspect_book or facts.messages_lost:
@@ -178,15 +179,15 @@ def silent_lines(facts: ExchangeFacts, limits: Thresholds = DEFAULT_THRESHOLDS) 
     return {line.name for line in facts.lines if facts.line_age_ns(line) > limit_ns}
 
 
-def _order(finding: Finding) -> tuple[int, int, str]:
-    return SEVERITY.index(finding.state), finding.rank, finding.key
-
-
-def _observable(worker: WorkerFacts | None, limits: Thresholds) -> bool:
+def observable(worker: WorkerFacts | None, limits: Thresholds) -> bool:
     """True when the worker is up and its numbers are fresh enough to be judged."""
     if worker is None or not worker.alive or worker.heartbeat_age_ns is None:
         return False
     return worker.heartbeat_age_ns <= limits.worker_heartbeat_ns
+
+
+def _order(finding: Finding) -> tuple[int, int, str]:
+    return SEVERITY.index(finding.state), finding.rank, finding.key
 
 
 def _stopped(facts: ExchangeFacts) -> Finding:

@@ -2,20 +2,21 @@
 
 A dead disk holds whoever asks it, perhaps for ever. Each directory is asked by a thread of its own,
 which neither the other directories nor the daemon's end wait for. While one is held, what is known
-of its room is forgotten, and it is not asked again.
+of its room is forgotten, and it is not asked again; the log has it once.
 """
 
 import asyncio
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import structlog
 
 from tickdeck_daemon.observe.collect_journal import Disk
+from tickdeck_daemon.operate.aside import forget_look, look_aside
 from tickdeck_daemon.operate.recovery_report import read_report
 
 _log = structlog.stdlib.get_logger(__name__)
+_WHAT = "disk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +55,34 @@ class DiskWatch:
         self._reports = reports
         self._look = look
         self._asked: dict[str, asyncio.Task[None]] = {}
+        self._hanging: set[str] = set()
+        """Those that have not answered until they were to be asked again."""
 
     def ask(self, directories: Iterable[str]) -> None:
         """Begin to ask all that do not still owe an answer."""
         wanted = set(directories)
         for gone in self._asked.keys() - wanted:
             self._asked.pop(gone).cancel()
+            self._hanging.discard(gone)
             self._disks.pop(gone, None)
             self._reports.pop(gone, None)
         for directory in sorted(wanted):
             asked = self._asked.get(directory)
             if asked is None or asked.done():
+                self._hanging.discard(directory)
                 task = asyncio.create_task(self._take(directory), name=f"disk {directory}")
                 self._asked[directory] = task
-            elif self._disks.pop(directory, None):
+            elif directory not in self._hanging:
+                self._hanging.add(directory)
+                self._disks.pop(directory, None)
                 _log.warning("disk does not answer", directory=directory)
+
+    def forget_report(self, directory: str) -> None:
+        """It was marked: neither what is known of it holds, nor what a look under way will tell."""
+        self._reports.pop(directory, None)
+        if asked := self._asked.pop(directory, None):
+            asked.cancel()
+        forget_look(_WHAT, directory)
 
     async def settled(self, *directories: str) -> None:
         """Wait until these have answered; none: all."""
@@ -81,7 +95,7 @@ class DiskWatch:
 
     async def _take(self, directory: str) -> None:
         try:
-            found = await _aside(lambda: self._look(directory))
+            found = await look_aside(_WHAT, directory, lambda: self._look(directory))
         except Exception as error:  # the next look comes all the same
             self._disks.pop(directory, None)
             _log.exception("journal not looked at", directory=directory, error=str(error))
@@ -91,31 +105,3 @@ class DiskWatch:
         else:
             self._disks[directory] = found.disk
         self._reports[directory] = found.problems
-
-
-async def _aside(look: Callable[[], Look]) -> Look:
-    """Run in a thread that may be left behind, unlike one of a pool."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Look] = loop.create_future()
-
-    def tell(found: Look | Exception) -> None:
-        if future.cancelled():
-            return
-        if isinstance(found, Exception):
-            future.set_exception(found)
-        else:
-            future.set_result(found)
-
-    def run() -> None:
-        found: Look | Exception
-        try:
-            found = look()
-        except Exception as error:
-            found = error
-        try:
-            loop.call_soon_threadsafe(tell, found)
-        except RuntimeError:
-            _log.debug("the daemon has ended before a disk answered")
-
-    threading.Thread(target=run, name="disk look", daemon=True).start()
-    return await future

@@ -1,6 +1,5 @@
 """What an operator may do to a journal in use: seal, prune, take note. Repair is offline."""
 
-import asyncio
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +14,13 @@ from tickdeck_daemon.errors import (
 )
 from tickdeck_daemon.exchanges.config import worker_id
 from tickdeck_daemon.operate import tool
+from tickdeck_daemon.operate.aside import aside
 from tickdeck_daemon.operate.order import Order, with_reason
-from tickdeck_daemon.operate.recovery_report import acknowledge_report, read_report
+from tickdeck_daemon.operate.recovery_report import (
+    acknowledge_report,
+    forget_report,
+    look_at_report,
+)
 from tickdeck_daemon.plant import Plant
 
 CALL_TIMEOUT_S = 25.0
@@ -118,7 +122,7 @@ class JournalOrders:
             text = "say what was found out; it goes into the event log"
             raise InvalidError(violations=[("reason", text)], reason="REASON_MISSING")
         directory = plant.collector.journal_directory(record)
-        report = await asyncio.to_thread(read_report, directory)
+        report = await look_at_report(directory)
         problems = report.waiting if report else 0
         # So that what is taken note of has its bounds.
         await plant.losses.look(name)
@@ -150,11 +154,12 @@ class JournalOrders:
         """By the rx worker, which alone writes there while it runs; else in the file."""
         if not await self._mark_by_worker(name):
             try:
-                await asyncio.to_thread(acknowledge_report, directory)
+                await aside(lambda: acknowledge_report(directory))
             except (OSError, ValueError) as error:
                 text = f"the recovery report in {directory} could not be marked: {error}"
                 raise UnavailableError(text, reason="REPORT_NOT_WRITTEN") from error
-        self._plant.collector.reports.pop(directory, None)
+        forget_report(directory)
+        self._plant.disk_watch.forget_report(directory)
 
     async def _mark_by_worker(self, name: str) -> bool:
         """False when no rx worker runs that could; an error of one that runs is the caller's."""

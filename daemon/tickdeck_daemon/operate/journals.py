@@ -1,6 +1,5 @@
 """Asks the binaries about a journal: its segments, and whether it is whole."""
 
-import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any, cast
 
 from tickdeck_daemon.errors import TickdeckError
 from tickdeck_daemon.operate import tool
+from tickdeck_daemon.operate.aside import look_aside
 
 INFO_TIMEOUT_S = 20.0
 
@@ -67,7 +67,7 @@ async def list_segments(directory: str) -> list[SegmentInfo]:
     Raises:
         TickdeckError: the journal could not be read, or the binary not be run.
     """
-    if not await asyncio.to_thread(os.path.isdir, directory):
+    if not await look_aside("journal", directory, lambda: os.path.isdir(directory)):
         return []
     _, answer = await run_tool("tickdeck-journal", "info", directory, timeout_s=INFO_TIMEOUT_S)
     return [

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from tickdeck_daemon.files import write_atomic
+from tickdeck_daemon.operate.aside import forget_look, look_aside
 
 REPORT_FILE = "recovery-report.json"
 _REPORT_BYTES_MAX = 4 << 20
@@ -21,6 +22,7 @@ _MARKED_BYTES_MAX = 64 << 20
 _MARK = b'  "acknowledged": true'
 """A line of its own near the beginning: rx and the daemon write it so. No string holds a line."""
 _PROBLEMS_MAX = 1000
+_WHAT = "recovery report"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,16 @@ def read_report(directory: str) -> RecoveryReport | None:
         refused=raw.get("refused") is True,
         acknowledged=raw.get("acknowledged") is True,
     )
+
+
+async def look_at_report(directory: str) -> RecoveryReport | None:
+    """`read_report`, for which a dead disk may keep the caller waiting, but nobody else."""
+    return await look_aside(_WHAT, directory, lambda: read_report(directory))
+
+
+def forget_report(directory: str) -> None:
+    """It was marked: nobody who asks from now on is told what was there before."""
+    forget_look(_WHAT, directory)
 
 
 def acknowledge_report(directory: str) -> None:

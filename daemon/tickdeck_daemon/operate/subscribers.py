@@ -1,6 +1,5 @@
 """Who reads a journal elsewhere: the exporter's own list, and the places kept for those away."""
 
-import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any, cast
 
 from tickdeck_daemon.errors import TickdeckError
 from tickdeck_daemon.exchanges.config import worker_id
+from tickdeck_daemon.operate.aside import look_aside
 from tickdeck_daemon.plant import Plant
 
 CALL_TIMEOUT_S = 5.0
@@ -59,7 +59,7 @@ async def list_subscribers(plant: Plant, name: str) -> Subscribers:
     """
     record, journal = plant.store.get(name), plant.facts(name).journal
     directory = plant.collector.journal_directory(record)
-    pins = await asyncio.to_thread(read_pins, directory)
+    pins = await look_aside("pins", directory, lambda: read_pins(directory))
     durable_seq = journal.durable_seq if journal else 0
     unavailable, told = "", list[Subscriber]()
     if not record.config.tcp_export.enabled:

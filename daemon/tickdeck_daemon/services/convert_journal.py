@@ -3,6 +3,7 @@
 from tickdeck.v1 import journal_service_pb2 as pb
 from tickdeck.v1 import observe_pb2
 from tickdeck_daemon.observe.facts import ExchangeFacts, JournalFacts
+from tickdeck_daemon.observe.health import DEFAULT_THRESHOLDS, observable
 from tickdeck_daemon.observe.loss_watch import Unbounded
 from tickdeck_daemon.observe.losses import Loss
 from tickdeck_daemon.operate.journals import SegmentInfo
@@ -65,6 +66,8 @@ def export(facts: ExchangeFacts) -> observe_pb2.ExportHealth | None:
     seen = facts.export
     if seen is None:
         return observe_pb2.ExportHealth(state=state)
+    # Ages in the last sample of one that tells no more are no news.
+    is_fresh = observable(facts.exporter, DEFAULT_THRESHOLDS)
     return observe_pb2.ExportHealth(
         state=state,
         mode=seen.mode,
@@ -85,8 +88,8 @@ def export(facts: ExchangeFacts) -> observe_pb2.ExportHealth | None:
         cert_expires_s=seen.cert_expires_s,
         look_failures=seen.look_failures,
         pin_failures=seen.pin_failures,
-        sight_age_ms=seen.sight_age_ms,
-        pin_lag_ms=seen.pin_lag_ms,
+        sight_age_ms=seen.sight_age_ms if is_fresh else None,
+        pin_lag_ms=seen.pin_lag_ms if is_fresh else None,
     )
 
 

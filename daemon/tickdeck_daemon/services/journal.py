@@ -1,7 +1,5 @@
 """JournalService: the write-ahead journal of an exchange."""
 
-import asyncio
-
 from typing_extensions import override
 
 from tickdeck.v1 import journal_service_pb2 as pb
@@ -12,7 +10,7 @@ from tickdeck_daemon.operate.commands import Commands
 from tickdeck_daemon.operate.journal_orders import JournalOrders
 from tickdeck_daemon.operate.journals import SegmentInfo, list_segments
 from tickdeck_daemon.operate.order import Order
-from tickdeck_daemon.operate.recovery_report import read_report
+from tickdeck_daemon.operate.recovery_report import look_at_report
 from tickdeck_daemon.operate.subscribers import list_subscribers
 from tickdeck_daemon.plant import Plant
 from tickdeck_daemon.services import convert, convert_journal
@@ -38,22 +36,22 @@ class JournalService(journal_service_pb2_grpc.JournalServiceServicer):
         name = parse(request.exchange, "exchanges", field="exchange")
         record = self._plant.store.get(name)
         directory = self._plant.collector.journal_directory(record)
-        report = await asyncio.to_thread(read_report, directory)
+        report = await look_at_report(directory)
         exchange = self._plant.facts(name)
         facts = exchange.journal
-        # A journal that its writer refused, or one damaged since, may not be listed: the numbers
-        # and the report are told all the same.
+        lacks = self._plant.losses.see(name)
+        # A journal that its writer refused, or one damaged since, may not be listed: the numbers,
+        # the report and what waits of its losses are told all the same.
         segments: list[SegmentInfo] = []
         unavailable = ""
         try:
             segments = await list_segments(directory)
         except TickdeckError as error:
-            if report is None and facts is None:
+            if not (report or facts or lacks.rows.losses or lacks.unbounded):
                 raise
             unavailable = error.message
         # Without an rx worker's statistics only the files can be told.
         settings = record.config.journal
-        lacks = self._plant.losses.see(name)
         facts = facts or JournalFacts(
             state="",
             directory=directory,

@@ -12,6 +12,7 @@ from tickdeck_daemon.observe.alarms import Looks, alarms
 from tickdeck_daemon.observe.facts import JOURNAL_STATES, ExchangeFacts, ExportFacts, JournalFacts
 from tickdeck_daemon.observe.health import HealthTracker, State, findings
 from tickdeck_daemon.plant import runbook_names
+from tickdeck_daemon.services import convert_journal
 
 DAY = 86_400
 GIB = 1 << 30
@@ -200,3 +201,25 @@ def test_the_disk_is_not_foreseen_full_where_the_journal_prunes_itself() -> None
 def test_worst_loss_of_each_policy(policy: str, words: str) -> None:
     """What a power cut may take is told with the policy."""
     assert JournalFacts(sync_policy=policy, fsync_interval_ms=50).worst_loss == words
+
+
+@pytest.mark.parametrize(
+    ("process", "is_told"),
+    [
+        ({}, True),
+        ({"state": "BACKOFF", "ready": False}, False),
+        ({"heartbeat_age_ns": 60 * SECOND}, False),
+        ({"heartbeat_age_ns": None}, False),
+    ],
+    ids=["fresh", "dead", "frozen", "without statistics"],
+)
+def test_ages_of_an_exporter_that_tells_no_more_are_not_told(
+    process: dict[str, Any], *, is_told: bool
+) -> None:
+    """They are its last words; the rest of them stays."""
+    message = convert_journal.export(export(process, sight_age_ms=210, pin_lag_ms=3))
+    assert message is not None
+    assert message.active_subscribers == 2
+    ages = (message.sight_age_ms, message.pin_lag_ms)
+    assert (message.HasField("sight_age_ms"), message.HasField("pin_lag_ms")) == (is_told, is_told)
+    assert ages == ((210, 3) if is_told else (0, 0))

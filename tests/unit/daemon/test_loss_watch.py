@@ -489,7 +489,9 @@ class Marking(Adopting):
         """Set by the test."""
 
 
-async def test_a_loss_while_the_report_is_marked_waits(settings: Settings) -> None:
+async def test_a_loss_while_the_report_is_marked_waits(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Marking may take long; nobody saw what came meanwhile."""
     plant = Plant(settings, make_supervisor=Marking)
     await plant.start()
@@ -497,6 +499,8 @@ async def test_a_loss_while_the_report_is_marked_waits(settings: Settings) -> No
     supervisor = plant.supervisor
     assert isinstance(supervisor, Marking)
     supervisor.between = plant.tick  # type: ignore[method-assign]
+    forgotten: list[str] = []
+    monkeypatch.setattr(plant.disk_watch, "forget_report", forgotten.append)
     problems, effects = await JournalOrders(plant).acknowledge("XNAS", WHY)
     assert (problems, effects[1:]) == (
         1,
@@ -506,6 +510,7 @@ async def test_a_loss_while_the_report_is_marked_waits(settings: Settings) -> No
     await plant.losses.look("XNAS")
     assert plant.losses.waiting("XNAS") == (0, 1)
     assert (directory / REPORT_FILE).exists()
+    assert forgotten == [str(directory)]
     await plant.close()
 
 
